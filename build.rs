@@ -1,0 +1,33 @@
+//! Compiles every file under `proto/` with `protox`, so that no `protoc` has to be installed.
+//!
+//! Writes to `OUT_DIR`: one Rust file a package, and `descriptors.bin`, the descriptor set that gRPC reflection serves.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let mut files = proto_files("proto".into())?;
+    files.sort();
+    let descriptors = protox::compile(&files, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    tonic_prost_build::configure()
+        // `Bytes` instead of `Vec<u8>`: an image or a weight tensor is a slice of the message, not a copy.
+        .bytes(".")
+        .build_client(true)
+        .file_descriptor_set_path(out.join("descriptors.bin"))
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn proto_files(folder: PathBuf) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(proto_files(path)?);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

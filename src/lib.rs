@@ -1,0 +1,6 @@
+//! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
+
+pub mod preprocess;
+pub mod runtime;
+pub mod service;
+pub mod tensor;

@@ -1,0 +1,34 @@
+//! Runs networks. The only room that knows an inference engine.
+//!
+//! [`Executor`] is what the batching stage sees; `ort` is the one that serves, a scripted one stands in for it in tests.
+
+use crate::tensor::{Batch, Logits};
+
+/// Runs one compiled network. Each worker thread owns one value; it is never shared.
+pub trait Executor: Send + 'static {
+    /// Runs a batch and writes what the network says, row `i` for image `i`.
+    ///
+    /// * `batch`: normalized images in the network's own layout, `1 <= N <= max_batch_size`
+    /// * `logits`: replaced by `f32[N, K]`; its memory is reused between runs
+    ///
+    /// # Errors
+    /// [`RunError::Shape`] if `batch` does not fit the graph's input; nothing was run.
+    /// [`RunError::Engine`] if the engine failed; the executor stays usable.
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError>;
+}
+
+/// Why a batch has no logits.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RunError {
+    /// The batch does not fit the graph's input.
+    #[error("a batch of shape {got:?} does not fit the network's input {expected}")]
+    Shape {
+        /// What was given.
+        got: [usize; 4],
+        /// What the graph declares, free dimensions as `?`.
+        expected: String,
+    },
+    /// The engine failed.
+    #[error("the engine failed: {0}")]
+    Engine(String),
+}

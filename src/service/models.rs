@@ -1,0 +1,65 @@
+//! What the service says about the models that it serves.
+
+use std::sync::Arc;
+
+use crate::tensor::{ColorOrder, Layout};
+
+/// Where a version of a model stands; TensorFlow Serving's states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelState {
+    /// Its sessions are being made or warmed up.
+    Loading,
+    /// It answers.
+    Available,
+    /// It cannot be served; why, and how to mend it.
+    Failed(String),
+}
+
+/// One version of one model, served or not.
+#[derive(Clone, Debug)]
+pub struct ModelStatus {
+    /// The name in the route.
+    pub name: Arc<str>,
+    /// A positive integer.
+    pub version: u64,
+    /// Whether it answers.
+    pub state: ModelState,
+    /// What is known of it once it is loaded.
+    pub info: Option<Arc<ModelInfo>>,
+}
+
+/// What a client can know about a loaded model.
+#[derive(Clone, Debug)]
+pub struct ModelInfo {
+    /// `resnet50` and the like, as found in the graph; `unknown` for what is no ResNet.
+    pub architecture: Arc<str>,
+    /// The graph's input.
+    pub input: TensorInfo,
+    /// The graph's output.
+    pub output: TensorInfo,
+    /// How a batch lies in memory.
+    pub layout: Layout,
+    /// The order of the channels.
+    pub color: ColorOrder,
+    /// The labels, one a class, in index order.
+    pub labels: Arc<[Arc<str>]>,
+    /// The largest batch of one run.
+    pub max_batch_size: usize,
+    /// How many sessions run side by side.
+    pub instances: usize,
+    /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
+    pub provider: String,
+    /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
+    pub precision: String,
+    /// Whether the weights are random, for benchmarks.
+    pub untrained: bool,
+}
+
+/// A tensor of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name in the graph.
+    pub name: String,
+    /// `-1` where the size is free.
+    pub shape: Vec<i64>,
+}
