@@ -1,0 +1,21 @@
+//! Trained weights by name, whatever file they came from.
+//!
+//! Names are the file's own until an importer has mapped them to torchvision's (`layer1.0.conv1.weight`).
+
+use std::collections::BTreeMap;
+
+/// A named set of tensors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDict {
+    /// Sorted by name.
+    pub tensors: BTreeMap<String, Weight>,
+}
+
+/// One tensor of a [`StateDict`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// Outermost dimension first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Row-major, `shape.product()` values.
+    pub data: Vec<f32>,
+}
