@@ -1,8 +1,11 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
 pub mod batching;
+pub mod model;
+pub mod postprocess;
 pub mod preprocess;
 pub mod resnet;
 pub mod runtime;
 pub mod service;
+pub mod settings;
 pub mod tensor;

@@ -121,6 +121,11 @@ impl OrtExecutor {
         Ok(Self { session, signature, half: Vec::new(), padded: Vec::new(), widened: Vec::new() })
     }
 
+    /// What the graph's author wrote under `key`.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        self.session.metadata().ok()?.custom(key)
+    }
+
     /// What the graph takes and gives.
     pub fn signature(&self) -> &Arc<Signature> {
         &self.signature
