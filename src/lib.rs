@@ -1,6 +1,7 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
 pub mod batching;
+pub mod config;
 pub mod model;
 pub mod postprocess;
 pub mod preprocess;

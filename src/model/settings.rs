@@ -57,7 +57,7 @@ pub struct RuntimeSettings {
     /// The arithmetic of a network with fp32 weights.
     pub precision: Precision,
     /// How far a probability may be from fp32's for `auto` to take a faster arithmetic.
-    pub max_probability_drift: f32,
+    pub max_probability_drift: f64,
     /// Sessions side by side; 0: found from the network's size and the cores.
     pub instances: usize,
     /// Threads that share one run; 0: found likewise.
