@@ -3,6 +3,7 @@
 pub mod batching;
 pub mod config;
 pub mod model;
+pub mod onnx;
 pub mod postprocess;
 pub mod preprocess;
 pub mod resnet;
