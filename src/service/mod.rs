@@ -6,6 +6,7 @@ mod classify;
 mod error;
 mod readiness;
 mod registry;
+mod startup;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
 
@@ -16,6 +17,7 @@ pub use crate::model::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use error::{Error, ErrorKind};
 pub use readiness::{Limits, Readiness};
 pub use registry::Registry;
+pub use startup::ModelDefaults;
 
 use crate::model::ServedModel;
 

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{Error, ErrorKind, Readiness};
-use crate::model::{ModelError, ModelState, ModelStatus, ServedModel};
+use crate::model::{ModelState, ModelStatus, ServedModel};
 
 /// When a client should ask again for a model that is loading.
 const LOADING_RETRY: Duration = Duration::from_secs(2);
@@ -38,16 +38,13 @@ impl Registry {
         self.put(name, version, Entry::Loading);
     }
 
-    /// Tells how loading a version ended.
-    pub fn conclude(&self, name: &str, version: u64, outcome: Result<ServedModel, ModelError>) {
-        let entry = match outcome {
-            Ok(model) => Entry::Available(Arc::new(model)),
-            Err(error) => Entry::Failed(error.to_string()),
-        };
-        self.put(name, version, entry);
+    /// Serves a model from now on.
+    pub fn serve(&self, model: ServedModel) {
+        let model = Arc::new(model);
+        self.put(&model.name, model.version, Entry::Available(model.clone()));
     }
 
-    /// Records that a model cannot be served at all, under version `version`.
+    /// Records why a version cannot be served.
     pub fn fail(&self, name: &str, version: u64, reason: &str) {
         self.put(name, version, Entry::Failed(reason.to_owned()));
     }
