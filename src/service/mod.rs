@@ -4,6 +4,8 @@
 
 mod error;
 mod models;
+mod readiness;
+mod stand_in;
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,6 +13,8 @@ use bytes::Bytes;
 
 pub use error::{Error, ErrorKind};
 pub use models::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use readiness::{Limits, Readiness};
+pub use stand_in::Service;
 
 /// The default number of classes in an answer.
 pub const DEFAULT_TOP_K: usize = 5;
