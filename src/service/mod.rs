@@ -35,18 +35,12 @@ pub struct ClassifyRequest {
 }
 
 /// What the client asks of an answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClassifyOptions {
-    /// How many classes an image gets; 1 to the number of classes.
-    pub top_k: usize,
+    /// How many classes an image gets; 1 to the number of classes. `None`: [`DEFAULT_TOP_K`], or all where there are fewer.
+    pub top_k: Option<usize>,
     /// Classes below this probability are left out; 0 to 1.
     pub min_probability: f32,
-}
-
-impl Default for ClassifyOptions {
-    fn default() -> Self {
-        Self { top_k: DEFAULT_TOP_K, min_probability: 0.0 }
-    }
 }
 
 /// One class of an answer.

@@ -34,6 +34,10 @@ impl Service {
     }
 
     /// Classifies the images of a request. Dropping the future gives up its place in the queue.
+    ///
+    /// The doors parse options, the service judges them: no image or an empty one, `top_k` outside 1 to the number of classes
+    /// and `min_probability` outside 0 to 1 are [`ErrorKind::InvalidArgument`], more than `max_images_per_request` images
+    /// [`ErrorKind::TooLarge`]; with several images the message starts with the image's index.
     pub async fn classify(&self, request: ClassifyRequest) -> Result<Classification, Error> {
         self.find(&request.model, request.version)?;
         (self.inner.classify)(request).await
@@ -75,7 +79,7 @@ impl Service {
         *self.inner.readiness.borrow()
     }
 
-    /// Follows [`Service::readiness`].
+    /// Follows [`Service::readiness`]. Wakes up as well when the state of any model changes.
     pub fn readiness_watch(&self) -> watch::Receiver<Readiness> {
         self.inner.readiness.subscribe()
     }
