@@ -3,5 +3,6 @@
 pub mod preprocess;
 pub mod resnet;
 pub mod runtime;
+pub mod server;
 pub mod service;
 pub mod tensor;
