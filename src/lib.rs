@@ -1,8 +1,14 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
+pub mod batching;
+pub mod config;
+pub mod model;
+pub mod onnx;
+pub mod postprocess;
 pub mod preprocess;
 pub mod resnet;
 pub mod runtime;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod tensor;
