@@ -8,6 +8,7 @@ pub mod postprocess;
 pub mod preprocess;
 pub mod resnet;
 pub mod runtime;
+pub mod server;
 pub mod service;
 pub mod settings;
 pub mod tensor;
