@@ -1,6 +1,7 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
 pub mod batching;
+pub mod cli;
 pub mod config;
 pub mod model;
 pub mod onnx;
@@ -11,4 +12,5 @@ pub mod runtime;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod telemetry;
 pub mod tensor;

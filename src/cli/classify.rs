@@ -22,7 +22,7 @@ use crate::{
     config::Flags,
     runtime::Runtime,
     service::{
-        ClassifyOptions, ClassifyRequest, DEFAULT_TOP_K, Error, ModelDefaults, ModelState, ModelStatus, Prediction,
+        ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction,
         Service,
     },
     telemetry,
@@ -222,7 +222,14 @@ impl Report {
         progress.set_style(style);
         match args.format {
             Format::Table => {
-                writeln!(output, "{:file$}  {:label$}  PROBABILITY", "FILE", "LABEL", file = table.file, label = table.label)?;
+                writeln!(
+                    output,
+                    "{:file$}  {:label$}  PROBABILITY",
+                    "FILE",
+                    "LABEL",
+                    file = table.file,
+                    label = table.label
+                )?;
             }
             Format::Csv => writeln!(output, "file,rank,index,label,probability")?,
             Format::Json => write!(output, "[")?,

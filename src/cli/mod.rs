@@ -50,8 +50,8 @@ impl ConfigArgs {
     fn load(&self, flags: Flags) -> Result<Config, ConfigError> {
         let flags = Flags { models: self.models.clone(), ..flags };
         // A variable that is no Unicode cannot be one of ours.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(self.config.as_deref(), environment, &flags)
     }
 

@@ -43,10 +43,8 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let listeners = Listeners {
-        http: bind(config.server.http, "--http").await?,
-        grpc: bind(config.server.grpc, "--grpc").await?,
-    };
+    let listeners =
+        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let runtime = Runtime::load()?;
@@ -58,7 +56,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    let doors = tokio::spawn(server::serve(listeners, service.clone(), options(&config.server), stop.clone()));
+    let doors = tokio::spawn(server::serve(listeners, service.clone(), options(&config.server), stop.clone().cancelled_owned()));
     let loading = load(runtime, service, config);
     tokio::select! {
         // A signal during a long load must not wait for it.

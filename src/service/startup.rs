@@ -93,12 +93,7 @@ impl Service {
         self.registry().fail(name, version, reason);
     }
 
-    fn conclude(
-        &self,
-        name: &str,
-        version: u64,
-        loaded: Result<crate::model::ServedModel, crate::model::ModelError>,
-    ) {
+    fn conclude(&self, name: &str, version: u64, loaded: Result<crate::model::ServedModel, crate::model::ModelError>) {
         match loaded {
             Ok(model) => {
                 let info = &model.info;
