@@ -21,10 +21,7 @@ use super::{
 use crate::{
     config::Flags,
     runtime::Runtime,
-    service::{
-        ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction,
-        Service,
-    },
+    service::{ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction, Service},
     telemetry,
 };
 

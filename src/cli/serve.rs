@@ -56,7 +56,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    let doors = tokio::spawn(server::serve(listeners, service.clone(), options(&config.server), stop.clone().cancelled_owned()));
+    let doors = tokio::spawn(server::serve(
+        listeners,
+        service.clone(),
+        options(&config.server),
+        stop.clone().cancelled_owned(),
+    ));
     let loading = load(runtime, service, config);
     tokio::select! {
         // A signal during a long load must not wait for it.
