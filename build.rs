@@ -4,17 +4,19 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
+use protox::prost::Message as _;
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let mut files = proto_files("proto".into())?;
     files.sort();
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         // `Bytes` instead of `Vec<u8>`: an image or a weight tensor is a slice of the message, not a copy.
         .bytes(".")
         .build_client(true)
-        .file_descriptor_set_path(out.join("descriptors.bin"))
         .compile_fds(descriptors)?;
     Ok(())
 }

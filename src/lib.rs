@@ -1,7 +1,16 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
+pub mod batching;
+pub mod cli;
+pub mod config;
+pub mod model;
+pub mod onnx;
+pub mod postprocess;
 pub mod preprocess;
 pub mod resnet;
 pub mod runtime;
+pub mod server;
 pub mod service;
+pub mod settings;
+pub mod telemetry;
 pub mod tensor;

@@ -2,7 +2,27 @@
 //!
 //! [`Executor`] is what the batching stage sees; `ort` is the one that serves, a scripted one stands in for it in tests.
 
+mod library;
+mod ort;
+pub mod scripted;
+mod signature;
+
+use std::path::Path;
+
+pub use library::{LIBRARY_VARIABLE, LibraryError};
+pub use ort::{LoadError, OrtExecutor, Runtime, SessionOptions, build_info};
+pub use signature::{GraphTensor, Signature, SignatureError};
+
 use crate::tensor::{Batch, Logits};
+
+/// Where a graph comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum GraphSource<'a> {
+    /// A file on disk.
+    File(&'a Path),
+    /// Bytes in the binary.
+    Memory(&'a [u8]),
+}
 
 /// Runs one compiled network. Each worker thread owns one value; it is never shared.
 pub trait Executor: Send + 'static {

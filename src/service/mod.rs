@@ -2,15 +2,24 @@
 //!
 //! Knows models and stages. Must not know HTTP, gRPC or the command line.
 
+mod classify;
 mod error;
-mod models;
+mod readiness;
+mod registry;
+mod startup;
 
-use std::{sync::Arc, time::Instant};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
 
 use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
 
+pub use crate::model::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use error::{Error, ErrorKind};
-pub use models::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use readiness::{Limits, Readiness};
+pub use registry::Registry;
+pub use startup::ModelDefaults;
+
+use crate::model::ServedModel;
 
 /// The default number of classes in an answer.
 pub const DEFAULT_TOP_K: usize = 5;
@@ -31,18 +40,12 @@ pub struct ClassifyRequest {
 }
 
 /// What the client asks of an answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClassifyOptions {
-    /// How many classes an image gets; 1 to the number of classes.
-    pub top_k: usize,
+    /// How many classes an image gets; 1 to the number of classes. `None`: [`DEFAULT_TOP_K`], or all where there are fewer.
+    pub top_k: Option<usize>,
     /// Classes below this probability are left out; 0 to 1.
     pub min_probability: f32,
-}
-
-impl Default for ClassifyOptions {
-    fn default() -> Self {
-        Self { top_k: DEFAULT_TOP_K, min_probability: 0.0 }
-    }
 }
 
 /// One class of an answer.
@@ -84,4 +87,87 @@ pub struct Classification {
     pub timing: Timing,
     /// The size of the largest batch that one of the images ran in.
     pub batch_size: usize,
+}
+
+/// Answers requests for all models. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    limits: Limits,
+    /// One permit for each thread that may decode: decoding is the expensive, attackable step.
+    decoders: Arc<Semaphore>,
+}
+
+impl Service {
+    /// A service that knows no model yet and is [`Readiness::Loading`].
+    ///
+    /// * `decode_threads`: how many images are decoded side by side; 0: as many as there are cores
+    pub fn new(limits: Limits, decode_threads: usize) -> Self {
+        let threads = if decode_threads > 0 { decode_threads } else { cores() };
+        let inner = Inner { registry: Registry::default(), limits, decoders: Arc::new(Semaphore::new(threads)) };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The models, for whoever loads them.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// Every model and version, sorted by name, then version.
+    pub fn list(&self) -> Vec<ModelStatus> {
+        self.inner.registry.list()
+    }
+
+    /// One version of a model, the highest available one for `None`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], with what is served in the message.
+    pub fn find(&self, name: &str, version: Option<u64>) -> Result<ModelStatus, Error> {
+        self.inner.registry.status(name, version)
+    }
+
+    /// Every version of a model, sorted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], with what is served in the message.
+    pub fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {
+        self.inner.registry.versions(name)
+    }
+
+    /// The model that a request means, ready to answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] and, while it loads, [`ErrorKind::Unavailable`].
+    pub fn served(&self, name: &str, version: Option<u64>) -> Result<Arc<ServedModel>, Error> {
+        self.inner.registry.served(name, version)
+    }
+
+    /// Whether traffic may come.
+    pub fn readiness(&self) -> Readiness {
+        *self.inner.registry.readiness.borrow()
+    }
+
+    /// Follows [`Service::readiness`]. Wakes up as well when the state of any model changes.
+    pub fn readiness_watch(&self) -> watch::Receiver<Readiness> {
+        self.inner.registry.readiness.subscribe()
+    }
+
+    /// Turns [`Readiness::Draining`]; requests are still answered. Never goes back.
+    pub fn start_draining(&self) {
+        self.inner.registry.readiness.send_replace(Readiness::Draining);
+    }
+
+    /// How large a request may be.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+}
+
+/// The cores that this process may use: its affinity and the container's CPU quota, not the host's count.
+pub fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
 }

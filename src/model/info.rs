@@ -1,4 +1,4 @@
-//! What the service says about the models that it serves.
+//! What can be known of a model: the doors show it, the log tells it.
 
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub struct ModelInfo {
     pub max_batch_size: usize,
     /// How many sessions run side by side.
     pub instances: usize,
+    /// Threads that share one run.
+    pub intra_threads: usize,
     /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.

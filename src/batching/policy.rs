@@ -1,0 +1,77 @@
+//! How many of the waiting jobs an idle worker takes, and when. Pure: no clock, no lock.
+
+use std::time::Duration;
+
+/// The limits of a model's queue and batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The most images of one run.
+    pub max_batch_size: usize,
+    /// How long the first image may wait for others although a worker is idle.
+    pub max_queue_delay: Duration,
+    /// The most images that wait; one more is refused.
+    pub queue_capacity: usize,
+}
+
+/// What an idle worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Takes so many of the oldest jobs.
+    Take(usize),
+    /// Waits for more jobs, but no longer than this.
+    WaitFor(Duration),
+    /// Waits for a first job.
+    Sleep,
+}
+
+/// Decides for one idle worker.
+///
+/// * `waiting`: jobs in the queue
+/// * `oldest`: how long the first of them has waited
+/// * `idle`: idle workers, this one included; a short queue is shared among them
+pub fn decide(policy: &Policy, waiting: usize, oldest: Duration, idle: usize) -> Decision {
+    if waiting == 0 {
+        return Decision::Sleep;
+    }
+    if waiting >= policy.max_batch_size {
+        return Decision::Take(policy.max_batch_size);
+    }
+    match policy.max_queue_delay.checked_sub(oldest) {
+        Some(left) if !left.is_zero() => Decision::WaitFor(left),
+        _ => Decision::Take(waiting.div_ceil(idle.max(1))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy { max_batch_size: 8, max_queue_delay: Duration::ZERO, queue_capacity: 64 };
+    const DELAYED: Policy = Policy { max_queue_delay: Duration::from_millis(2), ..POLICY };
+
+    #[test]
+    fn an_idle_worker_takes_what_is_there_at_once() {
+        assert_eq!(decide(&POLICY, 1, Duration::ZERO, 1), Decision::Take(1));
+        assert_eq!(decide(&POLICY, 5, Duration::ZERO, 1), Decision::Take(5));
+    }
+
+    #[test]
+    fn a_batch_never_exceeds_the_limit() {
+        assert_eq!(decide(&POLICY, 64, Duration::ZERO, 1), Decision::Take(8));
+        assert_eq!(decide(&DELAYED, 9, Duration::ZERO, 2), Decision::Take(8));
+    }
+
+    #[test]
+    fn idle_workers_share_a_short_queue() {
+        assert_eq!(decide(&POLICY, 5, Duration::ZERO, 2), Decision::Take(3));
+        assert_eq!(decide(&POLICY, 1, Duration::ZERO, 4), Decision::Take(1));
+    }
+
+    #[test]
+    fn a_delay_holds_a_partial_batch_no_longer_than_asked() {
+        let waited = Duration::from_micros(500);
+        assert_eq!(decide(&DELAYED, 3, waited, 1), Decision::WaitFor(Duration::from_micros(1500)));
+        assert_eq!(decide(&DELAYED, 3, Duration::from_millis(2), 1), Decision::Take(3));
+        assert_eq!(decide(&DELAYED, 3, Duration::from_secs(1), 1), Decision::Take(3));
+    }
+}

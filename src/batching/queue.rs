@@ -1,0 +1,141 @@
+//! The bounded queue between requests and workers.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    JobError, Policy, Reply, SubmitError,
+    policy::{Decision, decide},
+};
+use crate::tensor::Input;
+
+/// One image on its way.
+pub(super) struct Job {
+    pub(super) input: Input,
+    pub(super) deadline: Option<Instant>,
+    pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
+    pub(super) enqueued: Instant,
+}
+
+pub(super) struct Queue {
+    policy: Policy,
+    state: Mutex<State>,
+    /// Signalled for every new job, and for all at the close.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    idle: usize,
+    closed: bool,
+    /// The time that one image takes off the queue of late; zero until the first batch.
+    pace: Duration,
+}
+
+impl State {
+    fn wait(&self) -> Duration {
+        self.pace * u32::try_from(self.jobs.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Queue {
+    pub(super) fn new(policy: Policy) -> Self {
+        Self { policy, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
+    pub(super) fn push(&self, job: Job) -> Result<(), SubmitError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(SubmitError::Closed);
+        }
+        let capacity = self.policy.queue_capacity;
+        if state.jobs.len() >= capacity {
+            return Err(SubmitError::Full { capacity, retry_after: state.wait() });
+        }
+        if let Some(deadline) = job.deadline {
+            let wait = state.wait();
+            if deadline < job.enqueued + wait {
+                return Err(SubmitError::Hopeless { wait });
+            }
+        }
+        state.jobs.push_back(job);
+        let wake = state.idle > 0;
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Fills `batch` with the next jobs worth running; waits for them. Answers those that are too late, and forgets
+    /// those that nobody waits for. `false` once the queue is closed and empty.
+    pub(super) fn take(&self, batch: &mut Vec<Job>) -> bool {
+        let mut state = self.lock();
+        state.idle += 1;
+        let going = loop {
+            let now = Instant::now();
+            let oldest = state.jobs.front().map_or(Duration::ZERO, |job| now.saturating_duration_since(job.enqueued));
+            match decide(&self.policy, state.jobs.len(), oldest, state.idle) {
+                Decision::Sleep if state.closed => break false,
+                Decision::Sleep => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Decision::WaitFor(time) if !state.closed => {
+                    state = self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0;
+                }
+                decision => {
+                    let count = if let Decision::Take(count) = decision { count } else { state.jobs.len() };
+                    collect(&mut state.jobs, count, now, batch);
+                    if !batch.is_empty() {
+                        break true;
+                    }
+                }
+            }
+        };
+        state.idle -= 1;
+        going
+    }
+
+    /// Notes that `images` took `time` on one of the workers, for the estimate of the wait.
+    pub(super) fn note_pace(&self, images: usize, time: Duration, workers: usize) {
+        let of_late = time / u32::try_from((images * workers.max(1)).max(1)).unwrap_or(u32::MAX);
+        let mut state = self.lock();
+        state.pace = if state.pace.is_zero() { of_late } else { (state.pace * 7 + of_late) / 8 };
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn collect(jobs: &mut VecDeque<Job>, count: usize, now: Instant, batch: &mut Vec<Job>) {
+    while batch.len() < count {
+        let Some(job) = jobs.pop_front() else { break };
+        if job.reply.is_closed() {
+            continue;
+        }
+        if job.deadline.is_some_and(|deadline| deadline <= now) {
+            // The receiver may have left in this moment; then nobody misses the answer.
+            let _ = job.reply.send(Err(JobError::Expired));
+            continue;
+        }
+        batch.push(job);
+    }
+}

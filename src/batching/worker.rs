@@ -1,0 +1,87 @@
+//! The thread that owns a session: takes jobs, fills the batch, runs it, answers.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    JobError, Reply,
+    queue::{Job, Queue},
+};
+use crate::{
+    runtime::Executor,
+    tensor::{Batch, Input, Logits, Normalizer},
+};
+
+pub(super) struct Worker<E> {
+    queue: Arc<Queue>,
+    executor: E,
+    normalizer: Normalizer,
+    batch: Batch,
+    logits: Logits,
+    siblings: usize,
+}
+
+impl<E: Executor> Worker<E> {
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        executor: E,
+        normalizer: Normalizer,
+        (height, width): (usize, usize),
+        siblings: usize,
+    ) -> Self {
+        let batch = Batch::new(normalizer.layout(), height, width, queue.policy().max_batch_size);
+        Self { queue, executor, normalizer, batch, logits: Logits::default(), siblings }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn work(mut self) {
+        let mut jobs = Vec::with_capacity(self.queue.policy().max_batch_size);
+        while self.queue.take(&mut jobs) {
+            let started = Instant::now();
+            let outcome = self.run(&jobs);
+            let inference = started.elapsed();
+            self.queue.note_pace(jobs.len(), inference, self.siblings);
+            let batch_size = jobs.len();
+            match outcome {
+                Ok(()) => {
+                    for (job, row) in jobs.drain(..).zip(self.logits.rows()) {
+                        let queued = started.saturating_duration_since(job.enqueued);
+                        answer(job, Ok(Reply { logits: row.into(), queued, inference, batch_size }));
+                    }
+                }
+                Err(error) => jobs.drain(..).for_each(|job| answer(job, Err(error.clone()))),
+            }
+        }
+    }
+
+    fn run(&mut self, jobs: &[Job]) -> Result<(), JobError> {
+        self.batch.clear();
+        for job in jobs {
+            let slot = self.batch.push();
+            match &job.input {
+                Input::Pixels(pixels) => self.normalizer.write(pixels, slot),
+                Input::Tensor(values) => slot.copy_from_slice(values),
+            }
+        }
+        let (executor, batch, logits) = (&mut self.executor, &self.batch, &mut self.logits);
+        // A panic must not cost the model its worker: the batch fails, the next one runs.
+        match catch_unwind(AssertUnwindSafe(|| executor.run(batch, logits))) {
+            Ok(Ok(())) if self.logits.rows().len() == jobs.len() => Ok(()),
+            Ok(Ok(())) => Err(JobError::Failed(format!(
+                "the network gave {} rows for {} images",
+                self.logits.rows().len(),
+                jobs.len()
+            ))),
+            Ok(Err(error)) => Err(JobError::Failed(error.to_string())),
+            Err(_) => Err(JobError::Failed("the engine panicked".to_owned())),
+        }
+    }
+}
+
+fn answer(job: Job, outcome: Result<Reply, JobError>) {
+    // Whoever asked may have left meanwhile.
+    let _ = job.reply.send(outcome);
+}

@@ -1,0 +1,84 @@
+//! The command line: the third door. Only here is the configuration read, and only here does `anyhow` carry errors.
+//!
+//! Results go to stdout, logs and progress to stderr. Exit 0: done; 1: failed, with one line that says what and how to
+//! mend it; 2: wrong usage.
+
+mod check_config;
+mod classify;
+mod healthcheck;
+mod output;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Flags};
+
+/// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
+#[derive(Debug, Parser)]
+#[command(name = "resnetd", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the models of a repository, or the built-in one
+    Serve(serve::ServeArgs),
+    /// Classify image files and folders, without a server
+    Classify(classify::ClassifyArgs),
+    /// Check the configuration and every model.toml, and print what is in force
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// The options of every command that reads the configuration.
+#[derive(Debug, Clone, Default, Args)]
+struct ConfigArgs {
+    /// Configuration file (TOML); config/resnetd.toml shows every key
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Model repository: DIR/NAME/VERSION/model.onnx
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    fn load(&self, flags: Flags) -> Result<Config, ConfigError> {
+        let flags = Flags { models: self.models.clone(), ..flags };
+        // A variable that is no Unicode cannot be one of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(self.config.as_deref(), environment, &flags)
+    }
+
+    /// The repository, which must exist where the command line names it.
+    fn check_repository(&self) -> anyhow::Result<()> {
+        match &self.models {
+            Some(models) if !models.is_dir() => {
+                anyhow::bail!("--models {}: there is no such folder; create it or correct the path", models.display())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::CheckConfig(args) => check_config::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

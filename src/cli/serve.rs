@@ -1,0 +1,143 @@
+//! `resnetd serve`: listeners, models, signals; then the doors.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::ConfigArgs;
+use crate::{
+    config::{Config, Flags, ServerSection},
+    runtime::Runtime,
+    server::{self, Listeners},
+    service::{Limits, ModelDefaults, Service, cores},
+    telemetry,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where HTTP listens [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Where gRPC listens [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let config = args.config.load(Flags { http: args.http, grpc: args.grpc, ..Flags::default() })?;
+    args.config.check_repository()?;
+    telemetry::start_log(&config.log).with_context(|| format!("`log.level` is {:?}", config.log.level))?;
+    let threads = if config.server.io_threads > 0 { config.server.io_threads } else { cores() };
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let outcome = tokio.block_on(serve(config));
+    // Decoding that nobody waits for any more must not hold the process.
+    tokio.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let listeners =
+        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    let runtime = Runtime::load()?;
+    let service = Service::new(limits(&config), config.server.decode_threads);
+    tracing::info!(
+        http = %listeners.http.local_addr()?,
+        grpc = %listeners.grpc.local_addr()?,
+        cores = cores(),
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
+    let doors = tokio::spawn(server::serve(
+        listeners,
+        service.clone(),
+        options(&config.server),
+        stop.clone().cancelled_owned(),
+    ));
+    let loading = load(runtime, service, config);
+    tokio::select! {
+        // A signal during a long load must not wait for it.
+        () = stop.cancelled() => {}
+        loaded = loading => {
+            if let Err(error) = loaded {
+                stop.cancel();
+                doors.abort();
+                return Err(error);
+            }
+        }
+    }
+    doors.await??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn load(runtime: Runtime, service: Service, config: Config) -> anyhow::Result<()> {
+    let loaded = service.clone();
+    tokio::task::spawn_blocking(move || {
+        let defaults = ModelDefaults { batching: config.batching, runtime: config.runtime };
+        loaded.load_models(&runtime, &config.models.dir, None, &defaults)
+    })
+    .await??;
+    if service.registry().available() == 0 {
+        bail!("no model could be loaded; the log says why for each");
+    }
+    service.registry().set_ready();
+    tracing::info!("ready");
+    Ok(())
+}
+
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        max_body_bytes: config.limits.max_body_bytes,
+        max_images_per_request: config.limits.max_images_per_request,
+        max_image_pixels: config.limits.max_image_pixels,
+    }
+}
+
+fn options(server: &ServerSection) -> server::Options {
+    let drain_delay = Duration::from_millis(server.drain_delay_ms);
+    server::Options {
+        drain_delay,
+        shutdown_grace: drain_delay + Duration::from_millis(server.shutdown_grace_ms),
+        max_connection_age: Duration::from_millis(server.max_connection_age_ms),
+        ..server::Options::default()
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is in use by another process: stop it, or choose another with {flag}")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another with {flag}"),
+    })
+}
+
+/// The first SIGTERM or SIGINT drains, a second one ends the process at once.
+fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                tracing::warn!("second signal: leaving at once");
+                std::process::exit(1);
+            }
+            tracing::info!("draining; a second signal ends the process at once");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! `model.toml`: how to prepare pixels, name classes, batch and run. Every key is optional.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::{Batching, RuntimeSettings};
+use crate::{
+    postprocess::Activation,
+    preprocess::{Interpolation, Orientation, ResizeMode, Spec},
+    settings::{SettingError, in_range, overlay},
+    tensor::{ColorOrder, Layout, Normalizer},
+};
+
+/// The file's name in a model's folder.
+pub const MANIFEST_FILE: &str = "model.toml";
+
+/// ImageNet's statistics, red, green, blue, of pixels in 0 to 1.
+const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// A model's settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manifest {
+    /// `[input]`
+    pub input: InputSection,
+    /// `[output]`
+    pub output: OutputSection,
+    /// `[batching]`
+    pub batching: Batching,
+    /// `[runtime]`
+    pub runtime: RuntimeSettings,
+    /// `[versions]`
+    pub versions: VersionsSection,
+}
+
+/// `[input]`: what was done to the training images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InputSection {
+    /// Pixels of the shorter side (or of both, `stretch`); 0: no resize. Default 256, or in proportion to the crop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize_size: Option<u32>,
+    /// Pixels of the square that is cut from the centre; 0: no crop. Default: the graph's input size, else 224.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop_size: Option<u32>,
+    /// How the sides change.
+    pub resize_mode: ResizeMode,
+    /// The filter.
+    pub interpolation: Interpolation,
+    /// What becomes of EXIF orientation.
+    pub orientation: Orientation,
+    /// The order of the channels.
+    pub color: ColorOrder,
+    /// Where the channels are; found from the graph when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// A pixel of 0 to 255 is multiplied by it. Default 1/255.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Then subtracted, in the order of `color`. Default: ImageNet's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<[f32; 3]>,
+    /// Then divided by, in the order of `color`. Default: ImageNet's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<[f32; 3]>,
+}
+
+/// `[output]`: what the classes are called.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputSection {
+    /// A file in the model's folder. Default: `labels.txt` where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// From logits to probabilities. Default: softmax, unless the graph's answers are probabilities already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+}
+
+/// `[versions]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VersionsSection {
+    /// Which of the versions on disk are served.
+    pub policy: VersionPolicy,
+}
+
+/// Which versions are served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected \"latest\", \"all\" or a list of versions such as [1, 3]")]
+pub enum VersionPolicy {
+    /// `latest` or `all`.
+    Named(NamedPolicy),
+    /// These.
+    List(Vec<u64>),
+}
+
+impl Default for VersionPolicy {
+    fn default() -> Self {
+        Self::Named(NamedPolicy::Latest)
+    }
+}
+
+/// The policies that have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamedPolicy {
+    /// The highest version.
+    Latest,
+    /// Every version.
+    All,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// It is no TOML.
+    #[error("{path}: {cause}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        cause: String,
+    },
+    /// A key or a value is wrong.
+    #[error("{path}: {cause}")]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// Which, and what is allowed.
+        cause: SettingError,
+    },
+}
+
+impl Manifest {
+    /// Reads the manifest in `folder` over the server's defaults; a folder without one has the defaults.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn read(folder: &Path, batching: &Batching, runtime: &RuntimeSettings) -> Result<Self, ManifestError> {
+        let path = folder.join(MANIFEST_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(cause) => return Err(ManifestError::Read { path, cause }),
+        };
+        Self::parse(&text, &path, batching, runtime)
+    }
+
+    /// Parses the text of a manifest; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ManifestError::Syntax`] and [`ManifestError::Setting`].
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        batching: &Batching,
+        runtime: &RuntimeSettings,
+    ) -> Result<Self, ManifestError> {
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|error| ManifestError::Syntax { path: path.into(), cause: error.to_string().trim().to_owned() })?;
+        let base = Self { batching: batching.clone(), runtime: runtime.clone(), ..Self::default() };
+        let setting = |cause| ManifestError::Setting { path: path.into(), cause };
+        let manifest = overlay(&base, table).map_err(setting)?;
+        manifest.validate().map_err(setting)?;
+        Ok(manifest)
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
+        let input = &self.input;
+        for (key, size) in [("input.resize_size", input.resize_size), ("input.crop_size", input.crop_size)] {
+            in_range(key, &size.unwrap_or(0), 0..=4096)?;
+        }
+        in_range("input.scale", &input.scale.unwrap_or(1.0), f64::MIN_POSITIVE..=1e6)?;
+        for std in input.std.unwrap_or(IMAGENET_STD) {
+            in_range("input.std", &std, f32::MIN_POSITIVE..=1e6)?;
+        }
+        self.batching.validate()?;
+        self.runtime.validate()
+    }
+}
+
+impl InputSection {
+    /// How pixels are prepared for a graph whose images are `height` x `width`, where it says so.
+    pub fn spec(&self, graph_size: Option<(usize, usize)>) -> Spec {
+        let graph_side = graph_size.filter(|(height, width)| height == width).map(|(side, _)| side as u32);
+        let crop = self.crop_size.or(graph_side).unwrap_or(224);
+        // torchvision's proportion: 256 for 224.
+        let resize = self.resize_size.unwrap_or(if crop == 0 { 0 } else { (crop * 256).div_ceil(224) });
+        Spec {
+            resize_size: (resize > 0).then_some(resize),
+            crop_size: (crop > 0).then_some(crop),
+            resize_mode: self.resize_mode,
+            interpolation: self.interpolation,
+            orientation: self.orientation,
+        }
+    }
+
+    /// How pixels become numbers.
+    pub fn normalizer(&self, graph_layout: Layout) -> Normalizer {
+        let mut mean = IMAGENET_MEAN;
+        let mut std = IMAGENET_STD;
+        if self.color == ColorOrder::Bgr {
+            mean.reverse();
+            std.reverse();
+        }
+        Normalizer::new(
+            self.scale.unwrap_or(1.0 / 255.0),
+            self.mean.unwrap_or(mean),
+            self.std.unwrap_or(std),
+            self.color,
+            self.layout.unwrap_or(graph_layout),
+        )
+    }
+}
+
+impl VersionPolicy {
+    /// Picks from the versions on disk, which come sorted.
+    pub fn pick(&self, on_disk: &[u64]) -> Vec<u64> {
+        match self {
+            Self::Named(NamedPolicy::Latest) => on_disk.last().copied().into_iter().collect(),
+            Self::Named(NamedPolicy::All) => on_disk.to_vec(),
+            Self::List(wanted) => on_disk.iter().copied().filter(|version| wanted.contains(version)).collect(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Models: what lies on disk, how a model is prepared and run, and what can be known of it.
+//!
+//! [`repository::scan`] finds the folders, [`manifest`] reads `model.toml`, [`load`] makes sessions of both.
+//! Knows stages. Must not know requests or doors.
+
+mod built_in;
+mod info;
+pub mod load;
+pub mod manifest;
+pub mod repository;
+mod served;
+pub mod settings;
+
+pub use built_in::{BuiltIn, RESNET20_CIFAR10};
+pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use load::ModelError;
+pub use manifest::Manifest;
+pub use repository::ModelFolder;
+pub use served::ServedModel;

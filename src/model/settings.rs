@@ -1,0 +1,119 @@
+//! How a model is batched and run: the keys that the configuration and `model.toml` share.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    batching::Policy,
+    settings::{SettingError, in_range},
+};
+
+/// `[batching]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batching {
+    /// The most images of one run.
+    pub max_batch_size: usize,
+    /// How long the first image waits for others although a session is idle, in microseconds.
+    pub max_queue_delay_us: u64,
+    /// The most images of this model between admission and answer; one more is refused.
+    pub queue_capacity: usize,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self { max_batch_size: 8, max_queue_delay_us: 0, queue_capacity: 256 }
+    }
+}
+
+impl Batching {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`SettingError::Range`] for the first that does not hold.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        in_range("batching.max_batch_size", &self.max_batch_size, 1..=1024)?;
+        in_range("batching.max_queue_delay_us", &self.max_queue_delay_us, 0..=10_000_000)?;
+        in_range("batching.queue_capacity", &self.queue_capacity, 1..=65_536)
+    }
+
+    /// The same, as the batching stage wants it.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            max_batch_size: self.max_batch_size,
+            max_queue_delay: Duration::from_micros(self.max_queue_delay_us),
+            queue_capacity: self.queue_capacity,
+        }
+    }
+}
+
+/// `[runtime]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeSettings {
+    /// Where the network runs.
+    pub provider: Provider,
+    /// The arithmetic of a network with fp32 weights.
+    pub precision: Precision,
+    /// How far a probability may be from fp32's for `auto` to take a faster arithmetic.
+    pub max_probability_drift: f64,
+    /// Sessions side by side; 0: found from the network's size and the cores.
+    pub instances: usize,
+    /// Threads that share one run; 0: found likewise.
+    pub intra_threads: usize,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self {
+            provider: Provider::Auto,
+            precision: Precision::Auto,
+            max_probability_drift: 0.02,
+            instances: 0,
+            intra_threads: 0,
+        }
+    }
+}
+
+impl RuntimeSettings {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`SettingError::Range`] for the first that does not hold.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        in_range("runtime.max_probability_drift", &self.max_probability_drift, 0.0..=1.0)?;
+        in_range("runtime.instances", &self.instances, 0..=256)?;
+        in_range("runtime.intra_threads", &self.intra_threads, 0..=1024)
+    }
+}
+
+/// Where a network runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The fastest that is there and answers the same.
+    Auto,
+    /// ONNX Runtime's own.
+    Cpu,
+    /// Intel's plugin.
+    Openvino,
+    /// NVIDIA GPUs.
+    Cuda,
+    /// NVIDIA GPUs, compiled.
+    Tensorrt,
+}
+
+/// The arithmetic that a network with fp32 weights is run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// The fastest that stays within `max_probability_drift`.
+    Auto,
+    /// 32-bit.
+    Fp32,
+    /// 16-bit with the exponent of fp32.
+    Bf16,
+    /// 16-bit IEEE.
+    Fp16,
+}

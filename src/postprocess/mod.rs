@@ -1,0 +1,11 @@
+//! From a row of the network's output to named classes. Pure.
+//!
+//! Knows numbers and labels. Must not know models, requests or doors.
+
+mod activation;
+mod labels;
+mod top_k;
+
+pub use activation::Activation;
+pub use labels::{LabelsError, parse_labels, read_labels};
+pub use top_k::top_k;

@@ -1,0 +1,237 @@
+//! The two passes with AVX2, equal to [`super::scalar`] to the last bit.
+//!
+//! Weights have 23 bits, but the fast multiply-and-add takes 16: each weight is split into `high * 2^15 + low`, the two
+//! halves are summed on their own and put together at the end. Sums wrap modulo 2^32 on the way; the result fits, so
+//! wrapping does not change it. Nothing is rounded before the end, hence the equality.
+//!
+//! All memory is reached through bounds-checked slices; `unsafe` is left for the unaligned load itself.
+
+use std::arch::x86_64::*;
+
+use super::taps::{PRECISION, Taps};
+
+/// The bits of the low half of a weight.
+const LOW: u32 = 15;
+
+fn halves(weight: i32) -> [i16; 2] {
+    // |weight| <= 1.2 * 2^22 or so, hence the high half fits in 9 bits.
+    [(weight >> LOW) as i16, (weight & ((1 << LOW) - 1)) as i16]
+}
+
+#[target_feature(enable = "avx2")]
+fn load(bytes: &[u8], at: usize) -> __m256i {
+    let chunk = &bytes[at..at + 32];
+    // SAFETY: `chunk` is 32 readable bytes; the load has no alignment requirement.
+    unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+fn load_half(bytes: &[u8], at: usize) -> __m128i {
+    let chunk = &bytes[at..at + 16];
+    // SAFETY: `chunk` is 16 readable bytes; the load has no alignment requirement.
+    unsafe { _mm_loadu_si128(chunk.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+fn load_words(words: &[i16; 16]) -> __m256i {
+    // SAFETY: `words` is 32 readable bytes; the load has no alignment requirement.
+    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+fn store(bytes: &mut [u8], at: usize, value: __m256i) {
+    let chunk = &mut bytes[at..at + 32];
+    // SAFETY: `chunk` is 32 writable bytes; the store has no alignment requirement.
+    unsafe { _mm256_storeu_si256(chunk.as_mut_ptr().cast(), value) }
+}
+
+#[target_feature(enable = "avx2")]
+fn store_half(bytes: &mut [u8; 16], value: __m128i) {
+    // SAFETY: `bytes` is 16 writable bytes; the store has no alignment requirement.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) }
+}
+
+/// Puts the two halves of eight sums together and rounds them to pixels, not yet clamped.
+#[target_feature(enable = "avx2")]
+fn round(high: __m256i, low: __m256i) -> __m256i {
+    let half = _mm256_set1_epi32(1 << (PRECISION - 1));
+    let sum = _mm256_add_epi32(_mm256_slli_epi32::<{ LOW as i32 }>(high), low);
+    _mm256_srai_epi32::<{ PRECISION as i32 }>(_mm256_add_epi32(sum, half))
+}
+
+/// The taps of one output in groups of four, each weight repeated for the three channels (and one unused lane).
+struct Groups {
+    /// Byte offsets into the row, padded with the last one to a multiple of four outputs.
+    offsets: Vec<usize>,
+    /// High and low halves: `[w0 w1] * 4` in the lower lane, `[w2 w3] * 4` in the upper one.
+    weights: Vec<[[i16; 16]; 2]>,
+    per_output: usize,
+    /// Bytes of a row that the loads touch.
+    reach: usize,
+}
+
+impl Groups {
+    fn new(taps: &Taps) -> Self {
+        let longest = taps.counts.iter().max().copied().unwrap_or(0) as usize;
+        let per_output = longest.div_ceil(4);
+        let padded = taps.len().next_multiple_of(4);
+        let mut groups = Self {
+            offsets: Vec::with_capacity(padded),
+            weights: Vec::with_capacity(padded * per_output),
+            per_output,
+            reach: 0,
+        };
+        for output in (0..padded).map(|output| output.min(taps.len() - 1)) {
+            let (start, weights) = taps.of(output);
+            groups.offsets.push(start * 3);
+            // A group's load is 16 bytes, of which it uses 12.
+            groups.reach = groups.reach.max(start * 3 + per_output * 12 + 4);
+            for group in 0..per_output {
+                let mut words = [[0; 16]; 2];
+                for lane in 0..16 {
+                    let tap = group * 4 + lane / 8 * 2 + lane % 2;
+                    let [high, low] = halves(weights.get(tap).copied().unwrap_or(0));
+                    words[0][lane] = high;
+                    words[1][lane] = low;
+                }
+                groups.weights.push(words);
+            }
+        }
+        groups
+    }
+}
+
+/// See [`super::scalar::horizontal`].
+#[target_feature(enable = "avx2")]
+pub(super) fn horizontal(source: &[u8], stride: usize, taps: &Taps, out: &mut [u8]) {
+    let groups = Groups::new(taps);
+    let mut padded = Vec::new();
+    let rows = source.len().div_ceil(stride);
+    for (row, out) in (0..rows).zip(out.chunks_exact_mut(taps.len() * 3)) {
+        let mut bytes = &source[row * stride..];
+        if bytes.len() < groups.reach {
+            // The last loads would pass the end of the image; what they find there has a weight of zero.
+            padded.clear();
+            padded.extend_from_slice(bytes);
+            padded.resize(groups.reach, 0);
+            bytes = &padded;
+        }
+        horizontal_row(&bytes[..groups.reach], &groups, out);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
+    // Taps 0 and 1 (lower lane), 2 and 3 (upper lane) side by side as words: r0 r1 g0 g1 b0 b1 0 0.
+    const Z: i8 = -1;
+    let pairs = _mm256_setr_epi8(
+        0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, //
+        6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11, Z, Z, Z, Z, Z,
+    );
+    // From (pixel 0, pixel 2) and (pixel 1, pixel 3) with a gap after each to twelve dense bytes.
+    let dense = _mm256_setr_epi8(
+        0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z, Z, Z, Z, //
+        Z, Z, Z, 0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z,
+    );
+    let per_output = groups.per_output;
+    let quads = groups.offsets.chunks_exact(4).zip(groups.weights.chunks_exact(4 * per_output));
+    for ((offsets, weights), out) in quads.zip(out.chunks_mut(12)) {
+        let mut sums = [(_mm256_setzero_si256(), _mm256_setzero_si256()); 4];
+        for ((sums, &offset), weights) in sums.iter_mut().zip(offsets).zip(weights.chunks_exact(per_output)) {
+            for (group, [high, low]) in weights.iter().enumerate() {
+                let pixels = _mm256_broadcastsi128_si256(load_half(row, offset + group * 12));
+                let pixels = _mm256_shuffle_epi8(pixels, pairs);
+                sums.0 = _mm256_add_epi32(sums.0, _mm256_madd_epi16(pixels, load_words(high)));
+                sums.1 = _mm256_add_epi32(sums.1, _mm256_madd_epi16(pixels, load_words(low)));
+            }
+        }
+        let [a, b, c, d] = sums;
+        let first = round(join(a.0, b.0), join(a.1, b.1));
+        let second = round(join(c.0, d.0), join(c.1, d.1));
+        let words = _mm256_packs_epi32(first, second);
+        let bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words, words), dense);
+        let bytes = _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+        let mut pixels = [0; 16];
+        store_half(&mut pixels, bytes);
+        if let Some(out) = out.first_chunk_mut::<12>() {
+            out.copy_from_slice(&pixels[..12]);
+        } else {
+            let len = out.len();
+            out.copy_from_slice(&pixels[..len]);
+        }
+    }
+}
+
+/// Adds the lanes of `a` into the lower lane, those of `b` into the upper one.
+#[target_feature(enable = "avx2")]
+fn join(a: __m256i, b: __m256i) -> __m256i {
+    _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
+}
+
+/// See [`super::scalar::vertical`].
+#[target_feature(enable = "avx2")]
+pub(super) fn vertical(source: &[u8], stride: usize, width: usize, taps: &Taps, out: &mut [u8]) {
+    if width < 32 {
+        return super::scalar::vertical(source, stride, width, taps, out);
+    }
+    let mut pairs = Vec::with_capacity(taps.stride.div_ceil(2));
+    for (index, out) in out.chunks_exact_mut(width).enumerate() {
+        let (start, weights) = taps.of(index);
+        pairs.clear();
+        pairs.extend(weights.chunks(2).enumerate().map(|(pair, weights)| {
+            let first = (start + pair * 2) * stride;
+            let (second, weight) = weights.get(1).map_or((first, 0), |&weight| (first + stride, weight));
+            let ([high0, low0], [high1, low1]) = (halves(weights[0]), halves(weight));
+            let word = |even: i16, odd: i16| i32::from(odd) << 16 | i32::from(even) & 0xffff;
+            Pair {
+                first: &source[first..first + width],
+                second: &source[second..second + width],
+                high: word(high0, high1),
+                low: word(low0, low1),
+            }
+        }));
+        let mut at = 0;
+        loop {
+            vertical_block(&pairs, at, out);
+            // The last block overlaps the one before it rather than pass the end.
+            match width - 32 - at {
+                0 => break,
+                left => at += left.min(32),
+            }
+        }
+    }
+}
+
+/// Two source rows with their weights, as pairs of words.
+struct Pair<'a> {
+    first: &'a [u8],
+    second: &'a [u8],
+    high: i32,
+    low: i32,
+}
+
+#[target_feature(enable = "avx2")]
+fn vertical_block(pairs: &[Pair<'_>], at: usize, out: &mut [u8]) {
+    let zero = _mm256_setzero_si256();
+    let mut high = [zero; 4];
+    let mut low = [zero; 4];
+    for pair in pairs {
+        let (first, second) = (load(pair.first, at), load(pair.second, at));
+        let (left, right) = (_mm256_unpacklo_epi8(first, second), _mm256_unpackhi_epi8(first, second));
+        let words = [
+            _mm256_unpacklo_epi8(left, zero),
+            _mm256_unpackhi_epi8(left, zero),
+            _mm256_unpacklo_epi8(right, zero),
+            _mm256_unpackhi_epi8(right, zero),
+        ];
+        let (high_weights, low_weights) = (_mm256_set1_epi32(pair.high), _mm256_set1_epi32(pair.low));
+        for ((high, low), words) in high.iter_mut().zip(&mut low).zip(words) {
+            *high = _mm256_add_epi32(*high, _mm256_madd_epi16(words, high_weights));
+            *low = _mm256_add_epi32(*low, _mm256_madd_epi16(words, low_weights));
+        }
+    }
+    // Packing undoes the unpacking, within each lane.
+    let left = _mm256_packs_epi32(round(high[0], low[0]), round(high[1], low[1]));
+    let right = _mm256_packs_epi32(round(high[2], low[2]), round(high[3], low[3]));
+    store(out, at, _mm256_packus_epi16(left, right));
+}

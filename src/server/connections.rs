@@ -1,0 +1,148 @@
+//! The life of a connection: accepted, served, told to close at its age or at shutdown, cut when it does not.
+//!
+//! The same for both doors; knows neither requests nor protocols.
+
+use std::{fmt::Display, pin::pin, sync::Arc, time::Duration};
+
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use super::Options;
+
+/// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long a door's connections live.
+#[derive(Clone)]
+pub(super) struct Life {
+    door: &'static str,
+    max_age: Duration,
+    /// From being told to close until being cut.
+    grace: Duration,
+    slots: Arc<Semaphore>,
+    closing: CancellationToken,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Life {
+    pub(super) fn new(
+        door: &'static str,
+        options: &Options,
+        closing: &CancellationToken,
+        cut: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Self {
+        Self {
+            door,
+            max_age: options.max_connection_age,
+            grace: options.shutdown_grace,
+            slots: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+            closing: closing.clone(),
+            cut: cut.clone(),
+            tasks: tasks.clone(),
+        }
+    }
+}
+
+/// Accepts connections and serves each on a task of its own until `life` ends.
+///
+/// `connect` is given a token as well, which fires when the connection is told to close: for calls that would never end by themselves.
+pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, CancellationToken) -> C)
+where
+    C: GracefulConnection + Send + 'static,
+    C::Error: Display + Send,
+{
+    loop {
+        let next = async {
+            let slot = life.slots.clone().acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            biased;
+            () = life.closing.cancelled() => return,
+            () = life.cut.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Answers are small and whole: waiting for more of them would only delay.
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(door = life.door, %error, "cannot set TCP_NODELAY");
+                }
+                let leaving = life.closing.child_token();
+                let connection = connect(stream, leaving.clone());
+                let life = life.clone();
+                life.tasks.clone().spawn(async move {
+                    live(connection, life, leaving).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                warn!(door = life.door, %error, "cannot accept a connection; is the limit of open files too low?");
+                sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn live<C>(connection: C, life: Life, leaving: CancellationToken)
+where
+    C: GracefulConnection,
+    C::Error: Display + Send,
+{
+    let mut connection = pin!(connection);
+    let mut told_to_close = pin!(async {
+        tokio::select! {
+            () = leaving.cancelled() => {}
+            () = sleep(with_jitter(life.max_age)) => {}
+        }
+    });
+    let mut cut = pin!(life.cut.cancelled());
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => Some(ended),
+        () = &mut told_to_close => None,
+        () = &mut cut => return,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            leaving.cancel();
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = &mut connection => ended,
+                () = &mut cut => return,
+                () = sleep(life.grace) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(door = life.door, %error, "a connection broke");
+    }
+}
+
+/// `age`, 10 % more or less by chance: connections that came together do not leave together.
+fn with_jitter(age: Duration) -> Duration {
+    let chance = uuid::Uuid::new_v4().as_u128() as u32;
+    age.mul_f64(0.9 + 0.2 * f64::from(chance) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_spreads_the_age_by_ten_percent_each_way() {
+        let ages: Vec<_> = (0..200).map(|_| with_jitter(Duration::from_secs(100)).as_secs_f64()).collect();
+        assert!(ages.iter().all(|age| (90.0..=110.0).contains(age)));
+        assert!(ages.iter().any(|age| *age < 97.0) && ages.iter().any(|age| *age > 103.0));
+    }
+}

@@ -1,0 +1,104 @@
+//! `resnetd.v1.Classifier`: one call, or a stream of them, and what is served.
+
+use std::time::Duration;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Call, convert, deadline::deadline, proto, stream};
+use crate::{
+    server::{Shared, request_log::RequestLog, status::wire_status},
+    service::{Error, Service},
+};
+
+/// The service of `proto/resnetd/v1/classifier.proto`.
+pub(super) struct Classifier {
+    service: Service,
+    slow_request: Duration,
+    stream_concurrency: usize,
+}
+
+impl Classifier {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self {
+            service: shared.service.clone(),
+            slow_request: shared.options.slow_request,
+            stream_concurrency: shared.options.stream_concurrency,
+        }
+    }
+
+    /// Logs the outcome of a call and turns it into tonic's.
+    fn finish<T>(
+        log: RequestLog<'_>,
+        what: &str,
+        model: &str,
+        result: Result<T, Error>,
+    ) -> Result<Response<T>, Status> {
+        let what = format_args!("{what} model={model:?}");
+        match result {
+            Ok(answer) => {
+                log.finish(what, "OK", None, "");
+                Ok(Response::new(answer))
+            }
+            Err(error) => {
+                let (_, _, name) = wire_status(error.kind);
+                log.finish(what, name, Some(error.kind), &error.message);
+                Err(convert::status(&error))
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl proto::classifier_server::Classifier for Classifier {
+    type ClassifyStreamStream = ReceiverStream<Result<proto::ClassifyStreamResponse, Status>>;
+
+    async fn classify(
+        &self,
+        request: Request<proto::ClassifyRequest>,
+    ) -> Result<Response<proto::ClassifyResponse>, Status> {
+        let call = Call::of(&request)?;
+        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let deadline = deadline(request.metadata(), call.arrived);
+        let request = request.into_inner();
+        let model = request.model.clone();
+        let result = match deadline {
+            Ok(deadline) => self.service.classify(convert::request(request, deadline)).await.map(convert::response),
+            Err(error) => Err(error),
+        };
+        Self::finish(log, "Classify", &model, result)
+    }
+
+    async fn classify_stream(
+        &self,
+        request: Request<Streaming<proto::ClassifyStreamRequest>>,
+    ) -> Result<Response<Self::ClassifyStreamStream>, Status> {
+        let call = Call::of(&request)?;
+        let deadline = deadline(request.metadata(), call.arrived).map_err(|error| convert::status(&error))?;
+        let answers = stream::start(stream::Stream {
+            service: self.service.clone(),
+            requests: request.into_inner(),
+            call,
+            deadline,
+            concurrency: self.stream_concurrency.max(1),
+            slow_request: self.slow_request,
+        });
+        Ok(Response::new(answers))
+    }
+
+    async fn list_models(
+        &self,
+        _: Request<proto::ListModelsRequest>,
+    ) -> Result<Response<proto::ListModelsResponse>, Status> {
+        let models = self.service.list().iter().map(|model| convert::model(model, false)).collect();
+        Ok(Response::new(proto::ListModelsResponse { models }))
+    }
+
+    async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
+        let call = Call::of(&request)?;
+        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let request = request.into_inner();
+        let found = self.service.find(&request.name, convert::version(request.version));
+        Self::finish(log, "GetModel", &request.name, found.map(|model| convert::model(&model, true)))
+    }
+}

@@ -1,0 +1,154 @@
+//! Between the service's words and the messages of `resnetd.v1`.
+
+use std::time::{Duration, Instant};
+
+use hyper::header::{HeaderName, HeaderValue};
+use tonic::{Status, metadata::MetadataMap};
+
+use super::proto;
+use crate::{
+    server::status::wire_status,
+    service::{
+        Classification, ClassifyOptions, ClassifyRequest, Error, ErrorKind, ModelState, ModelStatus, TensorInfo,
+    },
+    tensor::{ColorOrder, Layout},
+};
+
+/// The trailing metadata that names an error's kind, where one gRPC code covers several.
+pub(super) const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
+
+/// gRPC's own way to say when to try again (proposal A6).
+const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+/// A message as a request of the service.
+pub(super) fn request(message: proto::ClassifyRequest, deadline: Option<Instant>) -> ClassifyRequest {
+    ClassifyRequest {
+        model: message.model,
+        version: version(message.version),
+        images: message.images,
+        options: ClassifyOptions {
+            top_k: message.top_k.map(|top_k| top_k as usize),
+            min_probability: message.min_probability,
+        },
+        deadline,
+    }
+}
+
+/// Proto's 0 is no version, but the highest one.
+pub(super) fn version(version: u64) -> Option<u64> {
+    (version != 0).then_some(version)
+}
+
+/// The service's answer as a message.
+pub(super) fn response(answer: Classification) -> proto::ClassifyResponse {
+    let class = |class: crate::service::Prediction| proto::Class {
+        index: class.index as u32,
+        label: class.label.to_string(),
+        probability: class.probability,
+    };
+    proto::ClassifyResponse {
+        model: answer.model.to_string(),
+        version: answer.version,
+        architecture: answer.architecture.to_string(),
+        predictions: answer
+            .predictions
+            .into_iter()
+            .map(|classes| proto::Prediction { classes: classes.into_iter().map(class).collect() })
+            .collect(),
+        timing: Some(proto::Timing {
+            preprocess_ms: answer.timing.preprocess_ms,
+            queue_ms: answer.timing.queue_ms,
+            inference_ms: answer.timing.inference_ms,
+            total_ms: answer.timing.total_ms,
+        }),
+        batch_size: answer.batch_size as u32,
+    }
+}
+
+/// A refusal as the status of a call, with its kind and the time to try again in the metadata.
+pub(super) fn status(error: &Error) -> Status {
+    let (_, code, name) = wire_status(error.kind);
+    let mut headers = hyper::HeaderMap::with_capacity(2);
+    headers.insert(ERROR_CODE, HeaderValue::from_static(name));
+    if let Some(delay) = error.retry_after {
+        headers.insert(RETRY_PUSHBACK, HeaderValue::from(milliseconds(delay)));
+    }
+    Status::with_metadata(code, &*error.message, MetadataMap::from_headers(headers))
+}
+
+/// A refusal as the item of a stream.
+pub(super) fn error_item(error: Error) -> proto::Error {
+    use proto::error::Code;
+    let code = match error.kind {
+        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::UnsupportedFormat => Code::UnsupportedFormat,
+        ErrorKind::TooLarge => Code::TooLarge,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Overloaded => Code::Overloaded,
+        ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Internal => Code::Internal,
+    };
+    proto::Error {
+        code: code.into(),
+        retry_after_ms: error.retry_after.map_or(0, milliseconds),
+        message: error.message,
+    }
+}
+
+/// A model as a message; its labels only on demand, there can be thousands.
+pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
+    use proto::model::State;
+    let (state, reason) = match &model.state {
+        ModelState::Loading => (State::Loading, String::new()),
+        ModelState::Available => (State::Available, String::new()),
+        ModelState::Failed(reason) => (State::Failed, reason.clone()),
+    };
+    let info = model.info.as_ref().map(|info| proto::ModelInfo {
+        architecture: info.architecture.to_string(),
+        input: Some(tensor(&info.input)),
+        output: Some(tensor(&info.output)),
+        layout: match info.layout {
+            Layout::Nchw => "nchw".to_owned(),
+            Layout::Nhwc => "nhwc".to_owned(),
+        },
+        color: match info.color {
+            ColorOrder::Rgb => "rgb".to_owned(),
+            ColorOrder::Bgr => "bgr".to_owned(),
+        },
+        classes: info.labels.len() as u32,
+        labels: if with_labels { info.labels.iter().map(|label| label.to_string()).collect() } else { Vec::new() },
+        max_batch_size: info.max_batch_size as u32,
+        instances: info.instances as u32,
+        provider: info.provider.clone(),
+        precision: info.precision.clone(),
+        untrained: info.untrained,
+    });
+    proto::Model { name: model.name.to_string(), version: model.version, state: state.into(), reason, info }
+}
+
+fn tensor(tensor: &TensorInfo) -> proto::Tensor {
+    proto::Tensor { name: tensor.name.clone(), shape: tensor.shape.clone() }
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_status_tells_overload_from_size_and_says_when_to_come_back() {
+        let overloaded = status(&Error::new(ErrorKind::Overloaded, "full").retry_after(Duration::from_millis(250)));
+        let too_large = status(&Error::new(ErrorKind::TooLarge, "big"));
+        assert_eq!([overloaded.code(), too_large.code()], [Code::ResourceExhausted; 2]);
+        assert_eq!(overloaded.metadata().get("x-error-code").expect("a kind"), "OVERLOADED");
+        assert_eq!(overloaded.metadata().get("grpc-retry-pushback-ms").expect("a delay"), "250");
+        assert_eq!(too_large.metadata().get("x-error-code").expect("a kind"), "TOO_LARGE");
+        assert!(too_large.metadata().get("grpc-retry-pushback-ms").is_none());
+    }
+}

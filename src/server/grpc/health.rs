@@ -1,0 +1,78 @@
+//! `grpc.health.v1.Health`, for the whole server (`""`), each gRPC service and each model by its name.
+//!
+//! Nothing is registered: a state is asked of the service when it is wanted, so it cannot be out of date.
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server};
+
+use super::{Call, proto::classifier_server::SERVICE_NAME};
+use crate::service::{ModelState, Readiness, Service};
+
+/// Answers health checks from the state of the service.
+pub(super) struct Health {
+    service: Service,
+}
+
+impl Health {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// The state of what is called `name`; `None` where nothing is.
+fn state(service: &Service, name: &str) -> Option<ServingStatus> {
+    let serving = if name.is_empty() || name == SERVICE_NAME {
+        service.readiness() == Readiness::Ready
+    } else {
+        let versions = service.versions(name).ok()?;
+        service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state == ModelState::Available)
+    };
+    Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing })
+}
+
+#[tonic::async_trait]
+impl health_server::Health for Health {
+    type WatchStream = ReceiverStream<Result<HealthCheckResponse, Status>>;
+
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        let name = &request.get_ref().service;
+        match state(&self.service, name) {
+            Some(state) => Ok(Response::new(HealthCheckResponse { status: state.into() })),
+            None => Err(Status::not_found(format!(
+                "there is no service or model `{name}`: check \"\", \"{SERVICE_NAME}\" or the name of a model"
+            ))),
+        }
+    }
+
+    /// Sends the state, and again each time it changes, until the client leaves or the connection is told to close.
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let call = Call::of(&request)?;
+        let name = request.into_inner().service;
+        let service = self.service.clone();
+        let mut changes = service.readiness_watch();
+        let (states, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut last = None;
+            loop {
+                let now = state(&service, &name).unwrap_or(ServingStatus::ServiceUnknown);
+                if last.replace(now) != Some(now)
+                    && states.send(Ok(HealthCheckResponse { status: now.into() })).await.is_err()
+                {
+                    return;
+                }
+                tokio::select! {
+                    biased;
+                    () = states.closed() => return,
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = call.leaving.cancelled() => {
+                        let _ = states.send(Err(Status::unavailable("the connection is closing: watch again"))).await;
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}

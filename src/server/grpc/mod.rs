@@ -1,0 +1,140 @@
+//! The gRPC door: `resnetd.v1.Classifier`, health and reflection over HTTP/2 without TLS.
+//!
+//! Tonic's routes on our own connections, so that both doors live and leave alike. What every call has is done here once:
+//! its id, its arrival, and the code of a message that is too large.
+//!
+//! Knows the service. Must not know the stages behind it, or the other door.
+
+mod classifier;
+mod convert;
+mod deadline;
+mod health;
+mod stream;
+
+use std::{convert::Infallible, time::Instant};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{HeaderName, HeaderValue},
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, body::Body, service::Routes};
+use tonic_health::pb::health_server::HealthServer;
+use tower::Service as _;
+
+use super::{
+    Options, ServeError, Shared,
+    connections::{self, Life},
+    request_id::{REQUEST_ID, RequestId},
+    status::wire_status,
+};
+use crate::service::ErrorKind;
+use proto::classifier_server::ClassifierServer;
+
+/// The messages, servers and clients that are generated from `proto/resnetd/v1`.
+#[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
+pub mod proto {
+    tonic::include_proto!("resnetd.v1");
+}
+
+/// The descriptors of every file under `proto/`, for reflection.
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// What a handler knows of its call, from the request's extensions.
+#[derive(Clone, Debug)]
+struct Call {
+    id: RequestId,
+    /// When the head of the request was there.
+    arrived: Instant,
+    /// Fires when the connection is told to close.
+    leaving: CancellationToken,
+}
+
+impl Call {
+    /// The context that [`Door`] left with the request.
+    fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
+        request.extensions().get::<Self>().cloned().ok_or_else(|| Status::internal("a call without a context"))
+    }
+}
+
+/// The gRPC services over one [`Service`](crate::service::Service).
+pub(super) struct Door {
+    shared: Shared,
+    routes: Routes,
+}
+
+impl Door {
+    pub(super) fn new(shared: Shared) -> Result<Self, ServeError> {
+        // A message is the files and a few numbers: the limit of the body holds for it as well.
+        let max_message = shared.service.limits().max_body_bytes;
+        let classifier =
+            ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let routes = Routes::new(classifier)
+            .add_service(HealthServer::new(health::Health::new(shared.service.clone())))
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .prepare();
+        Ok(Self { shared, routes })
+    }
+
+    /// Serves connections until `life` ends.
+    pub(super) async fn accept(self, listener: TcpListener, life: Life) {
+        let builder = connection_builder(&self.shared.options);
+        let connect = |stream: TcpStream, leaving: CancellationToken| {
+            let (routes, ids) = (self.routes.clone(), self.shared.ids.clone());
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let id = ids.take_or_make(request.headers().get(REQUEST_ID));
+                let call = Call { id, arrived: Instant::now(), leaving: leaving.clone() };
+                answer(routes.clone(), request, call)
+            });
+            builder.serve_connection(TokioIo::new(stream), answer)
+        };
+        connections::accept(listener, life, connect).await;
+    }
+}
+
+fn connection_builder(options: &Options) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout)
+        .max_concurrent_streams(options.max_concurrent_streams);
+    builder
+}
+
+async fn answer(mut routes: Routes, request: Request<Incoming>, call: Call) -> Result<Response<Body>, Infallible> {
+    let id = call.id.header();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(call);
+    let mut response = routes.call(request).await?;
+    let headers = response.headers_mut();
+    // Tonic refuses a message over the limit before a handler sees it, with OUT_OF_RANGE; nothing else here says that.
+    if headers.get(GRPC_STATUS).is_some_and(|status| status.as_bytes() == b"11") {
+        let (_, code, name) = wire_status(ErrorKind::TooLarge);
+        headers.insert(GRPC_STATUS, HeaderValue::from(code as i32));
+        headers.insert(convert::ERROR_CODE, HeaderValue::from_static(name));
+    }
+    headers.insert(REQUEST_ID, id);
+    Ok(response)
+}
+
+/// The same for a stream, whose handler sees the refusal.
+fn mend_code(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => Status::new(wire_status(ErrorKind::TooLarge).1, status.message()),
+        _ => status,
+    }
+}

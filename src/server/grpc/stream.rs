@@ -1,0 +1,118 @@
+//! `ClassifyStream`: many requests over one stream, answered as they are ready.
+//!
+//! One task a stream reads requests and starts a job for each, never more than its bound, so that the stream's flow
+//! control reaches back to the client. It ends when the client is done or gone, or the connection is told to close; in
+//! the first and the last case every request that was read is answered first.
+
+use std::time::{Duration, Instant};
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use tracing::{debug, error};
+
+use super::{Call, convert, mend_code, proto};
+use crate::{
+    server::request_log::RequestLog,
+    service::{Error, ErrorKind, Service},
+};
+
+type Answers = mpsc::Sender<Result<proto::ClassifyStreamResponse, Status>>;
+
+/// A stream that was opened.
+pub(super) struct Stream {
+    pub(super) service: Service,
+    pub(super) requests: Streaming<proto::ClassifyStreamRequest>,
+    pub(super) call: Call,
+    /// The deadline of the whole stream.
+    pub(super) deadline: Option<Instant>,
+    /// The most requests that are worked on at a time.
+    pub(super) concurrency: usize,
+    pub(super) slow_request: Duration,
+}
+
+/// Works on the stream in a task of its own; it ends with the returned answers.
+pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStreamResponse, Status>> {
+    let (answers, receiver) = mpsc::channel(stream.concurrency);
+    tokio::spawn(async move {
+        let id = stream.call.id.clone();
+        let log = RequestLog::start("grpc", &id, stream.slow_request);
+        // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
+        tokio::select! {
+            biased;
+            () = answers.closed() => {}
+            answered = work(stream, &answers) => {
+                log.finish("ClassifyStream", "OK", None, &format!("{answered} requests"));
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// Reads, answers, and says why it stopped; the number of requests that were read.
+async fn work(mut stream: Stream, answers: &Answers) -> usize {
+    let mut jobs = JoinSet::new();
+    let mut read = 0;
+    let end = loop {
+        tokio::select! {
+            biased;
+            () = stream.call.leaving.cancelled() => {
+                break Some(Status::unavailable("this server is about to stop: open a new stream for the other requests"));
+            }
+            Some(ended) = jobs.join_next() => {
+                if let Err(panic) = ended {
+                    break Some(broken(&panic));
+                }
+            }
+            request = stream.requests.message(), if jobs.len() < stream.concurrency => match request {
+                Ok(Some(request)) => {
+                    read += 1;
+                    jobs.spawn(answer(stream.service.clone(), request, stream.deadline, stream.call.clone(), answers.clone()));
+                }
+                Ok(None) => break None,
+                Err(status) => break Some(mend_code(status)),
+            }
+        }
+    };
+    while let Some(ended) = jobs.join_next().await {
+        if let Err(panic) = ended {
+            broken(&panic);
+        }
+    }
+    if let Some(status) = end {
+        // A client that left in the meantime needs no reason.
+        let _ = answers.send(Err(status)).await;
+    }
+    read
+}
+
+/// Answers one request of the stream, with an answer or with an error that carries its id.
+async fn answer(
+    service: Service,
+    request: proto::ClassifyStreamRequest,
+    stream_deadline: Option<Instant>,
+    call: Call,
+    answers: Answers,
+) {
+    use proto::classify_stream_response::Result as Item;
+    let started = Instant::now();
+    let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
+    let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
+    let result = match request.request {
+        Some(message) => service.classify(convert::request(message, deadline)).await,
+        None => Err(Error::new(ErrorKind::InvalidArgument, "the item has no `request`: nothing to classify")),
+    };
+    let item = match result {
+        Ok(classification) => Item::Response(convert::response(classification)),
+        Err(error) => {
+            debug!(request_id = %call.id, item = request.id, kind = ?error.kind, error.message, "a request of a stream failed");
+            Item::Error(convert::error_item(error))
+        }
+    };
+    let _ = answers.send(Ok(proto::ClassifyStreamResponse { id: request.id, result: Some(item) })).await;
+}
+
+fn broken(panic: &tokio::task::JoinError) -> Status {
+    error!(%panic, "a request of a stream broke");
+    Status::internal("a request of the stream broke; the cause is in the server's log")
+}

@@ -1,0 +1,61 @@
+//! Reading a request's body into one piece of memory, within the limits of size and time.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+
+use super::{error::Failure, linger::Linger};
+use crate::service::{Error, ErrorKind};
+
+/// The most memory that a body's announced length reserves before its bytes are there.
+const MAX_RESERVED_BYTES: usize = 1 << 20;
+
+/// Reads the whole body. A small one that came in one piece is not copied.
+///
+/// # Errors
+/// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
+/// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early.
+pub(super) async fn read(body: Incoming, limit: usize, timeout: Duration, linger: &Linger) -> Result<Bytes, Failure> {
+    let read = match body.size_hint().exact() {
+        Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
+        announced => match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit)).await {
+            Ok(read) => read,
+            Err(_) => Err(Failure::timeout(timeout)),
+        },
+    };
+    if read.is_err() {
+        linger.set();
+    }
+    read
+}
+
+async fn collect(mut body: Incoming, announced: usize, limit: usize) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(&error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.is_empty() && data.len() == announced {
+            return Ok(data);
+        }
+        if whole.len() + data.len() > limit {
+            return Err(too_large(None, limit));
+        }
+        if whole.is_empty() {
+            whole.reserve(announced.min(MAX_RESERVED_BYTES).max(data.len()));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+fn too_large(announced: Option<u64>, limit: usize) -> Failure {
+    let found = announced.map_or_else(|| format!("has more than {limit} bytes"), |size| format!("has {size} bytes"));
+    let message = format!("the body {found}, the limit is {limit}: send a smaller image, or fewer at a time");
+    Error::new(ErrorKind::TooLarge, message).into()
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    Error::new(ErrorKind::InvalidArgument, format!("the body ended before it was complete: {error}")).into()
+}

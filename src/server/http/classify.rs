@@ -1,0 +1,172 @@
+//! `POST /v1/models/{model}:classify`: images in, the most probable classes out. The hot path of the HTTP door.
+
+use std::{fmt::Write as _, time::Instant};
+
+use hyper::{
+    StatusCode,
+    body::Incoming,
+    header::{HeaderName, HeaderValue},
+};
+use serde::{Serialize, Serializer};
+
+use super::{
+    Answer, Door, Head, body,
+    error::Failure,
+    json_answer,
+    options::{BadOption, Options},
+    router::Target,
+    tfserving,
+    upload::{self, Dialect},
+};
+use crate::service::{Classification, ClassifyRequest, Error, ErrorKind, Prediction, Timing};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Answers with the top-k classes of every image of the body, in the shape of the client's dialect.
+pub(super) async fn classify(
+    door: &Door,
+    head: &Head,
+    target: Target<'_>,
+    incoming: Incoming,
+    arrived: Instant,
+) -> Result<Answer, Failure> {
+    let service = door.service();
+    let limits = *service.limits();
+    let model = target.model()?;
+    let version = target.number()?;
+    // The range of `top_k` is the model's; it is looked up only for the message.
+    let refuse = |bad: BadOption| {
+        let info = service.find(&model, version).ok().and_then(|status| status.info);
+        bad.into_error(info.map(|info| info.labels.len()))
+    };
+
+    let mut options = Options::from_query(head.parts.uri.query()).map_err(refuse)?;
+    let body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, &head.linger).await?;
+    if body.is_empty() {
+        let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
+        return Err(Error::new(ErrorKind::InvalidArgument, message).into());
+    }
+    let upload =
+        upload::parse(&head.parts.headers, body, &mut options, limits.max_images_per_request).await.map_err(refuse)?;
+    let request = ClassifyRequest {
+        model: model.into_owned(),
+        version,
+        images: upload.images,
+        options: options.answer,
+        deadline: options.timeout.map(|timeout| arrived + timeout),
+    };
+    let classification = service.classify(request).await?;
+
+    let size = 256 + 96 * classification.predictions.iter().map(Vec::len).sum::<usize>();
+    let mut answer = match upload.dialect {
+        Dialect::Own => json_answer(StatusCode::OK, &document(&classification), size),
+        Dialect::TensorFlowServing => json_answer(StatusCode::OK, &tfserving::results(&classification), size),
+    };
+    if let Some(value) = server_timing(&classification.timing) {
+        answer.headers_mut().insert(SERVER_TIMING, value);
+    }
+    Ok(answer)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    model: &'a str,
+    version: u64,
+    architecture: &'a str,
+    #[serde(serialize_with = "write_predictions")]
+    predictions: &'a [Vec<Prediction>],
+    timing_ms: TimingMs,
+    batch_size: usize,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    #[serde(serialize_with = "write_classes")]
+    classes: &'a [Prediction],
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    index: usize,
+    label: &'a str,
+    probability: f32,
+}
+
+#[derive(Serialize)]
+struct TimingMs {
+    preprocess: f64,
+    queue: f64,
+    inference: f64,
+    total: f64,
+}
+
+fn document(classification: &Classification) -> Document<'_> {
+    let timing = &classification.timing;
+    Document {
+        model: &classification.model,
+        version: classification.version,
+        architecture: &classification.architecture,
+        predictions: &classification.predictions,
+        timing_ms: TimingMs {
+            preprocess: to_microseconds(timing.preprocess_ms),
+            queue: to_microseconds(timing.queue_ms),
+            inference: to_microseconds(timing.inference_ms),
+            total: to_microseconds(timing.total_ms),
+        },
+        batch_size: classification.batch_size,
+    }
+}
+
+fn write_predictions<S: Serializer>(images: &[Vec<Prediction>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(images.iter().map(|classes| Image { classes }))
+}
+
+fn write_classes<S: Serializer>(classes: &[Prediction], serializer: S) -> Result<S::Ok, S::Error> {
+    let class = |class: &Prediction| (class.index, class.probability);
+    serializer.collect_seq(classes.iter().map(|prediction| {
+        let (index, probability) = class(prediction);
+        Class { index, label: &prediction.label, probability }
+    }))
+}
+
+/// Milliseconds, rounded to a microsecond: more digits are noise.
+fn to_microseconds(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+/// The phases as the `Server-Timing` header that browsers and proxies read.
+fn server_timing(timing: &Timing) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(96);
+    write!(
+        text,
+        "preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}, total;dur={:.3}",
+        timing.preprocess_ms, timing.queue_ms, timing.inference_ms, timing.total_ms
+    )
+    .ok()?;
+    HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_has_the_shape_of_the_contract() {
+        let classification = Classification {
+            model: "resnet50".into(),
+            version: 1,
+            architecture: "resnet50".into(),
+            predictions: vec![vec![Prediction { index: 281, label: "tabby".into(), probability: 0.83 }]],
+            timing: Timing { preprocess_ms: 2.9, queue_ms: 0.40049, inference_ms: 49.1, total_ms: 52.6 },
+            batch_size: 4,
+        };
+        assert_eq!(
+            serde_json::to_string(&document(&classification)).expect("JSON"),
+            r#"{"model":"resnet50","version":1,"architecture":"resnet50","predictions":[{"classes":[{"index":281,"label":"tabby","probability":0.83}]}],"timing_ms":{"preprocess":2.9,"queue":0.4,"inference":49.1,"total":52.6},"batch_size":4}"#
+        );
+        assert_eq!(
+            server_timing(&classification.timing).expect("a header"),
+            "preprocess;dur=2.900, queue;dur=0.400, inference;dur=49.100, total;dur=52.600"
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! One line of log per request, whichever door it came through.
+
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+use tracing::{debug, error, info};
+
+use super::request_id::RequestId;
+use crate::service::ErrorKind;
+
+/// A request being answered. Logs when it is finished, or that the client left when it is dropped before.
+pub(super) struct RequestLog<'a> {
+    protocol: &'static str,
+    id: &'a RequestId,
+    started: Instant,
+    slow: Duration,
+    finished: bool,
+}
+
+impl<'a> RequestLog<'a> {
+    pub(super) fn start(protocol: &'static str, id: &'a RequestId, slow: Duration) -> Self {
+        Self { protocol, id, started: Instant::now(), slow, finished: false }
+    }
+
+    /// When the request came.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Logs the answer: our own failure at level error, a slow one at info, everything else at debug.
+    ///
+    /// Overload, loading and draining are states that clients are told about, not failures: at error, each would flood the log.
+    pub(super) fn finish(
+        mut self,
+        what: impl Display,
+        status: impl Display,
+        failure: Option<ErrorKind>,
+        message: &str,
+    ) {
+        let is_our_failure = failure == Some(ErrorKind::Internal);
+        self.finished = true;
+        let Self { protocol, id, .. } = self;
+        let elapsed = self.started.elapsed();
+        let ms = elapsed.as_secs_f64() * 1e3;
+        if is_our_failure {
+            error!(protocol, request_id = %id, request = %what, %status, ms, message);
+        } else if elapsed > self.slow {
+            info!(protocol, request_id = %id, request = %what, %status, ms, slow = true, message);
+        } else {
+            debug!(protocol, request_id = %id, request = %what, %status, ms, message);
+        }
+    }
+}
+
+impl Drop for RequestLog<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let ms = self.started.elapsed().as_secs_f64() * 1e3;
+            debug!(protocol = self.protocol, request_id = %self.id, ms, "the client left before the answer");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Settings in layers, and their ranges: how a file lies over the defaults, and an environment over the file.
+//!
+//! A leaf. The configuration file and `model.toml` use the same two tools, so a typo reads the same in both.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use serde::{Serialize, de::DeserializeOwned};
+use toml::{Table, Value};
+
+/// A key that is unknown, or a value that is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// Unknown key, or a value of the wrong type.
+    #[error("`{key}`: {problem}")]
+    Key {
+        /// The path, `batching.max_batch_size`.
+        key: String,
+        /// What is wrong; names what is allowed.
+        problem: String,
+    },
+    /// A number out of its range.
+    #[error("`{key}` is {value}, allowed is {allowed}")]
+    Range {
+        /// The path.
+        key: String,
+        /// The offending value.
+        value: String,
+        /// The range.
+        allowed: String,
+    },
+}
+
+/// Lays `over` on top of `base`, key by key.
+///
+/// # Errors
+/// [`SettingError::Key`] for what `T` does not know.
+pub fn overlay<T: Serialize + DeserializeOwned>(base: &T, over: Table) -> Result<T, SettingError> {
+    let key_error = |key: String, problem: String| SettingError::Key { key, problem };
+    let mut merged = Value::try_from(base).map_err(|error| key_error(String::new(), error.to_string()))?;
+    merge(&mut merged, Value::Table(over));
+    serde_path_to_error::deserialize(merged).map_err(|error| {
+        // Where the key itself is unknown, the path ends before it; the message names it.
+        let problem = error.inner().message().trim().replace('\n', " ");
+        key_error(error.path().to_string(), problem)
+    })
+}
+
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Table(base), Value::Table(over)) => {
+            for (key, value) in over {
+                match base.get_mut(&key) {
+                    Some(old) => merge(old, value),
+                    None => {
+                        base.insert(key, value);
+                    }
+                }
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+/// Checks that `value` is in `allowed`.
+///
+/// # Errors
+/// [`SettingError::Range`].
+pub fn in_range<T: PartialOrd + Display>(key: &str, value: &T, allowed: RangeInclusive<T>) -> Result<(), SettingError> {
+    if allowed.contains(value) {
+        return Ok(());
+    }
+    let allowed = format!("{} to {}", allowed.start(), allowed.end());
+    Err(SettingError::Range { key: key.to_owned(), value: value.to_string(), allowed })
+}
