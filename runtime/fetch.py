@@ -73,8 +73,8 @@ def download(requirements: Path, machine: str, folder: Path) -> Path:
     command += ["--abi", "cp311", "--dest", str(folder)]
     if subprocess.run(command, env={**os.environ, "PIP_REQUIRE_VIRTUALENV": "0"}).returncode != 0:
         raise FetchError(
-            f"pip could not download what {requirements} pins (its own message is above): check the network, and that "
-            "the package index which pip is set to has this version"
+            f"pip could not download what {requirements} pins (its own message is above): check the network, that "
+            "the package index which pip is set to has this version, and that nobody changed the file of this hash"
         )
     [wheel] = folder.glob("*.whl")
     return wheel
