@@ -1,3 +1,4 @@
 //! The integration tests: one binary, one file a behaviour.
 
+mod preprocess_bad_input;
 mod preprocess_parity;
