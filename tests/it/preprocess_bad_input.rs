@@ -95,8 +95,8 @@ fn every_format_is_refused_from_its_header_when_it_claims_too_much() {
     bmp[22..26].copy_from_slice(&50_000i32.to_le_bytes());
     let mut webp = image("preprocess/images/webp_lossy_alpha.webp");
     webp[24..30].copy_from_slice(&[0xff, 0x3f, 0, 0xff, 0x3f, 0]);
-    let mut tiff = b"II\x2a\0\x08\0\0\0\x05\0".to_vec();
-    for (tag, value) in [(256u16, 60_000u32), (257, 60_000), (258, 8), (262, 1), (273, 8)] {
+    let mut tiff = b"II\x2a\0\x08\0\0\0\x06\0".to_vec();
+    for (tag, value) in [(256u16, 60_000u32), (257, 60_000), (258, 8), (262, 1), (273, 8), (279, 9)] {
         tiff.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
         tiff.extend([1u32.to_le_bytes(), value.to_le_bytes()].concat());
     }
@@ -137,11 +137,8 @@ fn a_sliver_is_cropped_without_its_resized_whole_being_made() {
 
 #[test]
 fn half_a_file_is_corrupt_in_every_format() {
-    for (name, bytes) in all_images() {
-        // A file of a few pixels may have all of them in its first half.
-        if bytes.len() < 3000 {
-            continue;
-        }
+    // Photos only: a file of a few pixels may have all of them in its first half.
+    for (name, bytes) in all_images().into_iter().filter(|(name, _)| !name.contains("preprocess/")) {
         let error = preprocess(&bytes[..bytes.len() / 2], &Spec::default(), &Limits::default()).map(|_| name.clone());
         match error {
             Err(DecodeError::Corrupt { format, .. }) => assert_eq!(format, probe(&bytes).expect("a header").format),
