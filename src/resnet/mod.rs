@@ -2,4 +2,5 @@
 //!
 //! Meets the server only on disk: it writes a model's folder, and the server reads it.
 
+pub mod import;
 pub mod state_dict;
