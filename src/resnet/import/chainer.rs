@@ -6,9 +6,6 @@
 //!
 //! Knows names only. Must not know files or tensors.
 
-/// What a script may have wrapped around the network: `L.Classifier`, and the snapshot of a `Trainer`.
-const WRAPPERS: [&str; 2] = ["updater/model:main/", "predictor/"];
-
 /// The torchvision name of a tensor in Chainer's `ResNet*Layers`, or `None` if it is not one of theirs.
 ///
 /// A batch normalization's counter `N` becomes `num_batches_tracked`.
@@ -19,7 +16,6 @@ const WRAPPERS: [&str; 2] = ["updater/model:main/", "predictor/"];
 /// assert_eq!(torchvision_name("fc6/W").as_deref(), Some("fc.weight"));
 /// ```
 pub fn torchvision_name(name: &str) -> Option<String> {
-    let name = WRAPPERS.iter().fold(name, |name, wrapper| name.strip_prefix(wrapper).unwrap_or(name));
     let parts: Vec<&str> = name.split('/').collect();
     match parts[..] {
         ["fc6", field] => Some(format!("fc.{}", affine_field(field)?)),
@@ -96,13 +92,6 @@ mod tests {
         ];
         for (chainer, torchvision) in pairs {
             assert_eq!(torchvision_name(chainer).as_deref(), Some(torchvision));
-        }
-    }
-
-    #[test]
-    fn classifier_and_trainer_wrappings_are_seen_through() {
-        for wrapped in ["predictor/fc6/b", "updater/model:main/predictor/fc6/b"] {
-            assert_eq!(torchvision_name(wrapped).as_deref(), Some("fc.bias"));
         }
     }
 
