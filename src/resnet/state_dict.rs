@@ -19,3 +19,13 @@ pub struct Weight {
     /// Row-major, `shape.product()` values.
     pub data: Vec<f32>,
 }
+
+impl StateDict {
+    /// Moves a tensor out.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`](super::WeightsError::Missing) when there is none of that name.
+    pub(super) fn take(&mut self, name: &str) -> Result<Weight, super::WeightsError> {
+        self.tensors.remove(name).ok_or_else(|| super::WeightsError::Missing { tensor: name.into() })
+    }
+}

@@ -51,16 +51,6 @@ pub enum Reason {
         /// The file's own word for the type.
         dtype: String,
     },
-    /// NaN or infinity among the weights, or a float64 beyond float32.
-    #[error("tensor `{name}` holds {value} at index {index}; the training diverged or the file is damaged")]
-    NotFinite {
-        /// The tensor's name in the file.
-        name: String,
-        /// Where, in row-major order.
-        index: usize,
-        /// NaN or an infinity.
-        value: f32,
-    },
     /// More weights than any ResNet has.
     #[error("more than {limit} weights in one file; the largest ResNets have about 130 million")]
     TooLarge {

@@ -24,8 +24,9 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use super::architecture::{Architecture, MaxPool, StrideIn};
+use super::preprocessing::Preprocessing;
 use super::state_dict::StateDict;
-use crate::tensor::ColorOrder;
 pub use error::{ImportError, Reason};
 
 /// Whose names a file uses.
@@ -39,50 +40,27 @@ pub enum KeyLayout {
     Chainer,
 }
 
-/// Where a halving bottleneck has its stride, which no tensor tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StrideIn {
-    /// In the 3x3 convolution: torchvision, timm, Hugging Face; Chainer's `downsample_fb=True`.
-    Conv3x3,
-    /// In the first 1x1 convolution: the paper, and Chainer's default.
-    Conv1x1,
-}
-
-/// How the stem's max-pool 3x3/2 treats the border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaxPool {
-    /// One pixel of padding.
-    Padded,
-    /// No padding; the last window may hang over the edge (Chainer's `cover_all`, ONNX's `ceil_mode`).
-    CeilMode,
-}
-
-/// What the pixels are before they enter the network, where the framework itself says so.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PixelConvention {
-    /// The order of the channels.
-    pub color: ColorOrder,
-    /// A pixel of 0 to 255 is multiplied by it first.
-    pub scale: f64,
-    /// Then subtracted, in the order of `color`.
-    pub mean: [f32; 3],
-    /// Then divided by, in the order of `color`.
-    pub std: [f32; 3],
+impl KeyLayout {
+    /// What the framework's own preprocessing does to an image.
+    pub fn preprocessing(self, architecture: &Architecture) -> Preprocessing {
+        match self {
+            Self::Torchvision | Self::HuggingFace => Preprocessing::torchvision(architecture),
+            Self::Chainer => Preprocessing::caffe(architecture),
+        }
+    }
 }
 
 /// What follows from whose file it was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
-    /// What batch normalization adds to the variance.
-    pub bn_eps: f32,
+    /// What batch normalization adds to a variance.
+    pub bn_epsilon: f64,
     /// The stem's border.
     pub max_pool: MaxPool,
-    /// The framework's default; a flag may say otherwise.
+    /// The framework's default, which no tensor tells; a flag may say otherwise.
     pub stride_in: StrideIn,
     /// Whether the stem's convolution has a bias.
-    pub conv1_has_bias: bool,
-    /// What the framework's own preprocessing does to pixels.
-    pub pixels: PixelConvention,
+    pub conv1_bias: bool,
     /// What the file says of itself (`__metadata__` of a `.safetensors` file), a licence among it if it is stated.
     pub metadata: BTreeMap<String, String>,
 }
@@ -116,10 +94,9 @@ pub fn read(path: &Path) -> Result<Imported, ImportError> {
 
 fn read_file(path: &Path) -> Result<Imported, Reason> {
     let raw = read_format(File::open(path)?)?;
-    refuse_non_finite(&raw.state_dict)?;
     let (layout, state_dict) = layout::to_torchvision(raw.state_dict)?;
-    let conv1_has_bias = state_dict.tensors.contains_key("conv1.bias");
-    let notes = notes_of(layout, conv1_has_bias, raw.metadata);
+    let conv1_bias = state_dict.tensors.contains_key("conv1.bias");
+    let notes = notes_of(layout, conv1_bias, raw.metadata);
     Ok(Imported { state_dict, layout, notes })
 }
 
@@ -158,48 +135,15 @@ fn read_format(mut file: File) -> Result<RawFile, Reason> {
     }
 }
 
-fn notes_of(layout: KeyLayout, conv1_has_bias: bool, metadata: BTreeMap<String, String>) -> Notes {
-    match layout {
-        KeyLayout::Torchvision | KeyLayout::HuggingFace => Notes {
-            bn_eps: 1e-5,
-            max_pool: MaxPool::Padded,
-            stride_in: StrideIn::Conv3x3,
-            conv1_has_bias,
-            pixels: PixelConvention {
-                color: ColorOrder::Rgb,
-                scale: 1.0 / 255.0,
-                mean: [0.485, 0.456, 0.406],
-                std: [0.229, 0.224, 0.225],
-            },
-            metadata,
-        },
-        KeyLayout::Chainer => Notes {
-            bn_eps: 2e-5,
-            max_pool: MaxPool::CeilMode,
-            stride_in: StrideIn::Conv1x1,
-            conv1_has_bias,
-            // The mean pixel of `chainer.links.model.vision.resnet.prepare`, which is MSRA's Caffe model's.
-            pixels: PixelConvention {
-                color: ColorOrder::Bgr,
-                scale: 1.0,
-                mean: [103.063, 115.903, 123.152],
-                std: [1.0; 3],
-            },
-            metadata,
-        },
-    }
+fn notes_of(layout: KeyLayout, conv1_bias: bool, metadata: BTreeMap<String, String>) -> Notes {
+    let (bn_epsilon, max_pool, stride_in) = match layout {
+        KeyLayout::Torchvision | KeyLayout::HuggingFace => (1e-5, MaxPool::Padded, StrideIn::Conv3x3),
+        KeyLayout::Chainer => (2e-5, MaxPool::Ceil, StrideIn::Conv1x1),
+    };
+    Notes { bn_epsilon, max_pool, stride_in, conv1_bias, metadata }
 }
 
 /// Counts of training steps: whole numbers that no network needs.
 fn is_counter(name: &str) -> bool {
     name.ends_with("num_batches_tracked") || name.ends_with("/N")
-}
-
-fn refuse_non_finite(state_dict: &StateDict) -> Result<(), Reason> {
-    for (name, weight) in &state_dict.tensors {
-        if let Some(index) = weight.data.iter().position(|value| !value.is_finite()) {
-            return Err(Reason::NotFinite { name: name.clone(), index, value: weight.data[index] });
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,31 @@
+//! The ONNX file as data: read it, walk it, edit it, write it.
+//!
+//! [`read`] and [`write`](write()) move whole files, [`Walk`] answers who makes and who reads a value, [`GraphBuilder`]
+//! makes nodes and weights. Weight bytes are [`bytes::Bytes`]: cloning a model does not copy them.
+//!
+//! Knows the format only: no ResNet, no inference engine, nothing else of the crate.
+
+mod attribute;
+mod edit;
+mod read;
+mod tensor;
+mod walk;
+mod write;
+
+pub use edit::{ConvShape, GraphBuilder, PoolShape, value_info};
+pub use read::{ReadError, decode, read};
+pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
+pub use walk::{CycleError, Walk};
+pub use write::{WriteError, write, write_atomically, write_to};
+
+pub use proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType,
+    tensor_shape_proto, type_proto,
+};
+
+/// The messages of `proto/onnx/onnx.proto`, generated.
+pub mod proto {
+    #![allow(missing_docs, unreachable_pub, clippy::all)]
+    include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
+}

@@ -1,0 +1,235 @@
+//! Writes a served model: `REPOSITORY/NAME/VERSION/model.onnx`, and `model.toml` and `labels.txt` beside the versions.
+//!
+//! A server may be watching the folder: whatever it sees there is whole. Everything is written under a name that begins
+//! with a dot, then renamed.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::onnx::{self, WriteError};
+
+use super::{
+    architecture::Architecture,
+    network::{Options, network},
+    preprocessing::Preprocessing,
+    state_dict::StateDict,
+    weights::WeightsError,
+};
+
+const MODEL_FILE: &str = "model.onnx";
+const MANIFEST_FILE: &str = "model.toml";
+const LABELS_FILE: &str = "labels.txt";
+
+/// What to make.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// The network.
+    pub architecture: Architecture,
+    /// How its graph is written.
+    pub options: Options,
+    /// How images are prepared for it.
+    pub preprocessing: Preprocessing,
+    /// The name that it is served under.
+    pub name: String,
+    /// `None` is the next after those that are there.
+    pub version: Option<u64>,
+    /// One line a class; `None` leaves the classes unnamed.
+    pub labels: Option<String>,
+    /// Replaces a version, a `model.toml` or labels that are there.
+    pub force: bool,
+}
+
+/// What was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// `REPOSITORY/NAME/VERSION/model.onnx`.
+    pub model: PathBuf,
+    /// The version that it got.
+    pub version: u64,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The weights are not those of the architecture.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The model file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The name cannot be a folder and a route.
+    #[error(
+        "{name:?} cannot be a model's name; use letters, digits, '.', '_' and '-', and begin with a letter or digit"
+    )]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// The version is there already.
+    #[error("{} is there already; leave --version out for the next one, or replace it with --force", folder.display())]
+    VersionExists {
+        /// The version's folder.
+        folder: PathBuf,
+    },
+    /// Versions are positive integers.
+    #[error("a version is a number from 1 to {}, not {version}", i64::MAX)]
+    Version {
+        /// What was given.
+        version: u64,
+    },
+    /// The labels are not those of the classes.
+    #[error("{found} labels for {classes} classes; give one line a class, in the order of the network's outputs")]
+    Labels {
+        /// The number of lines.
+        found: usize,
+        /// The number of outputs.
+        classes: usize,
+    },
+    /// The model's other versions are prepared or labelled in another way, and share one file.
+    #[error("{} says something else than this model needs; choose another --name, or replace it with --force", path.display())]
+    Disagrees {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot write {}: {source}; check that the folder is writable and has room", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Builds the network from `weights` and writes it into the model repository, which is made if need be.
+///
+/// # Errors
+/// [`BuildError`]; then the repository is as it was.
+pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<Written, BuildError> {
+    check_name(&recipe.name)?;
+    check_labels(recipe)?;
+    let folder = repository.join(&recipe.name);
+    let version = match recipe.version {
+        Some(version) if version == 0 || i64::try_from(version).is_err() => {
+            return Err(BuildError::Version { version });
+        }
+        Some(version) => version,
+        None => next_version(&folder)?,
+    };
+    let version_folder = folder.join(version.to_string());
+    if version_folder.exists() && !recipe.force {
+        return Err(BuildError::VersionExists { folder: version_folder });
+    }
+    let mut files = vec![(MANIFEST_FILE, manifest(recipe))];
+    files.extend(recipe.labels.as_ref().map(|labels| (LABELS_FILE, with_newline(labels))));
+    if !recipe.force {
+        for (file, content) in &files {
+            check_agrees(&folder.join(file), content)?;
+        }
+    }
+
+    let model = network(&recipe.architecture, weights, &recipe.options)?;
+
+    if folder.exists() {
+        for (file, content) in &files {
+            let path = folder.join(file);
+            if recipe.force || !path.exists() {
+                onnx::write_atomically(&path, |sink| sink.write_all(content.as_bytes())).map_err(at(&path))?;
+            }
+        }
+        if version_folder.exists() {
+            onnx::write(&model, &version_folder.join(MODEL_FILE))?;
+        } else {
+            let stage = staging(&folder, &version.to_string())?;
+            onnx::write(&model, &stage.path().join(MODEL_FILE))?;
+            publish(stage, &version_folder)?;
+        }
+    } else {
+        fs::create_dir_all(repository).map_err(at(repository))?;
+        let stage = staging(repository, &recipe.name)?;
+        for (file, content) in &files {
+            let path = stage.path().join(file);
+            fs::write(&path, content).map_err(at(&path))?;
+        }
+        let inner = stage.path().join(version.to_string());
+        fs::create_dir(&inner).map_err(at(&inner))?;
+        onnx::write(&model, &inner.join(MODEL_FILE))?;
+        publish(stage, &folder)?;
+    }
+    Ok(Written { model: version_folder.join(MODEL_FILE), version })
+}
+
+fn manifest(recipe: &Recipe) -> String {
+    let labels =
+        if recipe.labels.is_some() { format!("\n[output]\nlabels = {LABELS_FILE:?}\n") } else { String::new() };
+    format!("{}{labels}", recipe.preprocessing)
+}
+
+fn check_name(name: &str) -> Result<(), BuildError> {
+    let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if first && rest && name.len() <= 128 { Ok(()) } else { Err(BuildError::Name { name: name.into() }) }
+}
+
+fn check_labels(recipe: &Recipe) -> Result<(), BuildError> {
+    let classes = recipe.architecture.classes;
+    match recipe.labels.as_ref().map(|labels| labels.lines().count()) {
+        Some(found) if found != classes => Err(BuildError::Labels { found, classes }),
+        _ => Ok(()),
+    }
+}
+
+/// A file that the model's versions share may stay as it is if it says the same where it matters: sections that this
+/// crate does not write (`[batching]`, `[runtime]`) and comments are the owner's.
+fn check_agrees(path: &Path, content: &str) -> Result<(), BuildError> {
+    let Ok(there) = fs::read_to_string(path) else { return Ok(()) };
+    let agrees = if path.ends_with(MANIFEST_FILE) {
+        let parse = |text: &str| text.parse::<toml::Table>().ok();
+        let sections = |table: &toml::Table| ["input", "output"].map(|section| table.get(section).cloned());
+        match (parse(&there), parse(content)) {
+            (Some(there), Some(ours)) => sections(&there) == sections(&ours),
+            _ => false,
+        }
+    } else {
+        there.lines().eq(content.lines())
+    };
+    if agrees { Ok(()) } else { Err(BuildError::Disagrees { path: path.to_owned() }) }
+}
+
+fn with_newline(text: &str) -> String {
+    if text.ends_with('\n') { text.into() } else { format!("{text}\n") }
+}
+
+/// One more than the highest version that is there.
+fn next_version(folder: &Path) -> Result<u64, BuildError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(1),
+        Err(source) => return Err(BuildError::Io { path: folder.to_owned(), source }),
+    };
+    let highest =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max().unwrap_or(0);
+    highest.checked_add(1).ok_or(BuildError::Version { version: highest })
+}
+
+/// A folder inside `parent` that no server looks into; it goes away unless it is published.
+fn staging(parent: &Path, name: &str) -> Result<tempfile::TempDir, BuildError> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    builder.prefix(&format!(".{name}-")).tempdir_in(parent).map_err(at(parent))
+}
+
+fn publish(stage: tempfile::TempDir, folder: &Path) -> Result<(), BuildError> {
+    fs::rename(stage.path(), folder).map_err(at(folder))?;
+    // What was renamed must not be swept away under its old name.
+    let _ = stage.keep();
+    Ok(())
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
+    let path = path.to_owned();
+    move |source| BuildError::Io { path, source }
+}

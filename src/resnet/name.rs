@@ -1,0 +1,199 @@
+//! The names of architectures: `resnet50`, `resnext101_64x4d`, `wide_resnet50_2`, `resnet20-cifar`, `resnet[3,4,6,3]-basic`.
+//!
+//! torchvision's names where it has one. What it has no name for is spelled out: the modules of each stage, the block,
+//! `-cifar` for the 3x3 stem, `-32x4d` for groups and their width, `-w32` for the width of the first stage. Parsing what
+//! [`Architecture`]'s `Display` prints gives the same layers.
+
+use std::{fmt, str::FromStr};
+
+use super::{
+    architecture::{Architecture, Block, Stem},
+    weights::WeightsError,
+};
+
+/// The ImageNet networks of the paper's table 1: depth, block, modules of each stage.
+const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
+    (18, Block::Basic, [2, 2, 2, 2]),
+    (34, Block::Basic, [3, 4, 6, 3]),
+    (50, Block::Bottleneck, [3, 4, 6, 3]),
+    (101, Block::Bottleneck, [3, 4, 23, 3]),
+    (152, Block::Bottleneck, [3, 8, 36, 3]),
+];
+
+/// A name that says no architecture.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} names no architecture ({reason}); it is one of resnet18, resnet34, resnet50, resnet101, resnet152, \
+     resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, wide_resnet50_2, wide_resnet101_2, resnet20-cifar (or any depth \
+     6n+2), or spelled out as resnet[3,4,6,3]-basic or resnet[3,4,6,3]-bottleneck (-cifar for the 3x3 stem, -32x4d for groups, \
+     -w32 for the width)"
+)]
+pub struct ArchitectureNameError {
+    /// What was given.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl FromStr for Architecture {
+    type Err = ArchitectureNameError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let fail = |reason: &str| ArchitectureNameError { name: name.into(), reason: reason.into() };
+        let mut words = name.split('-');
+        let base = words.next().unwrap_or_default();
+        let suffixes: Vec<&str> = words.collect();
+        let cifar_classes = suffixes.iter().find_map(|suffix| match *suffix {
+            "cifar" | "cifar10" => Some(10),
+            "cifar100" => Some(100),
+            _ => None,
+        });
+
+        let mut architecture = if let Some(list) = base.strip_prefix("resnet[").and_then(|rest| rest.strip_suffix(']'))
+        {
+            let stages: Result<Vec<usize>, _> = list.split(',').map(|count| count.trim().parse()).collect();
+            let stages = stages.map_err(|_| fail("the modules of each stage are numbers"))?;
+            let block = match (suffixes.contains(&"basic"), suffixes.contains(&"bottleneck")) {
+                (true, false) => Block::Basic,
+                (false, true) => Block::Bottleneck,
+                _ => return Err(fail("say -basic or -bottleneck")),
+            };
+            let start = if cifar_classes.is_some() { Self::cifar(1) } else { Self::imagenet(block, &[]) };
+            Self { block, stages, ..start }
+        } else if let Some(rest) = base.strip_prefix("wide_resnet") {
+            let (depth, factor) = rest.split_once('_').ok_or_else(|| fail("a wide ResNet says how wide: _2"))?;
+            let factor: usize = number(factor).ok_or_else(|| fail("how wide is a number from 1 to 1024"))?;
+            Self { width_per_group: 64 * factor, ..numbered(depth, false).map_err(|reason| fail(&reason))? }
+        } else if let Some(rest) = base.strip_prefix("resnext") {
+            let (depth, groups) = rest.split_once('_').ok_or_else(|| fail("a ResNeXt says its groups: _32x4d"))?;
+            let (groups, width_per_group) = grouped(groups).ok_or_else(|| fail("groups are written 32x4d"))?;
+            Self { groups, width_per_group, ..numbered(depth, false).map_err(|reason| fail(&reason))? }
+        } else if let Some(depth) = base.strip_prefix("resnet") {
+            numbered(depth, cifar_classes.is_some()).map_err(|reason| fail(&reason))?
+        } else {
+            return Err(fail("it does not begin with resnet, resnext or wide_resnet"));
+        };
+
+        for suffix in suffixes {
+            match suffix {
+                "basic" | "bottleneck" if base.ends_with(']') => {}
+                "cifar" | "cifar10" | "cifar100" if architecture.stem == Stem::Cifar => {}
+                _ => {
+                    if let Some(width) = suffix.strip_prefix('w').and_then(number) {
+                        architecture.width = width;
+                    } else if let Some((groups, width)) = grouped(suffix) {
+                        (architecture.groups, architecture.width_per_group) = (groups, width);
+                    } else {
+                        return Err(fail(&format!("-{suffix} is unknown here")));
+                    }
+                }
+            }
+        }
+        architecture.classes = cifar_classes.unwrap_or(architecture.classes);
+        architecture.validate().map_err(|cause| fail(&cause.to_string()))?;
+        Ok(architecture)
+    }
+}
+
+/// The network of that depth: an ImageNet one where the paper has it, else a CIFAR one.
+fn numbered(depth: &str, cifar: bool) -> Result<Architecture, String> {
+    let depth: usize = number(depth).ok_or_else(|| format!("the depth {depth:?} is no number"))?;
+    if !cifar && let Some((_, block, stages)) = IMAGENET.iter().find(|(known, ..)| *known == depth) {
+        return Ok(Architecture::imagenet(*block, stages));
+    }
+    if depth >= 8 && depth % 6 == 2 {
+        return Ok(Architecture::cifar(depth / 6));
+    }
+    Err(format!("there is no ResNet of depth {depth}: the CIFAR ones have 6n+2 layers"))
+}
+
+fn number(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| (1..=10_000).contains(number))
+}
+
+/// `32x4d`: groups, and channels of each.
+fn grouped(text: &str) -> Option<(usize, usize)> {
+    let (groups, width) = text.strip_suffix('d')?.split_once('x')?;
+    Some((number(groups)?, number(width)?))
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { groups, width_per_group, .. } = *self;
+        let table = IMAGENET.iter().find(|(_, block, stages)| *block == self.block && self.stages == stages);
+        let plain = groups == 1 && width_per_group == 64;
+        let mut groups_said = plain;
+        let usual_width = match (self.stem, table) {
+            (Stem::ImageNet(_), Some((depth, ..))) => {
+                groups_said = true;
+                match (groups, width_per_group % 64) {
+                    _ if plain => write!(f, "resnet{depth}")?,
+                    (1, 0) => write!(f, "wide_resnet{depth}_{}", width_per_group / 64)?,
+                    _ => write!(f, "resnext{depth}_{groups}x{width_per_group}d")?,
+                }
+                64
+            }
+            (Stem::Cifar, _) if self.block == Block::Basic && self.stages == [self.stages[0]; 3] => {
+                write!(f, "resnet{}-cifar", self.depth())?;
+                16
+            }
+            (stem, _) => {
+                let stages: Vec<String> = self.stages.iter().map(ToString::to_string).collect();
+                let block = match self.block {
+                    Block::Basic => "basic",
+                    Block::Bottleneck => "bottleneck",
+                };
+                let (suffix, width) = if stem == Stem::Cifar { ("-cifar", 16) } else { ("", 64) };
+                write!(f, "resnet[{}]-{block}{suffix}", stages.join(","))?;
+                width
+            }
+        };
+        if !groups_said {
+            write!(f, "-{groups}x{width_per_group}d")?;
+        }
+        if self.width != usual_width {
+            write!(f, "-w{}", self.width)?;
+        }
+        Ok(())
+    }
+}
+
+impl Architecture {
+    /// Checks that there is such a network.
+    ///
+    /// # Errors
+    /// [`WeightsError::Architecture`] says which number cannot be.
+    pub fn validate(&self) -> Result<(), WeightsError> {
+        let smallest_input = if self.stem == Stem::Cifar { 4 } else { 32 };
+        let inner = self.width * self.width_per_group / 64;
+        let reason = if self.stages.is_empty() || self.stages.len() > 8 {
+            format!("a network has 1 to 8 stages, not {}", self.stages.len())
+        } else if self.stages.iter().any(|&count| count == 0 || count > 1000) {
+            format!("a stage has 1 to 1000 modules, not {:?}", self.stages)
+        } else if self.width == 0 || self.width > 4096 || inner == 0 || self.groups == 0 || inner * self.groups > 65_536
+        {
+            format!(
+                "{} groups of {} at width {} leave no channels or too many",
+                self.groups, self.width_per_group, self.width
+            )
+        } else if self.block == Block::Basic && (self.groups != 1 || self.width_per_group != 64) {
+            "a basic module has no groups; use the bottleneck".into()
+        } else if self.classes == 0 || self.classes > 1_000_000 {
+            format!("a classifier has 1 to 1000000 classes, not {}", self.classes)
+        } else if !(smallest_input..=4096).contains(&self.input_size) {
+            format!("the input is {smallest_input} to 4096 pixels wide, not {}", self.input_size)
+        } else {
+            return Ok(());
+        };
+        Err(WeightsError::Architecture { reason })
+    }
+
+    /// What the file says about itself: `metadata_props` of the ONNX model.
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        let mut metadata = vec![("architecture", self.to_string()), ("shortcut", self.shortcut.to_string())];
+        if self.block == Block::Bottleneck {
+            metadata.push(("stride_in", self.stride_in.to_string()));
+        }
+        metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
