@@ -131,6 +131,7 @@ fn read_format(mut file: File) -> Result<RawFile, Reason> {
             unsupported("a Git LFS pointer, not the file itself", "fetch the file with `git lfs pull`")
         }
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(file),
+        [] => Err(Reason::UnknownFormat { start: "nothing".to_owned() }),
         start => Err(Reason::UnknownFormat { start: start.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }),
     }
 }

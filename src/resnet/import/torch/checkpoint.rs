@@ -82,10 +82,10 @@ pub(super) fn state_dict(graph: &Graph) -> Result<Vec<(String, TensorView)>, Rea
 
 /// Weights behind a callable are an error; a callable without weights is none of our business.
 fn refuse_callables(graph: &Graph, items: &[(Id, Id)]) -> Result<(), Reason> {
+    let mut seen = HashSet::new();
     for &(key, value) in items {
-        if tensor(graph, value).is_none()
-            && let Some(name) = graph.text(key)
-            && let Some(global) = holder(graph, value)
+        if let Some(name) = graph.text(key)
+            && let Some(global) = holder(graph, value, &mut seen)
         {
             return Err(Reason::Callable { name: name.to_owned(), global });
         }
@@ -192,13 +192,14 @@ fn view(graph: &Graph, args: &[Id], dtype: Option<Id>) -> Option<TensorView> {
     })
 }
 
-/// The callable at or nearest below `id` that has a storage among what it is called with.
-fn holder(graph: &Graph, id: Id) -> Option<String> {
-    let mut seen = HashSet::from([id]);
+/// The callable at or nearest below `id` that has a storage among what it is called with, and is none of PyTorch's that
+/// [`tensor`] understands. Objects in `seen` are known to be free of such.
+fn holder(graph: &Graph, id: Id, seen: &mut HashSet<Id>) -> Option<String> {
     let mut pending = vec![(id, None)];
     while let Some((id, mut inside)) = pending.pop() {
         match graph.node(id) {
             Node::Persistent(_) => return inside.map(str::to_owned),
+            Node::Call { .. } if tensor(graph, id).is_some() => continue,
             Node::Call { callable, .. } if dict(graph, id).is_none() => inside = graph.global(*callable).or(inside),
             _ => {}
         }
