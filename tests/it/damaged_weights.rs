@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
 use resnetd::resnet::import::{self, ImportError, Imported};
-use tempfile::TempDir;
+use tempfile::NamedTempFile;
 
 /// xorshift64*: the same mutations in every run.
 struct Random(u64);
@@ -38,19 +38,11 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name)).unwrap()
 }
 
-/// A file that is written again and again.
-struct Scratch(TempDir);
-
-impl Scratch {
-    fn new() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-
-    fn import(&self, bytes: &[u8]) -> Result<Imported, ImportError> {
-        let path = self.0.path().join("weights");
-        std::fs::write(&path, bytes).unwrap();
-        import::read(&path)
-    }
+/// Imports a file of these bytes. A new file each time: some file systems wait for the disk when one is overwritten.
+fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    import::read(file.path())
 }
 
 /// The entries of an archive.
@@ -84,18 +76,16 @@ fn torch_file(pickle: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_truncation_of_a_weight_file_is_refused() {
-    let scratch = Scratch::new();
     for name in ["plain.pth", "float32.safetensors", "chainer.npz"] {
         let bytes = fixture(name);
         for length in (0..bytes.len()).step_by(7) {
-            assert!(scratch.import(&bytes[..length]).is_err(), "{name} cut to {length} bytes");
+            assert!(import(&bytes[..length]).is_err(), "{name} cut to {length} bytes");
         }
     }
 }
 
 #[test]
 fn mutated_bytes_of_any_format_give_an_answer() {
-    let scratch = Scratch::new();
     let mut random = Random(1);
     for name in [
         "plain.pth",
@@ -109,7 +99,7 @@ fn mutated_bytes_of_any_format_give_an_answer() {
         for _ in 0..400 {
             let mut mutated = bytes.clone();
             random.mutate(&mut mutated);
-            let _ = scratch.import(&mutated);
+            let _ = import(&mutated);
         }
     }
 }
@@ -117,7 +107,6 @@ fn mutated_bytes_of_any_format_give_an_answer() {
 /// Behind the archive's checksums, where a hostile file would put them.
 #[test]
 fn mutated_pickles_and_headers_behind_right_checksums_give_an_answer() {
-    let scratch = Scratch::new();
     let mut random = Random(2);
     for (name, target) in [
         ("views.pth", "data.pkl"),
@@ -131,7 +120,7 @@ fn mutated_pickles_and_headers_behind_right_checksums_give_an_answer() {
             let mut entries = entries.clone();
             let (_, content) = entries.iter_mut().find(|(name, _)| name.ends_with(target)).unwrap();
             random.mutate(content);
-            answers[usize::from(scratch.import(&zip(&entries)).is_ok())] += 1;
+            answers[usize::from(import(&zip(&entries)).is_ok())] += 1;
         }
         // Else the mutations would not reach beyond the first check.
         assert!(answers[0] > 100 && answers[1] > 50, "{name}: {answers:?}");
@@ -140,7 +129,6 @@ fn mutated_pickles_and_headers_behind_right_checksums_give_an_answer() {
 
 #[test]
 fn changed_byte_of_a_tensor_is_caught_by_the_checksum_of_the_archive() {
-    let scratch = Scratch::new();
     for name in ["plain.pth", "snapshot.npz"] {
         let mut bytes = fixture(name);
         // conv1.weight's first value, which the files store uncompressed.
@@ -149,7 +137,7 @@ fn changed_byte_of_a_tensor_is_caught_by_the_checksum_of_the_archive() {
         let row_major = bytes.windows(8).position(|window| window == values);
         let at = row_major.or_else(|| bytes.windows(4).position(|window| window == &values[..4])).unwrap();
         bytes[at + 2] ^= 1;
-        let message = scratch.import(&bytes).unwrap_err().to_string();
+        let message = import(&bytes).unwrap_err().to_string();
         assert!(message.contains("hecksum"), "{name}: {message}");
     }
 }
@@ -160,18 +148,17 @@ fn tensor_that_claims_more_than_its_storage_is_refused_without_the_memory_for_it
     let mut pickle = b"\x80\x02}X\x0c\x00\x00\x00conv1.weightctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
     pickle.extend(b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ");
     pickle.extend(b"K\x00J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86K\x00K\x00\x86\x89}tRs.");
-    let message = Scratch::new().import(&torch_file(&pickle)).unwrap_err().to_string();
+    let message = import(&torch_file(&pickle)).unwrap_err().to_string();
     assert!(message.contains("leaves its storage of 4"), "{message}");
 }
 
 #[test]
 fn pickle_of_objects_within_each_other_or_of_endless_depth_is_refused() {
-    let scratch = Scratch::new();
     // A dict that is its own "state_dict", and a tuple in a tuple in a tuple.
     let cycle = b"\x80\x02}q\x00X\x0a\x00\x00\x00state_dicth\x00s.".to_vec();
     let deep = [&b"\x80\x02)"[..], &[0x85; 100_000], b"."].concat();
     for pickle in [cycle, deep] {
-        let message = scratch.import(&torch_file(&pickle)).unwrap_err().to_string();
+        let message = import(&torch_file(&pickle)).unwrap_err().to_string();
         assert!(message.contains("no state dict"), "{message}");
     }
 }
@@ -180,20 +167,19 @@ fn pickle_of_objects_within_each_other_or_of_endless_depth_is_refused() {
 fn array_that_claims_more_than_a_resnet_is_refused_before_it_is_unpacked() {
     let mut array = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
     array.extend(format!("{:<70}", "{'descr': '<f4', 'fortran_order': False, 'shape': (99999, 99999), }").bytes());
-    let message = Scratch::new().import(&zip(&[("fc6/W.npy".to_owned(), array)])).unwrap_err().to_string();
+    let message = import(&zip(&[("fc6/W.npy".to_owned(), array)])).unwrap_err().to_string();
     assert!(message.contains("more than 536870912 weights"), "{message}");
 }
 
 #[test]
 fn files_of_other_kinds_are_named_with_the_remedy() {
-    let scratch = Scratch::new();
     for (bytes, said) in [
         (&b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"[..], "git lfs pull"),
         (b"\x89HDF\r\n\x1a\n\0\0", "save_npz"),
         (b"", "it starts with nothing"),
         (b"<!DOCTYPE html>", "3c21444f43545950"),
     ] {
-        let message = scratch.import(bytes).unwrap_err().to_string();
+        let message = import(bytes).unwrap_err().to_string();
         assert!(message.contains(said), "{message}");
     }
     let missing = import::read(Path::new("/nonexistent/weights.pth")).unwrap_err().to_string();
