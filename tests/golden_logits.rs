@@ -3,6 +3,8 @@
 //! A test binary of its own: ONNX Runtime allows one environment a process, and these networks (up to 240 MB) run one at
 //! a time, beside no test that measures time.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
