@@ -8,6 +8,7 @@
 pub mod architecture;
 mod build;
 mod fold;
+pub mod hub;
 pub mod import;
 mod name;
 mod network;

@@ -2,3 +2,4 @@
 
 mod damaged_weights;
 mod import;
+mod pull;
