@@ -10,7 +10,7 @@ use super::output::{Output, complain};
 use crate::resnet::architecture::Architecture;
 use crate::resnet::hub::catalogue::{self, Entry};
 use crate::resnet::hub::{Fetched, Hub};
-use crate::resnet::{Choices, IMAGENET_LABELS, Options, Recipe, build, import};
+use crate::resnet::{Choices, IMAGENET_LABELS, Options, Recipe, Variant, build, import};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PullArgs {
@@ -52,8 +52,9 @@ pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
 
     let imported = import::read(&fetched.path)?;
     let state = imported.state_dict;
-    let architecture = Choices::default().architecture(entry.architecture, imported.notes.variant, Some(&state))?;
-    let recipe = recipe(args, &entry, &fetched, architecture);
+    let variant = imported.notes.variant;
+    let architecture = Choices::default().architecture(entry.architecture, variant, Some(&state))?;
+    let recipe = recipe(args, &entry, &fetched, variant, architecture);
     let written = build(&recipe, state, &args.output)?;
 
     let mut output = Output::to(None)?;
@@ -62,8 +63,9 @@ pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
     output.finish()
 }
 
-fn recipe(args: &PullArgs, entry: &Entry, fetched: &Fetched, architecture: Architecture) -> Recipe {
+fn recipe(args: &PullArgs, entry: &Entry, fetched: &Fetched, variant: Variant, architecture: Architecture) -> Recipe {
     let metadata = [
+        ("variant", variant.as_str().to_owned()),
         ("source", format!("https://huggingface.co/{} at {}", entry.repository, fetched.commit)),
         ("sha256", fetched.sha256.clone()),
         ("license", entry.license.to_owned()),
