@@ -10,6 +10,7 @@ mod build;
 mod choices;
 mod detect;
 mod fold;
+pub mod hub;
 pub mod import;
 mod name;
 mod network;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnetd::resnet::architecture::{MaxPool, StrideIn};
+use resnetd::resnet::Variant;
 use resnetd::resnet::import::{self, Imported, KeyLayout, Reason};
 
 const SHAPES: [(&str, &[usize]); 9] = [
@@ -94,7 +94,7 @@ fn hugging_face_names_become_torchvision_names() {
     let imported = read("hugging_face.safetensors");
     assert_is_the_fixture(&imported);
     assert_eq!(imported.layout, KeyLayout::HuggingFace);
-    assert_eq!(imported.notes.stride_in, StrideIn::Conv3x3);
+    assert_eq!(imported.notes.variant, Variant::PyTorch);
 }
 
 #[test]
@@ -102,14 +102,8 @@ fn chainer_arrays_are_read_compressed_and_in_fortran_order_from_a_snapshot() {
     for name in ["chainer.npz", "snapshot.npz"] {
         let imported = read(name);
         assert_is_the_fixture(&imported);
-        assert_eq!(imported.layout, KeyLayout::Chainer);
+        assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Chainer, Variant::Chainer));
     }
-}
-
-#[test]
-fn chainer_file_brings_the_conventions_of_chainer() {
-    let Imported { notes, .. } = read("chainer.npz");
-    assert_eq!((notes.bn_epsilon, notes.max_pool, notes.stride_in), (2e-5, MaxPool::Ceil, StrideIn::Conv1x1));
 }
 
 #[test]

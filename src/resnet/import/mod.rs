@@ -24,8 +24,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
-use super::architecture::{Architecture, MaxPool, StrideIn};
-use super::preprocessing::Preprocessing;
+use super::Variant;
 use super::state_dict::StateDict;
 pub use error::{ImportError, Reason};
 
@@ -40,28 +39,12 @@ pub enum KeyLayout {
     Chainer,
 }
 
-impl KeyLayout {
-    /// What the framework's own preprocessing does to an image.
-    pub fn preprocessing(self, architecture: &Architecture) -> Preprocessing {
-        match self {
-            Self::Torchvision | Self::HuggingFace => Preprocessing::torchvision(architecture),
-            Self::Chainer => Preprocessing::caffe(architecture),
-        }
-    }
-}
-
-/// What follows from whose file it was.
+/// What follows from whose file it was, and what the file says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
-    /// What batch normalization adds to a variance.
-    pub bn_epsilon: f64,
-    /// The stem's border.
-    pub max_pool: MaxPool,
-    /// The framework's default, which no tensor tells; a flag may say otherwise.
-    pub stride_in: StrideIn,
-    /// Whether the stem's convolution has a bias.
-    pub conv1_bias: bool,
-    /// What the file says of itself (`__metadata__` of a `.safetensors` file), a licence among it if it is stated.
+    /// The framework's form of the network: the stem's border, the epsilon, the default stride, the preprocessing.
+    pub variant: Variant,
+    /// `__metadata__` of a `.safetensors` file; a licence is among it if it is stated.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -95,8 +78,11 @@ pub fn read(path: &Path) -> Result<Imported, ImportError> {
 fn read_file(path: &Path) -> Result<Imported, Reason> {
     let raw = read_format(File::open(path)?)?;
     let (layout, state_dict) = layout::to_torchvision(raw.state_dict)?;
-    let conv1_bias = state_dict.tensors.contains_key("conv1.bias");
-    let notes = notes_of(layout, conv1_bias, raw.metadata);
+    let variant = match layout {
+        KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
+        KeyLayout::Chainer => Variant::Chainer,
+    };
+    let notes = Notes { variant, metadata: raw.metadata };
     Ok(Imported { state_dict, layout, notes })
 }
 
@@ -134,14 +120,6 @@ fn read_format(mut file: File) -> Result<RawFile, Reason> {
         [] => Err(Reason::UnknownFormat { start: "nothing".to_owned() }),
         start => Err(Reason::UnknownFormat { start: start.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }),
     }
-}
-
-fn notes_of(layout: KeyLayout, conv1_bias: bool, metadata: BTreeMap<String, String>) -> Notes {
-    let (bn_epsilon, max_pool, stride_in) = match layout {
-        KeyLayout::Torchvision | KeyLayout::HuggingFace => (1e-5, MaxPool::Padded, StrideIn::Conv3x3),
-        KeyLayout::Chainer => (2e-5, MaxPool::Ceil, StrideIn::Conv1x1),
-    };
-    Notes { bn_epsilon, max_pool, stride_in, conv1_bias, metadata }
 }
 
 /// Counts of training steps: whole numbers that no network needs.
