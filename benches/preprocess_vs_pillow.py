@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 IMAGE = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "tests/fixtures/preprocess/images/photo_500x375.jpg")
 LOOP = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release/examples/preprocess_loop")
-ROUNDS, COUNT = 30, 40
+ROUNDS, COUNT = 150, 8
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
