@@ -183,6 +183,11 @@ mod tests {
             self.0
         }
 
+        /// True once in `times`.
+        fn once_in(&mut self, times: u64) -> bool {
+            self.next().is_multiple_of(times)
+        }
+
         fn size(&mut self) -> u32 {
             // Small sizes as often as large ones.
             let bits = 1 + self.next() % 8;
@@ -195,14 +200,14 @@ mod tests {
         let (width, height) = (random.size(), random.size());
         let rgb = match random.next() % 4 {
             // The extremes, where overshoot must be clamped and sums are largest.
-            0 => (0..width * height * 3).map(|_| if random.next() % 2 == 0 { 0 } else { 255 }).collect(),
+            0 => (0..width * height * 3).map(|_| if random.once_in(2) { 0 } else { 255 }).collect(),
             _ => (0..width * height * 3).map(|_| random.next() as u8).collect(),
         };
         let spec = Spec {
             resize_size: Some(random.size()),
-            crop_size: (random.next() % 3 > 0).then(|| random.size()),
-            resize_mode: if random.next() % 3 > 0 { ResizeMode::ShorterSide } else { ResizeMode::Stretch },
-            interpolation: if random.next() % 2 == 0 { Interpolation::Bilinear } else { Interpolation::Bicubic },
+            crop_size: (!random.once_in(3)).then(|| random.size()),
+            resize_mode: if random.once_in(3) { ResizeMode::Stretch } else { ResizeMode::ShorterSide },
+            interpolation: if random.once_in(2) { Interpolation::Bilinear } else { Interpolation::Bicubic },
             ..Spec::default()
         };
         let bits = random.next();
