@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file a behaviour.
 
 mod batching;
+mod build_model;
 mod damaged_weights;
 mod grpc_classify;
 mod grpc_health;
