@@ -14,3 +14,13 @@ pub(crate) fn png() -> Bytes {
     image.write_to(&mut file, image::ImageFormat::Png).expect("PNG in memory");
     file.into_inner().into()
 }
+
+/// The classes of CIFAR-10, one image of each in `tests/fixtures/cifar10`.
+pub(crate) const CIFAR_CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// A 32x32 JPEG of the CIFAR-10 test set.
+pub(crate) fn cifar(class: &str) -> Bytes {
+    let path = format!("{}/tests/fixtures/cifar10/{class}.jpg", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).expect("the fixture").into()
+}

@@ -5,7 +5,9 @@ pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod server;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
+
+use resnetd::runtime::Runtime;
 
 /// How long a test waits for what must happen before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,4 +25,10 @@ pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     if tokio::time::timeout(PATIENCE, wait).await.is_err() {
         panic!("never happened: {what}");
     }
+}
+
+/// ONNX Runtime, loaded once for all tests.
+pub(crate) fn runtime() -> Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::load().expect("`make runtime` fetches ONNX Runtime")).clone()
 }
