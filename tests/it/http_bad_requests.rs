@@ -111,7 +111,9 @@ async fn a_client_that_sends_far_too_much_can_still_read_why_it_was_refused() {
     let mut http = server.http().await;
     // Far more than the buffers of the sockets: the server has to take it off the wire, or the write would fail.
     http.send("POST", CLASSIFY, &[], &vec![0; 32 << 20]).await;
-    http.answer("POST").await.refusal(413, "TOO_LARGE");
+    let answer = http.answer("POST").await;
+    answer.refusal(413, "TOO_LARGE");
+    assert_eq!(answer.header("connection"), Some("close"), "the rest of the body is still on the wire");
 }
 
 #[tokio::test]

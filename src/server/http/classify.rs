@@ -122,10 +122,10 @@ fn write_predictions<S: Serializer>(images: &[Vec<Prediction>], serializer: S) -
 }
 
 fn write_classes<S: Serializer>(classes: &[Prediction], serializer: S) -> Result<S::Ok, S::Error> {
-    let class = |class: &Prediction| (class.index, class.probability);
-    serializer.collect_seq(classes.iter().map(|prediction| {
-        let (index, probability) = class(prediction);
-        Class { index, label: &prediction.label, probability }
+    serializer.collect_seq(classes.iter().map(|class| Class {
+        index: class.index,
+        label: &class.label,
+        probability: class.probability,
     }))
 }
 

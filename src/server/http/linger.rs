@@ -32,6 +32,10 @@ impl Linger {
     pub(super) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A TCP stream whose shutdown throws away what still comes, if [`Linger`] was set.
@@ -77,7 +81,7 @@ impl AsyncWrite for LingeringStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.until.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            if !self.linger.0.load(Ordering::Relaxed) {
+            if !self.linger.is_set() {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -24,7 +24,7 @@ use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue},
     http::request::Parts,
     server::conn::http1,
     service::service_fn,
@@ -103,6 +103,9 @@ async fn answer(door: Arc<Door>, request: Request<Incoming>, linger: Linger) -> 
         answer
     });
     answer.headers_mut().insert(REQUEST_ID, id.header());
+    if head.linger.is_set() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 
     let what = format_args!("{} {}", head.parts.method, head.parts.uri.path());
     let status = answer.status();
