@@ -137,12 +137,12 @@ fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
         0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z, Z, Z, Z, //
         Z, Z, Z, 0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z,
     );
-    let quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
+    let mut quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
     let (dense_out, last_out) = out.as_chunks_mut::<12>();
     for ((offsets, weights), out) in quads.clone().zip(dense_out) {
         *out = quad(row, offsets, weights, pairs, dense);
     }
-    if let (Some((offsets, weights)), 1..) = (quads.last(), last_out.len()) {
+    if let (Some((offsets, weights)), 1..) = (quads.next_back(), last_out.len()) {
         let len = last_out.len();
         last_out.copy_from_slice(&quad(row, offsets, weights, pairs, dense)[..len]);
     }
