@@ -49,31 +49,24 @@ impl Normalizer {
     /// If `out` has another length.
     pub fn write(&self, pixels: &Pixels, out: &mut [f32]) {
         assert_eq!(out.len(), pixels.data().len(), "one value for each sample");
-        match self.color {
-            ColorOrder::Rgb => self.write_ordered(pixels, out, |pixel| pixel),
-            ColorOrder::Bgr => self.write_ordered(pixels, out, |[red, green, blue]| [blue, green, red]),
-        }
-    }
-
-    /// [`Normalizer::write`] with the channels' order known at compile time, so that no look-up needs a bounds check.
-    fn write_ordered(&self, pixels: &Pixels, out: &mut [f32], order: impl Fn([u8; 3]) -> [u8; 3]) {
-        let [first, second, third] = &*self.tables;
         let pixels = pixels.data().as_chunks::<3>().0;
+        let channels = match self.color {
+            ColorOrder::Rgb => [0, 1, 2],
+            ColorOrder::Bgr => [2, 1, 0],
+        };
         match self.layout {
+            // A plane at a time: 36 us for 224x224, where filling the three side by side takes 65 us.
             Layout::Nchw => {
-                let (a, rest) = out.split_at_mut(pixels.len());
-                let (b, c) = rest.split_at_mut(pixels.len());
-                for (((&pixel, a), b), c) in pixels.iter().zip(a).zip(b).zip(c) {
-                    let [x, y, z] = order(pixel);
-                    *a = first[usize::from(x)];
-                    *b = second[usize::from(y)];
-                    *c = third[usize::from(z)];
+                let planes = out.chunks_exact_mut(pixels.len().max(1));
+                for ((plane, table), channel) in planes.zip(&*self.tables).zip(channels) {
+                    for (value, pixel) in plane.iter_mut().zip(pixels) {
+                        *value = table[usize::from(pixel[channel])];
+                    }
                 }
             }
             Layout::Nhwc => {
-                for (&pixel, out) in pixels.iter().zip(out.as_chunks_mut::<3>().0) {
-                    let [x, y, z] = order(pixel);
-                    *out = [first[usize::from(x)], second[usize::from(y)], third[usize::from(z)]];
+                for (values, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                    *values = std::array::from_fn(|index| self.tables[index][usize::from(pixel[channels[index]])]);
                 }
             }
         }

@@ -69,8 +69,8 @@ impl Case {
     }
 }
 
-/// Checks the cases that `wanted` picks; panics with a line for each that differs.
-fn check_all(wanted: impl Fn(&Case) -> bool) {
+/// Checks the cases that `wanted` picks and counts them; panics with a line for each that differs.
+fn check_all(wanted: impl Fn(&Case) -> bool) -> usize {
     let folder = fixtures().join("preprocess");
     let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table of cases");
     let tensors = std::fs::read(folder.join("expected.safetensors")).expect("the expected pixels");
@@ -88,6 +88,7 @@ fn check_all(wanted: impl Fn(&Case) -> bool) {
     }
     assert!(count > 0, "no case was picked");
     assert!(failures.is_empty(), "{} of {count} cases differ from Pillow:\n{}", failures.len(), failures.join("\n"));
+    count
 }
 
 fn is_photo(case: &Case) -> bool {
@@ -102,12 +103,13 @@ fn is_decoding(case: &Case) -> bool {
 fn photos_in_every_format_become_what_torchvision_makes_of_them() {
     // The 83 reference tensors: three evaluation transforms and the plain decoding.
     let sides = [(None, None), (Some(256), Some(224)), (Some(232), Some(224)), (Some(32), Some(32))];
-    check_all(|case| {
+    let count = check_all(|case| {
         let evaluation = case.spec.interpolation == Interpolation::Bilinear
             && case.spec.resize_mode == ResizeMode::ShorterSide
             && case.spec.orientation == Orientation::Apply;
         is_photo(case) && evaluation && sides.contains(&(case.spec.resize_size, case.spec.crop_size))
     });
+    assert!(count >= 83, "only {count} cases");
 }
 
 #[test]

@@ -137,33 +137,48 @@ fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
         0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z, Z, Z, Z, //
         Z, Z, Z, 0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z,
     );
-    let per_output = groups.per_output;
-    let quads = groups.offsets.chunks_exact(4).zip(groups.weights.chunks_exact(4 * per_output));
-    for ((offsets, weights), out) in quads.zip(out.chunks_mut(12)) {
-        let mut sums = [(_mm256_setzero_si256(), _mm256_setzero_si256()); 4];
-        for ((sums, &offset), weights) in sums.iter_mut().zip(offsets).zip(weights.chunks_exact(per_output)) {
-            for (group, [high, low]) in weights.iter().enumerate() {
-                let pixels = _mm256_broadcastsi128_si256(load_half(row, offset + group * 12));
-                let pixels = _mm256_shuffle_epi8(pixels, pairs);
-                sums.0 = _mm256_add_epi32(sums.0, _mm256_madd_epi16(pixels, load_words(high)));
-                sums.1 = _mm256_add_epi32(sums.1, _mm256_madd_epi16(pixels, load_words(low)));
-            }
-        }
-        let [a, b, c, d] = sums;
-        let first = round(join(a.0, b.0), join(a.1, b.1));
-        let second = round(join(c.0, d.0), join(c.1, d.1));
-        let words = _mm256_packs_epi32(first, second);
-        let bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words, words), dense);
-        let bytes = _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-        let mut pixels = [0; 16];
-        store_half(&mut pixels, bytes);
-        if let Some(out) = out.first_chunk_mut::<12>() {
-            out.copy_from_slice(&pixels[..12]);
-        } else {
-            let len = out.len();
-            out.copy_from_slice(&pixels[..len]);
-        }
+    let mut quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
+    let (dense_out, last_out) = out.as_chunks_mut::<12>();
+    for ((offsets, weights), out) in quads.clone().zip(dense_out) {
+        *out = quad(row, offsets, weights, pairs, dense);
     }
+    if let (Some((offsets, weights)), 1..) = (quads.next_back(), last_out.len()) {
+        let len = last_out.len();
+        last_out.copy_from_slice(&quad(row, offsets, weights, pairs, dense)[..len]);
+    }
+}
+
+/// Four neighbouring output pixels.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m256i, dense: __m256i) -> [u8; 12] {
+    let (first, second) = weights.split_at(weights.len() / 2);
+    let ((a, b), (c, d)) = (first.split_at(first.len() / 2), second.split_at(second.len() / 2));
+    let (a, b) = (sum(row, offsets[0], a, pairs), sum(row, offsets[1], b, pairs));
+    let first = round(join(a.0, b.0), join(a.1, b.1));
+    let (c, d) = (sum(row, offsets[2], c, pairs), sum(row, offsets[3], d, pairs));
+    let second = round(join(c.0, d.0), join(c.1, d.1));
+    let words = _mm256_packs_epi32(first, second);
+    let bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words, words), dense);
+    let bytes = _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+    let mut pixels = [0; 16];
+    store_half(&mut pixels, bytes);
+    let [pixels @ .., _, _, _, _] = pixels;
+    pixels
+}
+
+/// The sums of one output pixel in halves; the lanes are still to be added.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum(row: &[u8], offset: usize, weights: &[[[i16; 16]; 2]], pairs: __m256i) -> (__m256i, __m256i) {
+    let (mut high, mut low) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    for (group, [high_weights, low_weights]) in weights.iter().enumerate() {
+        let pixels = _mm256_broadcastsi128_si256(load_half(row, offset + group * 12));
+        let pixels = _mm256_shuffle_epi8(pixels, pairs);
+        high = _mm256_add_epi32(high, _mm256_madd_epi16(pixels, load_words(high_weights)));
+        low = _mm256_add_epi32(low, _mm256_madd_epi16(pixels, load_words(low_weights)));
+    }
+    (high, low)
 }
 
 /// Adds the lanes of `a` into the lower lane, those of `b` into the upper one.
