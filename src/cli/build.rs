@@ -77,6 +77,12 @@ enum Weights {
     Untrained(u64),
 }
 
+impl Weights {
+    fn is_untrained(&self) -> bool {
+        matches!(self, Self::Untrained(_))
+    }
+}
+
 impl FromStr for Weights {
     type Err = String;
 
@@ -163,7 +169,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let written = build(&recipe, weights, &args.output)?;
 
     let mut output = Output::to(None)?;
-    writeln!(output, "{}: {}", written.model.display(), describe(&recipe.architecture))?;
+    let untrained = if args.weights.is_untrained() { "untrained " } else { "" };
+    writeln!(output, "{}: {untrained}{}", written.model.display(), describe(&recipe.architecture))?;
     if recipe.labels.is_none() {
         writeln!(output, "its classes have no names; give them with --labels")?;
     }
