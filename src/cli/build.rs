@@ -270,3 +270,27 @@ fn describe(architecture: &Architecture) -> String {
     });
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn untrained_weights_take_a_seed_and_everything_else_is_a_file() {
+        assert_eq!("untrained".parse(), Ok(Weights::Untrained(0)));
+        assert_eq!("untrained:42".parse(), Ok(Weights::Untrained(42)));
+        assert!("untrained:".parse::<Weights>().is_err());
+        assert!("untrained:-1".parse::<Weights>().is_err());
+        assert_eq!("untrained.pth".parse(), Ok(Weights::File("untrained.pth".into())));
+    }
+
+    #[test]
+    fn every_architecture_has_a_name_that_can_be_a_route() {
+        for (architecture, folder) in
+            [("resnet50", "resnet50"), ("resnet[3,4,6,4]-basic-w32", "resnet-3-4-6-4-basic-w32")]
+        {
+            let architecture: Architecture = architecture.parse().expect("an architecture");
+            assert_eq!(folder_name(&architecture), folder);
+        }
+    }
+}
