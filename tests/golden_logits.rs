@@ -8,21 +8,24 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use ort::{environment::Environment, session::Session, value::TensorRef};
 use resnetd::resnet::{
-    Options, Preprocessing, Recipe,
+    Options, Precision, Preprocessing, Recipe,
     architecture::{Architecture, IdentityPadding, MaxPool, Shortcut, Stem, StrideIn},
-    build,
+    build, network,
     state_dict::{StateDict, Weight},
+    untrained,
 };
 use safetensors::SafeTensors;
 
 const GOLDEN: &[u8] = include_bytes!("fixtures/golden/logits.safetensors");
 /// Of the largest value. The implementations agree to about 1e-5, their variants differ by 2e-3 and more.
 const TOLERANCE: f32 = 1e-4;
+/// Half precision has 11 bits: 5e-4 a number, and fifty layers.
+const HALF_TOLERANCE: f32 = 1e-2;
 
 const IMAGENET: [&str; 5] = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"];
 const CIFAR: [&str; 5] = ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"];
@@ -89,7 +92,28 @@ fn cifar_networks_give_pytorch_logits_with_every_shortcut() {
 fn batch_normalization_that_is_kept_gives_the_same_logits() {
     let architecture: Architecture = "resnet50".parse().unwrap();
     let options = Options { keep_bn: true, features: true, ..Options::default() };
-    compare("torchvision.resnet50", &architecture, torchvision_weights(&architecture), options);
+    compare("torchvision.resnet50", &architecture, torchvision_weights(&architecture), options, TOLERANCE);
+}
+
+#[test]
+fn half_precision_agrees_with_torchvision_to_its_own_precision() {
+    for keep_bn in [false, true] {
+        let architecture: Architecture = "resnet50".parse().unwrap();
+        let options = Options { precision: Precision::Fp16, keep_bn, features: true, ..Options::default() };
+        compare("torchvision.resnet50", &architecture, torchvision_weights(&architecture), options, HALF_TOLERANCE);
+    }
+}
+
+#[test]
+fn untrained_networks_stay_in_range_at_every_depth() {
+    for name in ["resnet18", "resnet152", "resnet110-cifar", "resnext50_32x4d"] {
+        let architecture: Architecture = name.parse().unwrap();
+        let logits = run_untrained(&architecture);
+        let largest = logits.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
+        assert!((0.01..1000.0).contains(&largest), "{name}: the largest logit is {largest}");
+        let (first, second) = logits.split_at(architecture.classes);
+        assert_ne!(first, second, "{name}: two images, one answer");
+    }
 }
 
 #[test]
@@ -111,7 +135,7 @@ fn reproduce(implementation: &str, weights: fn(&Architecture) -> StateDict, vari
         let mut architecture: Architecture = name.parse().unwrap();
         variant(&mut architecture);
         let options = Options { features: true, ..Options::default() };
-        compare(&format!("{implementation}.{name}"), &architecture, weights(&architecture), options);
+        compare(&format!("{implementation}.{name}"), &architecture, weights(&architecture), options, TOLERANCE);
     }
 }
 
@@ -125,10 +149,26 @@ fn chainer(network: &Architecture, stride_in: StrideIn) -> Architecture {
     }
 }
 
+fn run_untrained(architecture: &Architecture) -> Vec<f32> {
+    let _turn = one_at_a_time();
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.onnx");
+    resnetd::onnx::write(&network(architecture, untrained(architecture, 0), &Options::default()).unwrap(), &model)
+        .unwrap();
+    let size = architecture.input_size;
+    let input = rule(&format!("input{size}"), &[2, 3, size, size], |u| 4.0 * u - 2.0);
+    run(&model, &[2, 3, size, size], &input).remove("logits").unwrap()
+}
+
+/// Holds the memory of one network, not of one a test thread.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Builds a model folder, runs the file in it on the two golden images, and compares what comes out.
-fn compare(name: &str, architecture: &Architecture, weights: StateDict, options: Options) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+fn compare(name: &str, architecture: &Architecture, weights: StateDict, options: Options, tolerance: f32) {
+    let _turn = one_at_a_time();
 
     let repository = tempfile::tempdir().unwrap();
     let recipe = Recipe {
@@ -149,7 +189,7 @@ fn compare(name: &str, architecture: &Architecture, weights: StateDict, options:
         assert_eq!(found[output].len(), expected.len(), "{name}.{output}");
         let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let error = expected.iter().zip(&found[output]).fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));
-        assert!(error <= TOLERANCE * largest, "{name}.{output}: off by {error}, the largest is {largest}");
+        assert!(error <= tolerance * largest, "{name}.{output}: off by {error}, the largest is {largest}");
     }
 }
 

@@ -77,6 +77,12 @@ enum Weights {
     Untrained(u64),
 }
 
+impl Weights {
+    fn is_untrained(&self) -> bool {
+        matches!(self, Self::Untrained(_))
+    }
+}
+
 impl FromStr for Weights {
     type Err = String;
 
@@ -163,7 +169,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let written = build(&recipe, weights, &args.output)?;
 
     let mut output = Output::to(None)?;
-    writeln!(output, "{}: {}", written.model.display(), describe(&recipe.architecture))?;
+    let untrained = if args.weights.is_untrained() { "untrained " } else { "" };
+    writeln!(output, "{}: {untrained}{}", written.model.display(), describe(&recipe.architecture))?;
     if recipe.labels.is_none() {
         writeln!(output, "its classes have no names; give them with --labels")?;
     }
@@ -262,4 +269,28 @@ fn describe(architecture: &Architecture) -> String {
         Shortcut::Identity(_) => format!("{} (--identity-padding)", architecture.shortcut),
     });
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn untrained_weights_take_a_seed_and_everything_else_is_a_file() {
+        assert_eq!("untrained".parse(), Ok(Weights::Untrained(0)));
+        assert_eq!("untrained:42".parse(), Ok(Weights::Untrained(42)));
+        assert!("untrained:".parse::<Weights>().is_err());
+        assert!("untrained:-1".parse::<Weights>().is_err());
+        assert_eq!("untrained.pth".parse(), Ok(Weights::File("untrained.pth".into())));
+    }
+
+    #[test]
+    fn every_architecture_has_a_name_that_can_be_a_route() {
+        for (architecture, folder) in
+            [("resnet50", "resnet50"), ("resnet[3,4,6,4]-basic-w32", "resnet-3-4-6-4-basic-w32")]
+        {
+            let architecture: Architecture = architecture.parse().expect("an architecture");
+            assert_eq!(folder_name(&architecture), folder);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The ONNX file as data: read it, walk it, edit it, write it.
 //!
-//! [`read`] and [`write`](write()) move whole files, [`Walk`] answers who makes and who reads a value, [`GraphBuilder`]
+//! [`read()`] and [`write`](write()) move whole files, [`Walk`] answers who makes and who reads a value, [`GraphBuilder`]
 //! makes nodes and weights. Weight bytes are [`bytes::Bytes`]: cloning a model does not copy them.
 //!
 //! Knows the format only: no ResNet, no inference engine, nothing else of the crate.

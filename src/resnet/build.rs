@@ -142,6 +142,10 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
     let model = network(&recipe.architecture, weights, &recipe.options)?;
 
     if folder.exists() {
+        // What can fail for want of room comes first, and is not visible yet.
+        let stage = staging(&folder, &version.to_string())?;
+        let staged = stage.path().join(MODEL_FILE);
+        onnx::write(&model, &staged)?;
         for (file, content) in &files {
             let path = folder.join(file);
             if recipe.force || !path.exists() {
@@ -149,10 +153,9 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
             }
         }
         if version_folder.exists() {
-            onnx::write(&model, &version_folder.join(MODEL_FILE))?;
+            let path = version_folder.join(MODEL_FILE);
+            fs::rename(&staged, &path).map_err(at(&path))?;
         } else {
-            let stage = staging(&folder, &version.to_string())?;
-            onnx::write(&model, &stage.path().join(MODEL_FILE))?;
             publish(stage, &version_folder)?;
         }
     } else {

@@ -130,3 +130,63 @@ impl Choices {
         Ok(architecture)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resnet::untrained;
+
+    #[test]
+    fn chainer_form_is_its_own_until_a_flag_says_otherwise() {
+        let chainer = Choices::default().architecture("resnet50", Variant::Chainer, None).unwrap();
+        assert_eq!(chainer.stem, Stem::ImageNet(MaxPool::Ceil));
+        assert_eq!((chainer.stride_in, chainer.conv1_bias), (StrideIn::Conv1x1, true));
+        assert_eq!(Variant::Chainer.preprocessing(&chainer).color, "bgr");
+
+        let facebook = Choices { stride_in: Some(StrideIn::Conv3x3), ..Choices::default() };
+        let facebook = facebook.architecture("resnet50", Variant::Chainer, None).unwrap();
+        assert_eq!(facebook, Architecture { stride_in: StrideIn::Conv3x3, ..chainer });
+    }
+
+    #[test]
+    fn tensors_say_what_the_name_leaves_open() {
+        let trained = Architecture {
+            classes: 7,
+            shortcut: Shortcut::Identity(IdentityPadding::Trailing),
+            ..Architecture::imagenet(super::super::architecture::Block::Basic, &[1, 1])
+        };
+        let weights = untrained(&trained, 1);
+        for name in ["auto", "resnet[1,1]-basic"] {
+            let found = Choices::default().architecture(name, Variant::PyTorch, Some(&weights)).unwrap();
+            assert_eq!(found, trained, "{name}");
+        }
+    }
+
+    #[test]
+    fn flags_say_more_than_the_tensors() {
+        let weights = untrained(&"resnet20-cifar".parse().unwrap(), 1);
+        let centered = Choices { identity_padding: Some(IdentityPadding::Centered), ..Choices::default() };
+        let found = centered.architecture("auto", Variant::PyTorch, Some(&weights)).unwrap();
+        assert_eq!(found.shortcut, Shortcut::Identity(IdentityPadding::Centered));
+    }
+
+    #[test]
+    fn choices_that_make_no_network_are_refused() {
+        let padding = Some(IdentityPadding::Centered);
+        for (choices, name, expected) in [
+            (Choices::default(), "auto", "untrained"),
+            (Choices::default(), "alexnet", "names no architecture"),
+            (Choices { identity_padding: padding, ..Choices::default() }, "resnet50", "this network projects"),
+            (
+                Choices { identity: Some(false), identity_padding: padding, ..Choices::default() },
+                "resnet20-cifar",
+                "needs an identity shortcut",
+            ),
+            (Choices { classes: Some(0), ..Choices::default() }, "resnet50", "not 0"),
+            (Choices { input_size: Some(7), ..Choices::default() }, "resnet50", "not 7"),
+        ] {
+            let error = choices.architecture(name, Variant::PyTorch, None).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Meets the server only on disk: it writes a model's folder, and the server reads it.
 //!
-//! [`architecture`] says what a network is, [`network`] makes its ONNX graph from a [`state_dict`], [`build()`] writes
+//! [`architecture`] says what a network is, [`network()`] makes its ONNX graph from a [`state_dict`], [`build()`] writes
 //! the model's folder.
 
 pub mod architecture;

@@ -215,7 +215,8 @@ fn architecture_is_found_from_the_tensors_alone() {
 #[test]
 fn tensors_of_no_resnet_are_refused_by_name() {
     let weight = |shape: &[usize]| Weight { shape: shape.to_vec(), data: vec![] };
-    let cases: [(&[(&str, &[usize])], &str); 4] = [
+    type Shapes = [(&'static str, &'static [usize])];
+    let cases: [(&Shapes, &str); 4] = [
         (&[("features.0.weight", &[64, 3, 3, 3])], "there is no conv1.weight"),
         (&[("conv1.weight", &[64, 3, 5, 5])], "5x5"),
         (&[("conv1.weight", &[64, 3, 7])], "expected 4 dimensions"),

@@ -11,6 +11,7 @@ mod http_classify;
 mod http_models;
 mod import;
 mod model_loading;
+mod onnx_file;
 mod preprocess_bad_input;
 mod preprocess_parity;
 mod pull;
