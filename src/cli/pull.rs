@@ -7,10 +7,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{Output, complain};
-use crate::resnet::architecture::Architecture;
+use crate::resnet::hub::Hub;
 use crate::resnet::hub::catalogue::{self, Entry};
-use crate::resnet::hub::{Fetched, Hub};
-use crate::resnet::{Choices, IMAGENET_LABELS, Options, Recipe, Variant, build, import};
+use crate::resnet::{build, import};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PullArgs {
@@ -51,37 +50,16 @@ pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
     }
 
     let imported = import::read(&fetched.path)?;
-    let state = imported.state_dict;
-    let variant = imported.notes.variant;
-    let architecture = Choices::default().architecture(entry.architecture, variant, Some(&state))?;
-    let recipe = recipe(args, &entry, &fetched, variant, architecture);
-    let written = build(&recipe, state, &args.output)?;
+    let mut recipe = entry.recipe(&fetched, &imported)?;
+    recipe.name = args.name.clone().unwrap_or(recipe.name);
+    recipe.version = args.version;
+    recipe.force = args.force;
+    let written = build(&recipe, imported.state_dict, &args.output)?;
 
     let mut output = Output::to(None)?;
     let Entry { repository, license, .. } = &entry;
     writeln!(output, "{}: {} from {repository} ({license})", written.model.display(), recipe.architecture)?;
     output.finish()
-}
-
-fn recipe(args: &PullArgs, entry: &Entry, fetched: &Fetched, variant: Variant, architecture: Architecture) -> Recipe {
-    let metadata = [
-        ("variant", variant.as_str().to_owned()),
-        ("source", format!("https://huggingface.co/{} at {}", entry.repository, fetched.commit)),
-        ("sha256", fetched.sha256.clone()),
-        ("license", entry.license.to_owned()),
-    ];
-    Recipe {
-        options: Options {
-            metadata: metadata.map(|(key, value)| (key.to_owned(), value)).to_vec(),
-            ..Options::default()
-        },
-        preprocessing: entry.preprocessing(&architecture),
-        name: args.name.clone().unwrap_or_else(|| entry.architecture.to_owned()),
-        version: args.version,
-        labels: Some(IMAGENET_LABELS.to_owned()),
-        force: args.force,
-        architecture,
-    }
 }
 
 /// On stderr, and only on a terminal.

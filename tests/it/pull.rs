@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use resnetd::resnet::hub::{Fetched, Hub, HubError, RemoteFile};
+use resnetd::resnet::hub::{Fetched, Hub, HubError, RemoteFile, catalogue};
+use resnetd::resnet::{self, import};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -282,4 +283,49 @@ fn without_a_network_there_is_one_clear_line_or_the_copy_in_the_cache() {
     let cached = offline.fetch(FILE, &mut |_, _| {}).unwrap();
     assert_eq!((cached.path, cached.sha256), (online.path, online.sha256));
     assert!(cached.unasked.unwrap().contains("cannot reach"));
+}
+
+#[test]
+fn pulled_resnet18_becomes_a_model_with_the_weights_own_preprocessing_and_names() {
+    let state = resnet::untrained(&"resnet18".parse().unwrap(), 3);
+    let bytes = |data: &[f32]| data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let tensors: Vec<(&String, Vec<usize>, Vec<u8>)> =
+        state.tensors.iter().map(|(name, weight)| (name, weight.shape.clone(), bytes(&weight.data))).collect();
+    let views = tensors.iter().map(|(name, shape, data)| {
+        (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap())
+    });
+    let file = safetensors::serialize(views, None).unwrap();
+    let hub = TestHub::start(&file, file.clone(), &[]);
+    let models = TempDir::new().unwrap();
+
+    let entry = catalogue::find("resnet18").unwrap();
+    let fetched = hub.hub().fetch(entry.file("main"), &mut |_, _| {}).unwrap();
+    let imported = import::read(&fetched.path).unwrap();
+    assert!(imported.state_dict == state);
+    let recipe = entry.recipe(&fetched, &imported).unwrap();
+    let written = resnet::build(&recipe, imported.state_dict, models.path()).unwrap();
+
+    assert_eq!(written.model, models.path().join("resnet18/1/model.onnx"));
+    assert!(written.model.metadata().unwrap().len() > 46_000_000);
+    let manifest: toml::Table =
+        std::fs::read_to_string(models.path().join("resnet18/model.toml")).unwrap().parse().unwrap();
+    let input = |key: &str| manifest["input"][key].clone();
+    assert_eq!((input("resize_size"), input("crop_size")), (256.into(), 224.into()));
+    assert_eq!((input("interpolation"), input("color")), ("bilinear".into(), "rgb".into()));
+    let labels = std::fs::read_to_string(models.path().join("resnet18/labels.txt")).unwrap();
+    assert!(labels.lines().count() == 1000 && labels.contains("tench"));
+    let license = recipe.options.metadata.iter().find(|(key, _)| key == "license").unwrap();
+    assert_eq!(license.1, "BSD-3-Clause");
+}
+
+#[test]
+fn weights_of_another_architecture_than_the_hub_promises_are_refused() {
+    let fetched = Fetched { path: PathBuf::new(), sha256: String::new(), commit: COMMIT.to_owned(), unasked: None };
+    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import/plain.pth");
+    let imported = import::read(&plain).unwrap();
+    let entry = catalogue::find("resnet50").unwrap();
+    let refused = entry
+        .recipe(&fetched, &imported)
+        .map(|recipe| resnet::build(&recipe, imported.state_dict, Path::new("/nonexistent")));
+    assert!(!matches!(refused, Ok(Ok(_))));
 }

@@ -4,9 +4,10 @@
 //! weights on the hub as well: the shorter side is resized to `crop_size / crop_pct`, rounded down. Those of Microsoft's
 //! repositories are in their `preprocessor_config.json`.
 
-use super::RemoteFile;
-use crate::resnet::Preprocessing;
+use super::{Fetched, RemoteFile};
 use crate::resnet::architecture::Architecture;
+use crate::resnet::import::Imported;
+use crate::resnet::{ChoiceError, Choices, IMAGENET_LABELS, Options, Preprocessing, Recipe};
 
 /// Weights on the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Entry {
 }
 
 /// A training that several architectures went through.
-struct Recipe {
+struct Training {
     tag: &'static str,
     license: &'static str,
     resize_size: usize,
@@ -35,9 +36,9 @@ struct Recipe {
 }
 
 /// The first that has an architecture is what its bare name means.
-const RECIPES: [Recipe; 4] = [
+const TRAININGS: [Training; 4] = [
     // torchvision's IMAGENET1K_V1.
-    Recipe {
+    Training {
         tag: "tv_in1k",
         license: "BSD-3-Clause",
         resize_size: 256,
@@ -56,7 +57,7 @@ const RECIPES: [Recipe; 4] = [
         ],
     },
     // torchvision's IMAGENET1K_V2, trained at 176 and evaluated at 224 of 232.
-    Recipe {
+    Training {
         tag: "tv2_in1k",
         license: "BSD-3-Clause",
         resize_size: 232,
@@ -72,7 +73,7 @@ const RECIPES: [Recipe; 4] = [
         ],
     },
     // "ResNet strikes back", procedure A1.
-    Recipe {
+    Training {
         tag: "a1_in1k",
         license: "Apache-2.0",
         resize_size: 235,
@@ -80,7 +81,7 @@ const RECIPES: [Recipe; 4] = [
         architectures: &["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"],
     },
     // In Hugging Face's own key layout.
-    Recipe {
+    Training {
         tag: "microsoft",
         license: "Apache-2.0",
         resize_size: 256,
@@ -94,26 +95,28 @@ const CROP_SIZE: usize = 224;
 /// A name that the catalogue does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no weights are known as {name:?}; known are {known}; for others, download the file and run `resnetd build {name} \
-     --weights FILE`"
+    "no weights are known as {name:?}; known are {architectures}, some also as .{trainings}; any other file is built by \
+     `resnetd build auto --weights FILE`"
 )]
 pub struct UnknownName {
     /// What was given.
     pub name: String,
-    /// What is known.
-    pub known: String,
+    /// Those that are known by their bare name.
+    pub architectures: String,
+    /// What may follow the name after a dot.
+    pub trainings: String,
 }
 
 /// Everything in the catalogue.
 pub fn entries() -> impl Iterator<Item = Entry> {
-    RECIPES.iter().flat_map(|recipe| {
-        recipe.architectures.iter().map(|&architecture| Entry {
+    TRAININGS.iter().flat_map(|training| {
+        training.architectures.iter().map(|&architecture| Entry {
             architecture,
-            tag: recipe.tag,
-            repository: repository(architecture, recipe.tag),
-            license: recipe.license,
-            resize_size: recipe.resize_size,
-            interpolation: recipe.interpolation,
+            tag: training.tag,
+            repository: repository(architecture, training.tag),
+            license: training.license,
+            resize_size: training.resize_size,
+            interpolation: training.interpolation,
         })
     })
 }
@@ -129,12 +132,11 @@ pub fn find(name: &str) -> Result<Entry, UnknownName> {
             || name == entry.repository
             || name.split_once('.') == Some((entry.architecture, entry.tag))
     };
-    entries().find(is_meant).ok_or_else(|| UnknownName { name: name.to_owned(), known: known() })
-}
-
-fn known() -> String {
-    let lines = RECIPES.iter().map(|recipe| format!("{} (.{})", recipe.architectures.join(", "), recipe.tag));
-    lines.collect::<Vec<_>>().join("; ")
+    entries().find(is_meant).ok_or_else(|| UnknownName {
+        name: name.to_owned(),
+        architectures: TRAININGS[0].architectures.join(", "),
+        trainings: TRAININGS.map(|training| training.tag).join(", ."),
+    })
 }
 
 /// Microsoft writes `resnet-50` where everyone else has `resnet50`.
@@ -149,6 +151,32 @@ impl Entry {
     /// The file with the weights.
     pub fn file<'a>(&'a self, revision: &'a str) -> RemoteFile<'a> {
         RemoteFile { repository: &self.repository, revision, path: "model.safetensors" }
+    }
+
+    /// What to build of the file: these weights' architecture and preprocessing, and ImageNet's labels.
+    ///
+    /// # Errors
+    /// [`ChoiceError`] where the tensors are those of another architecture.
+    pub fn recipe(&self, fetched: &Fetched, imported: &Imported) -> Result<Recipe, ChoiceError> {
+        let variant = imported.notes.variant;
+        let choices = Choices::default();
+        let architecture = choices.architecture(self.architecture, variant, Some(&imported.state_dict))?;
+        let metadata = [
+            ("variant", variant.as_str().to_owned()),
+            ("source", format!("https://huggingface.co/{} at {}", self.repository, fetched.commit)),
+            ("sha256", fetched.sha256.clone()),
+            ("license", self.license.to_owned()),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        Ok(Recipe {
+            options: Options { metadata, ..Options::default() },
+            preprocessing: self.preprocessing(&architecture),
+            name: self.architecture.to_owned(),
+            version: None,
+            labels: Some(IMAGENET_LABELS.to_owned()),
+            force: false,
+            architecture,
+        })
     }
 
     /// What was done to the images that these weights were evaluated on.
