@@ -41,9 +41,22 @@ impl Report {
         figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
+    /// The same ratio by processor time: bare loop to server and load generator. Other work on the machine moves it
+    /// little; when there is none and both sides use every core, it is the ratio.
+    fn cpu_ratio(&self) -> f64 {
+        self.median(|round| round.bare_cpu_us / (round.server_cpu_us + round.client_cpu_us))
+    }
+
+    /// The share of its threads' time that the bare loop was running.
+    fn bare_share(&self) -> f64 {
+        self.median(|round| round.bare * round.bare_cpu_us / 1e6) / self.bare_threads as f64
+    }
+
     pub(crate) fn json(&self) -> serde_json::Value {
         let mut json = serde_json::to_value(self).unwrap_or_default();
         json["median_ratio"] = self.median(|round| round.ratio).into();
+        json["median_cpu_ratio"] = self.cpu_ratio().into();
+        json["bare_share"] = self.bare_share().into();
         json
     }
 }
@@ -74,7 +87,15 @@ impl fmt::Display for Report {
             line(&(index + 1).to_string(), &|figure| figure(round))?;
         }
         line("median", &|figure| self.median(figure))?;
-        writeln!(f, "\n(µs: processor time of one image, user and system, over all threads)")
+        writeln!(f, "\nµs: processor time of one image, user and system; the ratio by it is {:.3}", self.cpu_ratio())?;
+        if self.bare_share() < 0.95 {
+            let share = self.bare_share() * 100.0;
+            writeln!(
+                f,
+                "the bare loop ran {share:.0} % of the time: other work was there, so trust the ratio by µs only"
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -5,12 +5,16 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
+    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+/// Loading and warming up a model, however large.
+const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// A running `resnetd serve`; ended when dropped.
 pub(crate) struct Server {
@@ -31,9 +35,13 @@ impl Server {
             .spawn()?;
         let mut log = BufReader::new(process.stderr.take().context("the server has no stderr")?);
         let mut server = Self { process, http: SocketAddr::from(([0; 4], 0)) };
-        server.http = wait_until_ready(&mut log)?;
-        // A full pipe would stop the server.
-        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = tell.send(wait_until_ready(&mut log));
+            // A full pipe would stop the server.
+            io::copy(&mut log, &mut io::sink())
+        });
+        server.http = told.recv_timeout(START_LIMIT).context("the server did not become ready in time")??;
         Ok(server)
     }
 
@@ -55,9 +63,9 @@ fn wait_until_ready(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
     let mut told = String::new();
     for line in log.lines() {
         let line = line?;
-        let fields = serde_json::from_str::<Value>(&line).map(|entry| entry["fields"].clone()).unwrap_or_default();
-        match fields["message"].as_str() {
-            Some("listening") => http = fields["http"].as_str().and_then(|address| address.parse().ok()),
+        let entry = serde_json::from_str::<Value>(&line).unwrap_or_default();
+        match entry["message"].as_str() {
+            Some("listening") => http = entry["http"].as_str().and_then(|address| address.parse().ok()),
             Some("ready") => return http.context("the server did not log its address"),
             _ => told = line,
         }
