@@ -6,6 +6,7 @@
 mod check_config;
 mod classify;
 mod healthcheck;
+mod inspect;
 mod output;
 mod serve;
 
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
+    /// Say which ResNet an ONNX file is, whoever exported it
+    Inspect(inspect::InspectArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
