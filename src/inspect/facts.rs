@@ -138,6 +138,8 @@ pub(super) fn macs(walk: &Walk<'_>, values: &Values<'_>) -> Option<u64> {
         let weight = size(shape(slots.weight?)?);
         let places = if node.op_type.contains("Conv") {
             size(values.shape(output)?.get(2..)?)
+        } else if node.op_type.ends_with("Gemm") {
+            1
         } else {
             let x = shape(slots.x)?;
             size(x.get(1..x.len().checked_sub(1)?).unwrap_or_default())

@@ -37,7 +37,7 @@ pub(super) enum Kind<'a> {
     /// The mean over the whole image.
     GlobalPool,
     /// Every n-th row and column.
-    Subsample([usize; 2]),
+    Subsample,
     /// Zeros around the image: top, left, bottom, right. Joined to what follows where that has padding of its own.
     PadImage([i64; 4]),
     /// Zero channels before and behind; `None` where the graph computes how many.
@@ -64,7 +64,7 @@ impl<'a> Kind<'a> {
             Kind::MaxPool(_) => "MaxPool",
             Kind::AveragePool(_) => "AveragePool",
             Kind::GlobalPool => "GlobalAveragePool",
-            Kind::Subsample(_) => "Slice",
+            Kind::Subsample => "Slice",
             Kind::PadImage(_) | Kind::PadChannels(_) => "Pad",
             Kind::Gate(_) => "Mul",
             Kind::Linear { .. } => "Gemm",
@@ -209,7 +209,7 @@ impl<'a> Layers<'a> {
                 Kind::Linear { classes: weight.and_then(|shape| shape.get(axis).copied()).or(outputs) }
             }
             "MaxPool" => match Window::of(node, None, values.shape(input(0))) {
-                Some(Window { kernel: [1, 1], stride, pads: [0, 0, 0, 0], .. }) => Kind::Subsample(stride),
+                Some(Window { kernel: [1, 1], pads: [0, 0, 0, 0], .. }) => Kind::Subsample,
                 Some(window) => Kind::MaxPool(window),
                 None => Kind::Other(op),
             },
@@ -218,7 +218,7 @@ impl<'a> Layers<'a> {
                     Some(&[_, _, height, width]) if window.kernel == [height, width] && height * width > 1 => {
                         Kind::GlobalPool
                     }
-                    _ if window.kernel == [1, 1] => Kind::Subsample(window.stride),
+                    _ if window.kernel == [1, 1] => Kind::Subsample,
                     _ => Kind::AveragePool(window),
                 },
                 None => Kind::Other(op),
@@ -229,7 +229,7 @@ impl<'a> Layers<'a> {
             "Concat" if data.len() == 1 => concat_padding(node, values, walk, channels_last),
             "Slice" => match steps(node, values, channels_last) {
                 Some([1, 1]) | None => Kind::Other(op),
-                Some(strides) => Kind::Subsample(strides),
+                Some(_) => Kind::Subsample,
             },
             "Add" | "Sum" | "QLinearAdd" if data.len() == 2 => Kind::Add,
             "Mul" | "QLinearMul" if data.len() == 2 => return self.product([data[0], data[1]], name, output),
@@ -378,7 +378,7 @@ fn concat_padding(node: &NodeProto, values: &Values<'_>, walk: &Walk<'_>, channe
 
 /// The steps of a Slice along height and width.
 fn steps(node: &NodeProto, values: &Values<'_>, channels_last: bool) -> Option<[usize; 2]> {
-    let steps = values.ints(node.input.get(4)?)?;
+    let steps = values.list(node, "steps", 4)?;
     let axes = match values.list(node, "axes", 3) {
         Some(axes) => indices(&axes, 4),
         None => (0..steps.len()).collect(),

@@ -13,6 +13,7 @@ mod family;
 mod layers;
 mod modules;
 mod name;
+mod numbers;
 mod report;
 mod values;
 mod window;

@@ -127,7 +127,7 @@ fn around(layers: &Layers<'_>, way: &[usize]) -> Around {
         match &layers.all[layer].kind {
             Kind::Conv(found) if conv.is_none() => conv = Some(found),
             Kind::AveragePool(_) | Kind::MaxPool(_) => pooled = true,
-            Kind::Subsample(_) => subsampled = true,
+            Kind::Subsample => subsampled = true,
             Kind::PadChannels(found) => channels = Some(*found),
             // Of pre-activation: the shortcut may part after them.
             Kind::Norm | Kind::Activation(_) => {}

@@ -5,16 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::window::Window;
-use crate::onnx::{NodeProto, TypeProto, Walk, i64_values, tensor_shape_proto::dimension, type_proto};
+use super::{numbers::Numbers, window::Window};
+use crate::onnx::{NodeProto, TypeProto, Walk, tensor_shape_proto::dimension, type_proto};
 
 /// A shape with all dimensions known.
 pub(super) type Shape = Vec<usize>;
 
 /// What is known of the values of a graph.
 pub(super) struct Values<'a> {
-    walk: &'a Walk<'a>,
     shapes: HashMap<&'a str, Shape>,
+    numbers: HashMap<&'a str, Numbers>,
     inert: HashSet<&'a str>,
 }
 
@@ -22,11 +22,14 @@ impl<'a> Values<'a> {
     /// Infers along `order`, starting from the shape of each of `inputs`.
     pub(super) fn infer(walk: &'a Walk<'a>, order: &[usize], inputs: HashMap<&'a str, Shape>) -> Self {
         let graph = walk.graph();
-        let mut values = Self { walk, shapes: inputs, inert: HashSet::new() };
+        let mut values = Self { shapes: inputs, numbers: HashMap::new(), inert: HashSet::new() };
         for tensor in &graph.initializer {
             values.inert.insert(&tensor.name);
             if let Some(shape) = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect() {
                 values.shapes.insert(&tensor.name, shape);
+            }
+            if let Some(numbers) = Numbers::of(tensor) {
+                values.numbers.insert(&tensor.name, numbers);
             }
         }
         let declared: HashMap<&str, Shape> = graph
@@ -43,6 +46,9 @@ impl<'a> Values<'a> {
             if let Some(shape) = shape {
                 values.shapes.insert(output, shape);
             }
+            if let Some(numbers) = values.computed(node) {
+                values.numbers.insert(output, numbers);
+            }
         }
         values
     }
@@ -57,24 +63,24 @@ impl<'a> Values<'a> {
         value.is_empty() || self.inert.contains(value)
     }
 
-    /// The numbers of an integer constant.
-    pub(super) fn ints(&self, value: &str) -> Option<Vec<i64>> {
-        if let Some(tensor) = self.walk.constant(value) {
-            return i64_values(tensor).ok();
-        }
-        let node = self.walk.producer(value)?;
-        match node.op_type.as_str() {
-            "Constant" => {
-                node.ints("value_ints").map(<[i64]>::to_vec).or_else(|| node.int("value_int").map(|n| vec![n]))
-            }
-            "Identity" | "Cast" => self.ints(node.input.first()?),
-            _ => None,
-        }
+    /// The numbers of a small integer constant, or of what the graph computes from such.
+    fn ints(&self, value: &str) -> Option<Vec<i64>> {
+        self.numbers.get(value).map(|numbers| numbers.data.clone())
     }
 
     /// An integer list that was an attribute and became the input at `position`.
     pub(super) fn list(&self, node: &NodeProto, attribute: &str, position: usize) -> Option<Vec<i64>> {
         node.ints(attribute).map(<[i64]>::to_vec).or_else(|| self.ints(node.input.get(position)?))
+    }
+
+    fn computed(&self, node: &NodeProto) -> Option<Numbers> {
+        if node.op_type == "Shape" {
+            let shape = self.shape(node.input.first()?)?;
+            let sizes: Option<Vec<i64>> = shape.iter().map(|&dim| i64::try_from(dim).ok()).collect();
+            // From opset 15 on it can give a part; exporters do not use that.
+            return sizes.map(Numbers::list).filter(|_| node.attr("start").is_none() && node.attr("end").is_none());
+        }
+        Numbers::compute(node, |position| self.numbers.get(node.input.get(position)?.as_str()))
     }
 
     fn note_inert(&mut self, node: &'a NodeProto) {
@@ -98,6 +104,9 @@ impl<'a> Values<'a> {
             "Constant" => {
                 let tensor = node.tensor("value")?;
                 tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect()
+            }
+            "ConstantOfShape" => {
+                self.ints(node.input.first()?)?.into_iter().map(|dim| usize::try_from(dim).ok()).collect()
             }
             "Conv" | "FusedConv" | "ConvInteger" | "QLinearConv" => {
                 let (x, weight) = (input(slots.x)?, input(slots.weight?)?);
@@ -202,7 +211,7 @@ impl<'a> Values<'a> {
         let starts = self.list(node, "starts", 1)?;
         let ends = self.list(node, "ends", 2)?;
         let axes = self.list(node, "axes", 3).unwrap_or_else(|| (0..starts.len() as i64).collect());
-        let steps = node.input.get(4).and_then(|name| self.ints(name)).unwrap_or_else(|| vec![1; starts.len()]);
+        let steps = self.list(node, "steps", 4).unwrap_or_else(|| vec![1; starts.len()]);
         let mut shape = x.to_vec();
         for (((start, end), axis), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
             let axis = index(axis, x.len())?;
@@ -289,7 +298,7 @@ fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
         .collect()
 }
 
-fn reshape(x: &[usize], wanted: &[i64]) -> Option<Shape> {
+pub(super) fn reshape(x: &[usize], wanted: &[i64]) -> Option<Shape> {
     let mut shape = Vec::with_capacity(wanted.len());
     for (axis, &dim) in wanted.iter().enumerate() {
         shape.push(match dim {
