@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf};
 use anyhow::Context;
 
 use super::output::Output;
-use crate::inspect::{BatchNorm, Block, ImageInput, Inspection, Layout, ResNet, Shortcut, StrideIn, inspect_file};
+use crate::inspect::{Block, ImageInput, Inspection, Layout, ResNet, StrideIn, inspect_file};
 
 /// The widest label of the table.
 const LABEL_WIDTH: usize = 12;
@@ -65,13 +65,7 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
     rows.push(("parameters", grouped(inspection.parameters)));
     let macs = inspection.macs.map_or_else(|| "not known: a size could not be inferred".into(), grouped);
     rows.push(("MACs", format!("{macs} an image")));
-    let batch_norm = match inspection.batch_norm {
-        BatchNorm::Folded => "folded into the convolutions",
-        BatchNorm::Kept => "kept",
-        BatchNorm::Mixed => "partly folded, partly kept",
-        BatchNorm::None => "none",
-    };
-    rows.push(("batch norm", batch_norm.into()));
+    rows.push(("batch norm", inspection.batch_norm.to_string()));
     rows.push(("precision", inspection.precision.clone()));
     let opset = inspection.opset.map_or_else(|| "none".into(), |opset| opset.to_string());
     let others: String =
@@ -85,10 +79,11 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
 }
 
 fn network(resnet: &ResNet) -> Vec<(&'static str, String)> {
-    let mut block = match resnet.block {
-        Block::Basic => "basic: 3x3, 3x3".to_owned(),
-        Block::Bottleneck => "bottleneck: 1x1, 3x3, 1x1".to_owned(),
+    let kernels = match resnet.block {
+        Block::Basic => "3x3, 3x3",
+        Block::Bottleneck => "1x1, 3x3, 1x1",
     };
+    let mut block = format!("{}: {kernels}", resnet.block);
     if resnet.groups > 1 {
         block.push_str(&format!(", {} groups of {}", resnet.groups, resnet.width_per_group));
     }
@@ -110,21 +105,13 @@ fn network(resnet: &ResNet) -> Vec<(&'static str, String)> {
     ));
     if let Some(stride_in) = resnet.stride_in {
         let stride = match stride_in {
-            StrideIn::Conv3x3 => "in the 3x3 convolution (PyTorch, \"v1.5\")",
-            StrideIn::Conv1x1 => "in the first 1x1 convolution (the paper, Caffe, Keras)",
+            StrideIn::Conv3x3 => "in the 3x3 convolution (PyTorch's form)",
+            StrideIn::Conv1x1 => "in the first 1x1 convolution (the paper's form, Caffe, Keras)",
             StrideIn::Mixed => "not in the same convolution everywhere",
         };
         rows.push(("stride", stride.into()));
     }
-    let shortcut = match resnet.shortcut {
-        Shortcut::Projection => "projection",
-        Shortcut::IdentityTrailing => "identity, trailing zero channels",
-        Shortcut::IdentityCentered => "identity, centered zero channels",
-        Shortcut::Identity => "identity, zero channels",
-        Shortcut::None => "identity: no module changes the number of channels",
-        Shortcut::Mixed => "mixed",
-    };
-    rows.push(("shortcut", shortcut.into()));
+    rows.push(("shortcut", resnet.shortcut.to_string()));
     rows.push((
         "classes",
         resnet.classes.map_or_else(|| "none: features come out".into(), |classes| classes.to_string()),

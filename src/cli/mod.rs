@@ -3,11 +3,13 @@
 //! Results go to stdout, logs and progress to stderr. Exit 0: done; 1: failed, with one line that says what and how to
 //! mend it; 2: wrong usage.
 
+mod build;
 mod check_config;
 mod classify;
 mod healthcheck;
 mod inspect;
 mod output;
+mod pull;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -32,6 +34,10 @@ enum Command {
     Classify(classify::ClassifyArgs),
     /// Say which ResNet an ONNX file is, whoever exported it
     Inspect(inspect::InspectArgs),
+    /// Turn another framework's weights into a served model
+    Build(build::BuildArgs),
+    /// Fetch ImageNet weights from the Hugging Face hub and build them into a served model
+    Pull(pull::PullArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
@@ -75,6 +81,8 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Pull(args) => pull::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };

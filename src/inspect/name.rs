@@ -54,10 +54,6 @@ pub(super) fn of(resnet: &ResNet, traits: &Traits) -> String {
         }
         _ => {
             let modules = modules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let block = match block {
-                Block::Basic => "basic",
-                Block::Bottleneck => "bottleneck",
-            };
             let groups = if plain { String::new() } else { format!("-{groups}x{width_per_group}d") };
             let (suffix, width) = if cifar { ("-cifar", 16) } else { ("", 64) };
             (format!("{attention}resnet{version}[{modules}]-{block}{suffix}{groups}"), width)

@@ -1,6 +1,6 @@
 //! What an inspection says: plain data, for JSON and for a table.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
@@ -213,4 +213,76 @@ pub enum BatchNorm {
     Mixed,
     /// There are neither nodes nor biases that could have taken it in.
     None,
+}
+
+/// One line for a log: `resnet50: stride in 3x3, shortcut projection, …`.
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.architecture)?;
+        if let Some(reason) = &self.no_resnet {
+            write!(f, " (no ResNet: {reason})")?;
+        }
+        if let Some(resnet) = &self.resnet {
+            let modules: Vec<usize> = resnet.stages.iter().map(|stage| stage.modules).collect();
+            write!(f, ": {} modules {modules:?}, shortcut {}", resnet.block, resnet.shortcut)?;
+            if let Some(stride_in) = resnet.stride_in {
+                write!(f, ", stride in {stride_in}")?;
+            }
+        }
+        write!(f, ", {:.2} M parameters", self.parameters as f64 / 1e6)?;
+        if let Some(macs) = self.macs {
+            write!(f, ", {:.2} G MACs", macs as f64 / 1e9)?;
+        }
+        write!(f, ", {}, batch norm {}", self.precision, self.batch_norm)?;
+        if let Some(opset) = self.opset {
+            write!(f, ", opset {opset}")?;
+        }
+        if !self.unusual.is_empty() {
+            write!(f, "; unusual: {}", self.unusual.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Basic => "basic",
+            Self::Bottleneck => "bottleneck",
+        })
+    }
+}
+
+impl fmt::Display for StrideIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Conv3x3 => "3x3",
+            Self::Conv1x1 => "1x1",
+            Self::Mixed => "several places",
+        })
+    }
+}
+
+impl fmt::Display for Shortcut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Projection => "projection",
+            Self::IdentityTrailing => "identity, trailing zero channels",
+            Self::IdentityCentered => "identity, centered zero channels",
+            Self::Identity => "identity, zero channels",
+            Self::None => "identity: no module changes the number of channels",
+            Self::Mixed => "mixed",
+        })
+    }
+}
+
+impl fmt::Display for BatchNorm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folded => "folded",
+            Self::Kept => "kept",
+            Self::Mixed => "partly folded",
+            Self::None => "none",
+        })
+    }
 }

@@ -20,6 +20,9 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
     (152, Block::Bottleneck, [3, 8, 36, 3]),
 ];
 
+/// Four bytes each make the 2 GiB that an ONNX file can hold.
+const MAX_PARAMETERS: f64 = (1_u64 << 29) as f64;
+
 /// A name that says no architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -182,6 +185,8 @@ impl Architecture {
             format!("a classifier has 1 to 1000000 classes, not {}", self.classes)
         } else if !(smallest_input..=4096).contains(&self.input_size) {
             format!("the input is {smallest_input} to 4096 pixels wide, not {}", self.input_size)
+        } else if self.parameters() > MAX_PARAMETERS {
+            format!("{:.1e} weights do not fit into an ONNX file, which holds {MAX_PARAMETERS:.1e}", self.parameters())
         } else {
             return Ok(());
         };

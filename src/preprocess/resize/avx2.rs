@@ -87,14 +87,11 @@ impl Groups {
             // A group's load is 16 bytes, of which it uses 12.
             groups.reach = groups.reach.max(start * 3 + per_output * 12 + 4);
             for group in 0..per_output {
-                let mut words = [[0; 16]; 2];
-                for lane in 0..16 {
+                let word = |half: usize, lane: usize| {
                     let tap = group * 4 + lane / 8 * 2 + lane % 2;
-                    let [high, low] = halves(weights.get(tap).copied().unwrap_or(0));
-                    words[0][lane] = high;
-                    words[1][lane] = low;
-                }
-                groups.weights.push(words);
+                    weights.get(tap).map_or(0, |&weight| halves(weight)[half])
+                };
+                groups.weights.push([0, 1].map(|half| std::array::from_fn(|lane| word(half, lane))));
             }
         }
         groups

@@ -49,7 +49,7 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
     let document = json!({
         "name": &*model.name,
         "version": model.version,
-        "architecture": &*info.architecture,
+        "architecture": architecture(&info),
         "inputs": [tensor(&info.input)],
         "outputs": [tensor(&info.output)],
         "layout": info.layout,
@@ -61,7 +61,18 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
         "instances": info.instances,
         "untrained": info.untrained,
     });
-    Ok(json_answer(StatusCode::OK, &document, 512))
+    Ok(json_answer(StatusCode::OK, &document, 2048))
+}
+
+/// The network's name, and what the graph shows of it.
+fn architecture(info: &ModelInfo) -> Value {
+    let mut details = json!(info.inspection);
+    if let Value::Object(fields) = &mut details {
+        fields.remove("architecture");
+        fields.insert("name".into(), json!(&*info.architecture));
+        return details;
+    }
+    json!({ "name": &*info.architecture })
 }
 
 /// `GET …/labels`: the labels in index order.
