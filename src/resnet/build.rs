@@ -15,7 +15,7 @@ use super::{
     network::{Options, network},
     preprocessing::Preprocessing,
     state_dict::StateDict,
-    weights::WeightsError,
+    weights::{WeightsError, check},
 };
 
 const MODEL_FILE: &str = "model.onnx";
@@ -115,6 +115,8 @@ pub enum BuildError {
 /// [`BuildError`]; then the repository is as it was.
 pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<Written, BuildError> {
     check_name(&recipe.name)?;
+    // The network checks again; what is wrong with the weights is worth more to know than what is wrong on disk.
+    check(&recipe.architecture, &weights)?;
     let labels =
         recipe.labels.as_ref().map(|labels| checked_labels(labels, recipe.architecture.classes)).transpose()?;
     let folder = repository.join(&recipe.name);
