@@ -184,18 +184,25 @@ fn node_precision(node: &NodeProto, walk: &Walk<'_>, values: &Values<'_>) -> Str
         if dequantized(weight) {
             return if dequantized(name(slots.x)) { "int8 QDQ".into() } else { "int8 weights only".into() };
         }
-        match walk.producer(weight).and_then(|made| made.input.first()) {
+        let made = walk.producer(weight).filter(|made| made.op_type != "ConstantOfShape");
+        match made.and_then(|made| made.input.first()) {
             Some(from) => weight = from,
             None => break,
         }
     }
-    match walk.constant(weight).map(|tensor| DataType::try_from(tensor.data_type)) {
-        Some(Ok(DataType::Float)) => "fp32".into(),
-        Some(Ok(DataType::Double)) => "fp64".into(),
-        Some(Ok(DataType::Float16)) => "fp16".into(),
-        Some(Ok(DataType::Bfloat16)) => "bf16".into(),
-        Some(Ok(other)) => other.as_str_name().to_ascii_lowercase(),
-        _ => "unknown".into(),
+    // Weights that the file only says the shape of (the `light` models of the onnx package).
+    let filled = walk.producer(weight).filter(|made| made.op_type == "ConstantOfShape");
+    let data_type = match filled {
+        Some(made) => made.tensor("value").map_or(i32::from(DataType::Float), |value| value.data_type),
+        None => walk.constant(weight).map_or(0, |tensor| tensor.data_type),
+    };
+    match DataType::try_from(data_type) {
+        Ok(DataType::Float) => "fp32".into(),
+        Ok(DataType::Double) => "fp64".into(),
+        Ok(DataType::Float16) => "fp16".into(),
+        Ok(DataType::Bfloat16) => "bf16".into(),
+        Ok(DataType::Undefined) | Err(_) => "unknown".into(),
+        Ok(other) => other.as_str_name().to_ascii_lowercase(),
     }
 }
 

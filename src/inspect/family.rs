@@ -29,11 +29,15 @@ pub(super) fn recognise(
 ) -> Result<Found, String> {
     let modules = &sums.modules[..];
     let (Some(first), Some(last)) = (modules.first(), modules.last()) else {
-        return Err(
-            "it has no residual modules: no sum joins a branch of convolutions with the value that the branch \
-                    started from"
-                .into(),
-        );
+        let joins = layers.all.iter().filter(|layer| matches!(layer.kind, Kind::Other("Concat"))).count();
+        let joins = match joins {
+            0 => String::new(),
+            _ => format!("; {joins} Concat join branches, as in DenseNet and Inception"),
+        };
+        return Err(format!(
+            "it has no residual modules: no sum joins a branch of convolutions with the value that the branch started \
+             from{joins}"
+        ));
     };
     let block = block(modules)?;
     if sums.others > 0 {
@@ -79,13 +83,23 @@ pub(super) fn recognise(
             resnet.stages.iter().map(|stage| stage.channels).collect::<Vec<_>>()
         ));
     }
-    branches(modules, pre_activation, &mut unusual);
+    let foreign = branches(modules, pre_activation, &mut unusual);
     let gated = modules.iter().filter(|module| module.gates.iter().any(|ops| is_attention(ops))).count();
     let pooled = modules.iter().any(|module| matches!(module.shortcut, Around::Projection { pooled: true, .. }));
-    let traits = name::Traits { attention: gated == modules.len(), pooled_shortcut: pooled, regular };
+    let traits = name::Traits {
+        attention: if gated == modules.len() { attention(modules) } else { "" },
+        pooled_shortcut: pooled,
+        regular,
+    };
     let architecture = name::of(&resnet, &traits);
     if gated > 0 {
         unusual.push(format!("{gated} of {} modules have channel attention (squeeze-and-excitation)", modules.len()));
+    }
+    if !foreign.is_empty() {
+        return Err(format!(
+            "it is built like {architecture}, but {} in its residual branches make it another network",
+            foreign.join(", ")
+        ));
     }
 
     let head = head(layers, last, outputs).map_err(|after| {
@@ -346,19 +360,23 @@ fn widths(resnet: &ResNet, unusual: &mut Vec<String>) -> bool {
     regular
 }
 
-/// What stands in the branches beside convolutions, and how those are padded.
-fn branches(modules: &[Module<'_>], pre_activation: bool, unusual: &mut Vec<String>) {
+/// How the convolutions of the branches are padded and what activations they have; gives the operators that have no
+/// place there.
+fn branches<'a>(modules: &[Module<'a>], pre_activation: bool, unusual: &mut Vec<String>) -> Vec<&'a str> {
     let odd = modules.iter().filter(|module| module.pre_activation != pre_activation).count();
     // In version 2 the first module of a stage may share its pre-activation with the shortcut.
     if odd > 0 && !pre_activation {
         unusual.push(format!("{odd} modules have pre-activation, the others not"));
     }
     let mut foreign: Vec<&str> = modules.iter().flat_map(|module| module.foreign.iter().copied()).collect();
-    foreign.extend(modules.iter().flat_map(|module| &module.gates).filter(|ops| !is_attention(ops)).flatten());
     foreign.sort_unstable();
     foreign.dedup();
-    if !foreign.is_empty() {
-        unusual.push(format!("{} in the residual branches", foreign.join(", ")));
+    let mut activations: Vec<&str> =
+        modules.iter().flat_map(|module| &module.gates).filter(|ops| !is_attention(ops)).flatten().copied().collect();
+    activations.sort_unstable();
+    activations.dedup();
+    if !activations.is_empty() {
+        unusual.push(format!("{} in place of ReLU in the residual branches", activations.join(", ")));
     }
     let convs = || modules.iter().flat_map(|module| &module.convs);
     let uneven: Vec<_> = convs().filter(|conv| !conv.window.is_symmetric()).collect();
@@ -377,6 +395,14 @@ fn branches(modules: &[Module<'_>], pre_activation: bool, unusual: &mut Vec<Stri
     if unpadded > 0 {
         unusual.push(format!("{unpadded} of the 3x3 convolutions have no padding"));
     }
+    foreign
+}
+
+/// timm's prefix for what a factor is computed with: two layers of weights, or one along the channels.
+fn attention(modules: &[Module<'_>]) -> &'static str {
+    let weighted = |ops: &&Vec<&str>| ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1;
+    let excited = modules.iter().all(|module| module.gates.iter().filter(weighted).count() > 0);
+    if excited { "se" } else { "eca" }
 }
 
 /// Whether a factor is computed from the whole channel.

@@ -234,8 +234,17 @@ impl<'a> Layers<'a> {
             "Add" | "Sum" | "QLinearAdd" if data.len() == 2 => Kind::Add,
             "Mul" | "QLinearMul" if data.len() == 2 => return self.product([data[0], data[1]], name, output),
             "Add" | "Sum" | "QLinearAdd" | "Sub" | "Mul" | "QLinearMul" | "Div" if data.len() == 1 => {
+                let per_channel = || {
+                    let constants = node.input.iter().filter(|name| values.is_inert(name));
+                    constants.filter_map(|name| values.shape(name)).any(|shape| shape.iter().any(|&dim| dim > 1))
+                };
                 match &mut self.all[x].kind {
                     Kind::Input => self.input_arithmetic.push(op),
+                    // Batch normalisation as a product, which a sum with a constant follows.
+                    Kind::Add | Kind::Activation(_) | Kind::MaxPool(_) if op.ends_with("Mul") && per_channel() => {
+                        self.push(Kind::Norm, vec![x], name, output);
+                        return;
+                    }
                     Kind::Conv(conv) if matches!(op, "Add" | "Sum" | "QLinearAdd") => conv.bias = true,
                     _ => {}
                 }

@@ -99,6 +99,11 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
 
     let mut unusual = file_oddities(model, walk, &layers, input.as_ref());
     let (batch_norm, biased_before) = facts::batch_norm(&layers, &operators);
+    for norm in ["InstanceNormalization", "GroupNormalization", "LayerNormalization"] {
+        if let Some(count) = operators.get(norm) {
+            unusual.push(format!("{count} {norm} where batch normalisation is expected"));
+        }
+    }
     if biased_before > 0 {
         unusual
             .push(format!("{biased_before} convolutions have a bias before their batch normalisation (Keras, Caffe)"));

@@ -16,8 +16,8 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
 
 /// What a name also depends on.
 pub(super) struct Traits {
-    /// All modules have channel attention.
-    pub(super) attention: bool,
+    /// `se` or `eca` where all modules have channel attention, otherwise nothing.
+    pub(super) attention: &'static str,
     /// The shortcuts pool before they project.
     pub(super) pooled_shortcut: bool,
     /// The widths double from stage to stage.
@@ -31,7 +31,7 @@ pub(super) fn of(resnet: &ResNet, traits: &Traits) -> String {
     let width = resnet.stages[0].channels / expansion(*block);
     let plain = (*groups, *width_per_group) == (1, 64);
     let known = IMAGENET.iter().find(|(_, known, stages)| known == block && *stages == modules[..]);
-    let attention = if traits.attention { "se" } else { "" };
+    let attention = traits.attention;
     let version = match (resnet.pre_activation, stem.kind) {
         (true, _) => "v2",
         (false, StemKind::Deep) if traits.pooled_shortcut => "d",
@@ -77,7 +77,7 @@ pub(super) fn contradiction(model: &str, architecture: &str) -> Option<String> {
 /// Family and depth of a name such as `resnet50`, `ResNet-50-int8`, `wide_resnet101_2`.
 fn claim(name: &str) -> Option<(&'static str, usize)> {
     let name = name.to_ascii_lowercase();
-    let name = name.strip_prefix("se").unwrap_or(&name);
+    let name = name.strip_prefix("se").or_else(|| name.strip_prefix("eca")).unwrap_or(&name);
     let (family, rest) = ["wide_resnet", "resnext", "resnet"]
         .into_iter()
         .find_map(|family| Some((family, name.strip_prefix(family)?)))?;

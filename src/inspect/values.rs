@@ -87,7 +87,10 @@ impl<'a> Values<'a> {
         let inert = match node.op_type.as_str() {
             "Shape" | "Size" => true,
             "DynamicQuantizeLinear" => {
-                self.inert.extend(node.output.iter().skip(1).map(String::as_str));
+                for scalar in node.output.iter().skip(1) {
+                    self.inert.insert(scalar);
+                    self.shapes.insert(scalar, vec![]);
+                }
                 false
             }
             _ => false,

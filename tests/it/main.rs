@@ -10,6 +10,7 @@ mod http_bad_requests;
 mod http_classify;
 mod http_models;
 mod import;
+mod inspect;
 mod preprocess_bad_input;
 mod preprocess_parity;
 mod pull;

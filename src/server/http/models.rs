@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Answer, Door, error::Failure, json_answer, router::Target, tfserving};
-use crate::service::{ModelState, Readiness, TensorInfo};
+use crate::service::{ModelInfo, ModelState, Readiness, TensorInfo};
 
 /// `GET /v1/models`: every version of every model.
 pub(super) fn list(door: &Door) -> Answer {
