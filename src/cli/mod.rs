@@ -7,6 +7,7 @@ mod build;
 mod check_config;
 mod classify;
 mod healthcheck;
+mod inspect;
 mod output;
 mod pull;
 mod serve;
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
+    /// Say which ResNet an ONNX file is, whoever exported it
+    Inspect(inspect::InspectArgs),
     /// Turn another framework's weights into a served model
     Build(build::BuildArgs),
     /// Fetch ImageNet weights from the Hugging Face hub and build them into a served model
@@ -77,6 +80,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),

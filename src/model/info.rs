@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::tensor::{ColorOrder, Layout};
+use crate::{
+    inspect::Inspection,
+    tensor::{ColorOrder, Layout},
+};
 
 /// Where a version of a model stands; TensorFlow Serving's states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct ModelStatus {
 pub struct ModelInfo {
     /// `resnet50` and the like, as found in the graph; `unknown` for what is no ResNet.
     pub architecture: Arc<str>,
+    /// All that the graph shows of its network; `None` where it could not be inspected.
+    pub inspection: Option<Inspection>,
     /// The graph's input.
     pub input: TensorInfo,
     /// The graph's output.

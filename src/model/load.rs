@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -12,6 +13,8 @@ use super::{
 };
 use crate::{
     batching::Batcher,
+    inspect::{InspectError, Inspection, inspect, inspect_file},
+    onnx,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
     runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, SessionOptions, Signature},
     tensor::{Batch, Input, Layout, Logits, Normalizer, Pixels},
@@ -159,6 +162,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     if !matches!(provider, Provider::Auto | Provider::Cpu) || !matches!(precision, Precision::Auto | Precision::Fp32) {
         return Err(ModelError::Provider { provider, precision });
     }
+    let inspected = inspected(graph); // before the sessions, so that memory does not hold both
     let (instances, intra_threads) = threads(&manifest.runtime, graph_bytes, cores);
     let mut executors = (0..instances)
         .map(|_| runtime.executor(graph, SessionOptions { intra_threads }))
@@ -185,8 +189,13 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         if inside { Activation::None } else { Activation::Softmax }
     });
 
+    // The runtime runs it all the same.
+    let inspection = inspected
+        .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
+        .ok();
     let info = ModelInfo {
-        architecture: executors[0].metadata("architecture").unwrap_or_else(|| "unknown".to_owned()).into(),
+        architecture: inspection.as_ref().map_or("unknown", Inspection::architecture).into(),
+        inspection,
         untrained: executors[0].metadata("untrained").is_some_and(|value| value == "true"),
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
@@ -212,6 +221,13 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     })
+}
+
+fn inspected(graph: GraphSource<'_>) -> Result<Inspection, InspectError> {
+    match graph {
+        GraphSource::File(path) => inspect_file(path),
+        GraphSource::Memory(bytes) => Ok(inspect(&onnx::decode(Bytes::copy_from_slice(bytes))?)?),
+    }
 }
 
 /// How many sessions of how many threads.

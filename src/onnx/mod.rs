@@ -13,7 +13,7 @@ mod walk;
 mod write;
 
 pub use edit::{ConvShape, GraphBuilder, PoolShape, value_info};
-pub use read::{ReadError, decode, read};
+pub use read::{ReadError, decode, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use walk::{CycleError, Walk};
 pub use write::{WriteError, write, write_atomically, write_to};

@@ -47,8 +47,7 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`]; a weight file outside the model's own folder is refused.
 pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
-    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
-    let mut model = decode(Bytes::from(bytes))?;
+    let mut model = read_graph(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = HashMap::new();
     for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
@@ -57,6 +56,15 @@ pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
         }
     }
     Ok(model)
+}
+
+/// Reads the model at `path` and leaves weights that it keeps in other files there, marked as external.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
+    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    decode(Bytes::from(bytes))
 }
 
 /// Decodes a model. Weights stay slices of `bytes`; those in other files stay there, marked as external.

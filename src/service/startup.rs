@@ -110,6 +110,16 @@ impl Service {
                     max_batch_size = info.max_batch_size,
                     "serving"
                 );
+                if let Some(inspection) = &info.inspection {
+                    tracing::info!(model = name, version, "its graph is {inspection}");
+                    if let Some(contradiction) = inspection.contradiction(name) {
+                        tracing::warn!(
+                            model = name,
+                            version,
+                            "{contradiction}; rename its folder, or put the right graph there"
+                        );
+                    }
+                }
                 self.registry().serve(model);
             }
             Err(error) => self.fail(name, version, &error.to_string()),

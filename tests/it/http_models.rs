@@ -53,6 +53,10 @@ async fn metadata_and_labels_describe_the_model() {
     assert_eq!(metadata["inputs"], json!([{ "name": "input", "shape": [-1, 3, 8, 8] }]));
     assert_eq!(metadata["outputs"], json!([{ "name": "logits", "shape": [-1, 4] }]));
     assert_eq!(metadata["classes"], 4);
+    let architecture = &metadata["architecture"];
+    assert_eq!(architecture["name"], "resnet20-cifar");
+    assert_eq!(architecture["resnet"]["depth"], 20);
+    assert_eq!(architecture["resnet"]["shortcut"], "identity-trailing");
     assert_eq!(metadata["layout"], "nchw");
     assert_eq!(metadata["color"], "rgb");
     let labels = http.get("/v1/models/pets/versions/3/labels").await.json();

@@ -10,6 +10,7 @@ mod http_bad_requests;
 mod http_classify;
 mod http_models;
 mod import;
+mod inspect;
 mod model_loading;
 mod onnx_file;
 mod preprocess_bad_input;

@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Answer, Door, error::Failure, json_answer, router::Target, tfserving};
-use crate::service::{ModelState, Readiness, TensorInfo};
+use crate::service::{ModelInfo, ModelState, Readiness, TensorInfo};
 
 /// `GET /v1/models`: every version of every model.
 pub(super) fn list(door: &Door) -> Answer {
@@ -50,7 +50,7 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
     let document = json!({
         "name": &*model.name,
         "version": model.version,
-        "architecture": &*info.architecture,
+        "architecture": architecture(&info),
         "inputs": [tensor(&info.input)],
         "outputs": [tensor(&info.output)],
         "layout": info.layout,
@@ -62,7 +62,18 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
         "instances": info.instances,
         "untrained": info.untrained,
     });
-    Ok(json_answer(StatusCode::OK, &document, 512))
+    Ok(json_answer(StatusCode::OK, &document, 2048))
+}
+
+/// The network's name, and what the graph shows of it.
+fn architecture(info: &ModelInfo) -> Value {
+    let mut details = json!(info.inspection);
+    if let Value::Object(fields) = &mut details {
+        fields.remove("architecture");
+        fields.insert("name".into(), json!(&*info.architecture));
+        return details;
+    }
+    json!({ "name": &*info.architecture })
 }
 
 /// `GET …/labels`: the labels in index order.

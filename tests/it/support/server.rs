@@ -2,9 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use resnetd::{
     batching::{Batcher, Policy},
-    model::{ModelInfo, ServedModel, TensorInfo},
+    inspect::inspect,
+    model::{ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
+    onnx::decode,
     postprocess::Activation,
     preprocess::Spec,
     runtime::scripted::ScriptedExecutor,
@@ -156,6 +159,7 @@ fn scripted_model(executor: ScriptedExecutor, capacity: usize) -> ServedModel {
     let side = i64::from(SIDE);
     let info = ModelInfo {
         architecture: "resnet20-cifar".into(),
+        inspection: inspect(&decode(Bytes::from_static(RESNET20_CIFAR10.graph)).unwrap()).ok(),
         input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
         output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
         layout: Layout::Nchw,

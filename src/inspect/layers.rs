@@ -1,0 +1,460 @@
+//! A graph as the layers that matter, the same for every exporter.
+//!
+//! What only moves or converts numbers is looked through (Transpose, Cast, Reshape, quantisation, Dropout); padding and
+//! batch normalisation are joined to their convolution; a sum is a sum whatever its operator is called.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    values::{Slots, Values, index, indices},
+    window::Window,
+};
+use crate::onnx::{NodeProto, Walk};
+
+/// How many layers a gate (squeeze-and-excitation, `x * sigmoid(x)`) may have between the value and its factor.
+const GATE_LIMIT: usize = 16;
+
+/// One layer. Its inputs are layers before it.
+pub(super) struct Layer<'a> {
+    pub(super) kind: Kind<'a>,
+    pub(super) inputs: Vec<usize>,
+    /// The node's name, or what it makes.
+    pub(super) name: &'a str,
+    /// The value that comes out, after what was joined to the layer.
+    pub(super) value: &'a str,
+}
+
+/// What a layer does.
+#[derive(Clone, Debug)]
+pub(super) enum Kind<'a> {
+    Input,
+    Conv(Conv),
+    /// Normalisation that is not joined to a convolution.
+    Norm,
+    Activation(&'a str),
+    MaxPool(Window),
+    AveragePool(Window),
+    /// The mean over the whole image.
+    GlobalPool,
+    /// Every n-th row and column.
+    Subsample,
+    /// Zeros around the image: top, left, bottom, right. Joined to what follows where that has padding of its own.
+    PadImage([i64; 4]),
+    /// Zero channels before and behind; `None` where the graph computes how many.
+    PadChannels(Option<[usize; 2]>),
+    /// A product of the value with something computed from it; the operators of that something.
+    Gate(Vec<&'a str>),
+    Linear {
+        classes: Option<usize>,
+    },
+    Softmax,
+    /// A sum of two.
+    Add,
+    /// Anything else.
+    Other(&'a str),
+}
+
+impl<'a> Kind<'a> {
+    /// The kind as one word, as ONNX names its operators.
+    pub(super) fn word(&self) -> &'a str {
+        match self {
+            Kind::Input => "Input",
+            Kind::Conv(_) => "Conv",
+            Kind::Norm => "Normalization",
+            Kind::MaxPool(_) => "MaxPool",
+            Kind::AveragePool(_) => "AveragePool",
+            Kind::GlobalPool => "GlobalAveragePool",
+            Kind::Subsample => "Slice",
+            Kind::PadImage(_) | Kind::PadChannels(_) => "Pad",
+            Kind::Gate(_) => "Mul",
+            Kind::Linear { .. } => "Gemm",
+            Kind::Softmax => "Softmax",
+            Kind::Add => "Add",
+            Kind::Activation(op) | Kind::Other(op) => op,
+        }
+    }
+}
+
+/// A convolution with what was joined to it.
+#[derive(Clone, Debug)]
+pub(super) struct Conv {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) groups: usize,
+    pub(super) window: Window,
+    pub(super) bias: bool,
+    pub(super) norm: bool,
+}
+
+/// The layers of a graph, each after those that it reads.
+pub(super) struct Layers<'a> {
+    pub(super) all: Vec<Layer<'a>>,
+    of_value: HashMap<&'a str, usize>,
+    channels_last: HashMap<&'a str, bool>,
+    /// Arithmetic with constants before the first layer: pixels are normalised in the graph.
+    pub(super) input_arithmetic: Vec<&'a str>,
+    /// Transposes that image data flow through.
+    pub(super) transposes: usize,
+}
+
+impl<'a> Layers<'a> {
+    /// Reads the nodes along `order`. `channels_last` is how the graph's input lies.
+    pub(super) fn of(walk: &'a Walk<'a>, order: &[usize], values: &Values<'a>, channels_last: bool) -> Self {
+        let mut layers = Self {
+            all: Vec::new(),
+            of_value: HashMap::new(),
+            channels_last: HashMap::new(),
+            input_arithmetic: Vec::new(),
+            transposes: 0,
+        };
+        for input in walk.inputs() {
+            layers.channels_last.insert(&input.name, channels_last);
+            layers.push(Kind::Input, vec![], &input.name, &input.name);
+        }
+        for node in order.iter().map(|&index| &walk.graph().node[index]) {
+            if let Some(output) = node.output.first().filter(|output| !values.is_inert(output)) {
+                layers.read(node, output, walk, values);
+            }
+        }
+        layers
+    }
+
+    /// The layer that a value comes from.
+    pub(super) fn of_value(&self, value: &str) -> Option<usize> {
+        self.of_value.get(value).copied()
+    }
+
+    /// Height and width of what comes out of a layer.
+    pub(super) fn size(&self, layer: usize, values: &Values<'_>) -> Option<[usize; 2]> {
+        let value = self.all[layer].value;
+        match (values.shape(value)?, self.channels_last.get(value)) {
+            (&[_, height, width, _], Some(true)) | (&[_, _, height, width], _) => Some([height, width]),
+            _ => None,
+        }
+    }
+
+    /// The layers from `start` back, through layers with one input, to the first that has none or several; that one
+    /// is included.
+    pub(super) fn back_from(&self, start: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(start), |&layer| match self.all[layer].inputs[..] {
+            [input] => Some(input),
+            _ => None,
+        })
+    }
+
+    fn push(&mut self, kind: Kind<'a>, inputs: Vec<usize>, name: &'a str, value: &'a str) -> usize {
+        self.all.push(Layer { kind, inputs, name, value });
+        self.of_value.insert(value, self.all.len() - 1);
+        self.all.len() - 1
+    }
+
+    /// `output` is the value of `layer` in another form.
+    fn alias(&mut self, output: &'a str, layer: usize) {
+        self.of_value.insert(output, layer);
+    }
+
+    fn read(&mut self, node: &'a NodeProto, output: &'a str, walk: &'a Walk<'a>, values: &Values<'a>) {
+        let slots = Slots::of(node);
+        let input = |position: usize| node.input.get(position).map_or("", String::as_str);
+        let mut data: Vec<usize> = Vec::new();
+        for name in &node.input {
+            if let Some(layer) = self.of_value(name).filter(|layer| !data.contains(layer)) {
+                data.push(layer);
+            }
+        }
+        let name = if node.name.is_empty() { output } else { &node.name };
+        let op = node.op_type.as_str();
+        let channels_last = self.channels_last.get(input(slots.x)).copied().unwrap_or_default();
+        self.channels_last.insert(output, channels_last);
+        let Some(&x) = data.first() else {
+            self.push(Kind::Other(op), vec![], name, output);
+            return;
+        };
+
+        let kind = match op {
+            "Transpose" => {
+                self.transposes += 1;
+                match node.ints("perm") {
+                    Some([0, 3, 1, 2]) => self.channels_last.insert(output, false),
+                    Some([0, 2, 3, 1]) => self.channels_last.insert(output, true),
+                    _ => None,
+                };
+                return self.alias(output, x);
+            }
+            _ if data.len() == 1 && is_transparent(op) => return self.alias(output, x),
+            "Conv" | "FusedConv" | "ConvInteger" | "QLinearConv" => {
+                let Some(conv) = conv(node, slots, values) else {
+                    self.push(Kind::Other(op), data, name, output);
+                    return;
+                };
+                self.channels_last.insert(output, false);
+                return self.convolve(node, conv, output, name);
+            }
+            "BatchNormalization" => {
+                let alone = walk.consumers(input(0)).len() == 1;
+                if let Kind::Conv(conv) = &mut self.all[x].kind
+                    && alone
+                    && !conv.norm
+                {
+                    conv.norm = true;
+                    self.all[x].value = output;
+                    return self.alias(output, x);
+                }
+                Kind::Norm
+            }
+            "Gemm" | "QGemm" | "MatMul" | "MatMulInteger" | "QLinearMatMul" if data.len() == 1 => {
+                let outputs = values.shape(output).and_then(|shape| shape.last().copied());
+                let weight = slots.weight.and_then(|slot| values.shape(input(slot)));
+                let axis = if node.int("transB") == Some(1) { 0 } else { 1 };
+                Kind::Linear { classes: weight.and_then(|shape| shape.get(axis).copied()).or(outputs) }
+            }
+            "MaxPool" => match Window::of(node, None, values.shape(input(0))) {
+                Some(Window { kernel: [1, 1], pads: [0, 0, 0, 0], .. }) => Kind::Subsample,
+                Some(window) => Kind::MaxPool(window),
+                None => Kind::Other(op),
+            },
+            "AveragePool" | "QLinearAveragePool" => match Window::of(node, None, values.shape(input(0))) {
+                Some(window) => match values.shape(input(0)) {
+                    Some(&[_, _, height, width]) if window.kernel == [height, width] && height * width > 1 => {
+                        Kind::GlobalPool
+                    }
+                    _ if window.kernel == [1, 1] => Kind::Subsample,
+                    _ => Kind::AveragePool(window),
+                },
+                None => Kind::Other(op),
+            },
+            "GlobalAveragePool" | "QLinearGlobalAveragePool" | "ReduceMean" => Kind::GlobalPool,
+            "Softmax" | "LogSoftmax" | "QLinearSoftmax" => Kind::Softmax,
+            "Pad" => padding(node, values, channels_last),
+            "Concat" if data.len() == 1 => concat_padding(node, values, walk, channels_last),
+            "Slice" => match steps(node, values, channels_last) {
+                Some([1, 1]) | None => Kind::Other(op),
+                Some(_) => Kind::Subsample,
+            },
+            "Add" | "Sum" | "QLinearAdd" if data.len() == 2 => Kind::Add,
+            "Mul" | "QLinearMul" if data.len() == 2 => return self.product([data[0], data[1]], name, output),
+            "Add" | "Sum" | "QLinearAdd" | "Sub" | "Mul" | "QLinearMul" | "Div" if data.len() == 1 => {
+                let per_channel = || {
+                    let constants = node.input.iter().filter(|name| values.is_inert(name));
+                    constants.filter_map(|name| values.shape(name)).any(|shape| shape.iter().any(|&dim| dim > 1))
+                };
+                match &mut self.all[x].kind {
+                    Kind::Input => self.input_arithmetic.push(op),
+                    // Batch normalisation as a product, which a sum with a constant follows.
+                    Kind::Add | Kind::Activation(_) | Kind::MaxPool(_) if op.ends_with("Mul") && per_channel() => {
+                        self.push(Kind::Norm, vec![x], name, output);
+                        return;
+                    }
+                    Kind::Conv(conv) if matches!(op, "Add" | "Sum" | "QLinearAdd") => conv.bias = true,
+                    _ => {}
+                }
+                return self.alias(output, x);
+            }
+            _ if is_norm(op) => Kind::Norm,
+            "Max" | "Min" if data.len() == 1 => Kind::Activation(op),
+            _ if is_activation(op) => Kind::Activation(op),
+            _ => Kind::Other(op),
+        };
+        self.take_padding(&kind, &mut data);
+        let kind = match (kind, padding_before(&self.all[x].kind)) {
+            (Kind::MaxPool(window), Some(pads)) => Kind::MaxPool(grown(window, pads)),
+            (Kind::AveragePool(window), Some(pads)) => Kind::AveragePool(grown(window, pads)),
+            (kind, _) => kind,
+        };
+        self.push(kind, data, name, output);
+    }
+
+    /// Adds a convolution, and what a fused one does after it.
+    fn convolve(&mut self, node: &'a NodeProto, mut conv: Conv, output: &'a str, name: &'a str) {
+        let Some(x) = node.input.first().and_then(|value| self.of_value(value)) else { return };
+        if let Some(pads) = padding_before(&self.all[x].kind) {
+            conv.window = grown(conv.window, pads);
+        }
+        let kind = Kind::Conv(conv);
+        let mut inputs = vec![x];
+        self.take_padding(&kind, &mut inputs);
+        let mut last = self.push(kind, inputs, name, output);
+        let other = Slots::of(node).other.and_then(|slot| node.input.get(slot)).and_then(|value| self.of_value(value));
+        if let Some(other) = other {
+            last = self.push(Kind::Add, vec![last, other], name, output);
+        }
+        if let Some(activation) = node.string("activation") {
+            self.push(Kind::Activation(activation), vec![last], name, output);
+        }
+    }
+
+    /// Steps over a padding that a window takes into its own.
+    fn take_padding(&self, kind: &Kind<'_>, inputs: &mut [usize]) {
+        if matches!(kind, Kind::Conv(_) | Kind::MaxPool(_) | Kind::AveragePool(_))
+            && let [x] = inputs
+            && padding_before(&self.all[*x].kind).is_some()
+            && let [before] = self.all[*x].inputs[..]
+        {
+            *x = before;
+        }
+    }
+
+    /// A product of two values: a gate where one of them was computed from the other.
+    fn product(&mut self, [a, b]: [usize; 2], name: &'a str, output: &'a str) {
+        for (x, factor) in [(a, b), (b, a)] {
+            let way: Vec<usize> = self.back_from(factor).take(GATE_LIMIT).take_while(|&layer| layer != x).collect();
+            let reaches = way.last().is_some_and(|&last| self.all[last].inputs == [x]);
+            if reaches {
+                let ops = way.iter().map(|&layer| self.all[layer].kind.word()).collect();
+                self.push(Kind::Gate(ops), vec![x], name, output);
+                return;
+            }
+        }
+        self.push(Kind::Other("Mul"), vec![a, b], name, output);
+    }
+}
+
+/// How often each operator stands in the graph.
+pub(super) fn operators(walk: &Walk<'_>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for node in &walk.graph().node {
+        *counts.entry(node.op_type.clone()).or_default() += 1;
+    }
+    counts
+}
+
+fn conv(node: &NodeProto, slots: Slots, values: &Values<'_>) -> Option<Conv> {
+    let shape = |slot: Option<usize>| values.shape(node.input.get(slot?)?);
+    let &[outputs, per_group, ..] = shape(slots.weight)? else { return None };
+    let groups = usize::try_from(node.int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0)?;
+    Some(Conv {
+        inputs: per_group.checked_mul(groups)?,
+        outputs,
+        groups,
+        window: Window::of(node, shape(slots.weight), shape(Some(slots.x)))?,
+        bias: slots.bias.and_then(|slot| node.input.get(slot)).is_some_and(|name| !name.is_empty()),
+        norm: false,
+    })
+}
+
+fn padding_before(kind: &Kind<'_>) -> Option<[i64; 4]> {
+    match kind {
+        Kind::PadImage(pads) => Some(*pads),
+        _ => None,
+    }
+}
+
+fn grown(mut window: Window, pads: [i64; 4]) -> Window {
+    for (own, more) in window.pads.iter_mut().zip(pads) {
+        *own = own.saturating_add(more);
+    }
+    window
+}
+
+fn padding(node: &NodeProto, values: &Values<'_>, channels_last: bool) -> Kind<'static> {
+    match values.list(node, "pads", 1).as_deref() {
+        Some(&[0, a, b, c, 0, d, e, f]) => {
+            let ([front, top, left], [back, bottom, right]) =
+                if channels_last { ([c, a, b], [f, d, e]) } else { ([a, b, c], [d, e, f]) };
+            match ([front, back], [top, left, bottom, right]) {
+                ([0, 0], pads) => Kind::PadImage(pads),
+                (channels, [0, 0, 0, 0]) => Kind::PadChannels(both(channels)),
+                _ => Kind::Other("Pad"),
+            }
+        }
+        Some(_) => Kind::Other("Pad"),
+        None => Kind::PadChannels(None),
+    }
+}
+
+fn both([front, back]: [i64; 2]) -> Option<[usize; 2]> {
+    Some([usize::try_from(front).ok()?, usize::try_from(back).ok()?])
+}
+
+/// Zero channels by concatenation: with a constant, or with the value itself times zero.
+fn concat_padding(node: &NodeProto, values: &Values<'_>, walk: &Walk<'_>, channels_last: bool) -> Kind<'static> {
+    let axis = if channels_last { 3 } else { 1 };
+    if index(node.int("axis").unwrap_or(1), 4) != Some(axis) {
+        return Kind::Other("Concat");
+    }
+    let is_zeros = |name: &str| {
+        values.is_inert(name)
+            || walk
+                .producer(name)
+                .is_some_and(|made| matches!(made.op_type.as_str(), "Mul" | "Sub" | "ConstantOfShape"))
+    };
+    let Some(kept) = node.input.iter().position(|name| !is_zeros(name)) else { return Kind::Other("Concat") };
+    let channels =
+        |names: &[String]| names.iter().try_fold(0_usize, |sum, name| sum.checked_add(*values.shape(name)?.get(axis)?));
+    let (before, after) = (channels(&node.input[..kept]), channels(&node.input[kept + 1..]));
+    Kind::PadChannels(before.zip(after).map(|(before, after)| [before, after]))
+}
+
+/// The steps of a Slice along height and width.
+fn steps(node: &NodeProto, values: &Values<'_>, channels_last: bool) -> Option<[usize; 2]> {
+    let steps = values.list(node, "steps", 4)?;
+    let axes = match values.list(node, "axes", 3) {
+        Some(axes) => indices(&axes, 4),
+        None => (0..steps.len()).collect(),
+    };
+    let height = if channels_last { 1 } else { 2 };
+    let mut strides = [1, 1];
+    for (axis, step) in axes.into_iter().zip(steps) {
+        match (axis.checked_sub(height), usize::try_from(step)) {
+            (Some(axis @ (0 | 1)), Ok(step)) => strides[axis] = step,
+            (_, Ok(1)) => {}
+            _ => return None,
+        }
+    }
+    Some(strides)
+}
+
+pub(super) fn is_activation(op: &str) -> bool {
+    matches!(
+        op,
+        "Relu"
+            | "Clip"
+            | "LeakyRelu"
+            | "PRelu"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "HardSwish"
+            | "HardSigmoid"
+            | "Sigmoid"
+            | "Tanh"
+            | "Gelu"
+            | "Erf"
+            | "Mish"
+            | "Swish"
+            | "Softplus"
+            | "ThresholdedRelu"
+            | "QLinearLeakyRelu"
+            | "QLinearSigmoid"
+    )
+}
+
+pub(super) fn is_norm(op: &str) -> bool {
+    matches!(
+        op,
+        "BatchNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "LayerNormalization"
+            | "LpNormalization"
+            | "MeanVarianceNormalization"
+            | "RMSNormalization"
+    )
+}
+
+fn is_transparent(op: &str) -> bool {
+    matches!(
+        op,
+        "Identity"
+            | "Cast"
+            | "CastLike"
+            | "Dropout"
+            | "QuantizeLinear"
+            | "DequantizeLinear"
+            | "DynamicQuantizeLinear"
+            | "Flatten"
+            | "Reshape"
+            | "Squeeze"
+            | "Unsqueeze"
+    )
+}
