@@ -47,12 +47,16 @@ pub struct ServerSection {
     pub grpc: SocketAddr,
     /// How long requests are still accepted after SIGTERM, in milliseconds.
     pub drain_delay_ms: u64,
-    /// How long what is in flight may take after that, in milliseconds.
+    /// From SIGTERM until what is still in flight is cut, in milliseconds; longer than `drain_delay_ms`.
     pub shutdown_grace_ms: u64,
     /// The age at which a connection is told to close, in milliseconds; up to a tenth more by chance.
     pub max_connection_age_ms: u64,
-    /// How long a client may take to send a request's head, in milliseconds.
-    pub header_timeout_ms: u64,
+    /// How long an HTTP connection may take to send a request's head, and may idle between two, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How long a request's body may take to arrive, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// The most connections of one door; further ones wait.
+    pub max_connections: usize,
     /// Threads for connections; 0: one a core.
     pub io_threads: usize,
     /// Images decoded side by side; 0: one a core.
@@ -65,9 +69,11 @@ impl Default for ServerSection {
             http: SocketAddr::from(([127, 0, 0, 1], 8000)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 8001)),
             drain_delay_ms: 5_000,
-            shutdown_grace_ms: 30_000,
+            shutdown_grace_ms: 25_000,
             max_connection_age_ms: 300_000,
-            header_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
+            body_timeout_ms: 30_000,
+            max_connections: 4_096,
             io_threads: 0,
             decode_threads: 0,
         }
@@ -98,11 +104,18 @@ pub struct LimitsSection {
     pub max_image_pixels: u64,
     /// The most images of one request.
     pub max_images_per_request: usize,
+    /// The most bytes of all HTTP bodies that are being read or worked on.
+    pub max_in_flight_bytes: usize,
 }
 
 impl Default for LimitsSection {
     fn default() -> Self {
-        Self { max_body_bytes: 32 << 20, max_image_pixels: 100_000_000, max_images_per_request: 64 }
+        Self {
+            max_body_bytes: 32 << 20,
+            max_image_pixels: 100_000_000,
+            max_images_per_request: 64,
+            max_in_flight_bytes: 1 << 30,
+        }
     }
 }
 
@@ -218,13 +231,16 @@ impl Config {
         const DAY_MS: u64 = 86_400_000;
         let server = &self.server;
         in_range("server.drain_delay_ms", &server.drain_delay_ms, 0..=DAY_MS)?;
-        in_range("server.shutdown_grace_ms", &server.shutdown_grace_ms, 0..=DAY_MS)?;
+        in_range("server.shutdown_grace_ms", &server.shutdown_grace_ms, server.drain_delay_ms..=DAY_MS)?;
         in_range("server.max_connection_age_ms", &server.max_connection_age_ms, 1_000..=DAY_MS)?;
-        in_range("server.header_timeout_ms", &server.header_timeout_ms, 100..=DAY_MS)?;
+        in_range("server.idle_timeout_ms", &server.idle_timeout_ms, 100..=DAY_MS)?;
+        in_range("server.body_timeout_ms", &server.body_timeout_ms, 100..=DAY_MS)?;
+        in_range("server.max_connections", &server.max_connections, 1..=1_000_000)?;
         in_range("server.io_threads", &server.io_threads, 0..=1024)?;
         in_range("server.decode_threads", &server.decode_threads, 0..=1024)?;
         in_range("limits.max_body_bytes", &self.limits.max_body_bytes, 1_024..=1 << 30)?;
         in_range("limits.max_image_pixels", &self.limits.max_image_pixels, 1..=1_000_000_000)?;
+        in_range("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes, self.limits.max_body_bytes..=1 << 40)?;
         in_range("limits.max_images_per_request", &self.limits.max_images_per_request, 1..=4_096)?;
         self.batching.validate()?;
         self.runtime.validate()

@@ -58,6 +58,9 @@ pub enum SubmitError {
         /// How long the queue takes, from the speed of late.
         wait: Duration,
     },
+    /// The deadline had passed before the job came.
+    #[error("the deadline had passed already")]
+    Expired,
     /// The batcher is closed.
     #[error("the model is being unloaded")]
     Closed,

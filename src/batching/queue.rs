@@ -68,6 +68,9 @@ impl Queue {
         }
         if let Some(deadline) = job.deadline {
             let wait = state.wait();
+            if deadline <= job.enqueued {
+                return Err(SubmitError::Expired);
+            }
             if deadline < job.enqueued + wait {
                 return Err(SubmitError::Hopeless { wait });
             }

@@ -46,7 +46,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let listeners =
         Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
+    stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
     let runtime = Runtime::load()?;
     let service = Service::new(limits(&config), config.server.decode_threads);
     tracing::info!(
@@ -98,15 +98,18 @@ pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         max_body_bytes: config.limits.max_body_bytes,
         max_images_per_request: config.limits.max_images_per_request,
+        max_in_flight_bytes: config.limits.max_in_flight_bytes,
         max_image_pixels: config.limits.max_image_pixels,
     }
 }
 
 fn options(server: &ServerSection) -> server::Options {
-    let drain_delay = Duration::from_millis(server.drain_delay_ms);
     server::Options {
-        drain_delay,
-        shutdown_grace: drain_delay + Duration::from_millis(server.shutdown_grace_ms),
+        drain_delay: Duration::from_millis(server.drain_delay_ms),
+        shutdown_grace: Duration::from_millis(server.shutdown_grace_ms),
+        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
+        body_timeout: Duration::from_millis(server.body_timeout_ms),
+        max_connections: server.max_connections,
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         ..server::Options::default()
     }
@@ -121,23 +124,26 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// The first SIGTERM or SIGINT drains, a second one ends the process at once.
-fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
+/// A session that still runs when everything else is gone gets so long before it is left alone.
+const LAST_RUN: Duration = Duration::from_secs(2);
+
+/// The first SIGTERM or SIGINT drains, a second one ends the process at once; so does an engine that does not end.
+fn stop_on_signals(stop: CancellationToken, grace: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if stop.is_cancelled() {
-                tracing::warn!("second signal: leaving at once");
-                std::process::exit(1);
-            }
-            tracing::info!("draining; a second signal ends the process at once");
-            stop.cancel();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
+        stop.cancel();
+        let reason = tokio::select! {
+            _ = terminate.recv() => "second signal",
+            _ = interrupt.recv() => "second signal",
+            () = tokio::time::sleep(grace + LAST_RUN) => "a run of the engine does not end",
+        };
+        tracing::warn!("leaving at once: {reason}");
+        std::process::exit(1);
     });
     Ok(())
 }

@@ -153,6 +153,21 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Reserves memory for a body of `bytes`, before it is read. Held until the request is answered.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`] where the bodies in work leave no room.
+    pub fn admit_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let wanted = u32::try_from(bytes.div_ceil(super::KIB)).unwrap_or(u32::MAX);
+        self.inner.bodies.clone().try_acquire_many_owned(wanted).map_err(|_| {
+            let limit = self.limits().max_in_flight_bytes;
+            let message = format!("the requests in work have {limit} bytes already, the limit; try again later");
+            Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY)
+        })
+    }
+}
+
 fn admit(model: &ServedModel, images: usize) -> Result<OwnedSemaphorePermit, Error> {
     let wanted = u32::try_from(images).unwrap_or(u32::MAX);
     match model.permits.clone().try_acquire_many_owned(wanted) {
@@ -205,6 +220,7 @@ fn refused(error: SubmitError) -> Error {
             let message = format!("the deadline cannot be met: the queue takes {} ms", wait.as_millis());
             Error::new(ErrorKind::Overloaded, message).retry_after(wait.max(SHORTEST_RETRY))
         }
+        SubmitError::Expired => too_late(),
         SubmitError::Closed => Error::new(ErrorKind::Unavailable, error.to_string()).retry_after(SHORTEST_RETRY),
     }
 }

@@ -21,6 +21,8 @@ pub use startup::ModelDefaults;
 
 use crate::model::ServedModel;
 
+const KIB: usize = 1024;
+
 /// The default number of classes in an answer.
 pub const DEFAULT_TOP_K: usize = 5;
 
@@ -98,6 +100,8 @@ pub struct Service {
 struct Inner {
     registry: Registry,
     limits: Limits,
+    /// One permit for each KiB of the bodies in work.
+    bodies: Arc<Semaphore>,
     /// One permit for each thread that may decode: decoding is the expensive, attackable step.
     decoders: Arc<Semaphore>,
 }
@@ -108,7 +112,12 @@ impl Service {
     /// * `decode_threads`: how many images are decoded side by side; 0: as many as there are cores
     pub fn new(limits: Limits, decode_threads: usize) -> Self {
         let threads = if decode_threads > 0 { decode_threads } else { cores() };
-        let inner = Inner { registry: Registry::default(), limits, decoders: Arc::new(Semaphore::new(threads)) };
+        let inner = Inner {
+            registry: Registry::default(),
+            limits,
+            bodies: Arc::new(Semaphore::new((limits.max_in_flight_bytes / KIB).min(Semaphore::MAX_PERMITS))),
+            decoders: Arc::new(Semaphore::new(threads)),
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -1,6 +1,9 @@
 //! Dynamic batching: what a client is promised of the queue, whatever the network does.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
 
 use resnetd::{
     batching::{Batcher, JobError, Policy, Reply, SubmitError},
@@ -8,6 +11,8 @@ use resnetd::{
     tensor::{ColorOrder, Input, Layout, Normalizer},
 };
 use tokio::sync::oneshot::Receiver;
+
+use crate::support::server::ReleaseWhenDropped;
 
 type Answer = Receiver<Result<Reply, JobError>>;
 
@@ -17,12 +22,27 @@ fn policy(max_batch_size: usize, queue_capacity: usize) -> Policy {
     Policy { max_batch_size, queue_capacity, max_queue_delay: Duration::ZERO }
 }
 
-fn start(policy: Policy, executors: Vec<ScriptedExecutor>) -> Batcher {
-    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
-    Batcher::start("scripted", policy, normalizer, (1, 1), executors).unwrap()
+/// A batcher whose networks are released before it is dropped, so that a test that fails does not hang.
+struct Line {
+    _release: Vec<ReleaseWhenDropped>,
+    batcher: Batcher,
 }
 
-fn submit(batcher: &Batcher) -> Answer {
+impl Deref for Line {
+    type Target = Batcher;
+
+    fn deref(&self) -> &Batcher {
+        &self.batcher
+    }
+}
+
+fn start(policy: Policy, executors: Vec<ScriptedExecutor>) -> Line {
+    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+    let _release = executors.iter().cloned().map(ReleaseWhenDropped).collect();
+    Line { _release, batcher: Batcher::start("scripted", policy, normalizer, (1, 1), executors).unwrap() }
+}
+
+fn submit(batcher: &Line) -> Answer {
     batcher.submit(Input::Tensor(vec![0.0; 3]), None).unwrap()
 }
 
@@ -97,13 +117,24 @@ fn an_image_whose_deadline_passed_in_the_queue_is_not_run() {
     let batcher = start(policy(8, 64), vec![network.clone()]);
     let running = submit(&batcher);
     network.wait_for_batches(1);
-    let late = batcher.submit(Input::Tensor(vec![0.0; 3]), Some(Instant::now())).unwrap();
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let late = batcher.submit(Input::Tensor(vec![0.0; 3]), Some(deadline)).unwrap();
+    while Instant::now() < deadline {
+        std::thread::yield_now();
+    }
 
     network.release();
 
     running.blocking_recv().unwrap().unwrap();
     assert_eq!(late.blocking_recv().unwrap().unwrap_err(), JobError::Expired);
     assert_eq!(network.batch_sizes(), [1]);
+}
+
+#[test]
+fn an_image_that_comes_after_its_deadline_is_not_queued() {
+    let batcher = start(policy(8, 64), vec![ScriptedExecutor::answering(&LOGITS)]);
+    let refused = batcher.submit(Input::Tensor(vec![0.0; 3]), Some(Instant::now()));
+    assert_eq!(refused.unwrap_err(), SubmitError::Expired);
 }
 
 #[test]

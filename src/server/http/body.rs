@@ -31,6 +31,11 @@ pub(super) async fn read(body: Incoming, limit: usize, timeout: Duration, linger
     read
 }
 
+/// The memory that a body may take: its announced length, or the limit where it announces none.
+pub(super) fn expected_bytes(body: &Incoming, limit: usize) -> usize {
+    body.size_hint().exact().map_or(limit, |announced| limit.min(usize::try_from(announced).unwrap_or(limit)))
+}
+
 async fn collect(mut body: Incoming, announced: usize, limit: usize) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -41,6 +41,7 @@ pub(super) async fn classify(
     };
 
     let mut options = Options::from_query(head.parts.uri.query()).map_err(refuse)?;
+    let _memory = service.admit_body(body::expected_bytes(&incoming, limits.max_body_bytes))?;
     let body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, &head.linger).await?;
     if body.is_empty() {
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";

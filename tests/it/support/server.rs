@@ -44,7 +44,7 @@ pub(crate) struct TestServer {
 }
 
 /// A blocked network holds the thread of its worker, which the end of the model waits for: a test that fails would hang.
-struct ReleaseWhenDropped(ScriptedExecutor);
+pub(crate) struct ReleaseWhenDropped(pub(crate) ScriptedExecutor);
 
 impl Drop for ReleaseWhenDropped {
     fn drop(&mut self) {
