@@ -324,8 +324,11 @@ fn weights_of_another_architecture_than_the_hub_promises_are_refused() {
     let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import/plain.pth");
     let imported = import::read(&plain).unwrap();
     let entry = catalogue::find("resnet50").unwrap();
-    let refused = entry
-        .recipe(&fetched, &imported)
-        .map(|recipe| resnet::build(&recipe, imported.state_dict, Path::new("/nonexistent")));
-    assert!(!matches!(refused, Ok(Ok(_))));
+    let models = TempDir::new().unwrap();
+    let message = match entry.recipe(&fetched, &imported) {
+        Ok(recipe) => resnet::build(&recipe, imported.state_dict, models.path()).unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert!(message.contains("resnet50") && message.contains("layer1.0.conv1.weight"), "{message}");
+    assert_eq!(std::fs::read_dir(models.path()).unwrap().count(), 0);
 }
