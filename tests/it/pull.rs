@@ -3,6 +3,9 @@
 //! The hub answers `HEAD` with the file's SHA-256, size and commit, and redirects to the store; the store serves ranges,
 //! and can break off, forget its ranges or serve other bytes.
 
+// The test's own functions, which the exemption for tests does not reach.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
