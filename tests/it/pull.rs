@@ -143,7 +143,7 @@ fn serve(listener: TcpListener, log: Arc<Mutex<Vec<Seen>>>, answer: impl Fn(&mut
                 pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
             };
             let seen = Seen {
-                target: first.rsplit_once(' ').map(|(target, _)| target.replacen(" /", " /", 1)).unwrap_or_default(),
+                target: first.rsplit_once(' ').map(|(target, _)| target.to_owned()).unwrap_or_default(),
                 range: header("range"),
                 has_token: header("authorization").as_deref() == Some("Bearer secret"),
             };
