@@ -1,5 +1,8 @@
 //! Damaged and hostile weight files: an answer for every byte, and never a panic or a run-away allocation.
 
+// The test's own functions, which the exemption for tests does not reach.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 

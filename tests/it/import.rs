@@ -3,6 +3,9 @@
 //! The files of `tests/fixtures/import` come from those libraries (`make.py` there); what each must give follows from
 //! the rule that it states, not from our own reading of them.
 
+// The test's own functions, which the exemption for tests does not reach.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use resnetd::resnet::Variant;
