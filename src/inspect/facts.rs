@@ -208,7 +208,7 @@ fn node_precision(node: &NodeProto, walk: &Walk<'_>, values: &Values<'_>) -> Str
 
 /// Where batch normalisation is, and how many convolutions have a bias in front of it.
 pub(super) fn batch_norm(layers: &Layers<'_>, operators: &BTreeMap<String, usize>) -> (BatchNorm, usize) {
-    let nodes: usize = operators.iter().filter(|(op, _)| is_norm(op)).map(|(_, count)| count).sum();
+    let nodes = operators.iter().filter(|(op, _)| is_norm(op)).map(|(_, count)| count).sum::<usize>() + layers.products;
     let convs =
         || layers.all.iter().filter_map(|layer| if let Kind::Conv(conv) = &layer.kind { Some(conv) } else { None });
     let biased = convs().filter(|conv| conv.bias && !conv.norm).count();

@@ -93,6 +93,8 @@ pub(super) struct Layers<'a> {
     channels_last: HashMap<&'a str, bool>,
     /// Arithmetic with constants before the first layer: pixels are normalised in the graph.
     pub(super) input_arithmetic: Vec<&'a str>,
+    /// Batch normalisations written as a product and a sum with constants.
+    pub(super) products: usize,
     /// Transposes that image data flow through.
     pub(super) transposes: usize,
 }
@@ -105,6 +107,7 @@ impl<'a> Layers<'a> {
             of_value: HashMap::new(),
             channels_last: HashMap::new(),
             input_arithmetic: Vec::new(),
+            products: 0,
             transposes: 0,
         };
         for input in walk.inputs() {
@@ -234,18 +237,20 @@ impl<'a> Layers<'a> {
             "Add" | "Sum" | "QLinearAdd" if data.len() == 2 => Kind::Add,
             "Mul" | "QLinearMul" if data.len() == 2 => return self.product([data[0], data[1]], name, output),
             "Add" | "Sum" | "QLinearAdd" | "Sub" | "Mul" | "QLinearMul" | "Div" if data.len() == 1 => {
-                let per_channel = || {
-                    let constants = node.input.iter().filter(|name| values.is_inert(name));
-                    constants.filter_map(|name| values.shape(name)).any(|shape| shape.iter().any(|&dim| dim > 1))
-                };
                 match &mut self.all[x].kind {
                     Kind::Input => self.input_arithmetic.push(op),
-                    // Batch normalisation as a product, which a sum with a constant follows.
-                    Kind::Add | Kind::Activation(_) | Kind::MaxPool(_) if op.ends_with("Mul") && per_channel() => {
+                    Kind::Conv(conv) if op.ends_with("Mul") && has_scale(node, walk, values) => {
+                        conv.norm = true;
+                        self.products += 1;
+                    }
+                    Kind::Add | Kind::Activation(_) | Kind::MaxPool(_)
+                        if op.ends_with("Mul") && has_scale(node, walk, values) =>
+                    {
+                        self.products += 1;
                         self.push(Kind::Norm, vec![x], name, output);
                         return;
                     }
-                    Kind::Conv(conv) if matches!(op, "Add" | "Sum" | "QLinearAdd") => conv.bias = true,
+                    Kind::Conv(conv) if !conv.norm && matches!(op, "Add" | "Sum" | "QLinearAdd") => conv.bias = true,
                     _ => {}
                 }
                 return self.alias(output, x);
@@ -329,6 +334,16 @@ fn conv(node: &NodeProto, slots: Slots, values: &Values<'_>) -> Option<Conv> {
         window: Window::of(node, shape(slots.weight), shape(Some(slots.x)))?,
         bias: slots.bias.and_then(|slot| node.input.get(slot)).is_some_and(|name| !name.is_empty()),
         norm: false,
+    })
+}
+
+/// Whether one of the factors is a constant for each channel, as batch normalisation's scale is. A factor that is itself
+/// a product is the scale of dynamic quantisation.
+fn has_scale(node: &NodeProto, walk: &Walk<'_>, values: &Values<'_>) -> bool {
+    node.input.iter().any(|name| {
+        values.is_inert(name)
+            && values.shape(name).is_some_and(|shape| shape.iter().any(|&dim| dim > 1))
+            && walk.producer(name).is_none_or(|made| made.op_type != "Mul")
     })
 }
 

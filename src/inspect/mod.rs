@@ -104,6 +104,9 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
             unusual.push(format!("{count} {norm} where batch normalisation is expected"));
         }
     }
+    if layers.products > 0 {
+        unusual.push(format!("{} batch normalisations are written as Mul and Add (TensorFlow)", layers.products));
+    }
     if biased_before > 0 {
         unusual
             .push(format!("{biased_before} convolutions have a bias before their batch normalisation (Keras, Caffe)"));

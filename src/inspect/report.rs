@@ -207,7 +207,7 @@ pub struct Output {
 pub enum BatchNorm {
     /// In the convolutions' weights and biases.
     Folded,
-    /// In nodes of its own.
+    /// In nodes of its own, BatchNormalization or Mul and Add.
     Kept,
     /// Some folded, some kept.
     Mixed,

@@ -50,7 +50,7 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
     let document = json!({
         "name": &*model.name,
         "version": model.version,
-        "architecture": architecture(&info),
+        "architecture": architecture(info),
         "inputs": [tensor(&info.input)],
         "outputs": [tensor(&info.output)],
         "layout": info.layout,

@@ -159,7 +159,7 @@ fn scripted_model(executor: ScriptedExecutor, capacity: usize) -> ServedModel {
     let side = i64::from(SIDE);
     let info = ModelInfo {
         architecture: "resnet20-cifar".into(),
-        inspection: inspect(&decode(Bytes::from_static(RESNET20_CIFAR10.graph)).unwrap()).ok(),
+        inspection: inspect(&decode(Bytes::from_static(RESNET20_CIFAR10.graph)).expect("an ONNX file")).ok(),
         input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
         output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
         layout: Layout::Nchw,
