@@ -27,6 +27,7 @@ RUN mkdir src benches \
     && echo 'fn main() {}' | tee src/main.rs build.rs >/dev/null \
     && sed -n '/^\[\[bench\]\]/,/^$/s/^name = "\(.*\)"$/benches\/\1.rs/p' Cargo.toml | xargs -r touch \
     && cargo build --release --locked --bin resnetd
+RUN rm -r benches build.rs src
 COPY . .
 # A source's time is its commit's, older than the empty crate's build: cargo would take that one for fresh.
 RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked --bin resnetd
