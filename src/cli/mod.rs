@@ -7,6 +7,7 @@ mod check_config;
 mod classify;
 mod healthcheck;
 mod output;
+mod quantize;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
+    /// Make an 8-bit version of a served model, if its answers hold
+    Quantize(quantize::QuantizeArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
