@@ -18,8 +18,8 @@ use crate::{
     model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, repository::scan},
     onnx::{self, ModelProto},
     quantize::{
-        Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample, Source, publish,
-        quantize,
+        Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample,
+        Source, publish, quantize,
     },
     runtime::Runtime,
     service::cores,
@@ -61,7 +61,7 @@ pub(super) struct QuantizeArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
-    /// Leaves the rarest 0.01 % of the values out
+    /// Leaves the rarest 0.005 % of the values out
     Percentile,
     /// From the smallest to the largest value
     Minmax,
@@ -139,7 +139,9 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
     print(&report)?;
     if let Some(objection) = report.objection.as_ref().filter(|_| !args.force) {
-        bail!("nothing was written: {objection}; try another --method, more --calibration images or --keep-fp32, or write it anyway with --force");
+        bail!(
+            "nothing was written: {objection}; try another --method, more --calibration images or --keep-fp32, or write it anyway with --force"
+        );
     }
     let folder = publish(&model, &report, place.next_version()?, place.destination())?;
     let mut out = std::io::stdout().lock();
@@ -291,7 +293,9 @@ impl Bars {
 impl Progress for Bars {
     fn begin(&self, step: &str, total: usize) {
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total as u64) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{prefix:16} {bar:40} {pos}/{len} images, {per_sec}, {eta} left") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix:16} {bar:40} {pos}/{len} images, {per_sec}, {eta} left")
+        {
             bar.set_style(style);
         }
         bar.set_prefix(step.to_owned());

@@ -101,8 +101,12 @@ mod tests {
     #[test]
     fn every_folder_that_is_no_class_is_named() {
         let classes = Classes::parse("cat\ndog\n");
-        let message = label(&classes, &["/eval/cat/1.jpg", "/eval/wolf/1.jpg", "/eval/fox/1.jpg"]).unwrap_err().to_string();
-        assert!(message.contains("2 of the folders") && message.contains("fox, wolf") && message.contains("cat, dog"), "{message}");
+        let message =
+            label(&classes, &["/eval/cat/1.jpg", "/eval/wolf/1.jpg", "/eval/fox/1.jpg"]).unwrap_err().to_string();
+        assert!(
+            message.contains("2 of the folders") && message.contains("fox, wolf") && message.contains("cat, dog"),
+            "{message}"
+        );
     }
 
     #[test]

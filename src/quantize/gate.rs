@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// The least share of images, in percent, whose top class must stay.
-pub const MIN_AGREEMENT: f64 = 98.5;
+pub(super) const MIN_AGREEMENT: f64 = 98.5;
 /// The most that a probability may move on average.
-pub const MAX_MEAN_DRIFT: f64 = 0.005;
+pub(super) const MAX_MEAN_DRIFT: f64 = 0.005;
 /// The most that top-1 may fall, in points, unless the user says otherwise.
 pub const MAX_TOP1_DROP: f64 = 0.5;
 
@@ -44,7 +44,7 @@ pub struct Comparison {
 ///
 /// # Errors
 /// [`Error`] from the runtime and the files.
-pub fn compare(
+pub(super) fn compare(
     fp32: &mut OrtExecutor,
     int8: &mut OrtExecutor,
     activation: Option<Activation>,
@@ -125,15 +125,19 @@ impl Comparison {
         if let (Some(fp32), Some(int8)) = (self.top1_fp32_percent, self.top1_int8_percent) {
             let drop = fp32 - int8;
             return (drop > max_drop).then(|| {
-                format!("top-1 falls from {fp32:.2} % to {int8:.2} %, by {drop:.2} points; at most {max_drop} are allowed")
+                format!(
+                    "top-1 falls from {fp32:.2} % to {int8:.2} %, by {drop:.2} points; at most {max_drop} are allowed"
+                )
             });
         }
-        // Written so that a comparison that is no number objects.
-        if !(self.agreement_percent >= MIN_AGREEMENT) {
+        // A share or a drift that is no number (logits that overflow) is an objection too.
+        if self.agreement_percent.is_nan() || self.agreement_percent < MIN_AGREEMENT {
             let agreement = self.agreement_percent;
-            return Some(format!("the top class stays for {agreement:.2} % of the images, at least {MIN_AGREEMENT} % are needed"));
+            return Some(format!(
+                "the top class stays for {agreement:.2} % of the images, at least {MIN_AGREEMENT} % are needed"
+            ));
         }
-        if !(self.mean_drift <= MAX_MEAN_DRIFT) {
+        if self.mean_drift.is_nan() || self.mean_drift > MAX_MEAN_DRIFT {
             return Some(format!(
                 "the probabilities of the five top classes move by {:.4} on average, at most {MAX_MEAN_DRIFT} are allowed",
                 self.mean_drift

@@ -8,7 +8,7 @@ const BINS: usize = 8192;
 
 /// The distribution of a tensor's values.
 #[derive(Clone, Debug)]
-pub struct Histogram {
+pub(super) struct Histogram {
     reach: f32,
     counts: Vec<u64>,
     min: f32,
@@ -25,7 +25,7 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Counts `values`.
-    pub fn add(&mut self, values: &[f32]) {
+    pub(super) fn add(&mut self, values: &[f32]) {
         let mut largest = 0.0f32;
         for &value in values {
             if value.is_finite() {
@@ -66,17 +66,17 @@ impl Histogram {
     }
 
     /// The smallest and the largest value; `None` before the first.
-    pub fn extremes(&self) -> Option<(f32, f32)> {
+    pub(super) fn extremes(&self) -> Option<(f32, f32)> {
         (self.min <= self.max).then_some((self.min, self.max))
     }
 
     /// How many values are infinite or no number.
-    pub fn not_finite(&self) -> u64 {
+    pub(super) fn not_finite(&self) -> u64 {
         self.not_finite
     }
 
     /// The value that a share of `q` (0 to 1) of the values lie below, to within a bin.
-    pub fn quantile(&self, q: f64) -> f32 {
+    pub(super) fn quantile(&self, q: f64) -> f32 {
         let Some((min, max)) = self.extremes() else { return 0.0 };
         let total: u64 = self.counts.iter().sum();
         let rank = q * total as f64;
@@ -94,7 +94,7 @@ impl Histogram {
     }
 
     /// The bins in ascending order: left edge, right edge, number of values.
-    pub fn bins(&self) -> impl Iterator<Item = (f32, f32, u64)> {
+    pub(super) fn bins(&self) -> impl Iterator<Item = (f32, f32, u64)> {
         let width = self.reach / (BINS / 2) as f32;
         let edge = move |bin: usize| (bin as f32 - (BINS / 2) as f32) * width;
         self.counts.iter().enumerate().map(move |(bin, &count)| (edge(bin), edge(bin + 1), count))

@@ -46,7 +46,9 @@ pub trait Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
     /// Too few of them.
-    #[error("{readable} of {found} {purpose} images can be read, at least {needed} are needed; add images to the folder")]
+    #[error(
+        "{readable} of {found} {purpose} images can be read, at least {needed} are needed; add images to the folder"
+    )]
     TooFew {
         /// What they are for.
         purpose: &'static str,

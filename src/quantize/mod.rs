@@ -124,7 +124,9 @@ pub enum Error {
     #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
     OpenSize,
     /// A value inside the network is infinite or no number.
-    #[error("value {value:?} is infinite, no number or empty for some calibration image; check the model's weights and model.toml's [input]")]
+    #[error(
+        "value {value:?} is infinite, no number or empty for some calibration image; check the model's weights and model.toml's [input]"
+    )]
     NotFinite {
         /// Its name.
         value: String,
@@ -325,7 +327,12 @@ impl<'a> Bench<'a> {
         Ok(if eight.is_nearer_than(&seven) { 8 } else { 7 })
     }
 
-    fn compare(&mut self, model: &ModelProto, samples: &[Sample], progress: &dyn Progress) -> Result<Comparison, Error> {
+    fn compare(
+        &mut self,
+        model: &ModelProto,
+        samples: &[Sample],
+        progress: &dyn Progress,
+    ) -> Result<Comparison, Error> {
         let mut int8 = self.executor(model)?;
         let size = self.fp32.signature().fixed_batch.unwrap_or(BATCH);
         gate::compare(&mut self.fp32, &mut int8, self.activation, &self.images, (samples, size), progress)

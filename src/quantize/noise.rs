@@ -42,7 +42,7 @@ impl Power {
 ///
 /// # Errors
 /// [`Error`] from the runtime and the files.
-pub fn layer_noise(
+pub(super) fn layer_noise(
     (mut fp32, mut int8): (Observer, Observer),
     names: &HashMap<String, String>,
     (graph, plan): (&GraphProto, &Plan),

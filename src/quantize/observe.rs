@@ -22,7 +22,7 @@ use crate::{
 const GROUP_BYTES: usize = 256 << 20;
 
 /// Sessions that show what flows inside a graph, one for each group of values.
-pub struct Observer {
+pub(super) struct Observer {
     probes: Vec<Probe>,
     /// The graph's own input, where it is to be shown too.
     input: Option<String>,
@@ -35,7 +35,7 @@ impl Observer {
     ///
     /// # Errors
     /// [`Error`] if the runtime refuses the graph with these outputs.
-    pub fn new(
+    pub(super) fn new(
         runtime: &Runtime,
         options: SessionOptions,
         model: &ModelProto,
@@ -77,7 +77,7 @@ impl Observer {
     ///
     /// # Errors
     /// [`Error`] from the runtime and the files.
-    pub fn watch(
+    pub(super) fn watch(
         &mut self,
         images: &Preparation,
         samples: &[Sample],
@@ -98,7 +98,12 @@ impl Observer {
     ///
     /// # Errors
     /// [`Error`] from the runtime.
-    pub fn show(&mut self, group: usize, batch: &Batch, mut visit: impl FnMut(&str, &[f32])) -> Result<(), Error> {
+    pub(super) fn show(
+        &mut self,
+        group: usize,
+        batch: &Batch,
+        mut visit: impl FnMut(&str, &[f32]),
+    ) -> Result<(), Error> {
         if let Some(input) = self.input.as_ref().filter(|_| group == 0) {
             visit(input, batch.data());
         }
@@ -111,7 +116,7 @@ impl Observer {
     }
 
     /// How many passes over the images it takes to see everything.
-    pub fn groups(&self) -> usize {
+    pub(super) fn groups(&self) -> usize {
         self.probes.len()
     }
 }
@@ -120,7 +125,7 @@ impl Observer {
 ///
 /// # Errors
 /// [`Error`], and [`Error::NotFinite`] where a value is infinite or no number.
-pub fn histograms(
+pub(super) fn histograms(
     mut observer: Observer,
     values: &[&str],
     images: &Preparation,

@@ -90,8 +90,12 @@ impl Plan {
 
     /// The layers with weights, in the order of the graph.
     pub fn weighted(&self) -> Vec<(usize, &Layer)> {
-        let mut layers: Vec<_> =
-            self.layers.iter().filter(|(_, l)| l.kind == Kind::Weighted).map(|(&index, layer)| (index, layer)).collect();
+        let mut layers: Vec<_> = self
+            .layers
+            .iter()
+            .filter(|(_, l)| l.kind == Kind::Weighted)
+            .map(|(&index, layer)| (index, layer))
+            .collect();
         layers.sort_by_key(|&(index, _)| index);
         layers
     }
@@ -163,5 +167,7 @@ fn relu_after(graph: &GraphProto, walk: &Walk<'_>, node: &NodeProto) -> Option<(
 fn is_identity_convolution(walk: &Walk<'_>, node: &NodeProto) -> bool {
     node.op_type == "Conv"
         && node.input.len() == 2
-        && walk.constant(&node.input[1]).is_some_and(|kernel| kernel.name.ends_with(".identity") && kernel.dims[2..] == [1, 1])
+        && walk
+            .constant(&node.input[1])
+            .is_some_and(|kernel| kernel.name.ends_with(".identity") && kernel.dims[2..] == [1, 1])
 }

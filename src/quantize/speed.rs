@@ -19,7 +19,12 @@ const ROUND: Duration = Duration::from_millis(400);
 ///
 /// # Errors
 /// [`Error::Run`].
-pub fn measure(batch: &Batch, fp32: &mut OrtExecutor, int8: &mut OrtExecutor, threads: usize) -> Result<Speed, Error> {
+pub(super) fn measure(
+    batch: &Batch,
+    fp32: &mut OrtExecutor,
+    int8: &mut OrtExecutor,
+    threads: usize,
+) -> Result<Speed, Error> {
     let mut logits = Logits::default();
     let mut best = [0.0f64; 2];
     for _ in 0..ROUNDS {
@@ -40,7 +45,7 @@ pub fn measure(batch: &Batch, fp32: &mut OrtExecutor, int8: &mut OrtExecutor, th
 
 /// Whether engines multiply `u8` by `i8` in pairs that are summed in 16 bits, which cuts off what does not fit. That is
 /// so on x86-64 without the VNNI instructions.
-pub fn pairs_may_overflow() -> bool {
+pub(super) fn pairs_may_overflow() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         !(std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni"))
@@ -52,10 +57,14 @@ pub fn pairs_may_overflow() -> bool {
 }
 
 /// The processor's name, and which 8-bit instructions it has.
-pub fn processor() -> String {
+pub(super) fn processor() -> String {
     let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     });
-    format!("{}, {}", name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()), if pairs_may_overflow() { "no VNNI" } else { "VNNI" })
+    format!(
+        "{}, {}",
+        name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        if pairs_may_overflow() { "no VNNI" } else { "VNNI" }
+    )
 }
