@@ -3,10 +3,12 @@
 //! Results go to stdout, logs and progress to stderr. Exit 0: done; 1: failed, with one line that says what and how to
 //! mend it; 2: wrong usage.
 
+mod build;
 mod check_config;
 mod classify;
 mod healthcheck;
 mod output;
+mod pull;
 mod quantize;
 mod serve;
 
@@ -30,6 +32,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
+    /// Turn another framework's weights into a served model
+    Build(build::BuildArgs),
+    /// Fetch ImageNet weights from the Hugging Face hub and build them into a served model
+    Pull(pull::PullArgs),
     /// Make an 8-bit version of a served model, if its answers hold
     Quantize(quantize::QuantizeArgs),
     /// Check the configuration and every model.toml, and print what is in force
@@ -74,6 +80,8 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Pull(args) => pull::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),

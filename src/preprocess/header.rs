@@ -3,12 +3,8 @@
 //! This decides what is refused before any memory is taken; it does not check that the rest of the file keeps its word.
 
 use std::fmt;
-use std::io::Cursor;
 
-use image::ImageDecoder;
-use image::codecs::tiff::TiffDecoder;
-
-use super::DecodeError;
+use super::{DecodeError, decode};
 
 /// The image formats that are read, told apart by their first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,10 +70,7 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         Format::WebP => webp_size(bytes),
         Format::Gif => gif_size(bytes),
         Format::Bmp => bmp_size(bytes),
-        Format::Tiff => {
-            let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| DecodeError::corrupt(format, error))?;
-            Some(decoder.dimensions())
-        }
+        Format::Tiff => Some(decode::tiff_size(bytes)?),
     };
     match size {
         None => Err(DecodeError::corrupt(format, "it ends before its size is told")),

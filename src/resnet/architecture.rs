@@ -223,6 +223,12 @@ impl Architecture {
         (self.width << self.stages.len().saturating_sub(1)) * self.block.expansion()
     }
 
+    /// The number of values in all tensors. A float, because an architecture that was asked for can have any size.
+    pub fn parameters(&self) -> f64 {
+        let size = |shape: &Vec<usize>| shape.iter().map(|&dim| dim as f64).product::<f64>();
+        self.tensors().iter().map(|(_, shape)| size(shape)).sum()
+    }
+
     /// Every tensor that the network has, by torchvision's name, with its shape.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut tensors = self.conv1().tensors();

@@ -15,7 +15,7 @@ use super::{
     network::{Options, network},
     preprocessing::Preprocessing,
     state_dict::StateDict,
-    weights::WeightsError,
+    weights::{WeightsError, check},
 };
 
 const MODEL_FILE: &str = "model.onnx";
@@ -87,6 +87,12 @@ pub enum BuildError {
         /// The number of outputs.
         classes: usize,
     },
+    /// A line of the labels is empty.
+    #[error("line {line} of the labels is empty; give one line a class, in the order of the network's outputs")]
+    EmptyLabel {
+        /// Counted from 1.
+        line: usize,
+    },
     /// The model's other versions are prepared or labelled in another way, and share one file.
     #[error("{} says something else than this model needs; choose another --name, or replace it with --force", path.display())]
     Disagrees {
@@ -109,7 +115,10 @@ pub enum BuildError {
 /// [`BuildError`]; then the repository is as it was.
 pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<Written, BuildError> {
     check_name(&recipe.name)?;
-    check_labels(recipe)?;
+    // The network checks again; what is wrong with the weights is worth more to know than what is wrong on disk.
+    check(&recipe.architecture, &weights)?;
+    let labels =
+        recipe.labels.as_ref().map(|labels| checked_labels(labels, recipe.architecture.classes)).transpose()?;
     let folder = repository.join(&recipe.name);
     let version = match recipe.version {
         Some(version) if version == 0 || i64::try_from(version).is_err() => {
@@ -123,7 +132,7 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
         return Err(BuildError::VersionExists { folder: version_folder });
     }
     let mut files = vec![(MANIFEST_FILE, manifest(recipe))];
-    files.extend(recipe.labels.as_ref().map(|labels| (LABELS_FILE, with_newline(labels))));
+    files.extend(labels.map(|labels| (LABELS_FILE, labels)));
     if !recipe.force {
         for (file, content) in &files {
             check_agrees(&folder.join(file), content)?;
@@ -173,12 +182,16 @@ fn check_name(name: &str) -> Result<(), BuildError> {
     if first && rest && name.len() <= 128 { Ok(()) } else { Err(BuildError::Name { name: name.into() }) }
 }
 
-fn check_labels(recipe: &Recipe) -> Result<(), BuildError> {
-    let classes = recipe.architecture.classes;
-    match recipe.labels.as_ref().map(|labels| labels.lines().count()) {
-        Some(found) if found != classes => Err(BuildError::Labels { found, classes }),
-        _ => Ok(()),
+/// One line a class, as it is written: without a byte-order mark, with one newline at the end.
+fn checked_labels(labels: &str, classes: usize) -> Result<String, BuildError> {
+    let lines: Vec<&str> = labels.trim_start_matches('\u{feff}').trim_end().lines().collect();
+    if let Some(empty) = lines.iter().position(|line| line.trim().is_empty()) {
+        return Err(BuildError::EmptyLabel { line: empty + 1 });
     }
+    if lines.len() != classes {
+        return Err(BuildError::Labels { found: lines.len(), classes });
+    }
+    Ok(lines.join("\n") + "\n")
 }
 
 /// A file that the model's versions share may stay as it is if it says the same where it matters: sections that this
@@ -196,10 +209,6 @@ fn check_agrees(path: &Path, content: &str) -> Result<(), BuildError> {
         there.lines().eq(content.lines())
     };
     if agrees { Ok(()) } else { Err(BuildError::Disagrees { path: path.to_owned() }) }
-}
-
-fn with_newline(text: &str) -> String {
-    if text.ends_with('\n') { text.into() } else { format!("{text}\n") }
 }
 
 /// One more than the highest version that is there.

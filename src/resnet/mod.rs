@@ -7,15 +7,26 @@
 
 pub mod architecture;
 mod build;
+mod choices;
+mod detect;
 mod fold;
+pub mod hub;
+pub mod import;
 mod name;
 mod network;
 mod preprocessing;
 pub mod state_dict;
+mod untrained;
 mod weights;
 
+/// ImageNet's 1,000 classes, `WordNet-id<TAB>name` a line, in the order of every ImageNet network's outputs.
+pub const IMAGENET_LABELS: &str = include_str!("labels/imagenet1k.tsv");
+
 pub use build::{BuildError, Recipe, Written, build};
+pub use choices::{ChoiceError, Choices, Variant};
+pub use detect::detect;
 pub use name::ArchitectureNameError;
 pub use network::{Options, Precision, network};
 pub use preprocessing::Preprocessing;
+pub use untrained::untrained;
 pub use weights::{Mismatch, WeightsError, check};

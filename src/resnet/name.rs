@@ -20,6 +20,9 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
     (152, Block::Bottleneck, [3, 8, 36, 3]),
 ];
 
+/// Four bytes each make the 2 GiB that an ONNX file can hold.
+const MAX_PARAMETERS: f64 = (1_u64 << 29) as f64;
+
 /// A name that says no architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -182,6 +185,8 @@ impl Architecture {
             format!("a classifier has 1 to 1000000 classes, not {}", self.classes)
         } else if !(smallest_input..=4096).contains(&self.input_size) {
             format!("the input is {smallest_input} to 4096 pixels wide, not {}", self.input_size)
+        } else if self.parameters() > MAX_PARAMETERS {
+            format!("{:.1e} weights do not fit into an ONNX file, which holds {MAX_PARAMETERS:.1e}", self.parameters())
         } else {
             return Ok(());
         };
@@ -195,5 +200,99 @@ impl Architecture {
             metadata.push(("stride_in", self.stride_in.to_string()));
         }
         metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn torchvision_names_say_torchvision_networks() {
+        for (name, depth, features, parameters) in [
+            ("resnet18", 18, 512, 11_689_512),
+            ("resnet34", 34, 512, 21_797_672),
+            ("resnet50", 50, 2048, 25_557_032),
+            ("resnet101", 101, 2048, 44_549_160),
+            ("resnet152", 152, 2048, 60_192_808),
+            ("resnext50_32x4d", 50, 2048, 25_028_904),
+            ("resnext101_32x8d", 101, 2048, 88_791_336),
+            ("resnext101_64x4d", 101, 2048, 83_455_272),
+            ("wide_resnet50_2", 50, 2048, 68_883_240),
+            ("wide_resnet101_2", 101, 2048, 126_886_696),
+        ] {
+            let network: Architecture = name.parse().unwrap();
+            assert_eq!((network.depth(), network.features()), (depth, features), "{name}");
+            // torchvision counts what is trained: not the running means and variances.
+            let statistics: usize = network
+                .tensors()
+                .iter()
+                .filter(|(tensor, _)| tensor.contains("running"))
+                .map(|(_, shape)| shape[0])
+                .sum();
+            assert_eq!(network.parameters() as usize - statistics, parameters, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_network_is_called_says_the_same_network() {
+        for name in [
+            "resnet50",
+            "resnext50_32x4d",
+            "wide_resnet101_2",
+            "resnet20-cifar",
+            "resnet50-cifar",
+            "resnet1202-cifar",
+            "resnet20-cifar-w64",
+            "resnet18-w32",
+            "resnet[3,4,6,4]-basic",
+            "resnet[1,1]-bottleneck-8x16d",
+            "resnet[2,2,3]-basic-cifar",
+            "resnet[2,2,2]-bottleneck-cifar-w8",
+        ] {
+            let network: Architecture = name.parse().unwrap();
+            assert_eq!(network.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn other_spellings_say_the_same_network() {
+        for (spelling, name) in [
+            ("resnet20", "resnet20-cifar"),
+            ("resnet110-cifar10", "resnet110-cifar"),
+            ("resnet[3,4,6,3]-bottleneck", "resnet50"),
+            ("resnet[3,4,6,3]-basic", "resnet34"),
+            ("resnet[3,3,3]-basic-cifar", "resnet20-cifar"),
+            ("resnet50-32x4d", "resnext50_32x4d"),
+        ] {
+            assert_eq!(spelling.parse::<Architecture>().unwrap().to_string(), name);
+        }
+        assert_eq!("resnet56-cifar100".parse::<Architecture>().unwrap().classes, 100);
+    }
+
+    #[test]
+    fn names_of_no_network_are_refused() {
+        for name in [
+            "",
+            "vgg16",
+            "resnet",
+            "resnet19",
+            "resnet2-cifar",
+            "resnet[]-basic",
+            "resnet[3,4,6,3]",
+            "resnet[3,0]-basic",
+            "resnet[3,4,6,3]-basic-bottleneck",
+            "resnet[3,4]-basic-4x4d",
+            "resnet50-cifar-cifar-x",
+            "resnet50-basic",
+            "resnext50",
+            "wide_resnet50",
+            "wide_resnet18_2",
+            "resnet50-w0",
+            "resnet50-w99999999999999999999",
+            "resnet[1000,1000,1000,1000,1000,1000,1000,1000]-bottleneck-w4096",
+        ] {
+            assert!(name.parse::<Architecture>().is_err(), "{name}");
+        }
     }
 }

@@ -26,6 +26,12 @@ pub enum WeightsError {
         /// The tensor.
         tensor: String,
     },
+    /// The tensors are of no network of the family.
+    #[error("these are no weights of a ResNet: {reason}")]
+    Unrecognised {
+        /// What is missing or strange.
+        reason: String,
+    },
     /// A weight is infinite or not a number.
     #[error("tensor {tensor:?} holds values that are not finite; the file is damaged or the training diverged")]
     NotFinite {

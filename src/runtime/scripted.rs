@@ -61,6 +61,11 @@ impl ScriptedExecutor {
         self.change(|state| state.panicking = true);
     }
 
+    /// Takes [`ScriptedExecutor::fail`] and [`ScriptedExecutor::panic`] back.
+    pub fn recover(&self) {
+        self.change(|state| (state.failing, state.panicking) = (None, false));
+    }
+
     /// Waits until `count` batches have reached the network.
     ///
     /// # Panics
@@ -94,7 +99,10 @@ impl Executor for ScriptedExecutor {
         while state.blocked {
             state = self.script.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        assert!(!state.panicking, "the script says panic");
+        if state.panicking {
+            drop(state);
+            panic!("the script says so");
+        }
         if let Some(message) = &state.failing {
             return Err(RunError::Engine(message.clone()));
         }

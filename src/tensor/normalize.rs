@@ -49,29 +49,94 @@ impl Normalizer {
     /// If `out` has another length.
     pub fn write(&self, pixels: &Pixels, out: &mut [f32]) {
         assert_eq!(out.len(), pixels.data().len(), "one value for each sample");
-        let order = match self.color {
-            ColorOrder::Rgb => [0, 1, 2],
-            ColorOrder::Bgr => [2, 1, 0],
-        };
+        match self.color {
+            ColorOrder::Rgb => self.write_ordered(pixels, out, |pixel| pixel),
+            ColorOrder::Bgr => self.write_ordered(pixels, out, |[red, green, blue]| [blue, green, red]),
+        }
+    }
+
+    /// [`Normalizer::write`] with the channels' order known at compile time, so that no look-up needs a bounds check.
+    fn write_ordered(&self, pixels: &Pixels, out: &mut [f32], order: impl Fn([u8; 3]) -> [u8; 3]) {
         let [first, second, third] = &*self.tables;
+        let pixels = pixels.data().as_chunks::<3>().0;
         match self.layout {
             Layout::Nchw => {
-                let plane = out.len() / 3;
-                let (a, rest) = out.split_at_mut(plane);
-                let (b, c) = rest.split_at_mut(plane);
-                for (((pixel, a), b), c) in pixels.data().chunks_exact(3).zip(a).zip(b).zip(c) {
-                    *a = first[pixel[order[0]] as usize];
-                    *b = second[pixel[order[1]] as usize];
-                    *c = third[pixel[order[2]] as usize];
+                let (a, rest) = out.split_at_mut(pixels.len());
+                let (b, c) = rest.split_at_mut(pixels.len());
+                for (((&pixel, a), b), c) in pixels.iter().zip(a).zip(b).zip(c) {
+                    let [x, y, z] = order(pixel);
+                    *a = first[usize::from(x)];
+                    *b = second[usize::from(y)];
+                    *c = third[usize::from(z)];
                 }
             }
             Layout::Nhwc => {
-                for (pixel, out) in pixels.data().chunks_exact(3).zip(out.chunks_exact_mut(3)) {
-                    out[0] = first[pixel[order[0]] as usize];
-                    out[1] = second[pixel[order[1]] as usize];
-                    out[2] = third[pixel[order[2]] as usize];
+                for (&pixel, out) in pixels.iter().zip(out.as_chunks_mut::<3>().0) {
+                    let [x, y, z] = order(pixel);
+                    *out = [first[usize::from(x)], second[usize::from(y)], third[usize::from(z)]];
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+    const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+    /// 256 pixels that have every value in every channel, in three different orders.
+    fn every_value() -> Pixels {
+        let data = (0..=255u8).flat_map(|value| [value, 255 - value, value.wrapping_mul(7)]).collect();
+        Pixels::new(16, 16, data).expect("256 pixels")
+    }
+
+    fn write(color: ColorOrder, layout: Layout) -> (Pixels, Vec<f32>) {
+        let pixels = every_value();
+        let mut out = vec![f32::NAN; 768];
+        Normalizer::new(1.0 / 255.0, MEAN, STD, color, layout).write(&pixels, &mut out);
+        (pixels, out)
+    }
+
+    /// torchvision: ToTensor divides a float32 by 255, Normalize subtracts and divides in float32.
+    fn torchvision(sample: u8, channel: usize) -> f32 {
+        (f32::from(sample) / 255.0 - MEAN[channel]) / STD[channel]
+    }
+
+    #[test]
+    fn every_pixel_value_equals_torchvisions_to_the_last_bit() {
+        let (pixels, out) = write(ColorOrder::Rgb, Layout::Nchw);
+        for (index, pixel) in pixels.data().as_chunks::<3>().0.iter().enumerate() {
+            for (channel, &sample) in pixel.iter().enumerate() {
+                let value = out[channel * 256 + index];
+                assert_eq!(
+                    value.to_bits(),
+                    torchvision(sample, channel).to_bits(),
+                    "sample {sample}, channel {channel}"
+                );
+            }
+        }
+        // As PyTorch 2 prints them for 0 and 255 in the first channel.
+        assert_eq!((out[0], out[255]), (-2.117_904, 2.248_908_3));
+    }
+
+    #[test]
+    fn blue_comes_first_in_bgr_and_mean_and_std_follow_that_order() {
+        let (pixels, out) = write(ColorOrder::Bgr, Layout::Nhwc);
+        for (pixel, out) in pixels.data().as_chunks::<3>().0.iter().zip(out.as_chunks::<3>().0) {
+            let &[red, green, blue] = pixel;
+            assert_eq!(*out, [torchvision(blue, 0), torchvision(green, 1), torchvision(red, 2)]);
+        }
+    }
+
+    #[test]
+    fn both_layouts_hold_the_same_values() {
+        let ((_, planes), (_, interleaved)) =
+            (write(ColorOrder::Rgb, Layout::Nchw), write(ColorOrder::Rgb, Layout::Nhwc));
+        for (index, pixel) in interleaved.as_chunks::<3>().0.iter().enumerate() {
+            assert_eq!(*pixel, [planes[index], planes[256 + index], planes[512 + index]]);
         }
     }
 }

@@ -1,3 +1,17 @@
 //! The integration tests: one binary, one file a behaviour.
 
+mod batching;
+mod build_model;
+mod damaged_weights;
+mod grpc_classify;
+mod grpc_health;
+mod grpc_stream;
+mod http_bad_requests;
+mod http_classify;
+mod http_models;
+mod import;
+mod preprocess_bad_input;
 mod preprocess_parity;
+mod pull;
+mod server_life;
+mod support;

@@ -5,6 +5,9 @@
 
 mod jpeg;
 mod raster;
+mod tiff;
+
+pub(super) use tiff::size as tiff_size;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -42,6 +45,7 @@ pub(super) fn decode(
     limits.admit(header.width.into(), header.height.into())?;
     let result = catch_unwind(AssertUnwindSafe(|| match header.format {
         Format::Jpeg => jpeg::decode(bytes, header, pixels),
+        Format::Tiff => tiff::decode(bytes, header, pixels, scratch),
         _ => raster::decode(bytes, header, pixels, scratch),
     }));
     result.unwrap_or_else(|_| Err(DecodeError::corrupt(header.format, "the decoder gave up on it")))

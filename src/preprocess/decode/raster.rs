@@ -1,4 +1,4 @@
-//! PNG, WebP, GIF, BMP and TIFF through the `image` crate.
+//! PNG, WebP, GIF and BMP through the `image` crate.
 
 use std::io::Cursor;
 
@@ -43,7 +43,7 @@ pub(super) fn decode(
         to_rgb(samples, color, room(pixels, count * 3))
             .ok_or_else(|| DecodeError::corrupt(format, format_args!("{color:?} samples are not read")))?;
     }
-    Ok(Decoded { width, height, turn, turn_is_intrinsic: format == Format::Tiff })
+    Ok(Decoded { width, height, turn, turn_is_intrinsic: false })
 }
 
 fn image_format(format: Format) -> ImageFormat {

@@ -18,6 +18,7 @@ fn halves(weight: i32) -> [i16; 2] {
     [(weight >> LOW) as i16, (weight & ((1 << LOW) - 1)) as i16]
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn load(bytes: &[u8], at: usize) -> __m256i {
     let chunk = &bytes[at..at + 32];
@@ -25,6 +26,7 @@ fn load(bytes: &[u8], at: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn load_half(bytes: &[u8], at: usize) -> __m128i {
     let chunk = &bytes[at..at + 16];
@@ -32,12 +34,14 @@ fn load_half(bytes: &[u8], at: usize) -> __m128i {
     unsafe { _mm_loadu_si128(chunk.as_ptr().cast()) }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn load_words(words: &[i16; 16]) -> __m256i {
     // SAFETY: `words` is 32 readable bytes; the load has no alignment requirement.
     unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn store(bytes: &mut [u8], at: usize, value: __m256i) {
     let chunk = &mut bytes[at..at + 32];
@@ -45,6 +49,7 @@ fn store(bytes: &mut [u8], at: usize, value: __m256i) {
     unsafe { _mm256_storeu_si256(chunk.as_mut_ptr().cast(), value) }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn store_half(bytes: &mut [u8; 16], value: __m128i) {
     // SAFETY: `bytes` is 16 writable bytes; the store has no alignment requirement.
@@ -52,6 +57,7 @@ fn store_half(bytes: &mut [u8; 16], value: __m128i) {
 }
 
 /// Puts the two halves of eight sums together and rounds them to pixels, not yet clamped.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn round(high: __m256i, low: __m256i) -> __m256i {
     let half = _mm256_set1_epi32(1 << (PRECISION - 1));
@@ -87,14 +93,11 @@ impl Groups {
             // A group's load is 16 bytes, of which it uses 12.
             groups.reach = groups.reach.max(start * 3 + per_output * 12 + 4);
             for group in 0..per_output {
-                let mut words = [[0; 16]; 2];
-                for lane in 0..16 {
+                let word = |half: usize, lane: usize| {
                     let tap = group * 4 + lane / 8 * 2 + lane % 2;
-                    let [high, low] = halves(weights.get(tap).copied().unwrap_or(0));
-                    words[0][lane] = high;
-                    words[1][lane] = low;
-                }
-                groups.weights.push(words);
+                    weights.get(tap).map_or(0, |&weight| halves(weight)[half])
+                };
+                groups.weights.push([0, 1].map(|half| std::array::from_fn(|lane| word(half, lane))));
             }
         }
         groups
@@ -120,6 +123,7 @@ pub(super) fn horizontal(source: &[u8], stride: usize, taps: &Taps, out: &mut [u
     }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
     // Taps 0 and 1 (lower lane), 2 and 3 (upper lane) side by side as words: r0 r1 g0 g1 b0 b1 0 0.
@@ -163,6 +167,7 @@ fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
 }
 
 /// Adds the lanes of `a` into the lower lane, those of `b` into the upper one.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn join(a: __m256i, b: __m256i) -> __m256i {
     _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
@@ -210,6 +215,7 @@ struct Pair<'a> {
     low: i32,
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn vertical_block(pairs: &[Pair<'_>], at: usize, out: &mut [u8]) {
     let zero = _mm256_setzero_si256();

@@ -195,13 +195,13 @@ mod tests {
 
     #[test]
     fn what_is_not_base64_is_refused_with_the_index_of_the_image() {
-        let message = read(r#"{"instances": [{"b64": "AQID"}, {"b64": "???"}]}"#).err().expect("refused");
+        let message = read(r#"{"instances": [{"b64": "AQID"}, {"b64": "???"}]}"#).expect_err("refused");
         assert!(message.starts_with("image 1: not base64"), "{message}");
     }
 
     #[test]
     fn broken_json_is_refused_with_line_and_column() {
-        let message = read("{\"instances\": [\n{\"b64\": }]}").err().expect("refused");
+        let message = read("{\"instances\": [\n{\"b64\": }]}").expect_err("refused");
         assert!(message.contains("line 2 column 9"), "{message}");
     }
 
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused() {
         let body = format!("{{\"instances\": [{}", "{\"a\":".repeat(100_000));
-        assert!(read(&body).err().expect("refused").contains("recursion limit"));
+        assert!(read(&body).expect_err("refused").contains("recursion limit"));
     }
 
     #[test]

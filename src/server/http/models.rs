@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Answer, Door, error::Failure, json_answer, router::Target, tfserving};
-use crate::service::{Error, ErrorKind, ModelInfo, ModelState, ModelStatus, Readiness, TensorInfo};
+use crate::service::{ModelState, Readiness, TensorInfo};
 
 /// `GET /v1/models`: every version of every model.
 pub(super) fn list(door: &Door) -> Answer {
@@ -45,7 +45,8 @@ pub(super) fn status(door: &Door, target: Target<'_>) -> Result<Answer, Failure>
 
 /// `GET …/metadata`: how the model looks from outside.
 pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failure> {
-    let (model, info) = loaded(door, target)?;
+    let model = door.service().served(&target.model()?, target.number()?)?;
+    let info = &model.info;
     let document = json!({
         "name": &*model.name,
         "version": model.version,
@@ -66,25 +67,10 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
 
 /// `GET …/labels`: the labels in index order.
 pub(super) fn labels(door: &Door, target: Target<'_>) -> Result<Answer, Failure> {
-    let (model, info) = loaded(door, target)?;
-    let labels: Vec<&str> = info.labels.iter().map(|label| &**label).collect();
+    let model = door.service().served(&target.model()?, target.number()?)?;
+    let labels: Vec<&str> = model.info.labels.iter().map(|label| &**label).collect();
     let document = json!({ "name": &*model.name, "version": model.version, "labels": labels });
     Ok(json_answer(StatusCode::OK, &document, 64 + 24 * labels.len()))
-}
-
-/// A model whose graph is known.
-fn loaded(door: &Door, target: Target<'_>) -> Result<(ModelStatus, std::sync::Arc<ModelInfo>), Error> {
-    let model = door.service().find(&target.model()?, target.number()?)?;
-    let Some(info) = model.info.clone() else {
-        let message = match &model.state {
-            ModelState::Failed(reason) => {
-                format!("model `{}` version {} is not served: {reason}", model.name, model.version)
-            }
-            _ => format!("model `{}` version {} is still loading: try again", model.name, model.version),
-        };
-        return Err(Error::new(ErrorKind::Unavailable, message));
-    };
-    Ok((model, info))
 }
 
 fn state_name(state: &ModelState) -> &'static str {

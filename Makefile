@@ -1,0 +1,70 @@
+# What people type. Each target says what it does in `make help`; CI runs the same ones (`.ci/run`).
+# `make X ARGS='…'` passes arguments on where a target takes them.
+
+PYTHON ?= python3
+CARGO ?= cargo
+DOCKER ?= docker
+IMAGE ?= resnetd
+ARGS ?=
+
+# Inference is private: no engine that these targets start reports to anybody.
+export ORT_DISABLE_TELEMETRY = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve image image-openvino clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: runtime ## Fetch ONNX Runtime, build the release binary, serve (ARGS='--models DIR')
+	$(CARGO) run --release --locked -- serve $(ARGS)
+
+build: ## Build the release binary
+	$(CARGO) build --release --locked
+
+runtime: ## Fetch ONNX Runtime into .runtime/ (hash-checked; does nothing when it is there)
+	@$(PYTHON) runtime/fetch.py onnxruntime
+
+runtime-openvino: runtime ## Fetch the OpenVINO plugin into .runtime/openvino/ (optional, x86_64)
+	@$(PYTHON) runtime/fetch.py openvino
+
+test: runtime ## Run the tests
+	$(CARGO) test --locked $(ARGS)
+
+test-interop: runtime ## Try clients of other servers against this one (fetches them from PyPI)
+	$(CARGO) build --locked
+	tests/interop/run.sh $(ARGS)
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+lint: ## Check format, clippy and the docs, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+deny: ## Check the licences and sources of the dependencies (needs cargo-deny)
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo 'error: cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
+	$(CARGO) deny --locked check bans licenses sources
+
+advisories: ## Look the dependencies up in RustSec's database (needs cargo-deny and the network)
+	$(CARGO) deny --locked check advisories
+
+ci: ## Run what CI runs
+	bash .ci/run
+
+bench: runtime ## Run every benchmark
+	$(CARGO) bench --locked --bench '*'
+
+bench-serve: runtime ## Served throughput against a bare loop over the same session (ARGS='--model DIR --image F')
+	$(CARGO) bench --locked --bench serve -- $(ARGS)
+
+image: ## Build the container image
+	$(DOCKER) build --tag $(IMAGE) $(ARGS) .
+
+image-openvino: ## Build the container image with the OpenVINO plugin
+	$(DOCKER) build --target openvino --tag $(IMAGE):openvino $(ARGS) .
+
+clean: ## Remove everything that was built or fetched
+	$(CARGO) clean
+	rm -rf .runtime

@@ -1,0 +1,112 @@
+//! The bare loop: what the machine gives when nobody is served.
+//!
+//! Each of `threads` threads has a session of its own and goes round: decode, resize, normalize a batch of images, run
+//! it. The same preprocessing, the same session, the same batch size as the server's; no sockets, no queue, no JSON.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use resnetd::{
+    model::{Manifest, ModelFolder, RESNET20_CIFAR10},
+    preprocess::{self, Limits, Spec},
+    runtime::{Executor, GraphSource, OrtExecutor, Runtime, SessionOptions},
+    tensor::{Batch, Logits, Normalizer},
+};
+
+/// A model, outside any server.
+pub(crate) struct Bare {
+    loops: Vec<Loop>,
+    pub(crate) batch_size: usize,
+}
+
+struct Loop {
+    executor: OrtExecutor,
+    spec: Spec,
+    normalizer: Normalizer,
+    batch: Batch,
+    logits: Logits,
+}
+
+const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
+
+impl Bare {
+    /// The model in `folder`, its highest version, or the built-in one.
+    pub(crate) fn load(folder: Option<&ModelFolder>, threads: usize, batch_size: Option<usize>) -> Result<Self> {
+        let runtime = Runtime::load()?;
+        let (batching, settings) = Default::default();
+        let (manifest, graph) = match folder {
+            Some(folder) => {
+                let version = *folder.versions.last().context("the model has no VERSION/model.onnx")?;
+                (Manifest::read(&folder.path, &batching, &settings)?, Some(folder.graph(version)))
+            }
+            None => (RESNET20_CIFAR10.manifest(&batching, &settings)?, None),
+        };
+        let source = graph.as_deref().map_or(GraphSource::Memory(RESNET20_CIFAR10.graph), GraphSource::File);
+        let mut batch_size = batch_size.unwrap_or(manifest.batching.max_batch_size);
+        let mut loops = Vec::new();
+        for _ in 0..threads {
+            let executor = runtime.executor(source, SessionOptions { intra_threads: 1 })?;
+            let signature = executor.signature().clone();
+            batch_size = signature.fixed_batch.unwrap_or(batch_size);
+            let spec = manifest.input.spec(signature.size);
+            let side = spec.crop_size.map(|side| (side as usize, side as usize));
+            let (height, width) = signature.size.or(side).context("neither graph nor model.toml has an image size")?;
+            let normalizer = manifest.input.normalizer(signature.layout);
+            let batch = Batch::new(normalizer.layout(), height, width, batch_size);
+            loops.push(Loop { executor, spec, normalizer, batch, logits: Logits::default() });
+        }
+        Ok(Self { loops, batch_size })
+    }
+
+    /// Goes round `images` on all threads for `time`; gives images a second.
+    pub(crate) fn run(&mut self, images: &[Vec<u8>], time: Duration) -> Result<f64> {
+        let started = Instant::now();
+        let batch_size = self.batch_size;
+        let done = thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .loops
+                .iter_mut()
+                .enumerate()
+                .map(|(place, round)| {
+                    scope.spawn(move || -> Result<usize> {
+                        let mut images = images.iter().cycle().skip(place);
+                        let mut done = 0;
+                        while started.elapsed() < time {
+                            round.classify(images.by_ref().take(batch_size))?;
+                            done += batch_size;
+                        }
+                        Ok(done)
+                    })
+                })
+                .collect();
+            threads.into_iter().try_fold(0, |sum, thread| match thread.join() {
+                Ok(done) => Ok(sum + done?),
+                Err(_) => anyhow::bail!("a thread of the bare loop panicked"),
+            })
+        })?;
+        Ok(done as f64 / started.elapsed().as_secs_f64())
+    }
+
+    /// The most probable class of one image.
+    pub(crate) fn top_1(&mut self, image: &Vec<u8>) -> Result<usize> {
+        let round = self.loops.first_mut().context("the bare loop has no thread")?;
+        round.classify(std::iter::once(image))?;
+        let row = round.logits.rows().next().unwrap_or_default();
+        let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        Ok(best.map_or(0, |(index, _)| index))
+    }
+}
+
+impl Loop {
+    fn classify<'a>(&mut self, images: impl Iterator<Item = &'a Vec<u8>>) -> Result<()> {
+        self.batch.clear();
+        for image in images {
+            let pixels = preprocess::preprocess(image, &self.spec, &LIMITS)?;
+            self.normalizer.write(&pixels, self.batch.push());
+        }
+        Ok(self.executor.run(&self.batch, &mut self.logits)?)
+    }
+}

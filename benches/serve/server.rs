@@ -1,0 +1,77 @@
+//! The server under load: the release binary as a process of its own, on ports that the system chooses.
+
+use std::{
+    io::{self, BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// A running `resnetd serve`; ended when dropped.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) http: SocketAddr,
+}
+
+impl Server {
+    /// Starts it on the repository `models` with its default settings, and waits until it is ready.
+    pub(crate) fn start(models: &Path) -> Result<Self> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_resnetd"))
+            .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--models"])
+            .arg(models)
+            .env("RESNETD__LOG__FORMAT", "json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut log = BufReader::new(process.stderr.take().context("the server has no stderr")?);
+        let mut server = Self { process, http: SocketAddr::from(([0; 4], 0)) };
+        server.http = wait_until_ready(&mut log)?;
+        // A full pipe would stop the server.
+        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        Ok(server)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Reads the log up to "ready"; gives the address that "listening" names.
+fn wait_until_ready(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
+    let mut http = None;
+    let mut told = String::new();
+    for line in log.lines() {
+        let line = line?;
+        let fields = serde_json::from_str::<Value>(&line).map(|entry| entry["fields"].clone()).unwrap_or_default();
+        match fields["message"].as_str() {
+            Some("listening") => http = fields["http"].as_str().and_then(|address| address.parse().ok()),
+            Some("ready") => return http.context("the server did not log its address"),
+            _ => told = line,
+        }
+    }
+    bail!("the server did not start: {told}")
+}
+
+/// The processor time that a process has used so far, all threads, user and system.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
+    /// Linux counts in hundredths of a second wherever it tells programs (`USER_HZ`).
+    const TICK_MS: u64 = 10;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold spaces; utime and stime are the 12th and 13th after it.
+    let after_name = stat.rsplit_once(')').context("no process name in /proc")?.1;
+    let ticks: Vec<u64> = after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse().ok()).collect();
+    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * TICK_MS))
+}

@@ -1,0 +1,29 @@
+//! Preprocesses and normalizes one image as often as it is told: the other half of `preprocess_vs_pillow.py`.
+//!
+//! Reads a count a line from stdin, does the work that often, and answers with the nanoseconds it took.
+
+use std::io::{BufRead, Write, stdin, stdout};
+use std::time::Instant;
+
+use resnetd::preprocess::{Limits, Spec, preprocess};
+use resnetd::tensor::{ColorOrder, Layout, Normalizer};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: preprocess_loop IMAGE")?;
+    let bytes = std::fs::read(path)?;
+    let (spec, limits) = (Spec::default(), Limits::default());
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let normalizer = Normalizer::new(1.0 / 255.0, mean, std, ColorOrder::Rgb, Layout::Nchw);
+    let mut tensor = vec![0f32; 3 * 224 * 224];
+    for line in stdin().lock().lines() {
+        let count: u32 = line?.trim().parse()?;
+        let start = Instant::now();
+        for _ in 0..count {
+            normalizer.write(&preprocess(&bytes, &spec, &limits)?, &mut tensor);
+        }
+        let sum: f64 = tensor.iter().map(|&value| f64::from(value)).sum();
+        writeln!(stdout(), "{} {sum}", start.elapsed().as_nanos())?;
+        stdout().flush()?;
+    }
+    Ok(())
+}

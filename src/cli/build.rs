@@ -1,0 +1,265 @@
+//! `resnetd build`: weights of any framework, or none, to a model folder that the server serves.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use super::output::Output;
+use crate::resnet::{
+    Choices, IMAGENET_LABELS, Options, Recipe, Variant,
+    architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
+    build,
+    import::{self, KeyLayout},
+    state_dict::StateDict,
+    untrained,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BuildArgs {
+    /// resnet18/34/50/101/152, resnext50_32x4d, wide_resnet50_2, resnet20-cifar (any 6n+2), resnet[3,4,6,3]-basic …; or
+    /// auto: found from the weights
+    #[arg(value_name = "ARCH")]
+    architecture: String,
+    /// A weight file (.safetensors, .pth, .pt, .npz), or untrained[:SEED]
+    #[arg(long, value_name = "FILE|untrained[:SEED]")]
+    weights: Weights,
+    /// The framework whose form of the network it is [default: the one that wrote the weights]
+    #[arg(long, value_enum)]
+    variant: Option<VariantArg>,
+    /// Which convolution of a halving bottleneck has the stride [default: 3x3 for pytorch, 1x1 for chainer]
+    #[arg(long, value_enum)]
+    stride_in: Option<StrideInArg>,
+    /// What goes around a module that changes the shape [default: found from the weights]
+    #[arg(long, value_enum)]
+    shortcut: Option<ShortcutArg>,
+    /// Where an identity shortcut puts its zero channels [default: trailing]
+    #[arg(long, value_enum)]
+    identity_padding: Option<PaddingArg>,
+    /// Outputs [default: those of the weights]
+    #[arg(long, value_name = "K")]
+    classes: Option<usize>,
+    /// Height and width of the input in pixels [default: 224, or 32 for CIFAR]
+    #[arg(long, value_name = "PIXELS")]
+    input_size: Option<usize>,
+    /// Label file: one a line, or WordNet-id<TAB>label [default: ImageNet's for 1000 classes]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Model repository to write to
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    output: PathBuf,
+    /// The name that it is served under [default: the architecture's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Version number [default: the next one]
+    #[arg(long)]
+    version: Option<u64>,
+    /// Type of the weights in the file
+    #[arg(long, value_enum, default_value = "fp32")]
+    precision: PrecisionArg,
+    /// Leave batch normalization as nodes of its own
+    #[arg(long)]
+    keep_bn: bool,
+    /// Replace a version that is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Where the weights come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Weights {
+    File(PathBuf),
+    Untrained(u64),
+}
+
+impl FromStr for Weights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("untrained") {
+            Some("") => Ok(Self::Untrained(0)),
+            Some(rest) if rest.starts_with(':') => match rest[1..].parse() {
+                Ok(seed) => Ok(Self::Untrained(seed)),
+                Err(_) => Err(format!("the seed {:?} is no number from 0 to {}", &rest[1..], u64::MAX)),
+            },
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum VariantArg {
+    /// torchvision, timm, Hugging Face
+    Pytorch,
+    /// Chainer, from Caffe
+    Chainer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StrideInArg {
+    /// As PyTorch does
+    #[value(name = "3x3")]
+    Conv3x3,
+    /// As in the paper
+    #[value(name = "1x1")]
+    Conv1x1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ShortcutArg {
+    /// A 1x1 convolution (option B)
+    Projection,
+    /// Every second pixel and zero channels (option A)
+    Identity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PaddingArg {
+    /// Behind the old channels
+    Trailing,
+    /// Half before, half behind
+    Centered,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PrecisionArg {
+    Fp32,
+    Fp16,
+}
+
+pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
+    let source = Source::open(&args.weights)?;
+    let variant = args.variant.map_or(source.variant, |variant| match variant {
+        VariantArg::Pytorch => Variant::PyTorch,
+        VariantArg::Chainer => Variant::Chainer,
+    });
+    let architecture = choices(args).architecture(&args.architecture, variant, source.state.as_ref())?;
+    let preprocessing = variant.preprocessing(&architecture);
+    let mut metadata = vec![("variant".to_owned(), variant.as_str().to_owned())];
+    metadata.extend(source.metadata);
+    let recipe = Recipe {
+        options: Options {
+            precision: match args.precision {
+                PrecisionArg::Fp32 => crate::resnet::Precision::Fp32,
+                PrecisionArg::Fp16 => crate::resnet::Precision::Fp16,
+            },
+            keep_bn: args.keep_bn,
+            features: false,
+            metadata,
+        },
+        preprocessing,
+        name: args.name.clone().unwrap_or_else(|| folder_name(&architecture)),
+        version: args.version,
+        labels: labels(args.labels.as_deref(), &architecture)?,
+        force: args.force,
+        architecture,
+    };
+    let weights = source.state.unwrap_or_else(|| untrained(&recipe.architecture, source.seed));
+    let written = build(&recipe, weights, &args.output)?;
+
+    let mut output = Output::to(None)?;
+    writeln!(output, "{}: {}", written.model.display(), describe(&recipe.architecture))?;
+    if recipe.labels.is_none() {
+        writeln!(output, "its classes have no names; give them with --labels")?;
+    }
+    output.finish()
+}
+
+/// Weights, and what is known of them.
+struct Source {
+    /// `None` for untrained ones, which need the architecture first.
+    state: Option<StateDict>,
+    seed: u64,
+    variant: Variant,
+    metadata: Vec<(String, String)>,
+}
+
+impl Source {
+    fn open(weights: &Weights) -> anyhow::Result<Self> {
+        let pair = |key: &str, value: String| (key.to_owned(), value);
+        match weights {
+            Weights::Untrained(seed) => Ok(Self {
+                state: None,
+                seed: *seed,
+                variant: Variant::PyTorch,
+                metadata: vec![pair("untrained", "true".into()), pair("source", format!("untrained, seed {seed}"))],
+            }),
+            Weights::File(path) => {
+                let imported = import::read(path)?;
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                let mut metadata = vec![pair("source", file.into_owned())];
+                let license = ["license", "licence"].iter().find_map(|key| imported.notes.metadata.get(*key));
+                metadata.extend(license.map(|license| pair("license", license.clone())));
+                Ok(Self {
+                    state: Some(imported.state_dict),
+                    seed: 0,
+                    variant: match imported.layout {
+                        KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
+                        KeyLayout::Chainer => Variant::Chainer,
+                    },
+                    metadata,
+                })
+            }
+        }
+    }
+}
+
+fn choices(args: &BuildArgs) -> Choices {
+    Choices {
+        stride_in: args.stride_in.map(|stride_in| match stride_in {
+            StrideInArg::Conv3x3 => StrideIn::Conv3x3,
+            StrideInArg::Conv1x1 => StrideIn::Conv1x1,
+        }),
+        identity: args.shortcut.map(|shortcut| shortcut == ShortcutArg::Identity),
+        identity_padding: args.identity_padding.map(|padding| match padding {
+            PaddingArg::Trailing => IdentityPadding::Trailing,
+            PaddingArg::Centered => IdentityPadding::Centered,
+        }),
+        classes: args.classes,
+        input_size: args.input_size,
+    }
+}
+
+/// The file's text, or ImageNet's labels for a network that has its classes.
+fn labels(path: Option<&Path>, architecture: &Architecture) -> anyhow::Result<Option<String>> {
+    match path {
+        Some(path) => match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(error).with_context(|| format!("cannot read the labels {}", path.display())),
+        },
+        None if architecture.classes == 1000 && matches!(architecture.stem, Stem::ImageNet(_)) => {
+            Ok(Some(IMAGENET_LABELS.into()))
+        }
+        None => Ok(None),
+    }
+}
+
+/// `resnet[3,4,6,3]-basic` cannot be a folder and a route; `resnet-3-4-6-3-basic` can.
+fn folder_name(architecture: &Architecture) -> String {
+    architecture.to_string().replace(['[', ','], "-").replace(']', "")
+}
+
+/// One line that says what was built, with what no tensor tells.
+fn describe(architecture: &Architecture) -> String {
+    let Architecture { classes, input_size, .. } = architecture;
+    let millions = architecture.parameters() / 1e6;
+    let mut parts = vec![
+        architecture.to_string(),
+        format!("{classes} classes"),
+        format!("{input_size}x{input_size} pixels"),
+        format!("{millions:.1} million weights"),
+    ];
+    if architecture.block == Block::Bottleneck {
+        parts.push(format!("stride in the {} (--stride-in)", architecture.stride_in));
+    }
+    parts.push(match architecture.shortcut {
+        Shortcut::Projection => "projection shortcuts".into(),
+        Shortcut::Identity(_) => format!("{} (--identity-padding)", architecture.shortcut),
+    });
+    parts.join(", ")
+}

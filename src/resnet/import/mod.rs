@@ -1,0 +1,128 @@
+//! From anyone's weight file to a state dict with torchvision's names.
+//!
+//! ```text
+//! .safetensors ─┐
+//! .pth .pt      ├─▶ RawFile (the file's own names) ─▶ layout ─▶ Imported (torchvision's names, and what follows
+//! .npz         ─┘                                                from whose file it was)
+//! ```
+//! The format is told by the file's bytes, not by its name. Nothing in a file is ever executed, every length is checked
+//! against the file, and memory is bounded whatever the file claims. Must not know architectures: whether the tensors
+//! make up a network is for the builder to say.
+
+mod archive;
+pub mod chainer;
+mod error;
+mod hugging_face;
+mod layout;
+mod npz;
+mod safetensors;
+mod torch;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use super::Variant;
+use super::state_dict::StateDict;
+pub use error::{ImportError, Reason};
+
+/// Whose names a file uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLayout {
+    /// `layer1.0.conv1.weight`: torchvision's, and those of timm's plain ResNets, which are the same.
+    Torchvision,
+    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`: `transformers.ResNetForImageClassification`.
+    HuggingFace,
+    /// `res2/a/conv1/W`: Chainer's `ResNet50Layers` and its siblings.
+    Chainer,
+}
+
+/// What follows from whose file it was, and what the file says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notes {
+    /// The framework's form of the network: the stem's border, the epsilon, the default stride, the preprocessing.
+    pub variant: Variant,
+    /// `__metadata__` of a `.safetensors` file; a licence is among it if it is stated.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A weight file, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// By torchvision's names; counters (`num_batches_tracked`) are left out.
+    pub state_dict: StateDict,
+    /// Whose names the file had.
+    pub layout: KeyLayout,
+    /// What follows from that.
+    pub notes: Notes,
+}
+
+/// A file's tensors under its own names.
+#[derive(Debug, Default)]
+struct RawFile {
+    state_dict: StateDict,
+    metadata: BTreeMap<String, String>,
+}
+
+/// Reads a weight file of any framework that we know.
+///
+/// # Errors
+/// [`ImportError`] with the file and the remedy: unreadable, damaged, a format that only Python can bring back, no
+/// ResNet, a relative that we do not build, weights that are no finite numbers.
+pub fn read(path: &Path) -> Result<Imported, ImportError> {
+    read_file(path).map_err(|reason| ImportError { path: path.to_owned(), reason })
+}
+
+fn read_file(path: &Path) -> Result<Imported, Reason> {
+    let raw = read_format(File::open(path)?)?;
+    let (layout, state_dict) = layout::to_torchvision(raw.state_dict)?;
+    let variant = match layout {
+        KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
+        KeyLayout::Chainer => Variant::Chainer,
+    };
+    let notes = Notes { variant, metadata: raw.metadata };
+    Ok(Imported { state_dict, layout, notes })
+}
+
+/// Tells the format by the first bytes.
+fn read_format(mut file: File) -> Result<RawFile, Reason> {
+    const RESAVE: &str =
+        "save the weights again with torch.save(model.state_dict(), \"weights.pth\") of PyTorch 1.6 or later";
+    let mut start = Vec::new();
+    file.by_ref().take(64).read_to_end(&mut start)?;
+    file.rewind()?;
+    let unsupported = |what, remedy| Err(Reason::Unsupported { what, remedy });
+    match start.as_slice() {
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => {
+            let archive = archive::Archive::open(file, npz::FORMAT)?;
+            if torch::is_torch(&archive.names()) {
+                torch::read(archive.told_as(torch::FORMAT))
+            } else {
+                npz::read(archive)
+            }
+        }
+        // The number that PyTorch before 1.6 wrote first, as a pickle of its own.
+        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => unsupported("a file of PyTorch's format before 1.6", RESAVE),
+        [0x80, 2..=5, ..] => unsupported("a bare Python pickle", RESAVE),
+        [0x89, b'H', b'D', b'F', ..] => unsupported(
+            "an HDF5 file",
+            "save a Chainer model with chainer.serializers.save_npz; Keras files are not read",
+        ),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+            unsupported("a single NumPy array", "save all of them with numpy.savez")
+        }
+        start if start.starts_with(b"version https://git-lfs") => {
+            unsupported("a Git LFS pointer, not the file itself", "fetch the file with `git lfs pull`")
+        }
+        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(file),
+        [] => Err(Reason::UnknownFormat { start: "nothing".to_owned() }),
+        start => Err(Reason::UnknownFormat { start: start.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }),
+    }
+}
+
+/// Counts of training steps: whole numbers that no network needs.
+fn is_counter(name: &str) -> bool {
+    name.ends_with("num_batches_tracked") || name.ends_with("/N")
+}

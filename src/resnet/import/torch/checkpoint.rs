@@ -1,0 +1,229 @@
+//! Finds the state dict in what a PyTorch pickle describes, and the tensors in the state dict.
+//!
+//! A handful of PyTorch's own functions are understood by name, for what they would have made; everything else that a
+//! checkpoint drags along (optimizers, `argparse.Namespace`, NumPy scalars) is passed over as long as it holds no weight.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::pickle::{Graph, Id, Node};
+use crate::resnet::import::error::Reason;
+use crate::resnet::import::values::Dtype;
+
+/// Where training scripts put the state dict, in the order in which they are looked for.
+const STATE_DICT_KEYS: [&str; 8] =
+    ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "state_dict_ema"];
+
+/// Checkpoints in checkpoints: `{"model": {"state_dict": …}}` is the deepest that was ever seen.
+const MAX_DEPTH: usize = 3;
+
+/// A strided view of a storage. Everything is in values, not in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TensorView {
+    pub(super) storage: String,
+    pub(super) dtype: StorageType,
+    pub(super) offset: usize,
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+}
+
+impl TensorView {
+    /// Whether it is its storage of `length` values, from the first to the last, in row-major order.
+    pub(super) fn is_whole(&self, length: usize) -> bool {
+        let mut stride = 1usize;
+        let mut is_contiguous = self.shape.len() == self.strides.len();
+        for (&size, &actual) in self.shape.iter().zip(&self.strides).rev() {
+            is_contiguous &= size == 1 || actual == stride;
+            stride = stride.saturating_mul(size);
+        }
+        self.offset == 0 && is_contiguous && stride == length
+    }
+}
+
+/// The type of the values of a storage, by PyTorch's name for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StorageType(String);
+
+impl StorageType {
+    /// From `torch.FloatStorage` or `torch.float32`.
+    fn of_global(global: &str) -> Option<Self> {
+        Some(Self(global.strip_prefix("torch.")?.to_owned()))
+    }
+
+    /// The floating-point type, if it is one that weights come in.
+    pub(super) fn float(&self) -> Option<Dtype> {
+        match self.0.as_str() {
+            "HalfStorage" | "float16" => Some(Dtype::F16),
+            "BFloat16Storage" | "bfloat16" => Some(Dtype::Bf16),
+            "FloatStorage" | "float32" => Some(Dtype::F32),
+            "DoubleStorage" | "float64" => Some(Dtype::F64),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for StorageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.strip_suffix("Storage").unwrap_or(&self.0))
+    }
+}
+
+/// The tensors of the state dict that the pickle holds, by name.
+pub(super) fn state_dict(graph: &Graph) -> Result<Vec<(String, TensorView)>, Reason> {
+    let Some(items) = find(graph, graph.root, 0)? else {
+        refuse_callables(graph, dict(graph, graph.root).unwrap_or_default())?;
+        return Err(Reason::NoStateDict { found: described(graph, graph.root) });
+    };
+    refuse_callables(graph, items)?;
+    // What holds no tensor is no weight: `_extra_state`, an epoch.
+    let named = |&(key, value)| Some((graph.text(key)?.to_owned(), tensor(graph, value)?));
+    Ok(items.iter().filter_map(named).collect())
+}
+
+/// Weights behind a callable are an error; a callable without weights is none of our business.
+fn refuse_callables(graph: &Graph, items: &[(Id, Id)]) -> Result<(), Reason> {
+    let mut seen = HashSet::new();
+    for &(key, value) in items {
+        if let Some(name) = graph.text(key)
+            && let Some(global) = holder(graph, value, &mut seen)
+        {
+            return Err(Reason::Callable { name: name.to_owned(), global });
+        }
+    }
+    Ok(())
+}
+
+/// The items of the state dict at or below `id`.
+fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reason> {
+    if let Some(class) = module_class(graph, id) {
+        return Err(Reason::WholeModule { class });
+    }
+    let Some(items) = dict(graph, id).filter(|_| depth <= MAX_DEPTH) else { return Ok(None) };
+    for wanted in STATE_DICT_KEYS {
+        // The last one counts, as in Python.
+        if let Some(&(_, value)) = items.iter().rev().find(|&&(key, _)| graph.text(key) == Some(wanted))
+            && let Some(found) = find(graph, value, depth + 1)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    let has_tensors = |items: &[(Id, Id)]| items.iter().any(|&(_, value)| tensor(graph, value).is_some());
+    if has_tensors(items) {
+        return Ok(Some(items));
+    }
+    // Under a name of the script's own: taken if there is one only.
+    let own = |&(key, value)| Some((graph.text(key)?, dict(graph, value).filter(|items| has_tensors(items))?));
+    let found: Vec<(&str, &[(Id, Id)])> = items.iter().filter_map(own).collect();
+    match found[..] {
+        [] => Ok(None),
+        [(_, items)] => Ok(Some(items)),
+        _ => {
+            let places: Vec<String> = found.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            Err(Reason::Ambiguous { count: found.len(), places: places.join(", ") })
+        }
+    }
+}
+
+/// The items of a `dict` or of an `OrderedDict` (and its relatives in the standard library).
+fn dict(graph: &Graph, id: Id) -> Option<&[(Id, Id)]> {
+    match graph.node(id) {
+        Node::Dict(items) => Some(items),
+        Node::Call { callable, items, .. } => {
+            let global = graph.global(*callable)?;
+            matches!(global, "collections.OrderedDict" | "collections.defaultdict").then_some(items)
+        }
+        _ => None,
+    }
+}
+
+/// The class of a pickled `torch.nn.Module`: an object with `_modules` in its state.
+fn module_class(graph: &Graph, id: Id) -> Option<String> {
+    let Node::Call { callable, args, state: Some(state), .. } = graph.node(id) else { return None };
+    let Node::Dict(state) = graph.node(*state) else { return None };
+    if !state.iter().any(|&(key, _)| graph.text(key) == Some("_modules")) {
+        return None;
+    }
+    // Protocol 2 calls the class itself; `copyreg.__reduce_ex__` of older ones has it as the first argument.
+    let class = graph.tuple(*args).and_then(|args| args.iter().find_map(|&arg| graph.global(arg)));
+    class.or_else(|| graph.global(*callable)).map(str::to_owned)
+}
+
+/// The tensor that the call at `id` would make.
+fn tensor(graph: &Graph, id: Id) -> Option<TensorView> {
+    let Node::Call { callable, args, .. } = graph.node(id) else { return None };
+    rebuilt(graph, graph.global(*callable)?, graph.tuple(*args)?)
+}
+
+fn rebuilt(graph: &Graph, function: &str, args: &[Id]) -> Option<TensorView> {
+    match function {
+        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => view(graph, args, None),
+        "torch._utils._rebuild_tensor_v3" => view(graph, args, Some(*args.get(6)?)),
+        // Around a tensor, which is itself never one of these: no recursion that a file could deepen.
+        "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
+            let Node::Call { callable, args, .. } = graph.node(*args.first()?) else { return None };
+            plain(graph, graph.global(*callable)?, graph.tuple(*args)?)
+        }
+        "torch._tensor._rebuild_from_type_v2" => {
+            plain(graph, graph.global(*args.first()?)?, graph.tuple(*args.get(2)?)?)
+        }
+        _ => None,
+    }
+}
+
+fn plain(graph: &Graph, function: &str, args: &[Id]) -> Option<TensorView> {
+    function.starts_with("torch._utils._rebuild_tensor").then(|| rebuilt(graph, function, args))?
+}
+
+/// The arguments of `_rebuild_tensor_v2`: storage, offset, size, stride, …; `_v3` names the type by itself.
+fn view(graph: &Graph, args: &[Id], dtype: Option<Id>) -> Option<TensorView> {
+    let &[storage, offset, shape, strides, ..] = args else { return None };
+    let sizes = |id| graph.tuple(id)?.iter().map(|&size| graph.size(size)).collect::<Option<Vec<usize>>>();
+    let Node::Persistent(key) = graph.node(storage) else { return None };
+    let &[kind, storage_type, key, ..] = graph.tuple(*key)? else { return None };
+    if graph.text(kind) != Some("storage") {
+        return None;
+    }
+    Some(TensorView {
+        storage: graph.text(key)?.to_owned(),
+        dtype: StorageType::of_global(graph.global(dtype.unwrap_or(storage_type))?)?,
+        offset: graph.size(offset)?,
+        shape: sizes(shape)?,
+        strides: sizes(strides)?,
+    })
+}
+
+/// The callable at or nearest below `id` that has a storage among what it is called with, and is none of PyTorch's that
+/// [`tensor`] understands. Objects in `seen` are known to be free of such.
+fn holder(graph: &Graph, id: Id, seen: &mut HashSet<Id>) -> Option<String> {
+    let mut pending = vec![(id, None)];
+    while let Some((id, mut inside)) = pending.pop() {
+        match graph.node(id) {
+            Node::Persistent(_) => return inside.map(str::to_owned),
+            Node::Call { .. } if tensor(graph, id).is_some() => continue,
+            Node::Call { callable, .. } if dict(graph, id).is_none() => inside = graph.global(*callable).or(inside),
+            _ => {}
+        }
+        pending.extend(graph.children(id).into_iter().filter(|&child| seen.insert(child)).map(|child| (child, inside)));
+    }
+    None
+}
+
+/// What an object is, for a message.
+fn described(graph: &Graph, id: Id) -> String {
+    /// More keys than this say nothing.
+    const SHOWN: usize = 8;
+    if let Some(items) = dict(graph, id) {
+        let mut keys: Vec<String> =
+            items.iter().filter_map(|&(key, _)| graph.text(key)).take(SHOWN).map(|key| format!("\"{key}\"")).collect();
+        if items.len() > keys.len() {
+            keys.push("…".to_owned());
+        }
+        return if items.is_empty() { "an empty dict".to_owned() } else { format!("the keys {}", keys.join(", ")) };
+    }
+    match graph.node(id) {
+        Node::Call { .. } if tensor(graph, id).is_some() => "a single tensor".to_owned(),
+        Node::Call { callable, .. } => format!("an object of `{}`", graph.global(*callable).unwrap_or("unknown")),
+        Node::List(_) | Node::Tuple(_) => "a list".to_owned(),
+        _ => "a plain value".to_owned(),
+    }
+}

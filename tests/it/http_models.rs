@@ -1,0 +1,88 @@
+//! What is served, over HTTP, and the probes.
+
+use resnetd::runtime::scripted::ScriptedExecutor;
+use serde_json::json;
+
+use crate::support::{
+    images,
+    server::{LABELS, TestServer, logits},
+};
+
+#[tokio::test]
+async fn the_list_shows_what_is_served_and_why_something_is_not() {
+    let server = TestServer::start().await;
+    let document = server.http().await.get("/v1/models").await.json();
+    let models = document["models"].as_array().expect("a list");
+    assert_eq!(models.len(), 2, "{document}");
+    assert_eq!(models[0]["name"], "broken");
+    assert_eq!(models[0]["state"], "FAILED");
+    assert_eq!(models[0]["reason"], "model.toml: no such key `crop`");
+    assert_eq!(models[1]["name"], "pets");
+    assert_eq!(models[1]["version"], 3);
+    assert_eq!(models[1]["state"], "AVAILABLE");
+    assert_eq!(models[1]["architecture"], "resnet20-cifar");
+}
+
+#[tokio::test]
+async fn a_models_status_is_the_document_of_tensorflow_serving_and_kserve() {
+    let server = TestServer::start().await;
+    let mut http = server.http().await;
+    let available = json!({
+        "name": "pets",
+        "ready": true,
+        "model_version_status": [
+            { "version": "3", "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } }
+        ],
+    });
+    assert_eq!(http.get("/v1/models/pets").await.json(), available);
+    assert_eq!(http.get("/v1/models/pets/versions/3").await.json(), available);
+
+    let broken = http.get("/v1/models/broken").await.json();
+    assert_eq!(broken["ready"], false);
+    assert_eq!(broken["model_version_status"][0]["state"], "END");
+    assert_eq!(broken["model_version_status"][0]["status"]["error_message"], "model.toml: no such key `crop`");
+
+    http.get("/v1/models/plants").await.refusal(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn metadata_and_labels_describe_the_model() {
+    let server = TestServer::start().await;
+    let mut http = server.http().await;
+    let metadata = http.get("/v1/models/pets/metadata").await.json();
+    assert_eq!(metadata["inputs"], json!([{ "name": "input", "shape": [-1, 3, 8, 8] }]));
+    assert_eq!(metadata["outputs"], json!([{ "name": "logits", "shape": [-1, 4] }]));
+    assert_eq!(metadata["classes"], 4);
+    assert_eq!(metadata["layout"], "nchw");
+    assert_eq!(metadata["color"], "rgb");
+    let labels = http.get("/v1/models/pets/versions/3/labels").await.json();
+    assert_eq!(labels["labels"], json!(LABELS));
+    http.get("/v1/models/broken/labels").await.refusal(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn head_answers_as_get_without_the_body() {
+    let server = TestServer::start().await;
+    let mut http = server.http().await;
+    let head = http.request("HEAD", "/v1/models", &[], b"").await;
+    let get = http.get("/v1/models").await;
+    assert_eq!(head.status, 200);
+    assert_eq!(head.header("content-length"), get.header("content-length"));
+}
+
+#[tokio::test]
+async fn a_server_that_loads_is_alive_but_not_ready() {
+    let server = TestServer::builder(ScriptedExecutor::answering(&logits())).still_loading().start().await;
+    let mut http = server.http().await;
+    assert_eq!(http.get("/livez").await.status, 200);
+    let ready = http.get("/readyz").await;
+    assert!(ready.refusal(503, "UNAVAILABLE").contains("loading"));
+    assert!(ready.header("retry-after").is_some());
+    let classify = http.post("/v1/models/pets:classify", "image/png", &images::png()).await;
+    classify.refusal(503, "UNAVAILABLE");
+    assert!(classify.header("retry-after").is_some());
+
+    server.service.registry().set_ready();
+
+    assert_eq!(http.get("/readyz").await.json(), json!({ "status": "ready" }));
+}

@@ -1,0 +1,133 @@
+//! Weight files as PyTorch, NumPy and safetensors write them, told in torchvision's names.
+//!
+//! The files of `tests/fixtures/import` come from those libraries (`make.py` there); what each must give follows from
+//! the rule that it states, not from our own reading of them.
+
+use std::path::{Path, PathBuf};
+
+use resnetd::resnet::Variant;
+use resnetd::resnet::import::{self, Imported, KeyLayout, Reason};
+
+const SHAPES: [(&str, &[usize]); 9] = [
+    ("bn1.bias", &[2]),
+    ("bn1.running_mean", &[2]),
+    ("bn1.running_var", &[2]),
+    ("bn1.weight", &[2]),
+    ("conv1.weight", &[2, 3, 2, 2]),
+    ("fc.bias", &[3]),
+    ("fc.weight", &[3, 4]),
+    ("layer1.0.conv1.weight", &[2, 2, 1, 1]),
+    ("layer1.0.downsample.0.weight", &[4, 2, 1, 1]),
+];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name)
+}
+
+fn read(name: &str) -> Imported {
+    import::read(&fixture(name)).unwrap()
+}
+
+fn refusal(name: &str) -> Reason {
+    import::read(&fixture(name)).unwrap_err().reason
+}
+
+/// Every tensor has the shape and values that `make.py` states, and there is no other.
+fn assert_is_the_fixture(imported: &Imported) {
+    let names: Vec<&str> = imported.state_dict.tensors.keys().map(String::as_str).collect();
+    assert_eq!(names, SHAPES.map(|(name, _)| name));
+    for (name, shape) in SHAPES {
+        let weight = &imported.state_dict.tensors[name];
+        let base = name.bytes().map(u32::from).sum::<u32>() % 64;
+        let values: Vec<f32> = (0..weight.data.len() as u32).map(|i| (base + i) as f32 / 8.0).collect();
+        assert_eq!(weight.shape, shape, "{name}");
+        assert_eq!(weight.data.len(), shape.iter().product::<usize>(), "{name}");
+        assert_eq!(weight.data, values, "{name}");
+    }
+}
+
+#[test]
+fn state_dict_saved_by_torch_is_read_in_protocol_2_and_4() {
+    for name in ["plain.pth", "protocol4.pth"] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert_eq!(imported.layout, KeyLayout::Torchvision);
+    }
+}
+
+#[test]
+fn strided_shared_and_half_precision_tensors_of_torch_are_read_as_they_are_seen_in_python() {
+    assert_is_the_fixture(&read("views.pth"));
+}
+
+#[test]
+fn state_dict_is_found_in_a_full_checkpoint_and_nothing_in_it_is_executed() {
+    assert_is_the_fixture(&read("checkpoint.pth"));
+    for folder in [Path::new("."), &fixture("")] {
+        assert!(!folder.join("executed-by-the-importer").exists());
+    }
+}
+
+#[test]
+fn wrapping_prefixes_are_taken_off_even_with_the_head_outside_the_backbone() {
+    assert_is_the_fixture(&read("lightning.pth"));
+}
+
+#[test]
+fn known_key_of_a_checkpoint_is_preferred_and_unknown_ones_must_be_single() {
+    assert_is_the_fixture(&read("two_known.pth"));
+    let Reason::Ambiguous { count: 2, places } = refusal("two_unknown.pth") else { panic!("not ambiguous") };
+    assert_eq!(places, r#""student", "teacher""#);
+}
+
+#[test]
+fn safetensors_are_read_in_four_precisions_with_what_they_say_of_themselves() {
+    for name in ["float32", "float16", "bfloat16", "float64"] {
+        let imported = read(&format!("{name}.safetensors"));
+        assert_is_the_fixture(&imported);
+        assert_eq!(imported.notes.metadata["license"], "bsd-3-clause");
+    }
+}
+
+#[test]
+fn hugging_face_names_become_torchvision_names() {
+    let imported = read("hugging_face.safetensors");
+    assert_is_the_fixture(&imported);
+    assert_eq!(imported.layout, KeyLayout::HuggingFace);
+    assert_eq!(imported.notes.variant, Variant::PyTorch);
+}
+
+#[test]
+fn chainer_arrays_are_read_compressed_and_in_fortran_order_from_a_snapshot() {
+    for name in ["chainer.npz", "snapshot.npz"] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Chainer, Variant::Chainer));
+    }
+}
+
+#[test]
+fn what_only_python_could_bring_back_is_refused_with_the_remedy() {
+    for (name, said) in [
+        ("module.pth", "torch.nn.modules.container.Sequential"),
+        ("module_in_checkpoint.pth", "torch.nn.modules.container.Sequential"),
+        ("torchscript.pt", "TorchScript"),
+        ("legacy.pth", "before 1.6"),
+        ("quantised.pth", "torch._utils._rebuild_qtensor"),
+    ] {
+        let message = import::read(&fixture(name)).unwrap_err().to_string();
+        assert!(message.contains(said), "{message}");
+        assert!(message.contains("state_dict"), "{message}");
+    }
+}
+
+#[test]
+fn checkpoint_without_a_state_dict_is_refused_with_its_keys() {
+    let Reason::NoStateDict { found } = refusal("no_state_dict.pth") else { panic!("another reason") };
+    assert_eq!(found, r#"the keys "epoch", "loss""#);
+}
+
+#[test]
+fn weights_that_are_no_floats_are_refused_by_name() {
+    assert!(matches!(refusal("integers.pth"), Reason::Dtype { name, .. } if name == "fc.weight"));
+}

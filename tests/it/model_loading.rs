@@ -1,0 +1,130 @@
+//! What becomes of a model repository: each model is served, or reported with the reason, and none harms another.
+
+use std::{fs, path::Path};
+
+use resnetd::{
+    resnet::{
+        Choices, Options, Recipe, build,
+        preprocessing::Preprocessing,
+        untrained,
+    },
+    service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
+};
+use tempfile::TempDir;
+
+use crate::support::{images, runtime};
+
+/// Writes an untrained CIFAR network of 10 classes as the next version of `name`.
+fn add_model(repository: &Path, name: &str) {
+    let architecture = Choices::default().architecture("resnet20-cifar", None, None).unwrap();
+    let weights = untrained(&architecture, 7);
+    let preprocessing = Preprocessing::of(&architecture);
+    let recipe = Recipe {
+        architecture,
+        options: Options::default(),
+        preprocessing,
+        name: name.to_owned(),
+        version: None,
+        labels: None,
+        force: false,
+    };
+    build(&recipe, weights, repository).unwrap();
+}
+
+fn load(repository: &Path) -> Service {
+    let service = Service::new(Limits::default(), 1);
+    service.load_models(&runtime(), repository, None, &ModelDefaults::default()).unwrap();
+    service
+}
+
+fn failure(service: &Service, name: &str) -> String {
+    match service.find(name, None).unwrap().state {
+        ModelState::Failed(reason) => reason,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+async fn top_1(service: &Service, model: &str) -> String {
+    let request = ClassifyRequest {
+        model: model.to_owned(),
+        version: None,
+        images: vec![images::cifar("cat")],
+        options: ClassifyOptions::default(),
+        deadline: None,
+    };
+    service.classify(request).await.unwrap().predictions[0][0].label.to_string()
+}
+
+#[tokio::test]
+async fn an_empty_repository_serves_the_built_in_model() {
+    let repository = TempDir::new().unwrap();
+    let service = load(repository.path());
+    assert_eq!(top_1(&service, "resnet20-cifar10").await, "cat");
+    let missing = load(&repository.path().join("missing"));
+    assert_eq!(top_1(&missing, "resnet20-cifar10").await, "cat");
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
+    let repository = TempDir::new().unwrap();
+    let root = repository.path();
+    for name in ["good", "corrupt", "typo", "labels", "size"] {
+        add_model(root, name);
+    }
+    fs::write(root.join("corrupt/1/model.onnx"), "no graph").unwrap();
+    fs::write(root.join("typo/model.toml"), "[input]\ncrop_sise = 32\n").unwrap();
+    fs::write(root.join("labels/labels.txt"), "cat\ndog\n").unwrap();
+    fs::write(root.join("size/model.toml"), "[input]\nresize_size = 256\ncrop_size = 224\n").unwrap();
+    fs::create_dir(root.join("no-versions")).unwrap();
+
+    let service = load(root);
+
+    top_1(&service, "good").await;
+    assert!(failure(&service, "corrupt").contains("model.onnx"), "{}", failure(&service, "corrupt"));
+    let typo = failure(&service, "typo");
+    assert!(typo.contains("crop_sise") && typo.contains("crop_size"), "{typo}");
+    let labels = failure(&service, "labels");
+    assert!(labels.contains("10 classes") && labels.contains("2 labels"), "{labels}");
+    let size = failure(&service, "size");
+    assert!(size.contains("32x32") && size.contains("224x224") && size.contains("crop_size = 32"), "{size}");
+    let unknown = service.find("no-versions", None).unwrap_err().to_string();
+    assert!(unknown.contains("good"), "the message lists what is served: {unknown}");
+}
+
+#[tokio::test]
+async fn the_highest_version_is_served_unless_the_policy_says_otherwise() {
+    let repository = TempDir::new().unwrap();
+    let root = repository.path();
+    for name in ["latest", "all", "listed"] {
+        add_model(root, name);
+        add_model(root, name);
+    }
+    let manifest = fs::read_to_string(root.join("all/model.toml")).unwrap();
+    fs::write(root.join("all/model.toml"), format!("{manifest}\n[versions]\npolicy = \"all\"\n")).unwrap();
+    fs::write(root.join("listed/model.toml"), format!("{manifest}\n[versions]\npolicy = [1]\n")).unwrap();
+
+    let service = load(root);
+
+    let versions = |name| service.versions(name).unwrap().iter().map(|status| status.version).collect::<Vec<_>>();
+    assert_eq!(versions("latest"), [2]);
+    assert_eq!(versions("all"), [1, 2]);
+    assert_eq!(versions("listed"), [1]);
+    assert_eq!(service.find("all", None).unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn the_built_in_model_names_what_the_test_set_shows() {
+    let service = load(Path::new("no-such-repository"));
+    for class in images::CIFAR_CLASSES {
+        assert_eq!(top_1(&service, "resnet20-cifar10").await, "cat");
+        let request = ClassifyRequest {
+            model: "resnet20-cifar10".to_owned(),
+            version: Some(1),
+            images: vec![images::cifar(class)],
+            options: ClassifyOptions { top_k: Some(1), ..ClassifyOptions::default() },
+            deadline: None,
+        };
+        let answer = service.classify(request).await.unwrap();
+        assert_eq!(&*answer.predictions[0][0].label, class);
+    }
+}

@@ -1,0 +1,202 @@
+//! What is no image, is a damaged one, or is too large: refused with a reason, in bounded memory, without a panic.
+
+use std::path::Path;
+
+use resnetd::preprocess::{DecodeError, Format, Limits, Orientation, Spec, decode, preprocess, probe};
+
+fn image(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).expect("a fixture")
+}
+
+fn refusal(bytes: &[u8]) -> DecodeError {
+    preprocess(bytes, &Spec::default(), &Limits::default()).expect_err("a refusal")
+}
+
+/// Every image of the fixtures, in every format.
+fn all_images() -> Vec<(String, Vec<u8>)> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folders = ["images", "preprocess/images"].map(|folder| fixtures.join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder of images"));
+    let mut images: Vec<_> = files
+        .map(|file| file.expect("a file").path())
+        .map(|path| (path.display().to_string(), std::fs::read(path).expect("an image")))
+        .collect();
+    images.sort();
+    images
+}
+
+/// A small generator with a fixed start (splitmix64), so that a failure can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % end as u64) as usize
+    }
+}
+
+/// The first bytes of a PNG, up to and with its header; no pixels follow.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    bytes.extend(width.to_be_bytes());
+    bytes.extend(height.to_be_bytes());
+    bytes.extend([8, 2, 0, 0, 0]);
+    bytes
+}
+
+#[test]
+fn an_empty_body_is_refused_with_the_remedy() {
+    let error = refusal(b"");
+    assert!(matches!(error, DecodeError::Empty));
+    assert!(error.to_string().contains("send the content of an image file"), "{error}");
+}
+
+#[test]
+fn what_is_no_image_is_named_in_the_refusal() {
+    let cases: [(&[u8], &str); 7] = [
+        (b"hello, is this a cat?", "text (\"hello, is this a cat?\")"),
+        (b"{\"instances\": [{\"b64\": \"aGVsbG8=\"}]}", "text (\"{\\\"instances"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x20ftypisom\0\0\0\0", "video"),
+        (&[0x80, 0x01, 0x02, 0x03, 0x04], "80 01 02 03 04"),
+    ];
+    for (bytes, named) in cases {
+        let error = refusal(bytes);
+        assert!(matches!(error, DecodeError::UnsupportedFormat { .. }), "{error:?}");
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(error.to_string().contains("send JPEG, PNG, WebP, GIF, BMP or TIFF"), "{error}");
+    }
+}
+
+#[test]
+fn oversized_image_is_refused_before_decoding() {
+    // Only the header is there: whoever tried to decode it would complain of missing pixels instead.
+    let error = refusal(&png_header(60_000, 60_000));
+    let DecodeError::TooLarge { width: 60_000, height: 60_000, limit: 100_000_000 } = error else {
+        panic!("refused for another reason: {error}");
+    };
+    assert!(error.to_string().contains("60000x60000 pixels, at most 100000000"), "{error}");
+}
+
+#[test]
+fn every_format_is_refused_from_its_header_when_it_claims_too_much() {
+    let mut jpeg = image("preprocess/images/jpeg_8x8.jpg");
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame header");
+    jpeg[frame + 5..frame + 9].fill(0xff);
+    let mut gif = image("preprocess/images/gif_gray.gif");
+    gif[6..10].fill(0xff);
+    let mut bmp = image("preprocess/images/bmp_24.bmp");
+    bmp[18..22].copy_from_slice(&50_000i32.to_le_bytes());
+    bmp[22..26].copy_from_slice(&50_000i32.to_le_bytes());
+    let mut webp = image("preprocess/images/webp_lossy_alpha.webp");
+    webp[24..30].copy_from_slice(&[0xff, 0x3f, 0, 0xff, 0x3f, 0]);
+    let mut tiff = b"II\x2a\0\x08\0\0\0\x06\0".to_vec();
+    for (tag, value) in [(256u16, 60_000u32), (257, 60_000), (258, 8), (262, 1), (273, 8), (279, 9)] {
+        tiff.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
+        tiff.extend([1u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    tiff.extend([0; 4]);
+    for (name, bytes) in [("jpeg", jpeg), ("gif", gif), ("bmp", bmp), ("webp", webp), ("tiff", tiff)] {
+        let error = refusal(&bytes);
+        assert!(matches!(error, DecodeError::TooLarge { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn the_limit_counts_pixels_and_includes_itself() {
+    let photo = image("images/jpeg_420.jpg");
+    let header = probe(&photo).expect("a header");
+    assert_eq!(header.format, Format::Jpeg);
+    let exactly = Limits { max_pixels: header.pixels() };
+    assert!(preprocess(&photo, &Spec::default(), &exactly).is_ok());
+    let one_less = Limits { max_pixels: header.pixels() - 1 };
+    let error = preprocess(&photo, &Spec::default(), &one_less).expect_err("a refusal");
+    assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_sliver_is_cropped_without_its_resized_whole_being_made() {
+    // 1x2000 pixels with a shorter side of 4096 would be 4096x8192000 pixels, 100 GB.
+    let mut bmp = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0".to_vec();
+    bmp.extend(2000i32.to_le_bytes());
+    bmp.extend(b"\x01\0\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    bmp.extend([30, 20, 10, 0].repeat(2000));
+    let spec = Spec { resize_size: Some(4096), crop_size: Some(32), ..Spec::default() };
+    let pixels = preprocess(&bmp, &spec, &Limits::default()).expect("a small crop");
+    assert!(pixels.data().chunks(3).all(|pixel| pixel == [10, 20, 30]));
+
+    let whole = Spec { crop_size: None, ..spec };
+    let error = preprocess(&bmp, &whole, &Limits::default()).expect_err("a refusal");
+    assert!(matches!(error, DecodeError::TooLarge { width: 4096, height: 8_192_000, .. }), "{error}");
+}
+
+#[test]
+fn half_a_file_is_corrupt_in_every_format() {
+    // Photos only: a file of a few pixels may have all of them in its first half.
+    for (name, bytes) in all_images().into_iter().filter(|(name, _)| !name.contains("preprocess/")) {
+        let error = preprocess(&bytes[..bytes.len() / 2], &Spec::default(), &Limits::default()).map(|_| name.clone());
+        match error {
+            Err(DecodeError::Corrupt { format, .. }) => assert_eq!(format, probe(&bytes).expect("a header").format),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_is_corrupt_wherever_its_scan_is_cut() {
+    // Never half a picture with gray below it, as lenient decoders give.
+    for name in ["images/jpeg_420.jpg", "images/jpeg_progressive.jpg", "preprocess/images/jpeg_restart.jpg"] {
+        let bytes = image(name);
+        let scan = bytes.windows(2).position(|marker| marker == [0xff, 0xda]).expect("a scan");
+        // The last few bytes are the end marker and padding.
+        for part in 0..40 {
+            let end = scan + (bytes.len() - 8 - scan) * part / 39;
+            let result = preprocess(&bytes[..end], &Spec::default(), &Limits::default());
+            assert!(matches!(result, Err(DecodeError::Corrupt { .. })), "{name} cut at {end}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_images_end_in_an_answer_or_a_refusal() {
+    let limits = Limits { max_pixels: 4_000_000 };
+    let spec = Spec { resize_size: Some(40), crop_size: Some(32), ..Spec::default() };
+    let mut random = Random(20_251_124);
+    for (name, original) in all_images() {
+        // Large files take longer and hold no more structure.
+        let rounds = if original.len() < 3000 { 120 } else { 12 };
+        for round in 0..rounds {
+            let mut bytes = original.clone();
+            if round % 3 == 0 {
+                bytes.truncate(random.below(original.len()));
+            }
+            for _ in 0..random.below(8) {
+                // Half of the damage goes to the headers.
+                let end = if random.below(2) == 0 { bytes.len().min(200) } else { bytes.len() };
+                if end > 0 {
+                    let at = random.below(end);
+                    bytes[at] ^= 1 << random.below(8);
+                }
+            }
+            match preprocess(&bytes, &spec, &limits) {
+                Ok(pixels) => assert_eq!((pixels.width(), pixels.height()), (32, 32), "{name}, round {round}"),
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+}
+
+#[test]
+fn decoding_alone_keeps_the_images_size_and_turns_it_upright() {
+    let photo = image("images/jpeg_exif6.jpg");
+    let header = probe(&photo).expect("a header");
+    let upright = decode(&photo, Orientation::Apply, &Limits::default()).expect("pixels");
+    assert_eq!((upright.width(), upright.height()), (header.height, header.width));
+    let stored = decode(&photo, Orientation::Ignore, &Limits::default()).expect("pixels");
+    assert_eq!((stored.width(), stored.height()), (header.width, header.height));
+}

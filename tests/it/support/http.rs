@@ -1,0 +1,119 @@
+//! A small HTTP/1.1 client on a bare socket: it sends exactly what a test says, malformed or not, and keeps the connection.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::PATIENCE;
+
+/// One connection.
+pub(crate) struct HttpClient {
+    stream: BufReader<TcpStream>,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl HttpClient {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self { stream: BufReader::new(TcpStream::connect(address).await.expect("the HTTP door is open")) }
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.request("GET", path, &[], b"").await
+    }
+
+    /// `POST path` with a body of `content_type`.
+    pub(crate) async fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        self.request("POST", path, &[("content-type", content_type)], body).await
+    }
+
+    pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.send(method, path, headers, body).await;
+        self.answer(method).await
+    }
+
+    /// Sends a request with its content length and does not wait for the answer.
+    pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        self.send_raw(&[head.as_bytes(), body].concat()).await;
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).await.expect("the server reads");
+    }
+
+    /// Reads the next answer.
+    pub(crate) async fn answer(&mut self, method: &str) -> Answer {
+        timeout(PATIENCE, self.read_answer(method)).await.expect("an answer in time").expect("an answer")
+    }
+
+    /// Whether the server closed the connection without another byte.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let mut byte = [0];
+        let read = timeout(PATIENCE, self.stream.read(&mut byte)).await.expect("closed in time");
+        matches!(read, Ok(0) | Err(_))
+    }
+
+    async fn read_answer(&mut self, method: &str) -> std::io::Result<Answer> {
+        let status_line = self.line().await?;
+        let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status in {status_line:?}"));
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line().await?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        if method != "HEAD" {
+            let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            answer.body.resize(length, 0);
+            self.stream.read_exact(&mut answer.body).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).await?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Checks the whole shape of a refusal, and gives its message.
+    pub(crate) fn refusal(&self, status: u16, code: &str) -> String {
+        let document = self.json();
+        assert_eq!(self.status, status, "{document}");
+        assert_eq!(document["code"], code, "{document}");
+        assert_eq!(document["request_id"].as_str(), self.header("x-request-id"), "{document}");
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        document["error"].as_str().expect("a message").to_owned()
+    }
+}

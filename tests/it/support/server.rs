@@ -1,0 +1,182 @@
+//! A real server on port 0 whose network does what the test says.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use resnetd::{
+    batching::{Batcher, Policy},
+    model::{ModelInfo, ServedModel, TensorInfo},
+    postprocess::Activation,
+    preprocess::Spec,
+    runtime::scripted::ScriptedExecutor,
+    server::{self, Listeners, Options, ServeError, grpc::proto::classifier_client::ClassifierClient},
+    service::{Limits, Service},
+    tensor::{ColorOrder, Layout, Normalizer},
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use super::{PATIENCE, http::HttpClient, images::SIDE};
+
+/// The name of the scripted model.
+pub(crate) const MODEL: &str = "pets";
+
+/// Its labels; the scripted row of [`logits`] makes `tabby` the first and `beagle` the last.
+pub(crate) const LABELS: [&str; 4] = ["beagle", "tabby", "parrot", "goldfish"];
+
+/// What the scripted network says of every image: logarithms, so that softmax gives 1/10, 4/10, 3/10, 2/10.
+pub(crate) fn logits() -> [f32; 4] {
+    [1.0_f32.ln(), 4.0_f32.ln(), 3.0_f32.ln(), 2.0_f32.ln()]
+}
+
+/// A server under test. Dropped, it is gone with everything in flight.
+pub(crate) struct TestServer {
+    // The first field, because fields are dropped in their order.
+    _release: ReleaseWhenDropped,
+    pub(crate) http_address: SocketAddr,
+    pub(crate) grpc_address: SocketAddr,
+    pub(crate) service: Service,
+    stop: CancellationToken,
+    served: JoinHandle<Result<(), ServeError>>,
+}
+
+/// A blocked network holds the thread of its worker, which the end of the model waits for: a test that fails would hang.
+struct ReleaseWhenDropped(ScriptedExecutor);
+
+impl Drop for ReleaseWhenDropped {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// How the server under test is set up.
+pub(crate) struct Builder {
+    executor: ScriptedExecutor,
+    limits: Limits,
+    options: Options,
+    capacity: usize,
+    ready: bool,
+}
+
+impl TestServer {
+    /// A server that answers with [`logits`] at once.
+    pub(crate) async fn start() -> Self {
+        Self::builder(ScriptedExecutor::answering(&logits())).start().await
+    }
+
+    pub(crate) fn builder(executor: ScriptedExecutor) -> Builder {
+        let options = Options { drain_delay: Duration::ZERO, shutdown_grace: PATIENCE, ..Options::default() };
+        Builder { executor, limits: Limits::default(), options, capacity: 64, ready: true }
+    }
+
+    /// A new HTTP connection.
+    pub(crate) async fn http(&self) -> HttpClient {
+        HttpClient::connect(self.http_address).await
+    }
+
+    /// A new gRPC connection.
+    pub(crate) async fn channel(&self) -> Channel {
+        let address = format!("http://{}", self.grpc_address);
+        Channel::from_shared(address).expect("an address").connect().await.expect("the gRPC door is open")
+    }
+
+    /// A client on a new gRPC connection.
+    pub(crate) async fn grpc(&self) -> ClassifierClient<Channel> {
+        ClassifierClient::new(self.channel().await)
+    }
+
+    /// Images of the scripted model between admission and answer.
+    pub(crate) fn in_flight(&self) -> usize {
+        let model = self.service.served(MODEL, None).expect("the scripted model");
+        model.capacity - model.permits.available_permits()
+    }
+
+    /// Gives the stop signal.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the server has left.
+    pub(crate) async fn left(self) -> Result<(), ServeError> {
+        let served = tokio::time::timeout(PATIENCE * 2, self.served).await;
+        served.expect("the server leaves").expect("the server does not panic")
+    }
+}
+
+impl Builder {
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    pub(crate) fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// The most images of the model between admission and answer.
+    pub(crate) fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Leaves the service in its state while models are loading.
+    pub(crate) fn still_loading(mut self) -> Self {
+        self.ready = false;
+        self
+    }
+
+    pub(crate) async fn start(self) -> TestServer {
+        let release = ReleaseWhenDropped(self.executor.clone());
+        let service = Service::new(self.limits, 1);
+        service.registry().announce(MODEL, 3);
+        if self.ready {
+            service.registry().serve(scripted_model(self.executor, self.capacity));
+            service.registry().fail("broken", 1, "model.toml: no such key `crop`");
+            service.registry().set_ready();
+        }
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let listeners = Listeners { http: listen().await.expect("a port"), grpc: listen().await.expect("a port") };
+        let http_address = listeners.http.local_addr().expect("an address");
+        let grpc_address = listeners.grpc.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let served = tokio::spawn({
+            let (service, stop) = (service.clone(), stop.clone());
+            server::serve(listeners, service, self.options, async move { stop.cancelled().await })
+        });
+        TestServer { _release: release, http_address, grpc_address, service, stop, served }
+    }
+}
+
+fn scripted_model(executor: ScriptedExecutor, capacity: usize) -> ServedModel {
+    let size = (SIDE as usize, SIDE as usize);
+    let policy = Policy { max_batch_size: 1, max_queue_delay: Duration::ZERO, queue_capacity: capacity };
+    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+    let batcher = Batcher::start(MODEL, policy, normalizer, size, vec![executor]).expect("a thread");
+    let side = i64::from(SIDE);
+    let info = ModelInfo {
+        architecture: "resnet20-cifar".into(),
+        input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
+        output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
+        layout: Layout::Nchw,
+        color: ColorOrder::Rgb,
+        labels: LABELS.map(Arc::from).into(),
+        max_batch_size: 1,
+        instances: 1,
+        intra_threads: 1,
+        provider: "cpu".to_owned(),
+        precision: "fp32".to_owned(),
+        untrained: false,
+    };
+    ServedModel {
+        name: MODEL.into(),
+        version: 3,
+        info: Arc::new(info),
+        spec: Spec { resize_size: None, crop_size: None, ..Spec::default() },
+        size,
+        activation: Activation::Softmax,
+        batcher,
+        permits: Arc::new(Semaphore::new(capacity)),
+        capacity,
+    }
+}
