@@ -174,7 +174,9 @@ impl Place {
         if name == built_in.name {
             return Ok(Self::BuiltIn(repository.join(name), built_in));
         }
-        names.push(format!("{} (built in)", built_in.name));
+        if !names.iter().any(|name| name == built_in.name) {
+            names.push(format!("{} (built in)", built_in.name));
+        }
         bail!("there is no model {name:?} in {}; there is {}", repository.display(), names.join(", "))
     }
 

@@ -18,7 +18,7 @@ pub struct Classes {
 /// Folders that stand for no class.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} of the folders in {} are no class of this model: {}; name each after a label ({}, …) or its WordNet id, or leave \
+    "{} of the folders in {} are no class of this model: {}; name each after a label ({}) or its WordNet id, or leave \
      the images without folders",
     folders.len(), root.display(), some(folders), some(labels)
 )]

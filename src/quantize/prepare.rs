@@ -42,7 +42,9 @@ const UNCHANGED: [&str; 18] = [
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// It has 8-bit arithmetic.
-    #[error("it is quantized already (node {node:?}, {op_type}); quantize the fp32 version that it was made from")]
+    #[error(
+        "it is quantized already (node {node:?}, {op_type}); start from the fp32 version that it was made from (--version)"
+    )]
     Quantized {
         /// The node that gives it away.
         node: String,
@@ -375,5 +377,125 @@ fn prune(graph: &mut GraphProto) {
             graph.initializer.retain(|tensor| read.contains(&tensor.name));
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::{ConvShape, GraphBuilder, PoolShape, int_tensor, value_info};
+
+    const POINT: ConvShape = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
+
+    fn finish(graph: GraphBuilder, opset: i64) -> ModelProto {
+        graph.finish(3, opset, &[])
+    }
+
+    fn values(model: &ModelProto, node: &NodeProto, place: usize) -> Vec<f32> {
+        let graph = model.graph.as_ref().unwrap();
+        f32_values(graph.initializer.iter().find(|tensor| tensor.name == node.input[place]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn batch_normalization_is_folded_by_hand_computed_numbers() {
+        let mut graph = GraphBuilder::new("bn");
+        let x = graph.input(value_info("x", DataType::Float, &[1, 2, 2]));
+        let weight = graph.initializer(float_tensor("w", &[1, 1, 1, 1], &[2.0]));
+        let bias = graph.initializer(float_tensor("b", &[1], &[0.5]));
+        let y = graph.conv("conv", &x, &weight, Some(&bias), POINT);
+        let parameters = [("gamma", 3.0), ("beta", 0.25), ("mean", 1.0), ("variance", 3.0)];
+        let names = parameters.map(|(name, value)| graph.initializer(float_tensor(name, &[1], &[value])));
+        let y = graph.batch_normalization("bn", &y, names.each_ref().map(String::as_str), 1.0);
+        graph.output(&y, value_info("out", DataType::Float, &[1, 2, 2]));
+
+        let model = prepare(finish(graph, 17)).unwrap();
+
+        let nodes = &model.graph.as_ref().unwrap().node;
+        assert_eq!(nodes.len(), 1);
+        assert_eq!(nodes[0].output, ["out"]);
+        // 3 / sqrt(3 + 1) = 1.5 times the weight; 0.25 + (0.5 - 1) * 1.5 for the bias.
+        assert_eq!(values(&model, &nodes[0], 1), [3.0]);
+        assert_eq!(values(&model, &nodes[0], 2), [-0.5]);
+        assert_eq!(model.graph.as_ref().unwrap().initializer.len(), 2, "the old parameters are gone");
+    }
+
+    #[test]
+    fn an_identity_shortcut_becomes_a_convolution_with_ones_on_the_diagonal() {
+        let mut graph = GraphBuilder::new("shortcut");
+        let x = graph.input(value_info("x", DataType::Float, &[2, 4, 4]));
+        let weight = graph.initializer(float_tensor("w", &[2, 2, 1, 1], &[1.0; 4]));
+        let y = graph.conv("conv", &x, &weight, None, POINT);
+        let y = graph.subsample("half", &y, 2);
+        let y = graph.pad_channels("pad", &y, 1, 0);
+        graph.output(&y, value_info("out", DataType::Float, &[3, 2, 2]));
+
+        let model = prepare(finish(graph, 17)).unwrap();
+
+        let nodes = &model.graph.as_ref().unwrap().node;
+        assert_eq!(nodes.iter().map(|node| node.op_type.as_str()).collect::<Vec<_>>(), ["Conv", "Conv"]);
+        assert_eq!(nodes[1].ints("strides"), Some(&[2, 2][..]));
+        assert_eq!(values(&model, &nodes[1], 1), [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn weights_of_a_fully_connected_layer_come_by_output() {
+        let mut graph = GraphBuilder::new("fc");
+        let x = graph.input(value_info("x", DataType::Float, &[2, 1, 1]));
+        let kernel = graph.initializer(float_tensor("k", &[2, 2, 1, 1], &[1.0; 4]));
+        let y = graph.conv("conv", &x, &kernel, None, POINT);
+        let y = graph.flatten("flat", &y);
+        let weight = graph.initializer(float_tensor("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        let y = graph.node("Gemm", "fc", &[&y, &weight], Vec::new());
+        graph.output(&y, value_info("out", DataType::Float, &[3]));
+
+        let model = prepare(finish(graph, 17)).unwrap();
+
+        let fc = model.graph.as_ref().unwrap().node.last().unwrap().clone();
+        assert_eq!(fc.int("transB"), Some(1));
+        assert_eq!(values(&model, &fc, 1), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    fn a_file_of_an_older_opset_is_lifted_and_one_that_cannot_be_is_refused() {
+        let graph = |op: &str| {
+            let mut graph = GraphBuilder::new("old");
+            let x = graph.input(value_info("x", DataType::Float, &[1, 2, 2]));
+            let weight = float_tensor("w", &[1, 1, 1, 1], &[2.0]);
+            let weight = graph.initializer(weight);
+            graph.input(value_info("w", DataType::Float, &[1, 1, 1]));
+            let y = graph.conv("conv", &x, &weight, None, POINT);
+            let y = graph.node(op, "after", &[&y], Vec::new());
+            graph.output(&y, value_info("out", DataType::Float, &[1, 2, 2]));
+            graph
+        };
+        let model = prepare(finish(graph("Relu"), 8)).unwrap();
+        assert_eq!(model.opset(), Some(13));
+        assert_eq!(model.graph.unwrap().input.len(), 1, "weights are no inputs any more");
+        let refused = prepare(finish(graph("Upsample"), 8)).unwrap_err().to_string();
+        assert!(refused.contains("opset 8") && refused.contains("Upsample"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_no_fp32_convolutional_network_is_refused_with_the_reason() {
+        let mut graph = GraphBuilder::new("relu");
+        let x = graph.input(value_info("x", DataType::Float, &[3, 2, 2]));
+        let y = graph.max_pool("pool", &x, PoolShape { kernel: 1, stride: 1, padding: 0, ceil_mode: false });
+        let y = graph.relu("relu", &y);
+        graph.output(&y, value_info("out", DataType::Float, &[3, 2, 2]));
+        assert!(matches!(prepare(finish(graph, 17)), Err(PrepareError::NoConvolution)));
+
+        let mut graph = GraphBuilder::new("half");
+        let x = graph.input(value_info("x", DataType::Float16, &[1, 2, 2]));
+        let weight = graph.initializer(crate::onnx::half_tensor("w", &[1, 1, 1, 1], &[1.0]));
+        let y = graph.conv("conv", &x, &weight, None, POINT);
+        graph.output(&y, value_info("out", DataType::Float16, &[1, 2, 2]));
+        assert!(prepare(finish(graph, 17)).unwrap_err().to_string().contains("FLOAT16"));
+
+        let mut graph = GraphBuilder::new("qdq");
+        let x = graph.input(value_info("x", DataType::Float, &[3, 2, 2]));
+        let zero = graph.initializer(int_tensor("zero", &[0]));
+        let y = graph.node("QuantizeLinear", "q", &[&x, &zero, &zero], Vec::new());
+        graph.output(&y, value_info("out", DataType::Uint8, &[3, 2, 2]));
+        assert!(matches!(prepare(finish(graph, 17)), Err(PrepareError::Quantized { .. })));
     }
 }

@@ -215,3 +215,96 @@ fn bytes_tensor(name: String, shape: &[usize], data_type: DataType, raw: Vec<u8>
         ..TensorProto::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::RESNET20_CIFAR10,
+        onnx::{decode, i64_values},
+        quantize::prepare,
+    };
+
+    fn built_in(keep: &[&str], weight_bits: u32) -> (Plan, ModelProto) {
+        let model = prepare(decode(RESNET20_CIFAR10.graph.into()).unwrap()).unwrap();
+        let plan = Plan::of(model.graph.as_ref().unwrap());
+        let scale = ActivationScale { scale: 0.25, zero_point: 0 };
+        let scales = plan.observed().into_iter().map(|value| (value.to_owned(), scale)).collect();
+        let keep_fp32 = keep.iter().map(|&name| name.to_owned()).collect();
+        let recipe = Recipe { scales: &scales, weight_bits, keep_fp32: &keep_fp32 };
+        let rewritten = rewrite(&model, &plan, &recipe, &[("source_version", "1".into())]).unwrap();
+        (plan, rewritten)
+    }
+
+    /// What engines must find to fuse a node: everything it reads was 8-bit, and what it makes becomes 8-bit.
+    fn is_fusible(walk: &Walk<'_>, node: &NodeProto) -> bool {
+        let is = |node: Option<&NodeProto>, op: &str| node.is_some_and(|node| node.op_type == op);
+        node.input.iter().all(|input| is(walk.producer(input), "DequantizeLinear"))
+            && node.output.iter().all(|output| {
+                walk.is_output(output) || walk.consumers(output).all(|reader| reader.op_type == "QuantizeLinear")
+            })
+    }
+
+    #[test]
+    fn every_layer_of_the_built_in_model_can_be_fused_and_no_relu_is_left() {
+        let (_, model) = built_in(&[], 8);
+        let graph = model.graph.as_ref().unwrap();
+        let walk = Walk::new(graph);
+        let count = |op: &str| graph.node.iter().filter(|node| node.op_type == op).count();
+        // 19 convolutions, and two shortcuts that change the number of channels.
+        assert_eq!([count("Conv"), count("Add"), count("GlobalAveragePool"), count("Gemm")], [21, 9, 1, 1]);
+        assert_eq!([count("Relu"), count("Pad"), count("MaxPool")], [0, 0, 0]);
+        for node in graph
+            .node
+            .iter()
+            .filter(|node| !node.op_type.ends_with("QuantizeLinear") && node.op_type != "DequantizeLinear")
+        {
+            assert!(is_fusible(&walk, node), "{} {}", node.op_type, node.name);
+        }
+        assert_eq!(
+            (model.metadata("precision"), model.metadata("architecture")),
+            (Some("int8"), Some("resnet20-cifar"))
+        );
+    }
+
+    #[test]
+    fn the_scale_of_a_bias_is_that_of_its_products() {
+        let (_, model) = built_in(&[], 8);
+        let graph = model.graph.as_ref().unwrap();
+        let walk = Walk::new(graph);
+        let scale = |value: &str| f32_values(walk.constant(&walk.producer(value).unwrap().input[1]).unwrap()).unwrap();
+        for conv in graph.node.iter().filter(|node| node.op_type == "Conv" && node.input.len() == 3) {
+            let [input, weights, bias] = [0, 1, 2].map(|place| scale(&conv.input[place]));
+            let products: Vec<f32> = weights.iter().map(|weight| weight * input[0]).collect();
+            assert_eq!(bias, products, "{}", conv.name);
+        }
+    }
+
+    #[test]
+    fn a_shortcut_has_the_scale_of_what_it_copies() {
+        let (plan, model) = built_in(&[], 8);
+        let graph = model.graph.as_ref().unwrap();
+        let shortcuts: Vec<_> =
+            graph.node.iter().filter(|node| node.op_type == "Conv" && node.input.len() == 2).collect();
+        assert_eq!(shortcuts.len(), 2);
+        for shortcut in shortcuts {
+            let source = shortcut.input[0].trim_end_matches("_dequantized");
+            assert_eq!(plan.scale_of(&shortcut.output[0]), Some(source));
+        }
+    }
+
+    #[test]
+    fn a_layer_that_stays_fp32_keeps_its_weights_and_the_others_do_not() {
+        let (_, model) = built_in(&["layer1.0.conv1"], 7);
+        let graph = model.graph.as_ref().unwrap();
+        let walk = Walk::new(graph);
+        for node in graph.node.iter().filter(|node| node.op_type == "Conv" || node.op_type == "Gemm") {
+            let fp32 = walk.constant(&node.input[1]).is_some();
+            assert_eq!(fp32, node.name == "layer1.0.conv1", "{}", node.name);
+            if !fp32 {
+                let quantized = walk.constant(&walk.producer(&node.input[1]).unwrap().input[0]).unwrap();
+                assert!(i64_values(quantized).unwrap().iter().all(|value| value.abs() <= 64));
+            }
+        }
+    }
+}

@@ -13,5 +13,6 @@ mod import;
 mod preprocess_bad_input;
 mod preprocess_parity;
 mod pull;
+mod quantize;
 mod server_life;
 mod support;
