@@ -18,7 +18,8 @@ fn calibration() -> PathBuf {
 
 fn resnetd(models: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resnetd"));
-    command.args(arguments).arg("--models").arg(models);
+    let (verb, rest) = arguments.split_first().unwrap();
+    command.arg(verb).arg("--models").arg(models).args(rest);
     command
 }
 
