@@ -8,6 +8,7 @@ pub mod model;
 pub mod onnx;
 pub mod postprocess;
 pub mod preprocess;
+pub mod quantize;
 pub mod resnet;
 pub mod runtime;
 pub mod server;

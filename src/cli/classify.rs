@@ -122,7 +122,8 @@ async fn classify(
     Ok(answer.predictions.pop().unwrap_or_default())
 }
 
-fn find_images(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+/// The images among `paths` and inside the folders among them, by name.
+pub(super) fn find_images(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.exists() {

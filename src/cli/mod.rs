@@ -10,6 +10,7 @@ mod healthcheck;
 mod inspect;
 mod output;
 mod pull;
+mod quantize;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -38,6 +39,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Fetch ImageNet weights from the Hugging Face hub and build them into a served model
     Pull(pull::PullArgs),
+    /// Make an 8-bit version of a served model, if its answers hold
+    Quantize(quantize::QuantizeArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };

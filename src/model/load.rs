@@ -182,12 +182,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
 
     let first = warm_up(&mut executors, &normalizer, size, policy.max_batch_size)?;
     let labels = labels_for(name, labels, first.len())?;
-    let activation = manifest.output.activation.unwrap_or_else(|| {
-        // A graph that ends in softmax gives a row that sums to 1; logits do not, but by a rare accident.
-        let sum: f32 = first.iter().sum();
-        let inside = first.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 1e-3;
-        if inside { Activation::None } else { Activation::Softmax }
-    });
+    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&first));
 
     // The runtime runs it all the same.
     let inspection = inspected

@@ -15,6 +15,14 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// What a network's output needs, told from one row of it. A graph that ends in softmax gives a row that sums to 1;
+    /// logits do not, but by a rare accident.
+    pub fn of_row(row: &[f32]) -> Self {
+        let sum: f32 = row.iter().sum();
+        let inside = row.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 1e-3;
+        if inside { Self::None } else { Self::Softmax }
+    }
+
     /// Applies it to `row` in place, in `f64` inside so that rows of a thousand classes still sum to 1.
     pub fn apply(self, row: &mut [f32]) {
         match self {

@@ -4,6 +4,7 @@
 
 mod library;
 mod ort;
+mod probe;
 pub mod scripted;
 mod signature;
 
@@ -11,6 +12,7 @@ use std::path::Path;
 
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, OrtExecutor, Runtime, SessionOptions, build_info};
+pub use probe::{Probe, Seen};
 pub use signature::{GraphTensor, Signature, SignatureError};
 
 use crate::tensor::{Batch, Logits};

@@ -1,4 +1,4 @@
-//! ONNX Runtime: the environment, sessions, and the [`Executor`] that serves. The only file that names `ort`.
+//! ONNX Runtime: the environment, sessions, and the [`Executor`] that serves.
 
 use std::{path::Path, sync::Arc};
 
@@ -51,7 +51,7 @@ impl From<ort::Error<SessionBuilder>> for LoadError {
     }
 }
 
-fn first_line(message: &str) -> String {
+pub(super) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
 
@@ -77,15 +77,19 @@ impl Runtime {
     /// # Errors
     /// [`LoadError::Engine`] for a file that is no ONNX graph, [`LoadError::Signature`] for one that classifies no images.
     pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
+        OrtExecutor::new(self.session(graph, options)?)
+    }
+
+    /// A session on the processor.
+    pub(super) fn session(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<Session, LoadError> {
         let mut builder = Session::builder(&self.environment)?
             .with_intra_threads(options.intra_threads)?
             // A spinning thread takes a core from decoding and from the other sessions.
             .with_intra_op_spinning(false)?;
-        let session = match graph {
+        Ok(match graph {
             GraphSource::File(path) => builder.commit_from_file(path)?,
             GraphSource::Memory(bytes) => builder.commit_from_memory(bytes)?,
-        };
-        OrtExecutor::new(session)
+        })
     }
 }
 

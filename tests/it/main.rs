@@ -16,5 +16,6 @@ mod onnx_file;
 mod preprocess_bad_input;
 mod preprocess_parity;
 mod pull;
+mod quantize;
 mod server_life;
 mod support;

@@ -1,0 +1,320 @@
+//! `resnetd quantize`: an 8-bit version of a served model, written only if its answers hold.
+
+use std::{
+    fs,
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Mutex,
+};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{ConfigArgs, classify::find_images, output::complain};
+use crate::{
+    config::Flags,
+    model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, repository::scan},
+    onnx::{self, ModelProto},
+    quantize::{
+        Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample,
+        Source, publish, quantize,
+    },
+    runtime::Runtime,
+    service::cores,
+    telemetry,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct QuantizeArgs {
+    /// The model's name in the repository, or the built-in resnet20-cifar10
+    #[arg(value_name = "MODEL")]
+    name: String,
+    /// Images like those that the model will see, 16 at least; 100 to 500 are usual
+    #[arg(long, value_name = "DIR")]
+    calibration: PathBuf,
+    /// Images to judge the result on, in folders named after their class (label or WordNet id)
+    #[arg(long, value_name = "DIR")]
+    evaluate: Option<PathBuf>,
+    /// How the range of an activation is found
+    #[arg(long, value_enum, default_value = "percentile")]
+    method: MethodArg,
+    /// The most that top-1 may fall on the --evaluate images
+    #[arg(long, value_name = "POINTS", default_value_t = MAX_TOP1_DROP, value_parser = points)]
+    max_drop: f64,
+    /// Bits of a weight; auto tries 7 where the processor may overflow with 8
+    #[arg(long, value_enum, default_value = "auto")]
+    weight_bits: BitsArg,
+    /// Layers that stay fp32: so many of the worst, or names with commas between; auto: only if the answers do not hold
+    #[arg(long, value_name = "N|NAMES", default_value = "auto")]
+    keep_fp32: KeepArg,
+    /// The fp32 version to start from [default: the highest]
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Write it even if its answers do not hold
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodArg {
+    /// Leaves the rarest 0.005 % of the values out
+    Percentile,
+    /// From the smallest to the largest value
+    Minmax,
+    /// The range with the least squared error
+    Mse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BitsArg {
+    #[value(name = "7")]
+    Seven,
+    #[value(name = "8")]
+    Eight,
+    Auto,
+}
+
+#[derive(Clone, Debug)]
+struct KeepArg(Keep);
+
+impl FromStr for KeepArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        match text.trim().parse::<usize>() {
+            _ if text.trim() == "auto" => Ok(Self(Keep::Auto)),
+            Ok(count) => Ok(Self(Keep::Worst(count))),
+            Err(_) if names.iter().any(String::is_empty) => Err("give a number, or layers with commas between".into()),
+            Err(_) => Ok(Self(Keep::Named(names))),
+        }
+    }
+}
+
+fn points(text: &str) -> Result<f64, String> {
+    let points = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=100.0).contains(&points) { Ok(points) } else { Err("a drop is 0 to 100 points".into()) }
+}
+
+pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
+    let mut config = args.config.load(Flags::default())?;
+    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    telemetry::start_log(&config.log)?;
+    let repository = &config.models.dir;
+    let place = Place::find(repository, &args.name)?;
+    let version = place.source_version(args.version)?;
+    let manifest = place.manifest(&config)?;
+    let calibration = find_images(std::slice::from_ref(&args.calibration)).context("--calibration")?;
+    let calibration = calibration.into_iter().map(|file| Sample { file, class: None }).collect();
+    let evaluation = match &args.evaluate {
+        Some(root) => {
+            let files = find_images(std::slice::from_ref(root)).context("--evaluate")?;
+            Some(Classes::parse(&place.labels(&manifest)?).label(root, files)?)
+        }
+        None => None,
+    };
+    let options = Options {
+        method: match args.method {
+            MethodArg::Percentile => Method::Percentile,
+            MethodArg::Minmax => Method::MinMax,
+            MethodArg::Mse => Method::Mse,
+        },
+        weight_bits: match args.weight_bits {
+            BitsArg::Seven => Some(7),
+            BitsArg::Eight => Some(8),
+            BitsArg::Auto => None,
+        },
+        keep: args.keep_fp32.0.clone(),
+        max_drop: args.max_drop,
+        threads: cores(),
+    };
+
+    let runtime = Runtime::load()?;
+    let source = Source { name: &args.name, version, model: place.read(version)?, manifest: &manifest };
+    let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &Bars::default())
+        .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
+    print(&report)?;
+    if let Some(objection) = report.objection.as_ref().filter(|_| !args.force) {
+        bail!(
+            "nothing was written: {objection}; try another --method, more --calibration images or --keep-fp32, or write it anyway with --force"
+        );
+    }
+    let folder = publish(&model, &report, place.next_version()?, place.destination())?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "written to {}, with {REPORT_FILE}", folder.display())?;
+    if let Place::BuiltIn(_, built_in) = &place {
+        writeln!(
+            out,
+            "the built-in model was copied beside it as version {}; a server with --models {} serves the new version",
+            built_in.version,
+            repository.display()
+        )?;
+    }
+    Ok(())
+}
+
+/// Where the fp32 model is, and where the new version goes.
+enum Place {
+    Folder(ModelFolder),
+    BuiltIn(PathBuf, &'static BuiltIn),
+}
+
+impl Place {
+    fn find(repository: &Path, name: &str) -> anyhow::Result<Self> {
+        let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+        let mut names: Vec<_> = folders.iter().map(|folder| folder.name.clone()).collect();
+        if let Some(folder) = folders.into_iter().find(|folder| folder.name == name) {
+            return Ok(Self::Folder(folder));
+        }
+        let built_in = &RESNET20_CIFAR10;
+        if name == built_in.name {
+            return Ok(Self::BuiltIn(repository.join(name), built_in));
+        }
+        if !names.iter().any(|name| name == built_in.name) {
+            names.push(format!("{} (built in)", built_in.name));
+        }
+        bail!("there is no model {name:?} in {}; there is {}", repository.display(), names.join(", "))
+    }
+
+    fn source_version(&self, wanted: Option<u64>) -> anyhow::Result<u64> {
+        let there = match self {
+            Self::Folder(folder) => &folder.versions[..],
+            Self::BuiltIn(_, built_in) => std::slice::from_ref(&built_in.version),
+        };
+        match (wanted, there.last()) {
+            (None, Some(&highest)) => Ok(highest),
+            (Some(wanted), _) if there.contains(&wanted) => Ok(wanted),
+            (Some(wanted), Some(_)) => bail!("there is no version {wanted}; there is {there:?}"),
+            (_, None) => bail!("the model has no VERSION/model.onnx to start from"),
+        }
+    }
+
+    fn manifest(&self, config: &crate::config::Config) -> anyhow::Result<Manifest> {
+        let (batching, runtime) = (&config.batching, &config.runtime);
+        Ok(match self {
+            Self::Folder(folder) => Manifest::read(&folder.path, batching, runtime)?,
+            Self::BuiltIn(_, built_in) => built_in.manifest(batching, runtime)?,
+        })
+    }
+
+    /// The text of the label file; empty where there is none.
+    fn labels(&self, manifest: &Manifest) -> anyhow::Result<String> {
+        match self {
+            Self::BuiltIn(_, built_in) => Ok(built_in.labels.to_owned()),
+            Self::Folder(folder) => {
+                let path = folder.path.join(manifest.output.labels.as_deref().unwrap_or(Path::new("labels.txt")));
+                fs::read_to_string(&path).with_context(|| {
+                    format!("--evaluate needs the names of the classes, and {} cannot be read", path.display())
+                })
+            }
+        }
+    }
+
+    fn read(&self, version: u64) -> anyhow::Result<ModelProto> {
+        match self {
+            Self::Folder(folder) => {
+                let path = folder.graph(version);
+                onnx::read(&path).with_context(|| path.display().to_string())
+            }
+            Self::BuiltIn(_, built_in) => Ok(onnx::decode(built_in.graph.into())?),
+        }
+    }
+
+    /// One more than any version that is there, with a graph or without.
+    fn next_version(&self) -> anyhow::Result<u64> {
+        match self {
+            Self::BuiltIn(_, built_in) => Ok(built_in.version + 1),
+            Self::Folder(folder) => {
+                let names = fs::read_dir(&folder.path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+                let highest = names.filter_map(|name| name.parse::<u64>().ok()).max().unwrap_or(0);
+                highest.checked_add(1).context("the highest version is taken; remove one")
+            }
+        }
+    }
+
+    fn destination(&self) -> Destination<'_> {
+        match self {
+            Self::Folder(folder) => Destination::Beside(&folder.path),
+            Self::BuiltIn(folder, built_in) => Destination::Unpacked(folder, built_in),
+        }
+    }
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let Report { answers, .. } = report;
+    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
+    writeln!(out, "{:24} {:>12} {:>12}", "", "FP32", "INT8")?;
+    if answers.labelled > 0 {
+        let (fp32, int8) = (percent(answers.top1_fp32_percent), percent(answers.top1_int8_percent));
+        writeln!(out, "{:24} {fp32:>12} {int8:>12}", format!("top-1 of {} images", answers.labelled))?;
+    }
+    for speed in &report.images_per_second {
+        writeln!(
+            out,
+            "{:24} {:>12.1} {:>12.1}",
+            format!("images/s, {}, batch {}", speed.provider, speed.batch_size),
+            speed.fp32,
+            speed.int8
+        )?;
+    }
+    writeln!(
+        out,
+        "same top class for {:.2} % of {} {} images; probabilities of the top five move by {:.4} on average",
+        answers.agreement_percent, answers.images, report.judged_on, answers.mean_drift
+    )?;
+    if report.unreadable_images > 0 {
+        writeln!(out, "{} images could not be read and were passed over", report.unreadable_images)?;
+    }
+    if !report.kept_fp32.is_empty() {
+        writeln!(out, "in fp32 stay {}", report.kept_fp32.join(", "))?;
+    }
+    let worst = report.worst_layers.iter().map(|noise| format!("{} {:.1} dB", noise.layer, noise.sqnr_db));
+    writeln!(out, "layers farthest from fp32: {}", worst.collect::<Vec<_>>().join(", "))?;
+    Ok(())
+}
+
+/// A bar for each step, on terminals.
+#[derive(Default)]
+struct Bars {
+    current: Mutex<Option<ProgressBar>>,
+}
+
+impl Bars {
+    fn with(&self, use_it: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.current.lock().ok().and_then(|bar| bar.clone()) {
+            use_it(&bar);
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&self, step: &str, total: usize) {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total as u64) } else { ProgressBar::hidden() };
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix:16} {bar:40} {pos}/{len} images, {per_sec}, {eta} left")
+        {
+            bar.set_style(style);
+        }
+        bar.set_prefix(step.to_owned());
+        if let Ok(mut current) = self.current.lock() {
+            *current = Some(bar);
+        }
+    }
+
+    fn advance(&self, count: usize) {
+        self.with(|bar| bar.inc(count as u64));
+    }
+
+    fn end(&self) {
+        self.with(ProgressBar::finish_and_clear);
+    }
+
+    fn passed_over(&self, file: &Path, reason: &str) {
+        self.with(|bar| bar.suspend(|| complain(&format!("passed over {}: {reason}", file.display()))));
+    }
+}

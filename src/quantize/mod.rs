@@ -1,0 +1,371 @@
+//! The workshop's int8 bench: an 8-bit version of a network, from sample images, and proof that its answers hold.
+//!
+//! ```text
+//! model.onnx ─ prepare ─▶ fp32 graph ─ plan ─▶ what becomes 8-bit
+//! images ─ observe ─▶ histograms ─ scales ─▶ ranges ─ rewrite ─▶ 8-bit graph ─ gate ─▶ report ─ publish ─▶ next version
+//! ```
+//! Knows ONNX graphs, the runtime and preprocessing. Must not know ResNet's names, doors or the configuration.
+
+mod classes;
+mod gate;
+mod histogram;
+mod images;
+mod noise;
+mod observe;
+mod plan;
+mod prepare;
+mod publish;
+mod report;
+mod rewrite;
+mod scales;
+mod speed;
+
+use std::collections::{BTreeSet, HashMap};
+
+use prost::Message;
+
+use crate::{
+    model::Manifest,
+    onnx::{ModelProto, TensorError},
+    postprocess::Activation,
+    runtime::{GraphSource, LoadError, OrtExecutor, RunError, Runtime, SessionOptions, Signature},
+    tensor::Batch,
+};
+
+pub use classes::{Classes, UnknownClasses};
+pub use gate::{Comparison, MAX_TOP1_DROP};
+pub use images::{ImagesError, Preparation, Progress, Sample};
+pub use noise::LayerNoise;
+pub use plan::Plan;
+pub use prepare::{PrepareError, prepare};
+pub use publish::{Destination, PublishError, REPORT_FILE, publish};
+pub use report::{Report, Speed};
+pub use rewrite::{Recipe, rewrite};
+pub use scales::{ActivationScale, Method, PERCENTILE};
+
+/// Fewer calibration images than this say nothing of what a network sees.
+pub const MIN_CALIBRATION_IMAGES: usize = 16;
+/// Images of one run while inner values are exposed: all of them are held at once, 110 MB an image for ResNet-50.
+const OBSERVED_BATCH: usize = 1;
+/// Images of one run while answers are compared and speed is measured.
+const BATCH: usize = 8;
+/// Images that layers are compared on.
+const NOISE_IMAGES: usize = 32;
+/// How many layers with the most noise stay fp32, from try to try, when the answers do not hold.
+const KEEP_TRIES: [usize; 4] = [1, 2, 4, 8];
+/// How many layers the report names.
+const WORST_LAYERS: usize = 5;
+
+/// What to make.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How ranges are found.
+    pub method: Method,
+    /// Of a weight: 7 or 8; `None` tries both where the processor may overflow with 8, and keeps the better.
+    pub weight_bits: Option<u32>,
+    /// Which layers stay fp32.
+    pub keep: Keep,
+    /// The most that top-1 may fall, in points.
+    pub max_drop: f64,
+    /// Threads that share one run.
+    pub threads: usize,
+}
+
+/// Which layers stay fp32.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// None, if the answers hold; otherwise those with the most noise, up to eight.
+    Auto,
+    /// So many of those with the most noise.
+    Worst(usize),
+    /// These, by name.
+    Named(Vec<String>),
+}
+
+/// The fp32 model.
+pub struct Source<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: u64,
+    /// The graph.
+    pub model: ModelProto,
+    /// How images are prepared.
+    pub manifest: &'a Manifest,
+}
+
+/// What was made: not written yet.
+pub struct Outcome {
+    /// The 8-bit graph.
+    pub model: ModelProto,
+    /// What it is, and whether it may be used.
+    pub report: Report,
+}
+
+/// Why there is no 8-bit model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The graph.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// Its weights.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// The runtime refuses a graph.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The runtime fails.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The images.
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    /// Nobody says how large the images are.
+    #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
+    OpenSize,
+    /// A value inside the network is infinite or no number.
+    #[error(
+        "value {value:?} is infinite, no number or empty for some calibration image; check the model's weights and model.toml's [input]"
+    )]
+    NotFinite {
+        /// Its name.
+        value: String,
+    },
+    /// A layer that is to stay fp32 is not there.
+    #[error("there is no layer {name:?} to keep in fp32; the layers with weights are {layers}")]
+    UnknownLayer {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        layers: String,
+    },
+}
+
+/// Makes an 8-bit version of `source`, from what it does with `calibration`, and compares the two on `evaluation` or,
+/// where that is `None`, on the calibration images: ranges are two numbers a value, too few to learn images by heart.
+///
+/// The outcome may have an objection; whether it is written all the same is the caller's decision.
+///
+/// # Errors
+/// [`Error`].
+pub fn quantize(
+    runtime: &Runtime,
+    source: Source<'_>,
+    calibration: Vec<Sample>,
+    evaluation: Option<Vec<Sample>>,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Outcome, Error> {
+    let (name, version) = (source.name, source.version);
+    let mut bench = Bench::open(runtime, source, options)?;
+    let given = calibration.len() + evaluation.as_ref().map_or(0, Vec::len);
+    let calibration = bench.images.readable(calibration, "calibration", MIN_CALIBRATION_IMAGES, progress)?;
+    let evaluation = match evaluation {
+        Some(samples) => Some(bench.images.readable(samples, "evaluation", 1, progress)?),
+        None => None,
+    };
+    let judged = evaluation.as_deref().unwrap_or(&calibration);
+    let unreadable_images = given - calibration.len() - evaluation.as_ref().map_or(0, Vec::len);
+
+    let scales = bench.scales(&calibration, progress)?;
+    let mut keep = bench.named()?;
+    let weight_bits = match options.weight_bits {
+        Some(bits) => bits,
+        None if !speed::pairs_may_overflow() => 8,
+        None => bench.better_bits(&scales, &keep, &calibration, progress)?,
+    };
+    let mut model = bench.build(&scales, weight_bits, &keep)?;
+    let mut noise = bench.noise(&model, &calibration)?;
+    if let Keep::Worst(count) = options.keep {
+        keep = noisiest(&noise, count);
+        model = bench.build(&scales, weight_bits, &keep)?;
+    }
+    let mut answers = bench.compare(&model, judged, progress)?;
+    if options.keep == Keep::Auto {
+        for count in KEEP_TRIES {
+            if answers.objection(options.max_drop).is_none() {
+                break;
+            }
+            keep = noisiest(&noise, count);
+            model = bench.build(&scales, weight_bits, &keep)?;
+            answers = bench.compare(&model, judged, progress)?;
+        }
+    }
+    if !keep.is_empty() {
+        noise = bench.noise(&model, &calibration)?;
+    }
+    noise.truncate(WORST_LAYERS);
+    let (batch, mut int8) = (bench.batch(judged, BATCH)?, bench.executor(&model)?);
+    let speed = speed::measure(&batch, &mut bench.fp32, &mut int8, options.threads)?;
+    let report = Report {
+        created_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
+        model: name.into(),
+        source_version: version,
+        method: options.method,
+        percentile: (options.method == Method::Percentile).then_some(PERCENTILE),
+        weight_bits,
+        kept_fp32: keep.into_iter().collect(),
+        calibration_images: calibration.len(),
+        unreadable_images,
+        judged_on: if evaluation.is_some() { "evaluation" } else { "calibration" },
+        answers,
+        objection: answers.objection(options.max_drop),
+        images_per_second: vec![speed],
+        processor: speed::processor(),
+        worst_layers: noise,
+    };
+    Ok(Outcome { model, report })
+}
+
+/// The layers that add the most noise.
+fn noisiest(noise: &[LayerNoise], count: usize) -> BTreeSet<String> {
+    let mut by_added: Vec<&LayerNoise> = noise.iter().collect();
+    by_added.sort_by(|a, b| b.added.total_cmp(&a.added));
+    by_added.iter().take(count).map(|noise| noise.layer.clone()).collect()
+}
+
+/// The fp32 network on the bench, with everything that stays the same from try to try.
+struct Bench<'a> {
+    runtime: &'a Runtime,
+    options: &'a Options,
+    source_version: u64,
+    model: ModelProto,
+    plan: Plan,
+    fp32: OrtExecutor,
+    images: Preparation,
+    activation: Option<Activation>,
+}
+
+impl<'a> Bench<'a> {
+    fn open(runtime: &'a Runtime, source: Source<'_>, options: &'a Options) -> Result<Self, Error> {
+        let model = prepare(source.model)?;
+        let plan = model.graph.as_ref().map(Plan::of).unwrap_or_default();
+        if plan.weighted().is_empty() {
+            return Err(PrepareError::NoConvolution.into());
+        }
+        let fp32 = executor(runtime, &model, options)?;
+        let images = preparation(source.manifest, fp32.signature())?;
+        let activation = source.manifest.output.activation;
+        Ok(Self { runtime, options, source_version: source.version, model, plan, fp32, images, activation })
+    }
+
+    fn executor(&self, model: &ModelProto) -> Result<OrtExecutor, Error> {
+        executor(self.runtime, model, self.options)
+    }
+
+    /// The first of `samples`, as one batch; the size that the graph fixes comes first.
+    fn batch(&self, samples: &[Sample], size: usize) -> Result<Batch, Error> {
+        let size = self.fp32.signature().fixed_batch.unwrap_or(size);
+        let (height, width) = self.images.size;
+        let mut first = Batch::new(self.images.normalizer.layout(), height, width, size);
+        self.images.batches(&samples[..samples.len().min(size)], size, |batch, _| {
+            // A graph with a fixed batch gets no smaller one.
+            for place in 0..size {
+                let start = place % batch.len() * batch.image_len();
+                first.push().copy_from_slice(&batch.data()[start..start + batch.image_len()]);
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(first)
+    }
+
+    fn observer(&self, model: &ModelProto, values: &[&str], samples: &[Sample]) -> Result<observe::Observer, Error> {
+        let size = self.fp32.signature().fixed_batch.unwrap_or(OBSERVED_BATCH);
+        let options = SessionOptions { intra_threads: self.options.threads };
+        let example = self.batch(samples, 1)?;
+        observe::Observer::new(self.runtime, options, model, values, &example, size)
+    }
+
+    /// The scale of each value that is written in 8 bits.
+    fn scales(&self, samples: &[Sample], progress: &dyn Progress) -> Result<HashMap<String, ActivationScale>, Error> {
+        let values: Vec<&str> = self.plan.observed().into_iter().collect();
+        let observer = self.observer(&self.model, &values, samples)?;
+        let histograms = observe::histograms(observer, &values, &self.images, samples, progress)?;
+        let scale = |histogram| scales::activation_scale(scales::range(histogram, self.options.method));
+        Ok(histograms.iter().map(|(value, histogram)| (value.clone(), scale(histogram))).collect())
+    }
+
+    /// The layers that the user wants in fp32.
+    fn named(&self) -> Result<BTreeSet<String>, Error> {
+        let Keep::Named(names) = &self.options.keep else { return Ok(BTreeSet::new()) };
+        let layers: BTreeSet<&str> = self.plan.weighted().iter().map(|(_, layer)| layer.name.as_str()).collect();
+        match names.iter().find(|name| !layers.contains(name.as_str())) {
+            Some(name) => Err(Error::UnknownLayer {
+                name: name.clone(),
+                layers: layers.into_iter().collect::<Vec<_>>().join(", "),
+            }),
+            None => Ok(names.iter().cloned().collect()),
+        }
+    }
+
+    fn build(
+        &self,
+        scales: &HashMap<String, ActivationScale>,
+        weight_bits: u32,
+        keep_fp32: &BTreeSet<String>,
+    ) -> Result<ModelProto, Error> {
+        let method = match self.options.method {
+            Method::Percentile => format!("percentile {PERCENTILE}"),
+            Method::MinMax => "minmax".to_owned(),
+            Method::Mse => "mse".to_owned(),
+        };
+        let metadata = [("quantization", method), ("source_version", self.source_version.to_string())];
+        Ok(rewrite(&self.model, &self.plan, &Recipe { scales, weight_bits, keep_fp32 }, &metadata)?)
+    }
+
+    /// Tries weights of 7 and of 8 bits.
+    fn better_bits(
+        &mut self,
+        scales: &HashMap<String, ActivationScale>,
+        keep: &BTreeSet<String>,
+        samples: &[Sample],
+        progress: &dyn Progress,
+    ) -> Result<u32, Error> {
+        let [seven, eight] = [7, 8].map(|bits| self.build(scales, bits, keep));
+        let seven = self.compare(&seven?, samples, progress)?;
+        let eight = self.compare(&eight?, samples, progress)?;
+        Ok(if eight.is_nearer_than(&seven) { 8 } else { 7 })
+    }
+
+    fn compare(
+        &mut self,
+        model: &ModelProto,
+        samples: &[Sample],
+        progress: &dyn Progress,
+    ) -> Result<Comparison, Error> {
+        let mut int8 = self.executor(model)?;
+        let size = self.fp32.signature().fixed_batch.unwrap_or(BATCH);
+        gate::compare(&mut self.fp32, &mut int8, self.activation, &self.images, (samples, size), progress)
+    }
+
+    fn noise(&self, model: &ModelProto, samples: &[Sample]) -> Result<Vec<LayerNoise>, Error> {
+        let Some(graph) = &self.model.graph else { return Ok(Vec::new()) };
+        let mut values = self.plan.observed();
+        values.extend(self.plan.weighted().iter().map(|(_, layer)| layer.output.as_str()));
+        let in_int8 = |value: &str| match self.plan.scale_of(value) {
+            Some(_) => rewrite::dequantized(graph, value),
+            None => value.to_owned(),
+        };
+        let names: HashMap<String, String> = values.iter().map(|&value| (in_int8(value), value.to_owned())).collect();
+        let exact: Vec<&str> = values.iter().copied().collect();
+        let quick: Vec<String> = exact.iter().map(|&value| in_int8(value)).collect();
+        let quick: Vec<&str> = quick.iter().map(String::as_str).collect();
+        let size = self.fp32.signature().fixed_batch.unwrap_or(OBSERVED_BATCH);
+        let samples = &samples[..samples.len().min(NOISE_IMAGES)];
+        let samples = &samples[..samples.len() / size * size];
+        let observers = (self.observer(&self.model, &exact, samples)?, self.observer(model, &quick, samples)?);
+        noise::layer_noise(observers, &names, (graph, &self.plan), &self.images, samples)
+    }
+}
+
+fn executor(runtime: &Runtime, model: &ModelProto, options: &Options) -> Result<OrtExecutor, Error> {
+    let options = SessionOptions { intra_threads: options.threads };
+    Ok(runtime.executor(GraphSource::Memory(&model.encode_to_vec()), options)?)
+}
+
+fn preparation(manifest: &Manifest, signature: &Signature) -> Result<Preparation, Error> {
+    let spec = manifest.input.spec(signature.size);
+    let cut = spec.output_size().map(|(width, height)| (height as usize, width as usize));
+    let size = signature.size.or(cut).ok_or(Error::OpenSize)?;
+    Ok(Preparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+}

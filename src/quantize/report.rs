@@ -1,0 +1,63 @@
+//! What was done, measured and decided: `quantization.json` beside the graph.
+
+use serde::Serialize;
+
+use super::{gate::Comparison, noise::LayerNoise, scales::Method};
+
+/// Everything that somebody who finds an 8-bit model wants to know of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The program and its version.
+    pub created_by: String,
+    /// The model's name.
+    pub model: String,
+    /// The fp32 version that it was made from.
+    pub source_version: u64,
+    /// How ranges were found.
+    pub method: Method,
+    /// For the percentile method: the share of values inside the range.
+    pub percentile: Option<f64>,
+    /// Of a weight.
+    pub weight_bits: u32,
+    /// Layers that stayed fp32.
+    pub kept_fp32: Vec<String>,
+    /// Images that ranges were taken from.
+    pub calibration_images: usize,
+    /// Images that could not be read.
+    pub unreadable_images: usize,
+    /// `evaluation` or `calibration`: the images of `answers`.
+    pub judged_on: &'static str,
+    /// Against fp32.
+    pub answers: Comparison,
+    /// Why the answers do not hold, where they do not (written with `--force`).
+    pub objection: Option<String>,
+    /// Speed, one entry a provider.
+    pub images_per_second: Vec<Speed>,
+    /// The processor that it was measured on.
+    pub processor: String,
+    /// The layers whose values are farthest from fp32's.
+    pub worst_layers: Vec<LayerNoise>,
+}
+
+/// One session's speed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Speed {
+    /// `cpu`, `openvino`.
+    pub provider: &'static str,
+    /// Threads that share one run.
+    pub threads: usize,
+    /// Images of one run.
+    pub batch_size: usize,
+    /// Images a second.
+    pub fp32: f64,
+    /// Images a second.
+    pub int8: f64,
+}
+
+impl Report {
+    /// Indented JSON with a final newline.
+    pub fn to_json(&self) -> String {
+        // A struct of numbers and strings always serializes.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}

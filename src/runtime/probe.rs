@@ -1,0 +1,52 @@
+//! Looking inside a network: runs a graph and hands out every output by its name, whatever its shape.
+//!
+//! For the workshop, which exposes inner tensors as outputs. The serving path has [`OrtExecutor`](super::OrtExecutor).
+
+use ort::{session::Session, value::TensorRef};
+
+use super::{GraphSource, LoadError, RunError, Runtime, SessionOptions, ort::first_line};
+use crate::tensor::Batch;
+
+/// A session whose outputs are all of interest.
+pub struct Probe {
+    session: Session,
+}
+
+/// One output of a run.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// A `float32` tensor: shape and values.
+    Floats(&'a [i64], &'a [f32]),
+    /// A 1-D `int64` tensor, as the operator Shape gives.
+    Integers(&'a [i64]),
+}
+
+impl Runtime {
+    /// Compiles a graph for looking inside, on the processor.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`].
+    pub fn probe(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<Probe, LoadError> {
+        Ok(Probe { session: self.session(graph, options)? })
+    }
+}
+
+impl Probe {
+    /// Runs `batch` and shows each output of the graph to `visit`, in the graph's order.
+    ///
+    /// # Errors
+    /// [`RunError::Engine`], also for an output of another type than [`Seen`] has.
+    pub fn run(&mut self, batch: &Batch, mut visit: impl FnMut(&str, Seen<'_>)) -> Result<(), RunError> {
+        let engine = |error: ort::Error| RunError::Engine(first_line(&error.to_string()));
+        let input = TensorRef::from_array_view((batch.shape(), batch.data())).map_err(engine)?;
+        let outputs = self.session.run([input.into()]).map_err(engine)?;
+        for (name, value) in &outputs {
+            if let Ok((shape, values)) = value.try_extract_tensor::<f32>() {
+                visit(name, Seen::Floats(shape, values));
+            } else {
+                visit(name, Seen::Integers(value.try_extract_tensor::<i64>().map_err(engine)?.1));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! `resnetd quantize`, as a user runs it: an int8 version that answers as the fp32 one, or one clear line and nothing written.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CIFAR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cifar10");
+const NAME: &str = "resnet20-cifar10";
+
+fn calibration() -> PathBuf {
+    Path::new(CIFAR).join("calibration")
+}
+
+fn resnetd(models: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resnetd"));
+    let (verb, rest) = arguments.split_first().unwrap();
+    command.arg(verb).arg("--models").arg(models).args(rest);
+    command
+}
+
+fn quantize(models: &Path, calibration: &Path, more: &[&str]) -> Output {
+    let mut command = resnetd(models, &["quantize", NAME, "--calibration"]);
+    command.arg(calibration).args(more).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn assert_done(output: &Output) {
+    assert!(output.status.success(), "{}", stderr(output));
+}
+
+/// Refused with exit code 1, one line that has all of `words`, and nothing in `models`.
+#[track_caller]
+fn assert_refused(output: &Output, models: &Path, words: &[&str]) {
+    let stderr = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: ") && words.iter().all(|word| last.contains(word)), "{stderr}");
+    let left: Vec<_> = fs::read_dir(models).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn report(models: &Path, version: u64) -> Value {
+    let path = models.join(NAME).join(version.to_string()).join("quantization.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The ten images, each in a folder named after its class.
+fn class_folders() -> TempDir {
+    let root = TempDir::new().unwrap();
+    for entry in fs::read_dir(CIFAR).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jpg") {
+            let folder = root.path().join(path.file_stem().unwrap());
+            fs::create_dir(&folder).unwrap();
+            fs::copy(&path, folder.join("1.jpg")).unwrap();
+        }
+    }
+    root
+}
+
+/// Sixteen images of nothing: what a network does with them says nothing of photos.
+fn gray_images() -> TempDir {
+    let root = TempDir::new().unwrap();
+    for index in 0..16 {
+        let file = root.path().join(format!("{index}.png"));
+        image::RgbImage::from_pixel(32, 32, image::Rgb([124, 116, 104])).save(file).unwrap();
+    }
+    root
+}
+
+#[test]
+fn the_int8_version_gives_the_probabilities_of_the_fp32_reference() {
+    let models = TempDir::new().unwrap();
+    assert_done(&quantize(models.path(), &calibration(), &[]));
+
+    let mut command = resnetd(models.path(), &["classify", "--format", "json", "--top-k", "10"]);
+    let output = command.arg(CIFAR).output().unwrap();
+    assert_done(&output);
+    let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let reference = fs::read_to_string(Path::new(CIFAR).join("probabilities.tsv")).unwrap();
+    let (mut moved, mut count) = (0.0, 0.0);
+    for line in reference.lines() {
+        let mut fields = line.split('\t');
+        let name = fields.next().unwrap();
+        let wanted: Vec<f64> = fields.map(|field| field.parse().unwrap()).collect();
+        let file = Path::new(CIFAR).join(format!("{name}.jpg"));
+        let answer = answers.iter().find(|answer| answer["file"] == file.to_str().unwrap()).unwrap();
+        assert_eq!(answer["classes"][0]["label"], name);
+        for class in answer["classes"].as_array().unwrap() {
+            let wanted = wanted[class["index"].as_u64().unwrap() as usize];
+            let drift = (class["probability"].as_f64().unwrap() - wanted).abs();
+            assert!(drift < 0.05, "{name}, {}: {drift}", class["label"]);
+            (moved, count) = (moved + drift, count + 1.0);
+        }
+    }
+    assert_eq!(count, 100.0);
+    assert!(moved / count < 0.005, "{}", moved / count);
+}
+
+#[test]
+fn the_built_in_model_is_copied_beside_its_int8_version() {
+    let models = TempDir::new().unwrap();
+    let evaluation = class_folders();
+    let evaluate = evaluation.path().to_str().unwrap();
+    assert_done(&quantize(models.path(), &calibration(), &["--evaluate", evaluate, "--method", "mse"]));
+
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(NAME);
+    for file in ["1/model.onnx", "model.toml", "labels.txt"] {
+        assert_eq!(
+            fs::read(models.path().join(NAME).join(file)).unwrap(),
+            fs::read(source.join(file)).unwrap(),
+            "{file}"
+        );
+    }
+    let report = report(models.path(), 2);
+    assert_eq!((&report["method"], &report["judged_on"]), (&"mse".into(), &"evaluation".into()));
+    assert_eq!(report["answers"]["labelled"], 10);
+    // The reference run gives each of the ten its own class.
+    assert_eq!(report["answers"]["top1_fp32_percent"], 100.0);
+    assert_eq!(report["calibration_images"], 40);
+    assert!(report["images_per_second"][0]["int8"].as_f64().unwrap() > 0.0);
+
+    // The next one goes beside it, from the fp32 version; from the int8 one there is nothing to make.
+    let again = quantize(models.path(), &calibration(), &[]);
+    assert!(stderr(&again).contains("quantized already") && stderr(&again).contains("--version"), "{}", stderr(&again));
+    assert_done(&quantize(
+        models.path(),
+        &calibration(),
+        &["--version", "1", "--weight-bits", "7", "--method", "minmax"],
+    ));
+    assert!(models.path().join(NAME).join("3/model.onnx").is_file());
+}
+
+#[test]
+fn answers_that_do_not_hold_are_written_only_by_force() {
+    let models = TempDir::new().unwrap();
+    let (gray, evaluation) = (gray_images(), class_folders());
+    let evaluate = ["--evaluate", evaluation.path().to_str().unwrap(), "--keep-fp32", "0"];
+    let refused = quantize(models.path(), gray.path(), &evaluate);
+    assert_refused(&refused, models.path(), &["nothing was written", "top-1 falls from 100.00 %", "--force"]);
+
+    assert_done(&quantize(models.path(), gray.path(), &[&evaluate[..], &["--force"]].concat()));
+    assert!(report(models.path(), 2)["objection"].as_str().unwrap().contains("top-1 falls"));
+}
+
+#[test]
+fn damaged_images_are_named_counted_and_passed_over() {
+    let (models, images) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    for (index, entry) in
+        walkdir::WalkDir::new(calibration()).into_iter().flatten().filter(|e| e.path().is_file()).enumerate()
+    {
+        fs::copy(entry.path(), images.path().join(format!("{index}.jpg"))).unwrap();
+    }
+    fs::write(images.path().join("empty.jpg"), "").unwrap();
+    fs::write(images.path().join("text.png"), "no image").unwrap();
+
+    let output = quantize(models.path(), images.path(), &[]);
+
+    assert_done(&output);
+    let stderr = stderr(&output);
+    assert!(stderr.contains("empty.jpg: the image is empty") && stderr.contains("text.png: "), "{stderr}");
+    assert_eq!(report(models.path(), 2)["unreadable_images"], 2);
+}
+
+#[test]
+fn too_few_calibration_images_are_refused() {
+    let (models, images) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    assert_refused(&quantize(models.path(), images.path(), &[]), models.path(), &["no images found"]);
+    for index in 0..3 {
+        fs::copy(Path::new(CIFAR).join("cat.jpg"), images.path().join(format!("{index}.jpg"))).unwrap();
+    }
+    let few = quantize(models.path(), images.path(), &[]);
+    assert_refused(&few, models.path(), &["3 of 3 calibration images", "at least 16"]);
+    for index in 3..20 {
+        fs::write(images.path().join(format!("{index}.jpg")), "broken").unwrap();
+    }
+    let broken = quantize(models.path(), images.path(), &[]);
+    assert_refused(&broken, models.path(), &["3 of 20 calibration images", "at least 16"]);
+}
+
+#[test]
+fn folders_that_are_no_class_are_named() {
+    let models = TempDir::new().unwrap();
+    let evaluation = class_folders();
+    fs::rename(evaluation.path().join("dog"), evaluation.path().join("wolf")).unwrap();
+    let output = quantize(models.path(), &calibration(), &["--evaluate", evaluation.path().to_str().unwrap()]);
+    assert_refused(&output, models.path(), &["1 of the folders", "wolf", "airplane"]);
+}
+
+#[test]
+fn a_layer_that_is_not_there_cannot_stay_fp32() {
+    let models = TempDir::new().unwrap();
+    let output = quantize(models.path(), &calibration(), &["--keep-fp32", "layer9.conv1"]);
+    assert_refused(&output, models.path(), &["layer9.conv1", "layer1.0.conv1"]);
+}
+
+/// The disk is full: the shell allows no file beyond 50 KB, and writing fails as on a full disk.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_leaves_nothing_behind() {
+    let models = TempDir::new().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_resnetd"), "quantize", NAME])
+        .arg("--calibration")
+        .arg(calibration())
+        .arg("--models")
+        .arg(models.path())
+        .output()
+        .unwrap();
+    assert_refused(&output, models.path(), &["cannot write", "has room"]);
+}
