@@ -1,4 +1,5 @@
 //! The integration tests: one binary, one file a behaviour.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the place and the value")]
 
 mod batching;
 mod build_model;
