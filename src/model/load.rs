@@ -8,12 +8,15 @@ use super::{
     BuiltIn, ModelFolder, ModelInfo, TensorInfo,
     manifest::{Manifest, ManifestError},
     served::ServedModel,
-    settings::{Precision, Provider, RuntimeSettings},
+    settings::RuntimeSettings,
 };
 use crate::{
     batching::Batcher,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, SessionOptions, Signature},
+    runtime::{
+        self, Engine, Executor, GraphSource, OrtExecutor, Precision, Provider, RunError, Runtime, SessionOptions,
+        Signature,
+    },
     tensor::{Batch, Input, Layout, Logits, Normalizer, Pixels},
 };
 
@@ -75,16 +78,6 @@ pub enum ModelError {
     /// The first run failed.
     #[error("the warm-up run failed: {0}")]
     WarmUp(#[from] RunError),
-    /// The provider is not there.
-    #[error(
-        "provider {provider:?} with precision {precision:?} is not available in this build: set provider = \"auto\""
-    )]
-    Provider {
-        /// What was asked for.
-        provider: Provider,
-        /// What was asked for.
-        precision: Precision,
-    },
     /// The system gave no thread.
     #[error("cannot start the model's threads: {0}")]
     Threads(#[from] std::io::Error),
@@ -155,13 +148,18 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         GraphSource::File(path) => path.display().to_string(),
         GraphSource::Memory(_) => format!("the built-in {name}"),
     };
-    let RuntimeSettings { provider, precision, .. } = manifest.runtime;
-    if !matches!(provider, Provider::Auto | Provider::Cpu) || !matches!(precision, Precision::Auto | Precision::Fp32) {
-        return Err(ModelError::Provider { provider, precision });
-    }
+    let engine = Engine {
+        provider: manifest.runtime.provider.fixed().unwrap_or(Provider::Cpu),
+        precision: manifest.runtime.precision.fixed().unwrap_or(Precision::Fp32),
+    };
     let (instances, intra_threads) = threads(&manifest.runtime, graph_bytes, cores);
     let mut executors = (0..instances)
-        .map(|_| runtime.executor(graph, SessionOptions { intra_threads }))
+        .map(|_| {
+            runtime.executor(
+                graph,
+                SessionOptions { engine, intra_threads, max_batch_size: manifest.batching.max_batch_size },
+            )
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|cause| ModelError::Graph { graph: graph_name, cause })?;
     let signature = executors[0].signature().clone();
@@ -176,7 +174,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     policy.max_batch_size =
         signature.fixed_batch.map_or(policy.max_batch_size, |fixed| fixed.min(policy.max_batch_size));
 
-    let first = warm_up(&mut executors, &normalizer, size, policy.max_batch_size)?;
+    let first = warm_up(&mut executors, &normalizer, size, &engine.provider.warmed_sizes(policy.max_batch_size))?;
     let labels = labels_for(name, labels, first.len())?;
     let activation = manifest.output.activation.unwrap_or_else(|| {
         // A graph that ends in softmax gives a row that sums to 1; logits do not, but by a rare accident.
@@ -196,8 +194,8 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         max_batch_size: policy.max_batch_size,
         instances,
         intra_threads,
-        provider: "cpu".to_owned(),
-        precision: if signature.half_input { "fp16" } else { "fp32" }.to_owned(),
+        provider: engine.provider.to_string(),
+        precision: if signature.half_input { "fp16".to_owned() } else { engine.precision.to_string() },
     };
     let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
     let capacity = policy.queue_capacity;
@@ -260,15 +258,15 @@ fn warm_up(
     executors: &mut [OrtExecutor],
     normalizer: &Normalizer,
     (height, width): (usize, usize),
-    max_batch_size: usize,
+    sizes: &[usize],
 ) -> Result<Vec<f32>, ModelError> {
     let gradient = (0..height * width * 3).map(|index| (index * 31 % 256) as u8).collect();
     let input = Pixels::new(width as u32, height as u32, gradient).map(Input::Pixels);
-    let mut batch = Batch::new(normalizer.layout(), height, width, max_batch_size);
+    let mut batch = Batch::new(normalizer.layout(), height, width, 0);
     let mut logits = Logits::default();
     let mut first = Vec::new();
     for executor in executors {
-        for size in [1, max_batch_size] {
+        for &size in sizes {
             batch.clear();
             for _ in 0..size {
                 let slot = batch.push();

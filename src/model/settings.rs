@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batching::Policy,
+    runtime,
     settings::{SettingError, in_range},
 };
 
@@ -116,4 +117,29 @@ pub enum Precision {
     Bf16,
     /// 16-bit IEEE.
     Fp16,
+}
+
+impl Provider {
+    /// The provider that was asked for; `None` where the choice is ours.
+    pub fn fixed(self) -> Option<runtime::Provider> {
+        match self {
+            Self::Auto => None,
+            Self::Cpu => Some(runtime::Provider::Cpu),
+            Self::Openvino => Some(runtime::Provider::Openvino),
+            Self::Cuda => Some(runtime::Provider::Cuda),
+            Self::Tensorrt => Some(runtime::Provider::Tensorrt),
+        }
+    }
+}
+
+impl Precision {
+    /// The arithmetic that was asked for; `None` where the choice is ours.
+    pub fn fixed(self) -> Option<runtime::Precision> {
+        match self {
+            Self::Auto => None,
+            Self::Fp32 => Some(runtime::Precision::Fp32),
+            Self::Bf16 => Some(runtime::Precision::Bf16),
+            Self::Fp16 => Some(runtime::Precision::Fp16),
+        }
+    }
 }
