@@ -8,6 +8,7 @@ mod classify;
 mod healthcheck;
 mod output;
 mod serve;
+mod tune;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
+    /// Measure every way to run a model on this machine; the server uses the best
+    Tune(tune::TuneArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };

@@ -1,4 +1,4 @@
-//! From a graph and a manifest to a model that answers: sessions, shapes checked, labels counted, warmed up.
+//! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -8,24 +8,20 @@ use super::{
     BuiltIn, ModelFolder, ModelInfo, TensorInfo,
     manifest::{Manifest, ManifestError},
     served::ServedModel,
-    settings::RuntimeSettings,
+    tuning::{Plan, Report, Tuning},
+    warm_up::WarmUpImages,
 };
 use crate::{
     batching::Batcher,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    runtime::{
-        self, Engine, Executor, GraphSource, OrtExecutor, Precision, Provider, RunError, Runtime, SessionOptions,
-        Signature,
-    },
-    tensor::{Batch, Input, Layout, Logits, Normalizer, Pixels},
+    preprocess::Spec,
+    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature},
+    tensor::{Layout, Logits, Normalizer},
+    tune::{Candidate, cache, space::Network},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
 const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
-
-/// Up to this size of the graph, runs are so short that sessions side by side beat threads that share a run.
-/// ResNet-20 for CIFAR has 1.1 MB: two sessions of one thread gave 1.2 times what one of two threads gave.
-const SMALL_GRAPH_BYTES: u64 = 8 << 20;
 
 /// Why a model cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -78,20 +74,25 @@ pub enum ModelError {
     /// The first run failed.
     #[error("the warm-up run failed: {0}")]
     WarmUp(#[from] RunError),
+    /// There was nothing that could be measured.
+    #[error("nothing could be measured: {reasons}")]
+    Unmeasured {
+        /// Each candidate and what was wrong with it.
+        reasons: String,
+    },
     /// The system gave no thread.
     #[error("cannot start the model's threads: {0}")]
     Threads(#[from] std::io::Error),
 }
 
 /// What a version of a model is made of.
-pub(super) struct Source<'a> {
-    pub(super) name: &'a str,
-    pub(super) version: u64,
-    pub(super) manifest: Manifest,
-    pub(super) graph: GraphSource<'a>,
-    pub(super) graph_bytes: u64,
+struct Source<'a> {
+    name: &'a str,
+    version: u64,
+    manifest: Manifest,
+    graph: GraphSource<'a>,
     /// The text of the labels, or `None` where there are none.
-    pub(super) labels: Option<Arc<[Arc<str>]>>,
+    labels: Option<Arc<[Arc<str>]>>,
 }
 
 /// Loads one version of a model from its folder.
@@ -106,14 +107,11 @@ pub fn load_folder(
     cores: usize,
 ) -> Result<ServedModel, ModelError> {
     let graph = folder.graph(version);
-    let graph_bytes = fs::metadata(&graph).map_or(0, |file| file.len());
     let labels = match &manifest.output.labels {
         Some(file) => Some(read_labels(&folder.path.join(file))?),
         None => default_labels(&folder.path)?,
     };
-    let source =
-        Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), graph_bytes, labels };
-    load(runtime, source, cores)
+    load(runtime, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, cores)
 }
 
 fn default_labels(folder: &Path) -> Result<Option<Arc<[Arc<str>]>>, LabelsError> {
@@ -131,71 +129,121 @@ pub fn load_built_in(
     manifest: Manifest,
     cores: usize,
 ) -> Result<ServedModel, ModelError> {
-    let source = Source {
-        name: built_in.name,
-        version: built_in.version,
-        manifest,
-        graph: GraphSource::Memory(built_in.graph),
-        graph_bytes: built_in.graph.len() as u64,
-        labels: Some(parse_labels(built_in.labels)?),
-    };
-    load(runtime, source, cores)
+    let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
+    let labels = Some(parse_labels(built_in.labels)?);
+    load(runtime, Source { name, version, manifest, graph, labels }, cores)
+}
+
+/// Measures every way to run a model on this machine, and keeps what was found for the server.
+///
+/// * `progress`: told what is measured next, and how many candidates there are
+///
+/// # Errors
+/// [`ModelError`] says what to mend.
+pub fn tune(
+    runtime: &Runtime,
+    graph: GraphSource<'_>,
+    manifest: &Manifest,
+    cores: usize,
+    progress: &mut dyn FnMut(Candidate, usize),
+) -> Result<Report, ModelError> {
+    let facts = GraphFacts::of(graph);
+    let tuning = facts.tuning(runtime, graph, manifest, cores);
+    let count = tuning.candidate_count()?;
+    tuning.report(&mut |candidate| progress(candidate, count))
+}
+
+/// What is known of a graph's file before it is loaded.
+struct GraphFacts {
+    network: Network,
+    digest: String,
+}
+
+/// Every exporter's int8 graph has nodes of this type.
+const QUANTIZED_MARK: &[u8] = b"DequantizeLinear";
+
+impl GraphFacts {
+    fn of(graph: GraphSource<'_>) -> Self {
+        let facts = |bytes: &[u8]| {
+            let quantized = memchr::memmem::find(bytes, QUANTIZED_MARK).is_some();
+            let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
+            Self { network, digest: cache::digest(bytes) }
+        };
+        match graph {
+            GraphSource::Memory(bytes) => facts(bytes),
+            // What cannot be read is refused with the reason when the session is made.
+            GraphSource::File(path) => facts(&fs::read(path).unwrap_or_default()),
+        }
+    }
+
+    fn tuning<'a>(
+        &'a self,
+        runtime: &'a Runtime,
+        graph: GraphSource<'a>,
+        manifest: &'a Manifest,
+        cores: usize,
+    ) -> Tuning<'a> {
+        Tuning { runtime, graph, digest: &self.digest, network: self.network, manifest, cores }
+    }
+}
+
+/// How a graph's images are prepared: what graph and manifest say together.
+pub(super) struct Prepared {
+    pub(super) spec: Spec,
+    pub(super) normalizer: Normalizer,
+    /// Height and width.
+    pub(super) size: (usize, usize),
+}
+
+impl Prepared {
+    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
+        if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
+            return Err(ModelError::LayoutMismatch { said, found: signature.layout });
+        }
+        let spec = manifest.input.spec(signature.size);
+        let size = image_size(signature, spec.crop_size)?;
+        Ok(Self { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+    }
 }
 
 fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
-    let Source { name, version, manifest, graph, graph_bytes, labels } = source;
-    let graph_name = match graph {
-        GraphSource::File(path) => path.display().to_string(),
-        GraphSource::Memory(_) => format!("the built-in {name}"),
-    };
-    let engine = Engine {
-        provider: manifest.runtime.provider.fixed().unwrap_or(Provider::Cpu),
-        precision: manifest.runtime.precision.fixed().unwrap_or(Precision::Fp32),
-    };
-    let (instances, intra_threads) = threads(&manifest.runtime, graph_bytes, cores);
-    let mut executors = (0..instances)
-        .map(|_| {
-            runtime.executor(
-                graph,
-                SessionOptions { engine, intra_threads, max_batch_size: manifest.batching.max_batch_size },
-            )
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|cause| ModelError::Graph { graph: graph_name, cause })?;
+    let Source { name, version, manifest, graph, labels } = source;
+    let facts = GraphFacts::of(graph);
+    let tuning = facts.tuning(runtime, graph, &manifest, cores);
+    let plan = tuning.plan()?;
+    let Candidate { engine, shape } = plan.candidate;
+    let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
     let signature = executors[0].signature().clone();
+    let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
+    let Plan { max_batch_size, probability_drift, reason, .. } = plan;
+    let policy =
+        manifest.batching.policy(signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size)));
 
-    if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
-        return Err(ModelError::LayoutMismatch { said, found: signature.layout });
-    }
-    let spec = manifest.input.spec(signature.size);
-    let size = image_size(&signature, spec.crop_size)?;
-    let normalizer = manifest.input.normalizer(signature.layout);
-    let mut policy = manifest.batching.policy();
-    policy.max_batch_size =
-        signature.fixed_batch.map_or(policy.max_batch_size, |fixed| fixed.min(policy.max_batch_size));
-
-    let first = warm_up(&mut executors, &normalizer, size, &engine.provider.warmed_sizes(policy.max_batch_size))?;
+    let images = WarmUpImages::new(&spec, normalizer.clone(), size);
+    let first = warm_up(&mut executors, images, &engine.provider.warmed_sizes(policy.max_batch_size))?;
     let labels = labels_for(name, labels, first.len())?;
-    let activation = manifest.output.activation.unwrap_or_else(|| {
-        // A graph that ends in softmax gives a row that sums to 1; logits do not, but by a rare accident.
-        let sum: f32 = first.iter().sum();
-        let inside = first.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 1e-3;
-        if inside { Activation::None } else { Activation::Softmax }
-    });
+    let activation = manifest.output.activation.unwrap_or_else(|| Activation::missing_from(&first));
 
+    let precision = match (facts.network.quantized, signature.half_input) {
+        (true, _) => "int8",
+        (false, true) => "fp16",
+        (false, false) => engine.precision.name(),
+    };
     let info = ModelInfo {
         architecture: executors[0].metadata("architecture").unwrap_or_else(|| "unknown".to_owned()).into(),
-        untrained: executors[0].metadata("untrained").is_some_and(|value| value == "true"),
+        untrained: executors[0].is_untrained(),
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
         layout: signature.layout,
         color: manifest.input.color,
         labels,
         max_batch_size: policy.max_batch_size,
-        instances,
-        intra_threads,
+        instances: shape.instances,
+        intra_threads: shape.intra_threads,
         provider: engine.provider.to_string(),
-        precision: if signature.half_input { "fp16".to_owned() } else { engine.precision.to_string() },
+        precision: precision.to_owned(),
+        probability_drift,
+        choice: reason,
     };
     let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
     let capacity = policy.queue_capacity;
@@ -210,19 +258,6 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     })
-}
-
-/// How many sessions of how many threads.
-fn threads(settings: &RuntimeSettings, graph_bytes: u64, cores: usize) -> (usize, usize) {
-    let small = graph_bytes < SMALL_GRAPH_BYTES;
-    let instances = match (settings.instances, settings.intra_threads) {
-        (0, 0) if small => cores,
-        (0, 0) => 1,
-        (0, threads) => cores.div_ceil(threads),
-        (instances, _) => instances,
-    };
-    let intra_threads = if settings.intra_threads > 0 { settings.intra_threads } else { (cores / instances).max(1) };
-    (instances, intra_threads)
 }
 
 fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {
@@ -252,29 +287,13 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session with one image and with a full batch, so that no request pays for first allocations.
-/// Gives the first row of the first run.
-fn warm_up(
-    executors: &mut [OrtExecutor],
-    normalizer: &Normalizer,
-    (height, width): (usize, usize),
-    sizes: &[usize],
-) -> Result<Vec<f32>, ModelError> {
-    let gradient = (0..height * width * 3).map(|index| (index * 31 % 256) as u8).collect();
-    let input = Pixels::new(width as u32, height as u32, gradient).map(Input::Pixels);
-    let mut batch = Batch::new(normalizer.layout(), height, width, 0);
+/// Runs every session in every size that is dear the first time. Gives the first row of the first run.
+fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
     let mut logits = Logits::default();
     let mut first = Vec::new();
     for executor in executors {
         for &size in sizes {
-            batch.clear();
-            for _ in 0..size {
-                let slot = batch.push();
-                if let Some(Input::Pixels(pixels)) = &input {
-                    normalizer.write(pixels, slot);
-                }
-            }
-            executor.run(&batch, &mut logits)?;
+            executor.run(images.batch(0, size), &mut logits)?;
         }
         first = logits.rows().next().unwrap_or_default().to_vec();
     }

@@ -15,6 +15,14 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// What is still to be applied to the rows of a network that gives `row`: one that ends in softmax gives a row that
+    /// sums to 1; logits do not, but by a rare accident.
+    pub fn missing_from(row: &[f32]) -> Self {
+        let sum: f32 = row.iter().sum();
+        let probabilities = row.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 1e-3;
+        if probabilities { Self::None } else { Self::Softmax }
+    }
+
     /// Applies it to `row` in place, in `f64` inside so that rows of a thousand classes still sum to 1.
     pub fn apply(self, row: &mut [f32]) {
         match self {
@@ -55,6 +63,13 @@ mod tests {
         let mut row = [1000.0, 1000.0, -1000.0];
         Activation::Softmax.apply(&mut row);
         assert_eq!(row, [0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_network_that_gives_probabilities_needs_no_softmax() {
+        assert_eq!(Activation::missing_from(&[0.2, 0.7, 0.1]), Activation::None);
+        assert_eq!(Activation::missing_from(&[0.2, 0.7, 0.2]), Activation::Softmax);
+        assert_eq!(Activation::missing_from(&[-0.5, 1.5, 0.0]), Activation::Softmax);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod engine;
 mod library;
 mod ort;
 mod plugin;
+mod processor;
 pub mod scripted;
 mod shared_object;
 mod signature;
@@ -16,6 +17,7 @@ pub use engine::{Engine, Precision, Provider};
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, OrtExecutor, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
+pub use processor::Processor;
 pub use signature::{GraphTensor, Signature, SignatureError};
 
 use crate::tensor::{Batch, Logits};

@@ -281,6 +281,11 @@ impl OrtExecutor {
         self.session.metadata().ok()?.custom(key)
     }
 
+    /// Whether the graph says of itself that its weights are random.
+    pub fn is_untrained(&self) -> bool {
+        self.metadata("untrained").is_some_and(|value| value == "true")
+    }
+
     /// What the graph takes and gives.
     pub fn signature(&self) -> &Arc<Signature> {
         &self.signature
