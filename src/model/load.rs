@@ -148,9 +148,7 @@ pub fn tune(
     progress: &mut dyn FnMut(Candidate, usize),
 ) -> Result<Report, ModelError> {
     let facts = GraphFacts::of(graph);
-    let tuning = facts.tuning(runtime, graph, manifest, cores);
-    let count = tuning.candidate_count()?;
-    tuning.report(&mut |candidate| progress(candidate, count))
+    facts.tuning(runtime, graph, manifest, cores).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.

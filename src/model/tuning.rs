@@ -49,6 +49,9 @@ pub struct Report {
     pub processor: String,
 }
 
+/// Told what is measured next, and how many candidates there are.
+type Progress<'a> = &'a mut dyn FnMut(Candidate, usize);
+
 /// A model on a machine: what a plan is made for.
 pub(super) struct Tuning<'a> {
     pub(super) runtime: &'a Runtime,
@@ -84,7 +87,7 @@ impl Tuning<'_> {
         if let Some(found) = cache.get(&key) {
             return Ok(Plan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
         }
-        let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_| {})?;
+        let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
         for (candidate, reason) in passed_over {
             tracing::info!("{} in {} not taken: {reason}", candidate.engine, candidate.shape);
         }
@@ -97,7 +100,9 @@ impl Tuning<'_> {
     }
 
     /// Measures everything thoroughly, and keeps it for the server's next start.
-    pub(super) fn report(&self, progress: &mut dyn FnMut(Candidate)) -> Result<Report, ModelError> {
+    ///
+    /// * `progress`: told what is measured next, and how many candidates there are
+    pub(super) fn report(&self, progress: Progress<'_>) -> Result<Report, ModelError> {
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
@@ -109,20 +114,13 @@ impl Tuning<'_> {
         Ok(Report { found, passed_over, processor: processor.name })
     }
 
-    /// How many candidates [`Tuning::report`] goes through.
-    pub(super) fn candidate_count(&self) -> Result<usize, ModelError> {
-        let wishes = self.wishes();
-        let engines = self.engines(&wishes, &Processor::of_this_machine())?;
-        Ok(engines.usable.iter().map(|&engine| self.candidates(&wishes, engine).len()).sum())
-    }
-
     fn measure(
         &self,
         wishes: &Wishes,
         engines: &Engines,
         effort: Effort,
         depth: Depth,
-        progress: &mut dyn FnMut(Candidate),
+        progress: Progress<'_>,
     ) -> Result<(Option<Found>, Vec<(Candidate, String)>), ModelError> {
         let settings = &self.manifest.runtime;
         // What was asked for in both respects is not compared with anything.
@@ -151,8 +149,9 @@ impl Tuning<'_> {
         let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
             .map_err(measured)?;
         let all_batches = depth == Depth::Everything || matches!(wishes.goal, crate::tune::Goal::P99(_));
+        let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
         let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
-            progress(candidate);
+            progress(candidate, count);
             let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
             search.measure(candidate, &batches, |drift| rules.admit(drift));
         };

@@ -156,6 +156,7 @@ mod tests {
             candidate: Candidate { engine: Engine::REFERENCE, shape: Shape { instances: 2, intra_threads: 1 } },
             batch_size: 8,
             images_per_second: 3363.25,
+            at_least: 3300.5,
             p50_ms: 4.75,
             p99_ms: 5.5,
             alone_ms: 0.625,

@@ -5,3 +5,4 @@ mod damaged_weights;
 mod import;
 mod preprocess_bad_input;
 mod preprocess_parity;
+mod providers;
