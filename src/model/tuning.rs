@@ -49,6 +49,9 @@ pub struct Report {
     pub processor: String,
 }
 
+/// What was found, where anything was; and what was not measured, and why.
+type Measured = (Option<Found>, Vec<(Candidate, String)>);
+
 /// Told what is measured next, and how many candidates there are.
 type Progress<'a> = &'a mut dyn FnMut(Candidate, usize);
 
@@ -121,7 +124,7 @@ impl Tuning<'_> {
         effort: Effort,
         depth: Depth,
         progress: Progress<'_>,
-    ) -> Result<(Option<Found>, Vec<(Candidate, String)>), ModelError> {
+    ) -> Result<Measured, ModelError> {
         let settings = &self.manifest.runtime;
         // What was asked for in both respects is not compared with anything.
         let compare_answers = wishes.provider.is_none() || wishes.precision.is_none();

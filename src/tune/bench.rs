@@ -4,6 +4,7 @@
 //! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down.
 
 use std::{
+    collections::BTreeMap,
     fs,
     time::{Duration, Instant},
 };
@@ -21,13 +22,15 @@ pub struct Effort {
     pub slices: usize,
     /// The length of a slice; it holds one run at least.
     pub slice: Duration,
+    /// After this long, two pairs are enough.
+    pub patience: Duration,
 }
 
 impl Effort {
     /// At load: a first impression, good to some percent.
-    pub const QUICK: Self = Self { slices: 3, slice: Duration::from_millis(20) };
+    pub const QUICK: Self = Self { slices: 3, slice: Duration::from_millis(20), patience: Duration::from_millis(700) };
     /// For `resnetd tune`.
-    pub const THOROUGH: Self = Self { slices: 5, slice: Duration::from_millis(250) };
+    pub const THOROUGH: Self = Self { slices: 5, slice: Duration::from_millis(250), patience: Duration::from_secs(20) };
 }
 
 /// Gives the search what it measures. A model knows how; a test has a script.
@@ -59,6 +62,8 @@ pub struct Search<W: Workbench> {
     yardstick: Vec<W::Executor>,
     yardstick_is: Candidate,
     yardstick_bytes: u64,
+    /// The yardstick's images a second by batch size, when first seen: what every ratio is a ratio to.
+    paces: BTreeMap<(usize, usize), f64>,
     reference: Option<Vec<Box<[f32]>>>,
     /// A row for each candidate and batch size.
     pub rows: Vec<Measurement>,
@@ -95,6 +100,7 @@ impl<W: Workbench> Search<W> {
             yardstick: executors,
             yardstick_is: yardstick,
             yardstick_bytes: resident_bytes().saturating_sub(before),
+            paces: BTreeMap::new(),
             reference,
             rows: Vec::new(),
             passed_over: Vec::new(),
@@ -136,12 +142,10 @@ impl<W: Workbench> Search<W> {
         if !admit(drift) {
             return Err(refusal(drift));
         }
-        let alone = opened.len().min(1);
-        let one = self.bench.batch(1);
-        let alone = duel(&mut self.yardstick[..1], &mut opened[..alone], one, self.effort).map_err(words)?;
+        let first = opened.len().min(1);
+        let alone = self.duel(1, &mut opened[..first], 1).map_err(words)?;
         for &batch_size in batches {
-            let batch = self.bench.batch(batch_size);
-            let timing = duel(&mut self.yardstick, &mut opened, batch, self.effort).map_err(words)?;
+            let timing = self.duel(self.yardstick.len(), &mut opened, batch_size).map_err(words)?;
             let grown = resident_bytes().saturating_sub(before);
             self.rows.push(Measurement {
                 candidate,
@@ -158,6 +162,14 @@ impl<W: Workbench> Search<W> {
         Ok(())
     }
 
+    /// Times `rivals` against the first `sessions` of the yardstick; with no rivals, the yardstick itself.
+    fn duel(&mut self, sessions: usize, rivals: &mut [W::Executor], size: usize) -> Result<Timing, RunError> {
+        let Pairs { pace, ratio, worst_ratio, run_ms } =
+            duel(&mut self.yardstick[..sessions], rivals, self.bench.batch(size), self.effort)?;
+        let pace = *self.paces.entry((sessions, size)).or_insert(pace);
+        Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
+    }
+
     /// Closes the yardstick's sessions; gives what was measured, and what was not.
     pub fn finish(self) -> (Vec<Measurement>, Vec<(Candidate, String)>) {
         (self.rows, self.passed_over)
@@ -171,7 +183,7 @@ fn refusal(drift: Option<Drift>) -> String {
 }
 
 struct Timing {
-    /// Images a second, as they would have been had the yardstick run evenly all the time.
+    /// Images a second, as they would have been had the yardstick kept its first pace.
     speed: f64,
     /// The same from the comparison that went worst.
     at_least: f64,
@@ -179,13 +191,24 @@ struct Timing {
     run_ms: Vec<f64>,
 }
 
+struct Pairs {
+    /// Images a second of the yardstick.
+    pace: f64,
+    /// The rivals' speed by the yardstick's; the median and the worst.
+    ratio: f64,
+    worst_ratio: f64,
+    /// Every run of the rivals, sorted, in milliseconds.
+    run_ms: Vec<f64>,
+}
+
 /// Alternates slices of both; with no rivals, times the yardstick. The first run of a batch size costs several times
 /// the next, so it is not timed.
-fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], batch: &Batch, effort: Effort) -> Result<Timing, RunError> {
+fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], batch: &Batch, effort: Effort) -> Result<Pairs, RunError> {
     slice(yardstick, batch, Duration::ZERO)?;
     slice(rivals, batch, Duration::ZERO)?;
     let (mut ratios, mut paces, mut run_ms) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..effort.slices {
+    let begun = Instant::now();
+    while ratios.len() < effort.slices && (ratios.len() < 2 || begun.elapsed() < effort.patience) {
         let yard = slice(yardstick, batch, effort.slice)?;
         let pace = speed(&yard, batch.len());
         paces.push(pace);
@@ -196,8 +219,8 @@ fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], batch: &Batch, effor
     run_ms.sort_by(f64::total_cmp);
     ratios.sort_by(f64::total_cmp);
     paces.sort_by(f64::total_cmp);
-    let pace = percentile(&paces, 0.5);
-    Ok(Timing { speed: percentile(&ratios, 0.5) * pace, at_least: percentile(&ratios, 0.0) * pace, run_ms })
+    let (ratio, worst_ratio) = (percentile(&ratios, 0.5), percentile(&ratios, 0.0));
+    Ok(Pairs { pace: percentile(&paces, 0.5), ratio, worst_ratio, run_ms })
 }
 
 /// The runs of one thread in milliseconds, and how long it was at it.
@@ -298,7 +321,7 @@ mod tests {
     }
 
     fn search(bf16: [f32; 2], limit: Duration) -> Search<Scripted> {
-        let effort = Effort { slices: 1, slice: Duration::ZERO };
+        let effort = Effort { slices: 1, slice: Duration::ZERO, patience: Duration::ZERO };
         let yardstick = candidate(Engine::REFERENCE, 1);
         Search::new(Scripted::new(bf16), yardstick, 8, true, effort, Instant::now() + limit).unwrap()
     }
