@@ -161,7 +161,7 @@ mod tests {
         let logits = tensor("out", "float32", &[-1, 1000]);
         let message =
             |inputs: &[GraphTensor], outputs: &[GraphTensor]| Signature::of(inputs, outputs).unwrap_err().to_string();
-        assert!(message(&[image.clone(), image.clone()], &[logits.clone()]).contains("2 inputs"));
+        assert!(message(&[image.clone(), image.clone()], std::slice::from_ref(&logits)).contains("2 inputs"));
         assert!(message(&[tensor("ids", "int64", &[-1, 128])], &[logits]).contains("int64[-1, 128]"));
         assert!(message(&[image], &[tensor("mask", "float32", &[-1, 21, 224, 224])]).contains("mask"));
     }
