@@ -304,8 +304,8 @@ mod tests {
             unknown.contains("RESNETD__BATCHING__MAX_BATCHSIZE") && unknown.contains("max_batch_size"),
             "{unknown}"
         );
-        let range = message("RESNETD__BATCHING__MAX_BATCH_SIZE", "0");
-        assert!(range.contains("batching.max_batch_size` is 0, allowed is 1 to 1024"), "{range}");
+        let range = message("RESNETD__BATCHING__MAX_BATCH_SIZE", "2000");
+        assert!(range.contains("batching.max_batch_size` is 2000, allowed is 0 to 1024"), "{range}");
         let kind = message("RESNETD__SERVER__DRAIN_DELAY_MS", "soon");
         assert!(kind.contains("server.drain_delay_ms") && kind.contains("soon"), "{kind}");
         let choice = message("RESNETD__RUNTIME__PROVIDER", "gpu");

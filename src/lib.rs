@@ -16,3 +16,4 @@ pub mod service;
 pub mod settings;
 pub mod telemetry;
 pub mod tensor;
+pub mod tune;

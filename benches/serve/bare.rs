@@ -45,10 +45,12 @@ impl Bare {
             None => (RESNET20_CIFAR10.manifest(&batching, &settings)?, None),
         };
         let source = graph.as_deref().map_or(GraphSource::Memory(RESNET20_CIFAR10.graph), GraphSource::File);
-        let mut batch_size = batch_size.unwrap_or(manifest.batching.max_batch_size);
+        // 0: left to be found; 8 is what a processor gets.
+        let set = Some(manifest.batching.max_batch_size).filter(|&size| size > 0).unwrap_or(8);
+        let mut batch_size = batch_size.unwrap_or(set);
         let mut loops = Vec::new();
         for _ in 0..threads {
-            let executor = runtime.executor(source, SessionOptions { intra_threads: 1 })?;
+            let executor = runtime.executor(source, SessionOptions::reference(1, batch_size))?;
             let signature = executor.signature().clone();
             batch_size = signature.fixed_batch.unwrap_or(batch_size);
             let spec = manifest.input.spec(signature.size);

@@ -12,6 +12,7 @@ mod output;
 mod pull;
 mod quantize;
 mod serve;
+mod tune;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,6 +42,8 @@ enum Command {
     Pull(pull::PullArgs),
     /// Make an 8-bit version of a served model, if its answers hold
     Quantize(quantize::QuantizeArgs),
+    /// Measure every way to run a model on this machine; the server uses the best
+    Tune(tune::TuneArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
@@ -87,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };

@@ -58,6 +58,10 @@ pub struct ModelInfo {
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
     pub precision: String,
+    /// The largest difference of a probability from fp32's over the warm-up images; `None` where they were not compared.
+    pub probability_drift: Option<f64>,
+    /// How provider, precision, sessions and batch were chosen.
+    pub choice: String,
     /// Whether the weights are random, for benchmarks.
     pub untrained: bool,
 }

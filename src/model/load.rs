@@ -1,4 +1,4 @@
-//! From a graph and a manifest to a model that answers: sessions, shapes checked, labels counted, warmed up.
+//! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -9,23 +9,22 @@ use super::{
     BuiltIn, ModelFolder, ModelInfo, TensorInfo,
     manifest::{Manifest, ManifestError},
     served::ServedModel,
-    settings::{Precision, Provider, RuntimeSettings},
+    tuning::{Plan, Report, Tuning},
+    warm_up::WarmUpImages,
 };
 use crate::{
     batching::Batcher,
     inspect::{InspectError, Inspection, inspect, inspect_file},
     onnx,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, SessionOptions, Signature},
-    tensor::{Batch, Input, Layout, Logits, Normalizer, Pixels},
+    preprocess::Spec,
+    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature},
+    tensor::{Layout, Logits, Normalizer},
+    tune::{Candidate, cache, space::Network},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
 const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
-
-/// Up to this size of the graph, runs are so short that sessions side by side beat threads that share a run.
-/// ResNet-20 for CIFAR has 1.1 MB: two sessions of one thread gave 1.2 times what one of two threads gave.
-const SMALL_GRAPH_BYTES: u64 = 8 << 20;
 
 /// Why a model cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +77,11 @@ pub enum ModelError {
     /// The first run failed.
     #[error("the warm-up run failed: {0}")]
     WarmUp(#[from] RunError),
-    /// The provider is not there.
-    #[error(
-        "provider {provider:?} with precision {precision:?} is not available in this build: set provider = \"auto\""
-    )]
-    Provider {
-        /// What was asked for.
-        provider: Provider,
-        /// What was asked for.
-        precision: Precision,
+    /// There was nothing that could be measured.
+    #[error("nothing could be measured: {reasons}")]
+    Unmeasured {
+        /// Each candidate and what was wrong with it.
+        reasons: String,
     },
     /// The system gave no thread.
     #[error("cannot start the model's threads: {0}")]
@@ -94,14 +89,13 @@ pub enum ModelError {
 }
 
 /// What a version of a model is made of.
-pub(super) struct Source<'a> {
-    pub(super) name: &'a str,
-    pub(super) version: u64,
-    pub(super) manifest: Manifest,
-    pub(super) graph: GraphSource<'a>,
-    pub(super) graph_bytes: u64,
+struct Source<'a> {
+    name: &'a str,
+    version: u64,
+    manifest: Manifest,
+    graph: GraphSource<'a>,
     /// The text of the labels, or `None` where there are none.
-    pub(super) labels: Option<Arc<[Arc<str>]>>,
+    labels: Option<Arc<[Arc<str>]>>,
 }
 
 /// Loads one version of a model from its folder.
@@ -116,14 +110,11 @@ pub fn load_folder(
     cores: usize,
 ) -> Result<ServedModel, ModelError> {
     let graph = folder.graph(version);
-    let graph_bytes = fs::metadata(&graph).map_or(0, |file| file.len());
     let labels = match &manifest.output.labels {
         Some(file) => Some(read_labels(&folder.path.join(file))?),
         None => default_labels(&folder.path)?,
     };
-    let source =
-        Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), graph_bytes, labels };
-    load(runtime, source, cores)
+    load(runtime, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, cores)
 }
 
 fn default_labels(folder: &Path) -> Result<Option<Arc<[Arc<str>]>>, LabelsError> {
@@ -141,67 +132,127 @@ pub fn load_built_in(
     manifest: Manifest,
     cores: usize,
 ) -> Result<ServedModel, ModelError> {
-    let source = Source {
-        name: built_in.name,
-        version: built_in.version,
-        manifest,
-        graph: GraphSource::Memory(built_in.graph),
-        graph_bytes: built_in.graph.len() as u64,
-        labels: Some(parse_labels(built_in.labels)?),
-    };
-    load(runtime, source, cores)
+    let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
+    let labels = Some(parse_labels(built_in.labels)?);
+    load(runtime, Source { name, version, manifest, graph, labels }, cores)
+}
+
+/// Measures every way to run a model on this machine, and keeps what was found for the server.
+///
+/// * `progress`: told what is measured next, and how many candidates there are
+///
+/// # Errors
+/// [`ModelError`] says what to mend.
+pub fn tune(
+    runtime: &Runtime,
+    graph: GraphSource<'_>,
+    manifest: &Manifest,
+    cores: usize,
+    progress: &mut dyn FnMut(Candidate, usize),
+) -> Result<Report, ModelError> {
+    let facts = GraphFacts::of(graph);
+    facts.tuning(runtime, graph, manifest, cores).report(progress)
+}
+
+/// What is known of a graph's file before it is loaded.
+struct GraphFacts {
+    network: Network,
+    inspection: Result<Inspection, InspectError>,
+    digest: String,
+}
+
+/// Every exporter's int8 graph has nodes of this type.
+const QUANTIZED_MARK: &[u8] = b"DequantizeLinear";
+
+impl GraphFacts {
+    fn of(graph: GraphSource<'_>) -> Self {
+        let facts = |bytes: &[u8]| {
+            let quantized = memchr::memmem::find(bytes, QUANTIZED_MARK).is_some();
+            let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
+            // Before the sessions, so that memory does not hold both.
+            Self { network, inspection: inspected(graph), digest: cache::digest(bytes) }
+        };
+        match graph {
+            GraphSource::Memory(bytes) => facts(bytes),
+            // What cannot be read is refused with the reason when the session is made.
+            GraphSource::File(path) => facts(&fs::read(path).unwrap_or_default()),
+        }
+    }
+
+    fn tuning<'a>(
+        &'a self,
+        runtime: &'a Runtime,
+        graph: GraphSource<'a>,
+        manifest: &'a Manifest,
+        cores: usize,
+    ) -> Tuning<'a> {
+        Tuning { runtime, graph, digest: &self.digest, network: self.network, manifest, cores }
+    }
+}
+
+/// How a graph's images are prepared: what graph and manifest say together.
+pub(super) struct Prepared {
+    pub(super) spec: Spec,
+    pub(super) normalizer: Normalizer,
+    /// Height and width.
+    pub(super) size: (usize, usize),
+}
+
+impl Prepared {
+    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
+        if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
+            return Err(ModelError::LayoutMismatch { said, found: signature.layout });
+        }
+        let spec = manifest.input.spec(signature.size);
+        let size = image_size(signature, spec.crop_size)?;
+        Ok(Self { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+    }
 }
 
 fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
-    let Source { name, version, manifest, graph, graph_bytes, labels } = source;
-    let graph_name = match graph {
-        GraphSource::File(path) => path.display().to_string(),
-        GraphSource::Memory(_) => format!("the built-in {name}"),
-    };
-    let RuntimeSettings { provider, precision, .. } = manifest.runtime;
-    if !matches!(provider, Provider::Auto | Provider::Cpu) || !matches!(precision, Precision::Auto | Precision::Fp32) {
-        return Err(ModelError::Provider { provider, precision });
-    }
-    let inspected = inspected(graph); // before the sessions, so that memory does not hold both
-    let (instances, intra_threads) = threads(&manifest.runtime, graph_bytes, cores);
-    let mut executors = (0..instances)
-        .map(|_| runtime.executor(graph, SessionOptions { intra_threads }))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|cause| ModelError::Graph { graph: graph_name, cause })?;
+    let Source { name, version, manifest, graph, labels } = source;
+    let facts = GraphFacts::of(graph);
+    let tuning = facts.tuning(runtime, graph, &manifest, cores);
+    let plan = tuning.plan()?;
+    let Candidate { engine, shape } = plan.candidate;
+    let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
     let signature = executors[0].signature().clone();
+    let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
+    let Plan { max_batch_size, probability_drift, reason, .. } = plan;
+    let policy =
+        manifest.batching.policy(signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size)));
 
-    if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
-        return Err(ModelError::LayoutMismatch { said, found: signature.layout });
-    }
-    let spec = manifest.input.spec(signature.size);
-    let size = image_size(&signature, spec.crop_size)?;
-    let normalizer = manifest.input.normalizer(signature.layout);
-    let mut policy = manifest.batching.policy();
-    policy.max_batch_size =
-        signature.fixed_batch.map_or(policy.max_batch_size, |fixed| fixed.min(policy.max_batch_size));
-
-    let first = warm_up(&mut executors, &normalizer, size, policy.max_batch_size)?;
+    let images = WarmUpImages::new(&spec, normalizer.clone(), size);
+    let first = warm_up(&mut executors, images, &engine.provider.warmed_sizes(policy.max_batch_size))?;
     let labels = labels_for(name, labels, first.len())?;
     let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&first));
 
-    // The runtime runs it all the same.
-    let inspection = inspected
+    let inspection = facts
+        .inspection
+        // The runtime runs it all the same.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
+    let precision = match (facts.network.quantized, signature.half_input) {
+        (true, _) => "int8",
+        (false, true) => "fp16",
+        (false, false) => engine.precision.name(),
+    };
     let info = ModelInfo {
         architecture: inspection.as_ref().map_or("unknown", Inspection::architecture).into(),
         inspection,
-        untrained: executors[0].metadata("untrained").is_some_and(|value| value == "true"),
+        untrained: executors[0].is_untrained(),
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
         layout: signature.layout,
         color: manifest.input.color,
         labels,
         max_batch_size: policy.max_batch_size,
-        instances,
-        intra_threads,
-        provider: "cpu".to_owned(),
-        precision: if signature.half_input { "fp16" } else { "fp32" }.to_owned(),
+        instances: shape.instances,
+        intra_threads: shape.intra_threads,
+        provider: engine.provider.to_string(),
+        precision: precision.to_owned(),
+        probability_drift,
+        choice: reason,
     };
     let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
     let capacity = policy.queue_capacity;
@@ -223,19 +274,6 @@ fn inspected(graph: GraphSource<'_>) -> Result<Inspection, InspectError> {
         GraphSource::File(path) => inspect_file(path),
         GraphSource::Memory(bytes) => Ok(inspect(&onnx::decode(Bytes::copy_from_slice(bytes))?)?),
     }
-}
-
-/// How many sessions of how many threads.
-fn threads(settings: &RuntimeSettings, graph_bytes: u64, cores: usize) -> (usize, usize) {
-    let small = graph_bytes < SMALL_GRAPH_BYTES;
-    let instances = match (settings.instances, settings.intra_threads) {
-        (0, 0) if small => cores,
-        (0, 0) => 1,
-        (0, threads) => cores.div_ceil(threads),
-        (instances, _) => instances,
-    };
-    let intra_threads = if settings.intra_threads > 0 { settings.intra_threads } else { (cores / instances).max(1) };
-    (instances, intra_threads)
 }
 
 fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {
@@ -265,29 +303,13 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session with one image and with a full batch, so that no request pays for first allocations.
-/// Gives the first row of the first run.
-fn warm_up(
-    executors: &mut [OrtExecutor],
-    normalizer: &Normalizer,
-    (height, width): (usize, usize),
-    max_batch_size: usize,
-) -> Result<Vec<f32>, ModelError> {
-    let gradient = (0..height * width * 3).map(|index| (index * 31 % 256) as u8).collect();
-    let input = Pixels::new(width as u32, height as u32, gradient).map(Input::Pixels);
-    let mut batch = Batch::new(normalizer.layout(), height, width, max_batch_size);
+/// Runs every session in every size that is dear the first time. Gives the first row of the first run.
+fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
     let mut logits = Logits::default();
     let mut first = Vec::new();
     for executor in executors {
-        for size in [1, max_batch_size] {
-            batch.clear();
-            for _ in 0..size {
-                let slot = batch.push();
-                if let Some(Input::Pixels(pixels)) = &input {
-                    normalizer.write(pixels, slot);
-                }
-            }
-            executor.run(&batch, &mut logits)?;
+        for &size in sizes {
+            executor.run(images.batch(0, size), &mut logits)?;
         }
         first = logits.rows().next().unwrap_or_default().to_vec();
     }

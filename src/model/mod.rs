@@ -10,6 +10,8 @@ pub mod manifest;
 pub mod repository;
 mod served;
 pub mod settings;
+mod tuning;
+mod warm_up;
 
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
@@ -17,3 +19,4 @@ pub use load::ModelError;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::ServedModel;
+pub use tuning::Report;

@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batching::Policy,
+    runtime,
     settings::{SettingError, in_range},
+    tune::Goal,
 };
 
 /// `[batching]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batching {
-    /// The most images of one run.
+    /// The most images of one run; 0: found by measurement.
     pub max_batch_size: usize,
     /// How long the first image waits for others although a session is idle, in microseconds.
     pub max_queue_delay_us: u64,
@@ -23,7 +25,7 @@ pub struct Batching {
 
 impl Default for Batching {
     fn default() -> Self {
-        Self { max_batch_size: 8, max_queue_delay_us: 0, queue_capacity: 256 }
+        Self { max_batch_size: 0, max_queue_delay_us: 0, queue_capacity: 256 }
     }
 }
 
@@ -33,15 +35,15 @@ impl Batching {
     /// # Errors
     /// [`SettingError::Range`] for the first that does not hold.
     pub fn validate(&self) -> Result<(), SettingError> {
-        in_range("batching.max_batch_size", &self.max_batch_size, 1..=1024)?;
+        in_range("batching.max_batch_size", &self.max_batch_size, 0..=1024)?;
         in_range("batching.max_queue_delay_us", &self.max_queue_delay_us, 0..=10_000_000)?;
         in_range("batching.queue_capacity", &self.queue_capacity, 1..=65_536)
     }
 
-    /// The same, as the batching stage wants it.
-    pub fn policy(&self) -> Policy {
+    /// The same, as the batching stage wants it, with the largest batch that was found.
+    pub fn policy(&self, max_batch_size: usize) -> Policy {
         Policy {
-            max_batch_size: self.max_batch_size,
+            max_batch_size,
             max_queue_delay: Duration::from_micros(self.max_queue_delay_us),
             queue_capacity: self.queue_capacity,
         }
@@ -62,6 +64,14 @@ pub struct RuntimeSettings {
     pub instances: usize,
     /// Threads that share one run; 0: found likewise.
     pub intra_threads: usize,
+    /// Whether what is left open is found by measurement.
+    pub tune: bool,
+    /// What it should be best at.
+    pub tune_goal: Goal,
+    /// How long measuring may take for one model at load, in milliseconds.
+    pub tune_time_limit_ms: u64,
+    /// The folder where measurements are kept; empty: the user's cache folder.
+    pub tune_cache: String,
 }
 
 impl Default for RuntimeSettings {
@@ -72,6 +82,10 @@ impl Default for RuntimeSettings {
             max_probability_drift: 0.02,
             instances: 0,
             intra_threads: 0,
+            tune: true,
+            tune_goal: Goal::Throughput,
+            tune_time_limit_ms: 10_000,
+            tune_cache: String::new(),
         }
     }
 }
@@ -84,7 +98,8 @@ impl RuntimeSettings {
     pub fn validate(&self) -> Result<(), SettingError> {
         in_range("runtime.max_probability_drift", &self.max_probability_drift, 0.0..=1.0)?;
         in_range("runtime.instances", &self.instances, 0..=256)?;
-        in_range("runtime.intra_threads", &self.intra_threads, 0..=1024)
+        in_range("runtime.intra_threads", &self.intra_threads, 0..=1024)?;
+        in_range("runtime.tune_time_limit_ms", &self.tune_time_limit_ms, 0..=3_600_000)
     }
 }
 
@@ -116,4 +131,29 @@ pub enum Precision {
     Bf16,
     /// 16-bit IEEE.
     Fp16,
+}
+
+impl Provider {
+    /// The provider that was asked for; `None` where the choice is ours.
+    pub fn fixed(self) -> Option<runtime::Provider> {
+        match self {
+            Self::Auto => None,
+            Self::Cpu => Some(runtime::Provider::Cpu),
+            Self::Openvino => Some(runtime::Provider::Openvino),
+            Self::Cuda => Some(runtime::Provider::Cuda),
+            Self::Tensorrt => Some(runtime::Provider::Tensorrt),
+        }
+    }
+}
+
+impl Precision {
+    /// The arithmetic that was asked for; `None` where the choice is ours.
+    pub fn fixed(self) -> Option<runtime::Precision> {
+        match self {
+            Self::Auto => None,
+            Self::Fp32 => Some(runtime::Precision::Fp32),
+            Self::Bf16 => Some(runtime::Precision::Bf16),
+            Self::Fp16 => Some(runtime::Precision::Fp16),
+        }
+    }
 }

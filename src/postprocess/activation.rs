@@ -66,6 +66,13 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_gives_probabilities_needs_no_softmax() {
+        assert_eq!(Activation::of_row(&[0.2, 0.7, 0.1]), Activation::None);
+        assert_eq!(Activation::of_row(&[0.2, 0.7, 0.2]), Activation::Softmax);
+        assert_eq!(Activation::of_row(&[-0.5, 1.5, 0.0]), Activation::Softmax);
+    }
+
+    #[test]
     fn sigmoid_keeps_classes_apart() {
         let mut row = [0.0, 100.0, -100.0];
         Activation::Sigmoid.apply(&mut row);

@@ -271,7 +271,7 @@ impl<'a> Bench<'a> {
 
     fn observer(&self, model: &ModelProto, values: &[&str], samples: &[Sample]) -> Result<observe::Observer, Error> {
         let size = self.fp32.signature().fixed_batch.unwrap_or(OBSERVED_BATCH);
-        let options = SessionOptions { intra_threads: self.options.threads };
+        let options = SessionOptions::reference(self.options.threads, 1);
         let example = self.batch(samples, 1)?;
         observe::Observer::new(self.runtime, options, model, values, &example, size)
     }
@@ -359,7 +359,7 @@ impl<'a> Bench<'a> {
 }
 
 fn executor(runtime: &Runtime, model: &ModelProto, options: &Options) -> Result<OrtExecutor, Error> {
-    let options = SessionOptions { intra_threads: options.threads };
+    let options = SessionOptions::reference(options.threads, 1);
     Ok(runtime.executor(GraphSource::Memory(&model.encode_to_vec()), options)?)
 }
 

@@ -2,17 +2,24 @@
 //!
 //! [`Executor`] is what the batching stage sees; `ort` is the one that serves, a scripted one stands in for it in tests.
 
+mod engine;
 mod library;
 mod ort;
+mod plugin;
 mod probe;
+mod processor;
 pub mod scripted;
+mod shared_object;
 mod signature;
 
 use std::path::Path;
 
+pub use engine::{Engine, Precision, Provider};
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, OrtExecutor, Runtime, SessionOptions, build_info};
+pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
+pub use processor::Processor;
 pub use signature::{GraphTensor, Signature, SignatureError};
 
 use crate::tensor::{Batch, Logits};

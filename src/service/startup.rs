@@ -105,9 +105,11 @@ impl Service {
                     input = ?info.input.shape,
                     provider = info.provider,
                     precision = info.precision,
+                    probability_drift = info.probability_drift,
                     instances = info.instances,
                     intra_threads = info.intra_threads,
                     max_batch_size = info.max_batch_size,
+                    choice = info.choice,
                     "serving"
                 );
                 if let Some(inspection) = &info.inspection {

@@ -16,6 +16,7 @@ mod model_loading;
 mod onnx_file;
 mod preprocess_bad_input;
 mod preprocess_parity;
+mod providers;
 mod pull;
 mod quantize;
 mod server_life;

@@ -58,6 +58,8 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
         "classes": info.labels.len(),
         "provider": info.provider,
         "precision": info.precision,
+        "probability_drift": info.probability_drift,
+        "choice": info.choice,
         "max_batch_size": info.max_batch_size,
         "instances": info.instances,
         "untrained": info.untrained,

@@ -170,6 +170,8 @@ fn scripted_model(executor: ScriptedExecutor, capacity: usize) -> ServedModel {
         intra_threads: 1,
         provider: "cpu".to_owned(),
         precision: "fp32".to_owned(),
+        probability_drift: None,
+        choice: String::new(),
         untrained: false,
     };
     ServedModel {

@@ -1,0 +1,171 @@
+//! `resnetd tune`: every way to run a model on this machine, measured; the server uses what is found.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+};
+
+use anyhow::bail;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{ConfigArgs, output::Output};
+use crate::{
+    config::{Config, Flags},
+    model::{
+        Manifest, RESNET20_CIFAR10, Report,
+        load::tune,
+        repository::{GRAPH_FILE, scan},
+    },
+    runtime::{GraphSource, Runtime},
+    service::cores,
+    telemetry,
+    tune::{Candidate, Goal, Measurement},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TuneArgs {
+    /// The model, by its name in the repository
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// What it should be best at: throughput, latency or p99=MS [default: the model's own, else throughput]
+    #[arg(long, value_name = "GOAL")]
+    goal: Option<Goal>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
+    let mut config = args.config.load(Flags::default())?;
+    args.config.check_repository()?;
+    // Of the log, only what is wrong: the result is on stdout, progress on stderr.
+    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    telemetry::start_log(&config.log)?;
+    let mut subject = Subject::find(&config, &args.model)?;
+    let settings = &mut subject.manifest.runtime;
+    let served_goal = settings.tune_goal;
+    settings.tune_goal = args.goal.unwrap_or(served_goal);
+    settings.tune = true;
+    let goal = settings.tune_goal;
+
+    let runtime = Runtime::load()?;
+    let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
+    let mut begun = 0;
+    let report = tune(&runtime, subject.graph(), &subject.manifest, cores(), &mut |candidate, count| {
+        progress.set_length(count as u64);
+        progress.set_position(begun);
+        progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));
+        begun += 1;
+    })?;
+    progress.finish_and_clear();
+
+    let mut output = Output::to(None)?;
+    match args.format {
+        Format::Table => write_table(&mut output, &args.model, goal, &report)?,
+        Format::Json => {
+            let document = document(&args.model, goal, &report);
+            writeln!(output, "{}", serde_json::to_string_pretty(&document)?)?;
+        }
+    }
+    output.finish()?;
+    if goal != served_goal {
+        super::output::complain(&format!(
+            "the server tunes this model for {served_goal}; to serve it so, put `tune_goal = \"{goal}\"` under [runtime] \
+             in its model.toml"
+        ));
+    }
+    Ok(())
+}
+
+/// What is tuned: a model of the repository, or the one in the binary.
+struct Subject {
+    manifest: Manifest,
+    file: Option<std::path::PathBuf>,
+}
+
+impl Subject {
+    fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
+        let repository: &Path = &config.models.dir;
+        let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+        let (batching, runtime) = (&config.batching, &config.runtime);
+        if folders.is_empty() && name == RESNET20_CIFAR10.name {
+            return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None });
+        }
+        let Some(folder) = folders.iter().find(|folder| folder.name == name) else {
+            let known: Vec<_> = folders.iter().map(|folder| folder.name.as_str()).collect();
+            let known = if known.is_empty() { RESNET20_CIFAR10.name.to_owned() } else { known.join(", ") };
+            bail!("there is no model `{name}` in {}; there is {known}", repository.display());
+        };
+        let manifest = Manifest::read(&folder.path, batching, runtime)?;
+        let Some(&version) = manifest.versions.policy.pick(&folder.versions).last() else {
+            bail!("{} has no version to serve: put the graph at VERSION/{GRAPH_FILE}", folder.path.display());
+        };
+        Ok(Self { manifest, file: Some(folder.graph(version)) })
+    }
+
+    fn graph(&self) -> GraphSource<'_> {
+        self.file.as_deref().map_or(GraphSource::Memory(RESNET20_CIFAR10.graph), GraphSource::File)
+    }
+}
+
+fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) -> anyhow::Result<()> {
+    writeln!(output, "{model} on {}, {} cores, for {goal}\n", report.processor, cores())?;
+    writeln!(
+        output,
+        "  {:10}{:11}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>8}  DRIFT",
+        "PROVIDER", "PRECISION", "SESSIONS", "THREADS", "BATCH", "IMAGES/S", "P50 MS", "P99 MS", "ALONE MS", "MB"
+    )?;
+    for row in &report.found.measurements {
+        let mark = if *row == report.found.chosen { '*' } else { ' ' };
+        let Candidate { engine, shape } = row.candidate;
+        let Measurement { batch_size, images_per_second, p50_ms, p99_ms, alone_ms, memory_bytes, .. } = row;
+        let drift = row.drift.map_or_else(|| "-".to_owned(), |drift| format!("{:.5}", drift.probability));
+        writeln!(
+            output,
+            "{mark} {:10}{:11}{:>8}{:>9}{batch_size:>7}{images_per_second:>11.1}{p50_ms:>10.2}{p99_ms:>10.2}\
+             {alone_ms:>10.2}{:>8}  {drift}",
+            engine.provider,
+            engine.precision,
+            shape.instances,
+            shape.intra_threads,
+            memory_bytes >> 20,
+        )?;
+    }
+    writeln!(output)?;
+    for (candidate, reason) in &report.passed_over {
+        writeln!(output, "not measured: {} in {}: {reason}", candidate.engine, candidate.shape)?;
+    }
+    let Candidate { engine, shape } = report.found.chosen.candidate;
+    let batch_size = report.found.chosen.batch_size;
+    writeln!(output, "chosen: {engine} in {shape}, batches of up to {batch_size}: {}", report.found.reason)?;
+    Ok(())
+}
+
+fn document(model: &str, goal: Goal, report: &Report) -> serde_json::Value {
+    let passed_over: Vec<_> = report
+        .passed_over
+        .iter()
+        .map(|(candidate, reason)| json!({ "candidate": candidate, "reason": reason }))
+        .collect();
+    json!({
+        "model": model,
+        "goal": goal,
+        "processor": report.processor,
+        "cores": cores(),
+        "chosen": report.found.chosen,
+        "reason": report.found.reason,
+        "measurements": report.found.measurements,
+        "not_measured": passed_over,
+    })
+}

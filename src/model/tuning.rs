@@ -1,0 +1,297 @@
+//! From settings to a plan: which engine in how many sessions; as it was set, as it was found before, or measured now.
+//!
+//! Brings together what [`tune`](crate::tune) must not know: a model's graph, its images and its settings.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{
+    load::{ModelError, Prepared},
+    manifest::Manifest,
+    warm_up::WarmUpImages,
+};
+use crate::{
+    postprocess::Activation,
+    runtime::{
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, Runtime, SessionOptions,
+    },
+    tensor::{Batch, Logits},
+    tune::{
+        Candidate, Measurement,
+        bench::{Effort, Search, Workbench},
+        cache::{Cache, Found, Key},
+        choose::{Choice, Rules, choose},
+        space::{self, Engines, Machine, Network, Wishes},
+    },
+};
+
+/// How a model is run.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) candidate: Candidate,
+    pub(super) max_batch_size: usize,
+    /// The largest difference of a probability from the reference's, where it was looked at.
+    pub(super) probability_drift: Option<f64>,
+    /// How it came to this.
+    pub(super) reason: String,
+}
+
+/// What was found out about a model on this machine, for people.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was measured, chosen and why. The first row is what is there by default.
+    pub found: Found,
+    /// What was not measured, and why.
+    pub passed_over: Vec<(Candidate, String)>,
+    /// The processor's name.
+    pub processor: String,
+}
+
+/// What was found, where anything was; and what was not measured, and why.
+type Measured = (Option<Found>, Vec<(Candidate, String)>);
+
+/// Told what is measured next, and how many candidates there are.
+type Progress<'a> = &'a mut dyn FnMut(Candidate, usize);
+
+/// A model on a machine: what a plan is made for.
+pub(super) struct Tuning<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) graph: GraphSource<'a>,
+    /// Of the file; for the cache.
+    pub(super) digest: &'a str,
+    pub(super) network: Network,
+    pub(super) manifest: &'a Manifest,
+    pub(super) cores: usize,
+}
+
+impl Tuning<'_> {
+    /// Makes the sessions of a candidate.
+    pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
+        let Candidate { engine, shape } = candidate;
+        let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
+        (0..shape.instances).map(|_| self.runtime.executor(self.graph, options)).collect()
+    }
+
+    /// Finds the plan: from what was kept, or by a short measurement where something is left open.
+    pub(super) fn plan(&self) -> Result<Plan, ModelError> {
+        let settings = &self.manifest.runtime;
+        let wishes = self.wishes();
+        let processor = Processor::of_this_machine();
+        let engines = self.engines(&wishes, &processor)?;
+        let choices: usize = engines.usable.iter().map(|&engine| self.candidates(&wishes, engine).len()).sum();
+        if !settings.tune || choices == 1 {
+            let reason = if settings.tune { "nothing is left to choose" } else { "as set; [runtime] tune is off" };
+            return Ok(self.untuned(&wishes, engines.usable[0], reason));
+        }
+        let cache = self.cache();
+        let key = self.key(&wishes, &processor, &engines);
+        if let Some(found) = cache.get(&key) {
+            return Ok(Plan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
+        }
+        let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
+        for (candidate, reason) in passed_over {
+            tracing::info!("{} in {} not taken: {reason}", candidate.engine, candidate.shape);
+        }
+        let Some(found) = found else {
+            return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
+        };
+        let plan = Plan::of(&found.chosen, found.reason.clone());
+        cache.put(key, found);
+        Ok(plan)
+    }
+
+    /// Measures everything thoroughly, and keeps it for the server's next start.
+    ///
+    /// * `progress`: told what is measured next, and how many candidates there are
+    pub(super) fn report(&self, progress: Progress<'_>) -> Result<Report, ModelError> {
+        let wishes = self.wishes();
+        let processor = Processor::of_this_machine();
+        let engines = self.engines(&wishes, &processor)?;
+        let (found, passed_over) = self.measure(&wishes, &engines, Effort::THOROUGH, Depth::Everything, progress)?;
+        let found = found.ok_or_else(|| ModelError::Unmeasured {
+            reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
+        })?;
+        self.cache().put(self.key(&wishes, &processor, &engines), found.clone());
+        Ok(Report { found, passed_over, processor: processor.name })
+    }
+
+    fn measure(
+        &self,
+        wishes: &Wishes,
+        engines: &Engines,
+        effort: Effort,
+        depth: Depth,
+        progress: Progress<'_>,
+    ) -> Result<Measured, ModelError> {
+        let settings = &self.manifest.runtime;
+        // What was asked for in both respects is not compared with anything.
+        let compare_answers = wishes.provider.is_none() || wishes.precision.is_none();
+        let first = if compare_answers { Engine::REFERENCE } else { engines.usable[0] };
+        let yardstick = self.candidates(wishes, first)[0];
+        let largest = |engine: Engine, network| space::default_batch(wishes, engine.provider, network);
+        let sessions = self.open(yardstick, largest(first, self.network)).map_err(|cause| self.graph_error(cause))?;
+        let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
+        let network = Network { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
+        let untrained = sessions[0].is_untrained();
+        let rules = Rules { goal: wishes.goal, max_probability_drift: settings.max_probability_drift, untrained };
+
+        let bench = Bench {
+            tuning: self,
+            yardstick: Some(sessions),
+            images: WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size),
+            activation: self.manifest.output.activation,
+        };
+        let time_limit = Duration::from_millis(match depth {
+            Depth::Promising => settings.tune_time_limit_ms,
+            Depth::Everything => u64::from(u32::MAX),
+        });
+        let deadline = Instant::now() + time_limit;
+        let measured = |cause: String| ModelError::WarmUp(RunError::Engine(cause));
+        let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
+            .map_err(measured)?;
+        let all_batches = depth == Depth::Everything || matches!(wishes.goal, crate::tune::Goal::P99(_));
+        let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
+        let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
+            progress(candidate, count);
+            let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
+            search.measure(candidate, &batches, |drift| rules.admit(drift));
+        };
+        let defaults = engines.usable.iter().map(|&engine| self.candidates(wishes, engine)[0]);
+        defaults.for_each(|candidate| look_at(&mut search, candidate));
+        let promising: Vec<_> = match (depth, choose(&search.rows, &rules)) {
+            (Depth::Promising, Some(best)) => vec![best.measurement.candidate.engine],
+            (Depth::Promising, None) => Vec::new(),
+            (Depth::Everything, _) => engines.usable.clone(),
+        };
+        for engine in promising {
+            self.candidates(wishes, engine).into_iter().skip(1).for_each(|candidate| look_at(&mut search, candidate));
+        }
+        let (rows, passed_over) = search.finish();
+        let found = choose(&rows, &rules).map(|Choice { measurement, reason }| Found {
+            chosen: measurement,
+            reason,
+            measurements: rows,
+        });
+        Ok((found, passed_over))
+    }
+
+    fn engines(&self, wishes: &Wishes, processor: &Processor) -> Result<Engines, ModelError> {
+        let machine = Machine { processor, cores: self.cores };
+        let available = |provider: Provider| self.runtime.provider(provider);
+        let engines = space::engines(wishes, machine, self.network, available)
+            .map_err(|cause| self.graph_error(LoadError::Provider(cause)))?;
+        for broken in &engines.broken {
+            tracing::warn!("served without it: {broken}");
+        }
+        Ok(engines)
+    }
+
+    fn candidates(&self, wishes: &Wishes, engine: Engine) -> Vec<Candidate> {
+        space::candidates(wishes, engine, self.cores, self.network)
+    }
+
+    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> Plan {
+        Plan {
+            candidate: self.candidates(wishes, engine)[0],
+            max_batch_size: space::default_batch(wishes, engine.provider, self.network),
+            probability_drift: None,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn wishes(&self) -> Wishes {
+        let Manifest { runtime, batching, .. } = self.manifest;
+        Wishes {
+            provider: runtime.provider.fixed(),
+            precision: runtime.precision.fixed(),
+            instances: runtime.instances,
+            intra_threads: runtime.intra_threads,
+            max_batch_size: batching.max_batch_size,
+            goal: runtime.tune_goal,
+            all_engines: runtime.tune,
+        }
+    }
+
+    fn cache(&self) -> Cache {
+        Cache::at(Path::new(&self.manifest.runtime.tune_cache))
+    }
+
+    fn key(&self, wishes: &Wishes, processor: &Processor, engines: &Engines) -> Key {
+        Key {
+            resnetd: env!("CARGO_PKG_VERSION").to_owned(),
+            model: self.digest.to_owned(),
+            libraries: self.runtime.fingerprint(),
+            processor: processor.name.clone(),
+            cores: self.cores,
+            engines: engines.usable.clone(),
+            set: [wishes.instances, wishes.intra_threads, wishes.max_batch_size],
+            goal: wishes.goal,
+            max_probability_drift: self.manifest.runtime.max_probability_drift,
+            time_limit_ms: self.manifest.runtime.tune_time_limit_ms,
+        }
+    }
+
+    pub(super) fn graph_error(&self, cause: LoadError) -> ModelError {
+        let graph = match self.graph {
+            GraphSource::File(path) => path.display().to_string(),
+            GraphSource::Memory(_) => "the built-in model".to_owned(),
+        };
+        ModelError::Graph { graph, cause }
+    }
+}
+
+/// How much of what there is gets measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// Every engine once, the best one in every shape; within the time limit.
+    Promising,
+    /// Every engine in every shape and batch.
+    Everything,
+}
+
+impl Plan {
+    fn of(row: &Measurement, reason: String) -> Self {
+        let probability_drift = row.drift.map(|drift| drift.probability);
+        Self { candidate: row.candidate, max_batch_size: row.batch_size, probability_drift, reason }
+    }
+}
+
+/// A model's sessions and images for [`Search`].
+struct Bench<'a> {
+    tuning: &'a Tuning<'a>,
+    /// The first candidate's sessions: its graph had to be looked at before.
+    yardstick: Option<Vec<OrtExecutor>>,
+    images: WarmUpImages,
+    activation: Option<Activation>,
+}
+
+impl Workbench for Bench<'_> {
+    type Executor = OrtExecutor;
+
+    fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, String> {
+        match self.yardstick.take() {
+            Some(sessions) => Ok(sessions),
+            None => self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string()),
+        }
+    }
+
+    fn answers(&mut self, executor: &mut OrtExecutor) -> Result<Vec<Box<[f32]>>, RunError> {
+        let mut logits = Logits::default();
+        let mut answers = Vec::with_capacity(self.images.len());
+        for index in 0..self.images.len() {
+            executor.run(self.images.batch(index, 1), &mut logits)?;
+            for row in logits.rows() {
+                let mut row: Box<[f32]> = row.into();
+                self.activation.unwrap_or_else(|| Activation::of_row(&row)).apply(&mut row);
+                answers.push(row);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn batch(&mut self, size: usize) -> &Batch {
+        self.images.batch(0, size)
+    }
+}

@@ -1,0 +1,160 @@
+//! The words for where and how a network is computed. A leaf: it knows no library and no machine.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::ProviderError;
+
+/// Where a network runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// ONNX Runtime's own kernels for the processor.
+    Cpu,
+    /// Intel's plugin, on the processor.
+    Openvino,
+    /// NVIDIA GPUs, with cuDNN.
+    Cuda,
+    /// NVIDIA GPUs, compiled by TensorRT for RTX.
+    Tensorrt,
+}
+
+/// The arithmetic that a network with fp32 weights is computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit.
+    Fp32,
+    /// 16-bit with the exponent of fp32.
+    Bf16,
+    /// 16-bit IEEE.
+    Fp16,
+}
+
+/// A provider with its arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Engine {
+    /// Where.
+    pub provider: Provider,
+    /// How.
+    pub precision: Precision,
+}
+
+impl Provider {
+    /// All of them, the one that is always there first.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Openvino, Self::Cuda, Self::Tensorrt];
+
+    /// As in `model.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Openvino => "openvino",
+            Self::Cuda => "cuda",
+            Self::Tensorrt => "tensorrt",
+        }
+    }
+
+    /// Whether it needs a GPU.
+    pub fn is_gpu(self) -> bool {
+        matches!(self, Self::Cuda | Self::Tensorrt)
+    }
+
+    /// The batch sizes that are run before the first request: each of them costs several times as much the first time.
+    ///
+    /// * `max_batch_size`: the largest batch, at least 1
+    pub fn warmed_sizes(self, max_batch_size: usize) -> Vec<usize> {
+        match self {
+            // Shapes cost the CPU provider nothing but memory, which the largest batch takes.
+            Self::Cpu if max_batch_size == 1 => vec![1],
+            Self::Cpu => vec![1, max_batch_size],
+            // It compiles for each size that it sees.
+            Self::Openvino => (1..=max_batch_size).collect(),
+            Self::Cuda | Self::Tensorrt => buckets(max_batch_size),
+        }
+    }
+}
+
+impl Precision {
+    /// As in `model.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+        }
+    }
+}
+
+impl Engine {
+    /// What every other engine is compared with: it is always there, and its answers are the network's.
+    pub const REFERENCE: Self = Self { provider: Provider::Cpu, precision: Precision::Fp32 };
+
+    /// Whether the provider has the arithmetic at all.
+    ///
+    /// # Errors
+    /// [`ProviderError::Precision`], with what to set instead.
+    pub fn check(self) -> Result<(), ProviderError> {
+        let Self { provider, precision } = self;
+        let hint = match (provider, precision) {
+            (_, Precision::Fp32) | (Provider::Openvino, _) => return Ok(()),
+            (Provider::Cpu, _) => "it computes in fp32; set provider = \"openvino\", or precision = \"fp32\"",
+            (Provider::Cuda | Provider::Tensorrt, _) => {
+                "it computes as the graph is typed; export the network in fp16, or set precision = \"fp32\""
+            }
+        };
+        Err(ProviderError::Precision { provider, precision, hint })
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.provider, self.precision)
+    }
+}
+
+/// 1, 2, 4, … and the largest batch itself: the sizes that a GPU is warmed for.
+fn buckets(max_batch_size: usize) -> Vec<usize> {
+    let mut sizes: Vec<_> =
+        std::iter::successors(Some(1usize), |size| Some(size * 2)).take_while(|&size| size < max_batch_size).collect();
+    sizes.push(max_batch_size);
+    sizes
+}
+
+/// The size that a batch of `len` images is filled up to on a GPU, where a new shape costs a search for algorithms.
+pub(super) fn bucket(len: usize, max_batch_size: usize) -> usize {
+    len.next_power_of_two().min(max_batch_size).max(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_that_a_gpu_batch_is_filled_up_to_has_been_warmed() {
+        for max in [1, 2, 3, 8, 24, 32] {
+            let warmed = Provider::Cuda.warmed_sizes(max);
+            assert!((1..=max).all(|len| warmed.contains(&bucket(len, max))), "{max}: {warmed:?}");
+        }
+        assert_eq!(Provider::Tensorrt.warmed_sizes(32), [1, 2, 4, 8, 16, 32]);
+    }
+
+    #[test]
+    fn openvino_is_warmed_for_each_size_it_would_compile_for() {
+        assert_eq!(Provider::Openvino.warmed_sizes(4), [1, 2, 3, 4]);
+        assert_eq!(Provider::Cpu.warmed_sizes(8), [1, 8]);
+        assert_eq!(Provider::Cpu.warmed_sizes(1), [1]);
+    }
+}

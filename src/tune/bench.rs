@@ -1,0 +1,380 @@
+//! Executors against the clock.
+//!
+//! The machine is seldom quiet when a model is loaded, so a candidate is never timed by itself: short slices of it and
+//! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
+
+use super::{Candidate, Drift, Measurement};
+use crate::{
+    runtime::{Engine, Executor, RunError},
+    tensor::{Batch, Logits},
+};
+
+/// How long to look at each candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Pairs of slices for each batch size.
+    pub slices: usize,
+    /// The length of a slice; it holds one run at least.
+    pub slice: Duration,
+    /// After this long, two pairs are enough.
+    pub patience: Duration,
+}
+
+impl Effort {
+    /// At load: a first impression, good to some percent.
+    pub const QUICK: Self = Self { slices: 3, slice: Duration::from_millis(20), patience: Duration::from_millis(700) };
+    /// For `resnetd tune`.
+    pub const THOROUGH: Self = Self { slices: 5, slice: Duration::from_millis(250), patience: Duration::from_secs(20) };
+}
+
+/// Gives the search what it measures. A model knows how; a test has a script.
+pub trait Workbench {
+    /// What runs.
+    type Executor: Executor;
+
+    /// Makes the sessions of a candidate.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<Self::Executor>, String>;
+
+    /// The probabilities of the warm-up images, a row each.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    fn answers(&mut self, executor: &mut Self::Executor) -> Result<Vec<Box<[f32]>>, RunError>;
+
+    /// Some images, `1 <= size`.
+    fn batch(&mut self, size: usize) -> &Batch;
+}
+
+/// A search in progress: what was measured and what was not.
+pub struct Search<W: Workbench> {
+    bench: W,
+    effort: Effort,
+    deadline: Instant,
+    yardstick: Vec<W::Executor>,
+    yardstick_is: Candidate,
+    yardstick_bytes: u64,
+    /// The yardstick's images a second by batch size, when first seen: what every ratio is a ratio to.
+    paces: BTreeMap<(usize, usize), f64>,
+    reference: Option<Vec<Box<[f32]>>>,
+    /// A row for each candidate and batch size.
+    pub rows: Vec<Measurement>,
+    /// What could not be measured or was not looked at, and why.
+    pub passed_over: Vec<(Candidate, String)>,
+}
+
+impl<W: Workbench> Search<W> {
+    /// Opens the yardstick.
+    ///
+    /// * `compare_answers`: the yardstick's answers are the right ones
+    /// * `deadline`: no candidate is begun after it
+    ///
+    /// # Errors
+    /// If the yardstick cannot be opened or run.
+    pub fn new(
+        mut bench: W,
+        yardstick: Candidate,
+        max_batch_size: usize,
+        compare_answers: bool,
+        effort: Effort,
+        deadline: Instant,
+    ) -> Result<Self, String> {
+        let before = resident_bytes();
+        let mut executors = bench.open(yardstick, max_batch_size)?;
+        let reference = match executors.first_mut().filter(|_| compare_answers) {
+            Some(first) => Some(bench.answers(first).map_err(|error| error.to_string())?),
+            None => None,
+        };
+        Ok(Self {
+            bench,
+            effort,
+            deadline,
+            yardstick: executors,
+            yardstick_is: yardstick,
+            yardstick_bytes: resident_bytes().saturating_sub(before),
+            paces: BTreeMap::new(),
+            reference,
+            rows: Vec::new(),
+            passed_over: Vec::new(),
+        })
+    }
+
+    /// Measures a candidate in every one of `batches`, ascending, unless the time is up.
+    ///
+    /// * `admit`: whether answers that are so far off are worth timing
+    pub fn measure(&mut self, candidate: Candidate, batches: &[usize], admit: impl Fn(Option<Drift>) -> bool) {
+        if Instant::now() >= self.deadline {
+            self.passed_over.push((candidate, "the time limit was reached".to_owned()));
+            return;
+        }
+        if let Err(reason) = self.try_measure(candidate, batches, admit) {
+            self.passed_over.push((candidate, reason));
+        }
+    }
+
+    fn try_measure(
+        &mut self,
+        candidate: Candidate,
+        batches: &[usize],
+        admit: impl Fn(Option<Drift>) -> bool,
+    ) -> Result<(), String> {
+        let words = |error: RunError| error.to_string();
+        let before = resident_bytes();
+        let mut opened = Vec::new();
+        let mut drift = None;
+        let is_yardstick = candidate == self.yardstick_is;
+        if !is_yardstick {
+            opened = self.bench.open(candidate, batches.last().copied().unwrap_or(1))?;
+            if let (Some(reference), Some(first)) = (&self.reference, opened.first_mut())
+                && candidate.engine != Engine::REFERENCE
+            {
+                drift = Some(Drift::between(reference, &self.bench.answers(first).map_err(words)?));
+            }
+        }
+        if !admit(drift) {
+            return Err(refusal(drift));
+        }
+        let first = opened.len().min(1);
+        let alone = self.duel(1, &mut opened[..first], 1).map_err(words)?;
+        for &batch_size in batches {
+            let timing = self.duel(self.yardstick.len(), &mut opened, batch_size).map_err(words)?;
+            let grown = resident_bytes().saturating_sub(before);
+            self.rows.push(Measurement {
+                candidate,
+                batch_size,
+                images_per_second: timing.speed,
+                at_least: timing.at_least,
+                p50_ms: percentile(&timing.run_ms, 0.5),
+                p99_ms: percentile(&timing.run_ms, 0.99),
+                alone_ms: 1e3 / alone.speed,
+                memory_bytes: if is_yardstick { self.yardstick_bytes + grown } else { grown },
+                drift,
+            });
+        }
+        Ok(())
+    }
+
+    /// Times `rivals` against the first `sessions` of the yardstick; with no rivals, the yardstick itself.
+    fn duel(&mut self, sessions: usize, rivals: &mut [W::Executor], size: usize) -> Result<Timing, RunError> {
+        let Pairs { pace, ratio, worst_ratio, run_ms } =
+            duel(&mut self.yardstick[..sessions], rivals, self.bench.batch(size), self.effort)?;
+        let pace = *self.paces.entry((sessions, size)).or_insert(pace);
+        Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
+    }
+
+    /// Closes the yardstick's sessions; gives what was measured, and what was not.
+    pub fn finish(self) -> (Vec<Measurement>, Vec<(Candidate, String)>) {
+        (self.rows, self.passed_over)
+    }
+}
+
+fn refusal(drift: Option<Drift>) -> String {
+    let Drift { probability, same_top } = drift.unwrap_or(Drift { probability: 0.0, same_top: true });
+    let class = if same_top { "" } else { ", and an image gets another first class" };
+    format!("its answers are off: a probability by {probability:.4}{class}")
+}
+
+struct Timing {
+    /// Images a second, as they would have been had the yardstick kept its first pace.
+    speed: f64,
+    /// The same from the comparison that went worst.
+    at_least: f64,
+    /// Every run, sorted, in milliseconds.
+    run_ms: Vec<f64>,
+}
+
+struct Pairs {
+    /// Images a second of the yardstick.
+    pace: f64,
+    /// The rivals' speed by the yardstick's; the median and the worst.
+    ratio: f64,
+    worst_ratio: f64,
+    /// Every run of the rivals, sorted, in milliseconds.
+    run_ms: Vec<f64>,
+}
+
+/// Alternates slices of both; with no rivals, times the yardstick. The first run of a batch size costs several times
+/// the next, so it is not timed.
+fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], batch: &Batch, effort: Effort) -> Result<Pairs, RunError> {
+    slice(yardstick, batch, Duration::ZERO)?;
+    slice(rivals, batch, Duration::ZERO)?;
+    let (mut ratios, mut paces, mut run_ms) = (Vec::new(), Vec::new(), Vec::new());
+    let begun = Instant::now();
+    while ratios.len() < effort.slices && (ratios.len() < 2 || begun.elapsed() < effort.patience) {
+        let yard = slice(yardstick, batch, effort.slice)?;
+        let pace = speed(&yard, batch.len());
+        paces.push(pace);
+        let timed = if rivals.is_empty() { yard } else { slice(rivals, batch, effort.slice)? };
+        ratios.push(speed(&timed, batch.len()) / pace);
+        run_ms.extend(timed.into_iter().flat_map(|(runs, _)| runs));
+    }
+    run_ms.sort_by(f64::total_cmp);
+    ratios.sort_by(f64::total_cmp);
+    paces.sort_by(f64::total_cmp);
+    let (ratio, worst_ratio) = (percentile(&ratios, 0.5), percentile(&ratios, 0.0));
+    Ok(Pairs { pace: percentile(&paces, 0.5), ratio, worst_ratio, run_ms })
+}
+
+/// The runs of one thread in milliseconds, and how long it was at it.
+type Runs = (Vec<f64>, Duration);
+
+/// All executors side by side, each at least once.
+fn slice<E: Executor>(executors: &mut [E], batch: &Batch, length: Duration) -> Result<Vec<Runs>, RunError> {
+    let work = |executor: &mut E| {
+        let (begun, mut logits, mut runs) = (Instant::now(), Logits::default(), Vec::new());
+        loop {
+            let started = Instant::now();
+            executor.run(batch, &mut logits)?;
+            runs.push(started.elapsed().as_secs_f64() * 1e3);
+            if begun.elapsed() >= length {
+                return Ok((runs, begun.elapsed()));
+            }
+        }
+    };
+    if let [only] = executors {
+        return Ok(vec![work(only)?]);
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = executors.iter_mut().map(|executor| scope.spawn(|| work(executor))).collect();
+        let panicked = |_| Err(RunError::Engine("it panicked".to_owned()));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+    })
+}
+
+fn speed(runs: &[Runs], batch_size: usize) -> f64 {
+    let of_one = |(runs, took): &Runs| (runs.len() * batch_size) as f64 / took.as_secs_f64().max(1e-9);
+    runs.iter().map(of_one).sum()
+}
+
+/// The nearest-rank percentile of sorted values; 0 where there are none.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// The process's resident memory, in bytes; 0 where the system does not say.
+fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB"));
+    kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or_default() * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        runtime::{Precision, Provider, scripted::ScriptedExecutor},
+        tensor::Layout,
+        tune::Shape,
+    };
+
+    const BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
+
+    /// The reference answers `[0.9, 0.1]`, bf16 what the test says.
+    struct Scripted {
+        bf16: [f32; 2],
+        opened: Vec<Candidate>,
+        batch: Batch,
+    }
+
+    impl Scripted {
+        fn new(bf16: [f32; 2]) -> Self {
+            Self { bf16, opened: Vec::new(), batch: Batch::new(Layout::Nchw, 1, 1, 1) }
+        }
+    }
+
+    impl Workbench for Scripted {
+        type Executor = ScriptedExecutor;
+
+        fn open(&mut self, candidate: Candidate, _: usize) -> Result<Vec<ScriptedExecutor>, String> {
+            if candidate.engine.provider == Provider::Cuda {
+                return Err("out of memory".to_owned());
+            }
+            self.opened.push(candidate);
+            let row = if candidate.engine == BF16 { self.bf16 } else { [0.9, 0.1] };
+            Ok((0..candidate.shape.instances).map(|_| ScriptedExecutor::answering(&row)).collect())
+        }
+
+        fn answers(&mut self, executor: &mut ScriptedExecutor) -> Result<Vec<Box<[f32]>>, RunError> {
+            let mut logits = Logits::default();
+            executor.run(self.batch(1), &mut logits)?;
+            Ok(logits.rows().map(Into::into).collect())
+        }
+
+        fn batch(&mut self, size: usize) -> &Batch {
+            self.batch.clear();
+            (0..size).for_each(|_| self.batch.push().fill(0.0));
+            &self.batch
+        }
+    }
+
+    fn candidate(engine: Engine, instances: usize) -> Candidate {
+        Candidate { engine, shape: Shape { instances, intra_threads: 1 } }
+    }
+
+    fn search(bf16: [f32; 2], limit: Duration) -> Search<Scripted> {
+        let effort = Effort { slices: 1, slice: Duration::ZERO, patience: Duration::ZERO };
+        let yardstick = candidate(Engine::REFERENCE, 1);
+        Search::new(Scripted::new(bf16), yardstick, 8, true, effort, Instant::now() + limit).unwrap()
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn each_batch_of_a_candidate_gives_a_row_with_its_drift() {
+        let mut search = search([0.88, 0.12], LONG);
+        search.measure(candidate(Engine::REFERENCE, 1), &[8], |_| true);
+        search.measure(candidate(BF16, 2), &[1, 8], |_| true);
+        let (rows, passed_over) = search.finish();
+        assert!(passed_over.is_empty(), "{passed_over:?}");
+        assert_eq!(rows.iter().map(|row| row.batch_size).collect::<Vec<_>>(), [8, 1, 8]);
+        assert_eq!(rows[0].drift, None);
+        let drift = rows[1].drift.unwrap();
+        assert!((drift.probability - 0.02).abs() < 1e-6 && drift.same_top, "{drift:?}");
+        assert!(rows.iter().all(|row| row.images_per_second > 0.0 && row.p99_ms >= row.p50_ms && row.alone_ms > 0.0));
+    }
+
+    #[test]
+    fn what_answers_wrong_is_not_timed() {
+        let mut search = search([0.1, 0.9], LONG);
+        search.measure(candidate(BF16, 1), &[8], |drift| drift.is_none_or(|drift| drift.same_top));
+        assert!(search.rows.is_empty());
+        let reason = &search.passed_over[0].1;
+        assert!(reason.contains("0.8000") && reason.contains("another first class"), "{reason}");
+    }
+
+    #[test]
+    fn no_candidate_is_begun_after_the_time_limit() {
+        let mut search = search([0.9, 0.1], Duration::ZERO);
+        search.measure(candidate(BF16, 1), &[8], |_| true);
+        assert_eq!(search.bench.opened.len(), 1, "only the yardstick");
+        let (rows, passed_over) = search.finish();
+        assert!(rows.is_empty());
+        assert!(passed_over[0].1.contains("time limit"));
+    }
+
+    #[test]
+    fn a_candidate_that_cannot_be_opened_costs_only_itself() {
+        let mut search = search([0.9, 0.1], LONG);
+        let cuda = Engine { provider: Provider::Cuda, precision: Precision::Fp32 };
+        search.measure(candidate(cuda, 1), &[8], |_| true);
+        search.measure(candidate(BF16, 1), &[8], |_| true);
+        assert_eq!((search.rows.len(), search.passed_over.len()), (1, 1));
+        assert_eq!(search.passed_over[0].1, "out of memory");
+    }
+
+    #[test]
+    fn percentiles_are_runs_that_happened() {
+        let runs: Vec<_> = (1..=100).map(f64::from).collect();
+        assert_eq!((percentile(&runs, 0.5), percentile(&runs, 0.99)), (50.0, 99.0));
+        assert_eq!((percentile(&[7.0], 0.99), percentile(&[], 0.5)), (7.0, 0.0));
+    }
+}

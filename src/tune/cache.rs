@@ -1,0 +1,226 @@
+//! What was measured once need not be measured again: one small JSON file for each model, machine and question.
+//!
+//! A cache may always be thrown away: whatever is wrong with it is a warning, never a failure.
+
+use std::{
+    env, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Goal, Measurement};
+use crate::runtime::Engine;
+
+/// Everything that a measurement depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// The version of this program: a new one measures anew.
+    pub resnetd: String,
+    /// SHA-256 of the graph's file, hexadecimal.
+    pub model: String,
+    /// ONNX Runtime and its plugins.
+    pub libraries: String,
+    /// The processor's name.
+    pub processor: String,
+    /// The cores that we may use.
+    pub cores: usize,
+    /// What there was to choose from.
+    pub engines: Vec<Engine>,
+    /// What was set: sessions, threads, largest batch; 0 where it was left open.
+    pub set: [usize; 3],
+    /// What it was tuned for.
+    pub goal: Goal,
+    /// How far answers may be off.
+    pub max_probability_drift: f64,
+    /// How long it may take: with more time more is looked at.
+    pub time_limit_ms: u64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// The row that was chosen.
+    pub chosen: Measurement,
+    /// Why.
+    pub reason: String,
+    /// All rows.
+    pub measurements: Vec<Measurement>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    key: Key,
+    found: Found,
+}
+
+/// A folder of measurements.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: Option<PathBuf>,
+}
+
+impl Cache {
+    /// * `folder`: where; an empty path: the user's cache folder, and no cache where there is none
+    pub fn at(folder: &Path) -> Self {
+        if !folder.as_os_str().is_empty() {
+            return Self { folder: Some(folder.to_owned()) };
+        }
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+        Self { folder: base.map(|base| base.join("resnetd/tune")) }
+    }
+
+    /// What was found for `key` before. A file that is damaged or for something else is passed over, with a warning.
+    pub fn get(&self, key: &Key) -> Option<Found> {
+        let path = self.path(key)?;
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!("the measurements in {} cannot be read and are made anew: {error}", path.display());
+                return None;
+            }
+        };
+        match serde_json::from_slice::<Entry>(&text) {
+            Ok(entry) if entry.key == *key => Some(entry.found),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!("the measurements in {} are damaged and are made anew: {error}", path.display());
+                None
+            }
+        }
+    }
+
+    /// Keeps what was found; the file appears whole or not at all. Where it cannot be written, a warning says so.
+    pub fn put(&self, key: Key, found: Found) {
+        let Some(path) = self.path(&key) else { return };
+        if let Err(error) = write(&path, &Entry { key, found }) {
+            tracing::warn!(
+                "the measurements cannot be kept in {} and are made anew at the next start: {error}; set [runtime] \
+                 tune_cache to a folder that can be written",
+                path.display()
+            );
+        }
+    }
+
+    fn path(&self, key: &Key) -> Option<PathBuf> {
+        let text = serde_json::to_vec(key).ok()?;
+        Some(self.folder.as_ref()?.join(format!("{}.json", &hex(&Sha256::digest(text))[..24])))
+    }
+}
+
+fn write(path: &Path, entry: &Entry) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, entry)?;
+    file.flush()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// SHA-256 of `bytes`, hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::{Candidate, Drift, Shape};
+
+    fn key() -> Key {
+        Key {
+            resnetd: "0.1.0".to_owned(),
+            model: digest(b"graph"),
+            libraries: "ONNX Runtime 1.31".to_owned(),
+            processor: "Xeon".to_owned(),
+            cores: 2,
+            engines: vec![Engine::REFERENCE],
+            set: [0; 3],
+            goal: Goal::Throughput,
+            max_probability_drift: 0.02,
+            time_limit_ms: 10_000,
+        }
+    }
+
+    fn found() -> Found {
+        let chosen = Measurement {
+            candidate: Candidate { engine: Engine::REFERENCE, shape: Shape { instances: 2, intra_threads: 1 } },
+            batch_size: 8,
+            images_per_second: 3363.25,
+            at_least: 3300.5,
+            p50_ms: 4.75,
+            p99_ms: 5.5,
+            alone_ms: 0.625,
+            memory_bytes: 1 << 20,
+            drift: Some(Drift { probability: 0.25, same_top: true }),
+        };
+        Found { reason: "fastest".to_owned(), measurements: vec![chosen.clone()], chosen }
+    }
+
+    fn the_file(folder: &Path) -> PathBuf {
+        let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files[0].clone()
+    }
+
+    #[test]
+    fn what_was_found_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&folder.path().join("made/when/needed"));
+        assert_eq!(cache.get(&key()), None);
+        cache.put(key(), found());
+        assert_eq!(cache.get(&key()), Some(found()));
+    }
+
+    #[test]
+    fn another_model_library_processor_or_question_is_measured_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        cache.put(key(), found());
+        for other in [
+            Key { model: digest(b"another graph"), ..key() },
+            Key { libraries: "ONNX Runtime 1.32".to_owned(), ..key() },
+            Key { processor: "EPYC".to_owned(), ..key() },
+            Key { cores: 4, ..key() },
+            Key { set: [0, 1, 0], ..key() },
+            Key { goal: Goal::P99(5.0), ..key() },
+            Key { max_probability_drift: 0.01, ..key() },
+        ] {
+            assert_eq!(cache.get(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_passed_over_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        cache.put(key(), found());
+        let file = the_file(folder.path());
+        let whole = fs::read(&file).unwrap();
+        for damaged in [&whole[..whole.len() / 2], b"", b"{}", b"\xff\xfe"] {
+            fs::write(&file, damaged).unwrap();
+            assert_eq!(cache.get(&key()), None);
+        }
+        cache.put(key(), found());
+        assert_eq!(cache.get(&key()), Some(found()));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a file");
+        fs::write(&file, "").unwrap();
+        let cache = Cache::at(&file.join("below"));
+        cache.put(key(), found());
+        assert_eq!(cache.get(&key()), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! Which of the measured ways is taken. Pure: measurements in, one of them out.
+//!
+//! The answers come first: what drifts too far is out, however fast. Then the goal. And what is there anyway is only
+//! left for a gain that is larger than the noise of a measurement.
+
+use super::{Drift, Goal, Measurement};
+use crate::runtime::Engine;
+
+/// What a choice must keep to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// What is best.
+    pub goal: Goal,
+    /// How far a probability may be from the reference's.
+    pub max_probability_drift: f64,
+    /// The weights are random: the drift is reported and decides nothing.
+    pub untrained: bool,
+}
+
+/// What was chosen, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// The row that won.
+    pub measurement: Measurement,
+    /// For the log and for people.
+    pub reason: String,
+}
+
+/// A gain below this is taken for noise: what is there by default stays.
+const WORTHWHILE_GAIN: f64 = 1.05;
+
+/// What is within this of the best counts as equal to it.
+const EQUAL: f64 = 0.97;
+
+/// How much longer than the reference's a single image may take for the sake of throughput.
+const ALLOWED_DELAY: f64 = 1.1;
+
+impl Rules {
+    /// Whether answers that are so far off may be given.
+    pub fn admit(&self, drift: Option<Drift>) -> bool {
+        self.untrained || drift.is_none_or(|drift| drift.same_top && drift.probability <= self.max_probability_drift)
+    }
+
+    /// How good a row is; more is better.
+    fn score(&self, row: &Measurement) -> f64 {
+        match self.goal {
+            Goal::Latency => 1.0 / row.alone_ms.max(f64::MIN_POSITIVE),
+            Goal::Throughput | Goal::P99(_) => row.images_per_second,
+        }
+    }
+
+    /// Whether a row keeps what the goal promises. An image that comes when a run has just begun waits for that one and
+    /// then for its own: twice the time of a run.
+    fn keeps_target(&self, row: &Measurement) -> bool {
+        match self.goal {
+            Goal::P99(limit_ms) => 2.0 * row.p99_ms <= limit_ms,
+            _ => true,
+        }
+    }
+}
+
+/// Chooses a row.
+///
+/// * `rows`: what is there by default comes first. `None` only where no row is admitted.
+pub fn choose(rows: &[Measurement], rules: &Rules) -> Option<Choice> {
+    let admitted: Vec<_> = rows.iter().filter(|row| rules.admit(row.drift)).collect();
+    let default = *admitted.first()?;
+    let kept: Vec<_> = admitted.iter().copied().filter(|row| rules.keeps_target(row)).collect();
+    if kept.is_empty() {
+        let quickest = admitted.iter().copied().min_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms))?;
+        let reason =
+            format!("nothing keeps {}: this comes closest, a run takes up to {:.1} ms", rules.goal, quickest.p99_ms);
+        return Some(Choice { measurement: quickest.clone(), reason });
+    }
+    // For throughput, one image alone must not wait much longer than it would have.
+    let patient = rules.goal == Goal::Throughput && default.candidate.engine == Engine::REFERENCE;
+    let quick_enough = |row: &&Measurement| !patient || row.alone_ms <= ALLOWED_DELAY * default.alone_ms;
+    let of_default = |row: &&Measurement| row.candidate == default.candidate;
+    let default_score = kept.iter().copied().filter(of_default).map(|row| rules.score(row)).fold(0.0, f64::max);
+    // On a busy machine a gain may be an accident: then not every comparison shows it.
+    let certain = |row: &&Measurement| match rules.goal {
+        Goal::Latency => true,
+        Goal::Throughput | Goal::P99(_) => row.at_least >= default_score,
+    };
+    let best_rows = || kept.iter().copied().filter(quick_enough).filter(certain);
+    let best = best_rows().map(|row| rules.score(row)).fold(0.0, f64::max);
+    let worthwhile = best >= WORTHWHILE_GAIN * default_score;
+    let (floor, pool): (f64, Vec<_>) = if worthwhile {
+        (best, best_rows().collect())
+    } else {
+        (default_score, kept.iter().copied().filter(of_default).collect())
+    };
+    // Of equals: the smallest batch, which answers soonest, then the fastest.
+    let winner = pool
+        .into_iter()
+        .filter(|row| rules.score(row) >= EQUAL * floor)
+        .min_by(|a, b| a.batch_size.cmp(&b.batch_size).then(rules.score(b).total_cmp(&rules.score(a))))?;
+    let winner = if rules.goal == Goal::Latency { fullest_useful(&kept, winner) } else { winner };
+    Some(Choice { measurement: winner.clone(), reason: reason(default, winner, rows.len()) })
+}
+
+/// The batch that a candidate chosen for one image's sake is given under load: the smallest that uses it fully.
+fn fullest_useful<'a>(rows: &[&'a Measurement], winner: &'a Measurement) -> &'a Measurement {
+    let own = || rows.iter().copied().filter(|row| row.candidate == winner.candidate);
+    let best = own().map(|row| row.images_per_second).fold(0.0, f64::max);
+    own().filter(|row| row.images_per_second >= EQUAL * best).min_by_key(|row| row.batch_size).unwrap_or(winner)
+}
+
+fn reason(default: &Measurement, winner: &Measurement, rows: usize) -> String {
+    let speed = format!(
+        "{:.0} images/s in batches of {}, one alone in {:.2} ms",
+        winner.images_per_second, winner.batch_size, winner.alone_ms
+    );
+    if rows == 1 {
+        return format!("nothing else to choose from: {speed}");
+    }
+    if winner.candidate == default.candidate {
+        return format!("nothing measured is faster: {speed}");
+    }
+    format!(
+        "{speed}; {} in {}: {:.0} and {:.2} ms",
+        default.candidate.engine, default.candidate.shape, default.images_per_second, default.alone_ms
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        runtime::{Precision, Provider},
+        tune::{Candidate, Shape},
+    };
+
+    const RULES: Rules = Rules { goal: Goal::Throughput, max_probability_drift: 0.02, untrained: false };
+    const CPU: Engine = Engine::REFERENCE;
+    const OV_FP32: Engine = Engine { provider: Provider::Openvino, precision: Precision::Fp32 };
+    const OV_BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
+
+    fn row(engine: Engine, instances: usize, batch_size: usize, images_per_second: f64, alone_ms: f64) -> Measurement {
+        let shape = Shape { instances, intra_threads: 2 / instances };
+        let run_ms = 1e3 * (batch_size * instances) as f64 / images_per_second;
+        let drift = (engine != CPU).then_some(Drift { probability: 0.001, same_top: true });
+        let candidate = Candidate { engine, shape };
+        Measurement {
+            candidate,
+            batch_size,
+            images_per_second,
+            at_least: images_per_second,
+            p50_ms: run_ms,
+            p99_ms: run_ms,
+            alone_ms,
+            memory_bytes: 0,
+            drift,
+        }
+    }
+
+    fn chosen(rows: &[Measurement], rules: Rules) -> (Engine, usize, usize) {
+        let Measurement { candidate, batch_size, .. } = choose(rows, &rules).unwrap().measurement;
+        (candidate.engine, candidate.shape.instances, batch_size)
+    }
+
+    fn drifting(mut row: Measurement, probability: f64, same_top: bool) -> Measurement {
+        row.drift = Some(Drift { probability, same_top });
+        row
+    }
+
+    #[test]
+    fn the_fastest_arithmetic_wins_where_its_answers_hold() {
+        let rows = [row(CPU, 1, 8, 46.0, 24.0), row(OV_FP32, 1, 8, 50.0, 21.0), row(OV_BF16, 1, 8, 260.0, 5.0)];
+        assert_eq!(chosen(&rows, RULES), (OV_BF16, 1, 8));
+        let reason = choose(&rows, &RULES).unwrap().reason;
+        assert!(reason.contains("260 images/s") && reason.contains("cpu fp32") && reason.contains("46"), "{reason}");
+    }
+
+    #[test]
+    fn a_drift_beyond_the_limit_or_another_first_class_rules_the_fastest_out() {
+        let rows = |probability, same_top| {
+            let bf16 = drifting(row(OV_BF16, 1, 8, 260.0, 5.0), probability, same_top);
+            [row(CPU, 1, 8, 46.0, 24.0), row(OV_FP32, 1, 8, 60.0, 21.0), bf16]
+        };
+        assert_eq!(chosen(&rows(0.02, true), RULES).0, OV_BF16);
+        assert_eq!(chosen(&rows(0.021, true), RULES).0, OV_FP32);
+        assert_eq!(chosen(&rows(0.001, false), RULES).0, OV_FP32);
+        let strict = Rules { max_probability_drift: 0.0, ..RULES };
+        assert_eq!(chosen(&rows(0.0001, true), strict).0, CPU);
+    }
+
+    #[test]
+    fn the_drift_of_an_untrained_network_decides_nothing() {
+        let rows = [row(CPU, 1, 8, 46.0, 24.0), drifting(row(OV_BF16, 1, 8, 260.0, 5.0), 0.4, false)];
+        assert_eq!(chosen(&rows, RULES).0, CPU);
+        assert_eq!(chosen(&rows, Rules { untrained: true, ..RULES }).0, OV_BF16);
+    }
+
+    #[test]
+    fn the_default_is_not_left_for_what_may_be_noise() {
+        let rows = [row(CPU, 1, 8, 100.0, 10.0), row(OV_FP32, 1, 8, 104.0, 9.5)];
+        assert_eq!(chosen(&rows, RULES).0, CPU);
+        let rows = [row(CPU, 1, 8, 100.0, 10.0), row(OV_FP32, 1, 8, 106.0, 9.5)];
+        assert_eq!(chosen(&rows, RULES).0, OV_FP32);
+    }
+
+    #[test]
+    fn a_gain_that_not_every_comparison_shows_is_not_trusted() {
+        let mut lucky = row(OV_FP32, 1, 8, 400.0, 9.0);
+        lucky.at_least = 80.0;
+        assert_eq!(chosen(&[row(CPU, 1, 8, 100.0, 10.0), lucky.clone()], RULES).0, CPU);
+        let steady = row(OV_BF16, 1, 8, 150.0, 9.0);
+        assert_eq!(chosen(&[row(CPU, 1, 8, 100.0, 10.0), lucky, steady], RULES).0, OV_BF16);
+    }
+
+    #[test]
+    fn throughput_is_not_bought_with_a_slower_single_image() {
+        let rows = [row(CPU, 1, 8, 100.0, 10.0), row(CPU, 2, 8, 115.0, 19.0), row(OV_FP32, 1, 8, 108.0, 10.5)];
+        assert_eq!(chosen(&rows, RULES), (OV_FP32, 1, 8));
+    }
+
+    #[test]
+    fn two_sessions_that_fight_lose_to_one_of_two_threads() {
+        let rows = [row(CPU, 1, 8, 46.0, 24.0), row(OV_BF16, 2, 8, 112.0, 9.0), row(OV_BF16, 1, 8, 200.0, 5.0)];
+        assert_eq!(chosen(&rows, RULES), (OV_BF16, 1, 8));
+    }
+
+    #[test]
+    fn of_equally_fast_batches_the_smallest_is_taken() {
+        let rows: Vec<_> = [(1, 199.0), (4, 285.0), (8, 290.0), (16, 291.0)]
+            .map(|(batch, speed)| row(OV_BF16, 1, batch, speed, 5.0))
+            .into_iter()
+            .chain([row(CPU, 1, 8, 46.0, 24.0)])
+            .collect();
+        assert_eq!(chosen(&rows, RULES).2, 4);
+    }
+
+    #[test]
+    fn latency_takes_the_shortest_run_and_the_batch_that_uses_it() {
+        let goal = Rules { goal: Goal::Latency, ..RULES };
+        let rows = [
+            row(CPU, 2, 8, 3400.0, 0.8),
+            row(OV_BF16, 1, 1, 2000.0, 0.4),
+            row(OV_BF16, 1, 8, 15000.0, 0.4),
+            row(OV_BF16, 2, 8, 16000.0, 0.7),
+        ];
+        assert_eq!(chosen(&rows, goal), (OV_BF16, 1, 8));
+    }
+
+    #[test]
+    fn a_p99_target_counts_the_run_that_is_waited_for() {
+        // Batches of 8 in 80 ms: an image waits for up to one run and its own, 160 ms.
+        let rows = [row(CPU, 1, 1, 80.0, 12.5), row(CPU, 1, 4, 95.0, 12.5), row(CPU, 1, 8, 100.0, 12.5)];
+        let within = |ms| chosen(&rows, Rules { goal: Goal::P99(ms), ..RULES }).2;
+        assert_eq!(within(200.0), 8);
+        assert_eq!(within(100.0), 4);
+        assert_eq!(within(30.0), 1);
+        let hopeless = choose(&rows, &Rules { goal: Goal::P99(5.0), ..RULES }).unwrap();
+        assert_eq!(hopeless.measurement.batch_size, 1);
+        assert!(hopeless.reason.contains("nothing keeps p99=5"), "{}", hopeless.reason);
+    }
+
+    #[test]
+    fn where_no_answer_holds_nothing_is_chosen() {
+        assert!(choose(&[drifting(row(OV_BF16, 1, 8, 260.0, 5.0), 0.5, true)], &RULES).is_none());
+        assert!(choose(&[], &RULES).is_none());
+    }
+}
