@@ -31,7 +31,7 @@ runtime-openvino: runtime ## Fetch the OpenVINO plugin into .runtime/openvino/ (
 test: runtime ## Run the tests
 	$(CARGO) test --locked $(ARGS)
 
-test-interop: runtime ## Try clients of other servers against this one (fetches them from PyPI)
+test-interop: runtime ## Check against the real libraries (PyTorch, Chainer, …: 6 GB from PyPI)
 	$(CARGO) build --locked
 	tests/interop/run.sh $(ARGS)
 

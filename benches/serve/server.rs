@@ -23,12 +23,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on the repository `models` with its default settings, and waits until it is ready.
+    /// Starts it on the repository `models`, on the CPU in fp32 and otherwise with its defaults, and waits until it is ready.
     pub(crate) fn start(models: &Path) -> Result<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_resnetd"))
             .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--models"])
             .arg(models)
             .env("RESNETD__LOG__FORMAT", "json")
+            // The bare loop's session: `auto` may find a faster one, and the two would not be comparable.
+            .env("RESNETD__RUNTIME__PROVIDER", "cpu")
+            .env("RESNETD__RUNTIME__PRECISION", "fp32")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -3,6 +3,12 @@
 //! Results go to stdout, logs and progress to stderr. Exit 0: done; 1: failed, with one line that says what and how to
 //! mend it; 2: wrong usage.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "a comment on an option is its help text, with brackets as usage lines have them"
+)]
+
 mod build;
 mod check_config;
 mod classify;

@@ -42,7 +42,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans for `graph`, which [`prepare`](super::prepare) made.
+    /// Plans for `graph`, which [`prepare`](super::prepare()) made.
     pub fn of(graph: &GraphProto) -> Self {
         let walk = Walk::new(graph);
         let mut plan = Self::default();

@@ -4,7 +4,7 @@
 //! settings, providers, processor ─ space ─▶ candidates ─ bench ─▶ measurements ─ choose ─▶ a plan ─ cache ─▶ disk
 //! ```
 //!
-//! [`space`] and [`choose`] are pure; [`bench`] runs executors against the clock; [`cache`] keeps what was found.
+//! [`space`] and [`choose`] are pure; [`mod@bench`] runs executors against the clock; [`cache`] keeps what was found.
 //! Knows executors and tensors. Must not know models, files of models, image formats or the command line.
 
 pub mod bench;

@@ -3,7 +3,7 @@
 //! ```text
 //! HEAD resolve/… ─▶ Stated (sha256, size, commit) ─▶ cached? ─▶ GET, Range: from where it broke off ─▶ SHA-256 ─▶ cache
 //! ```
-//! The cache is the hub's own ([`cache`]), so that what Python has fetched is found and the other way round. The token
+//! The cache is the hub's own (`cache`), so that what Python has fetched is found and the other way round. The token
 //! goes to the hub alone, never to the store that it redirects to.
 //!
 //! `hf-hub` 1.0, the hub's own crate, was weighed: it starts every transfer over, does not check what it got, and brings
