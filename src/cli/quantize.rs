@@ -267,6 +267,12 @@ fn print(report: &Report) -> anyhow::Result<()> {
         "same top class for {:.2} % of {} {} images; probabilities of the top five move by {:.4} on average",
         answers.agreement_percent, answers.images, report.judged_on, answers.mean_drift
     )?;
+    if answers.top_classes == 1 && answers.images > 1 {
+        writeln!(
+            out,
+            "note: fp32 gives all of these images one class (an untrained network does), so agreement proves nothing"
+        )?;
+    }
     if report.unreadable_images > 0 {
         writeln!(out, "{} images could not be read and were passed over", report.unreadable_images)?;
     }

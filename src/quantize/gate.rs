@@ -1,5 +1,7 @@
 //! Whether an 8-bit network may take the place of the fp32 one: both see the same images, and the answers are compared.
 
+use std::collections::BTreeSet;
+
 use super::{
     Error,
     images::{Preparation, Progress, Sample},
@@ -32,6 +34,8 @@ pub struct Comparison {
     pub top1_fp32_percent: Option<f64>,
     /// The same of int8.
     pub top1_int8_percent: Option<f64>,
+    /// Different top classes that fp32 gives. With a single one, agreement proves nothing.
+    pub top_classes: usize,
     /// Images with the same top class, in percent.
     pub agreement_percent: f64,
     /// How far the probabilities of fp32's five top classes moved, on average.
@@ -81,6 +85,7 @@ struct Tally {
     right_fp32: usize,
     right_int8: usize,
     agreeing: usize,
+    top_classes: BTreeSet<usize>,
     drift: f64,
     drift_all: f64,
 }
@@ -93,6 +98,7 @@ impl Tally {
         let top = |best: &[(usize, f32)]| best.first().map(|&(class, _)| class);
         let (top_fp32, top_int8) = (top(&best), top(&top_k(quick, 1, f32::NEG_INFINITY)));
         self.images += 1;
+        self.top_classes.extend(top_fp32);
         self.agreeing += usize::from(top_fp32.is_some() && top_fp32 == top_int8);
         self.drift += best.iter().map(|&(class, _)| moved(class)).sum::<f64>() / best.len().max(1) as f64;
         self.drift_all += (0..exact.len()).map(moved).sum::<f64>() / exact.len().max(1) as f64;
@@ -111,6 +117,7 @@ impl Tally {
             labelled: self.labelled,
             top1_fp32_percent: percent(self.right_fp32),
             top1_int8_percent: percent(self.right_int8),
+            top_classes: self.top_classes.len(),
             agreement_percent: 100.0 * self.agreeing as f64 / images,
             mean_drift: self.drift / images,
             mean_drift_all_classes: self.drift_all / images,
@@ -163,7 +170,7 @@ mod tests {
         tally.add(&[0.25, 0.75], &[0.75, 0.25], Some(1));
         tally.add(&[1.0, 0.0], &[1.0, 0.0], None);
         let comparison = tally.comparison();
-        assert_eq!((comparison.images, comparison.labelled), (3, 2));
+        assert_eq!((comparison.images, comparison.labelled, comparison.top_classes), (3, 2, 2));
         assert_eq!(comparison.top1_fp32_percent, Some(100.0));
         assert_eq!(comparison.top1_int8_percent, Some(50.0));
         assert!((comparison.agreement_percent - 200.0 / 3.0).abs() < 1e-9);
@@ -177,6 +184,7 @@ mod tests {
             labelled: 10_000,
             top1_fp32_percent: Some(87.41),
             top1_int8_percent: Some(87.0),
+            top_classes: 10,
             agreement_percent: 90.0,
             mean_drift: 0.1,
             mean_drift_all_classes: 0.1,
