@@ -135,7 +135,12 @@ impl Tuning<'_> {
         let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
         let network = Network { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
         let untrained = sessions[0].is_untrained();
-        let rules = Rules { goal: wishes.goal, max_probability_drift: settings.max_probability_drift, untrained };
+        let rules = Rules {
+            goal: wishes.goal,
+            max_probability_drift: settings.max_probability_drift,
+            untrained,
+            least_batch: largest(first, network),
+        };
 
         let bench = Bench {
             tuning: self,
@@ -158,8 +163,11 @@ impl Tuning<'_> {
             let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
             search.measure(candidate, &batches, |drift| rules.admit(drift));
         };
-        let defaults = engines.usable.iter().map(|&engine| self.candidates(wishes, engine)[0]);
-        defaults.for_each(|candidate| look_at(&mut search, candidate));
+        // What is there by default first; then, should time run short, the most promising.
+        let (default, others) = engines.usable.split_at(1);
+        for &engine in default.iter().chain(others.iter().rev()) {
+            look_at(&mut search, self.candidates(wishes, engine)[0]);
+        }
         let promising: Vec<_> = match (depth, choose(&search.rows, &rules)) {
             (Depth::Promising, Some(best)) => vec![best.measurement.candidate.engine],
             (Depth::Promising, None) => Vec::new(),

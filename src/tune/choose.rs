@@ -15,6 +15,9 @@ pub struct Rules {
     pub max_probability_drift: f64,
     /// The weights are random: the drift is reported and decides nothing.
     pub untrained: bool,
+    /// The least that batches may be limited to. A limit costs nothing while there is little to do, and where there is
+    /// much, a smaller one is only worth having for a promised time.
+    pub least_batch: usize,
 }
 
 /// What was chosen, and why.
@@ -54,7 +57,7 @@ impl Rules {
     fn keeps_target(&self, row: &Measurement) -> bool {
         match self.goal {
             Goal::P99(limit_ms) => 2.0 * row.p99_ms <= limit_ms,
-            _ => true,
+            Goal::Throughput | Goal::Latency => row.batch_size >= self.least_batch,
         }
     }
 }
@@ -131,7 +134,8 @@ mod tests {
         tune::{Candidate, Shape},
     };
 
-    const RULES: Rules = Rules { goal: Goal::Throughput, max_probability_drift: 0.02, untrained: false };
+    const RULES: Rules =
+        Rules { goal: Goal::Throughput, max_probability_drift: 0.02, untrained: false, least_batch: 1 };
     const CPU: Engine = Engine::REFERENCE;
     const OV_FP32: Engine = Engine { provider: Provider::Openvino, precision: Precision::Fp32 };
     const OV_BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
@@ -229,6 +233,7 @@ mod tests {
             .chain([row(CPU, 1, 8, 46.0, 24.0)])
             .collect();
         assert_eq!(chosen(&rows, RULES).2, 4);
+        assert_eq!(chosen(&rows, Rules { least_batch: 8, ..RULES }).2, 8);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Network {
 /// The engines that may be tried, and those that cannot.
 #[derive(Clone, Debug, Default)]
 pub struct Engines {
-    /// The reference first where it is among them. Never empty.
+    /// The reference first where it is among them, then the more promising the later. Never empty.
     pub usable: Vec<Engine>,
     /// What is installed and does not work: worth a warning.
     pub broken: Vec<ProviderError>,
@@ -115,7 +115,7 @@ fn precisions(provider: Provider, wanted: Option<Precision>, processor: &Process
         Some(precision) if Engine { provider, precision }.check().is_ok() => vec![precision],
         Some(_) => Vec::new(),
         None if provider == Provider::Openvino && !quantized => {
-            let native = [Precision::Bf16, Precision::Fp16].into_iter().filter(|p| processor.native.contains(p));
+            let native = [Precision::Fp16, Precision::Bf16].into_iter().filter(|p| processor.native.contains(p));
             std::iter::once(Precision::Fp32).chain(native).collect()
         }
         None => vec![Precision::Fp32],
