@@ -3,7 +3,7 @@
 //! The bins cover `-reach..reach`. A value beyond them doubles the reach and merges bins in pairs, so that one pass over
 //! the images is enough: nobody has to know the largest value beforehand.
 
-/// A power of two. Of the largest value's side, at least an eighth is in use, and half of that after a doubling.
+/// A power of two. The reach is less than twice the largest value, so that a ReLU's output has a quarter of them at least.
 const BINS: usize = 8192;
 
 /// The distribution of a tensor's values.
