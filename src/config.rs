@@ -57,7 +57,7 @@ pub struct ServerSection {
     pub body_timeout_ms: u64,
     /// The most connections of one door; further ones wait.
     pub max_connections: usize,
-    /// Threads for connections; 0: one a core.
+    /// Threads for connections; 0: one for every four cores.
     pub io_threads: usize,
     /// Images decoded side by side; 0: one a core.
     pub decode_threads: usize,

@@ -61,6 +61,8 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let mut config = args.config.load(Flags::default())?;
     args.config.check_repository()?;
     // Of the log, only what is wrong: results are on stdout, progress on stderr.
+    // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
+    config.runtime.tune = false;
     config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
     telemetry::start_log(&config.log)?;
     let files = find_images(&args.paths)?;

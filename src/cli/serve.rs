@@ -34,7 +34,8 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = args.config.load(Flags { http: args.http, grpc: args.grpc, ..Flags::default() })?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log).with_context(|| format!("`log.level` is {:?}", config.log.level))?;
-    let threads = if config.server.io_threads > 0 { config.server.io_threads } else { cores() };
+    let threads =
+        if config.server.io_threads > 0 { config.server.io_threads } else { cores().div_ceil(CORES_PER_IO_THREAD) };
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let outcome = tokio.block_on(serve(config));
     // Decoding that nobody waits for any more must not hold the process.
@@ -123,6 +124,10 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
         _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another with {flag}"),
     })
 }
+
+/// Connections cost little beside networks: with an I/O thread a core, the threads of engine and doors take turns on the
+/// cores (two cores, two sessions: 1 % to 3 % more processor time an image than with one I/O thread).
+const CORES_PER_IO_THREAD: usize = 4;
 
 /// A session that still runs when everything else is gone gets so long before it is left alone.
 const LAST_RUN: Duration = Duration::from_secs(2);

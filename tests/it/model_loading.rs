@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use resnetd::{
+    model::settings::RuntimeSettings,
     resnet::{Choices, Options, Preprocessing, Recipe, Variant, build, untrained},
     service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
 };
@@ -29,7 +30,10 @@ fn add_model(repository: &Path, name: &str) {
 
 fn load(repository: &Path) -> Service {
     let service = Service::new(Limits::default(), 1);
-    service.load_models(&runtime(), repository, None, &ModelDefaults::default()).unwrap();
+    // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
+    let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
+    let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
+    service.load_models(&runtime(), repository, None, &defaults).unwrap();
     service
 }
 
