@@ -186,7 +186,7 @@ pub struct Flags {
 }
 
 impl Config {
-    /// Reads all layers.
+    /// Lays all layers over these defaults.
     ///
     /// * `file`: the configuration file, where one was named
     /// * `environment`: all variables of the process
@@ -194,11 +194,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with the key, the value and what is allowed.
     pub fn load(
+        self,
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &Flags,
     ) -> Result<Self, ConfigError> {
-        let mut config = Self::default();
+        let mut config = self;
         if let Some(path) = file {
             let text = fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
             let table = text.parse::<Table>().map_err(|error| ConfigError::Syntax {
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     fn with_environment(name: &str, value: &str) -> Result<Config, ConfigError> {
-        Config::load(None, [(name.to_owned(), value.to_owned())], &Flags::default())
+        Config::default().load(None, [(name.to_owned(), value.to_owned())], &Flags::default())
     }
 
     #[test]
@@ -283,7 +284,7 @@ mod tests {
         let environment = [("RESNETD__BATCHING__MAX_BATCH_SIZE".to_owned(), "32".to_owned())];
         let flags = Flags { http: Some(SocketAddr::from(([127, 0, 0, 1], 2))), ..Flags::default() };
 
-        let config = Config::load(Some(&file), environment, &flags).unwrap();
+        let config = Config::default().load(Some(&file), environment, &flags).unwrap();
 
         assert_eq!((config.batching.max_batch_size, config.batching.queue_capacity), (32, 9));
         assert_eq!(config.server.http.to_string(), "127.0.0.1:2");

@@ -19,7 +19,7 @@ use super::{
     serve::limits,
 };
 use crate::{
-    config::Flags,
+    config::{Config, Flags},
     runtime::Runtime,
     service::{ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction, Service},
     telemetry,
@@ -58,11 +58,12 @@ enum Format {
 }
 
 pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
-    let mut config = args.config.load(Flags::default())?;
+    let mut defaults = Config::default();
+    // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
+    defaults.runtime.tune = false;
+    let mut config = args.config.load_over(defaults, Flags::default())?;
     args.config.check_repository()?;
     // Of the log, only what is wrong: results are on stdout, progress on stderr.
-    // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
-    config.runtime.tune = false;
     config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
     telemetry::start_log(&config.log)?;
     let files = find_images(&args.paths)?;

@@ -69,11 +69,16 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     fn load(&self, flags: Flags) -> Result<Config, ConfigError> {
+        self.load_over(Config::default(), flags)
+    }
+
+    /// For a command whose defaults differ from the server's.
+    fn load_over(&self, defaults: Config, flags: Flags) -> Result<Config, ConfigError> {
         let flags = Flags { models: self.models.clone(), ..flags };
         // A variable that is no Unicode cannot be one of ours.
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Config::load(self.config.as_deref(), environment, &flags)
+        defaults.load(self.config.as_deref(), environment, &flags)
     }
 
     /// The repository, which must exist where the command line names it.

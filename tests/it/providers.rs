@@ -44,6 +44,7 @@ impl Resnetd {
             // An empty repository: the built-in model.
             .env("RESNETD__MODELS__DIR", self.home.path().join("models"))
             .env("RESNETD__RUNTIME__TUNE_CACHE", self.cache())
+            .env("RESNETD__RUNTIME__TUNE", "true")
             .env("RESNETD__LOG__LEVEL", "info")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .output()
