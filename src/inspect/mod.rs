@@ -105,7 +105,8 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
         }
     }
     if layers.products > 0 {
-        unusual.push(format!("{} batch normalisations are written as Mul and Add (TensorFlow, Caffe)", layers.products));
+        unusual
+            .push(format!("{} batch normalisations are written as Mul and Add (TensorFlow, Caffe)", layers.products));
     }
     if biased_before > 0 {
         unusual

@@ -1,0 +1,15 @@
+//! What the server tells of itself: the log's lines, and numbers for Prometheus.
+//!
+//! Whoever has something to tell comes here. Must not know a stage, a door or a model.
+
+mod log;
+mod meter;
+mod metrics;
+mod state;
+
+pub use log::start_log;
+pub use meter::RequestMeter;
+pub use metrics::{Metrics, ModelMetrics, Protocol};
+pub use state::{ServingState, VersionState};
+
+pub(crate) use meter::Subject;
