@@ -35,6 +35,8 @@ pub struct Config {
     pub runtime: RuntimeSettings,
     /// `[log]`
     pub log: LogSection,
+    /// `[metrics]`
+    pub metrics: MetricsSection,
 }
 
 /// `[server]`
@@ -133,6 +135,14 @@ impl Default for LogSection {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: LogFormat::Text }
     }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Whether the most probable class of every image is counted, by label.
+    pub predictions: bool,
 }
 
 /// How log lines look.

@@ -8,6 +8,7 @@
 //!
 //! Knows tensors and [`Executor`]. Must not know HTTP, gRPC, image formats, labels or the config file.
 
+mod load;
 pub mod policy;
 mod queue;
 mod worker;
@@ -77,6 +78,11 @@ pub enum JobError {
     Failed(String),
 }
 
+/// Told of every run that ended, before its images are answered: how many images it had, and how long it took.
+///
+/// Called on the worker's thread: it must be quick.
+pub type RunObserver = Box<dyn Fn(usize, Duration) + Send + Sync>;
+
 /// One model's queue with its workers.
 pub struct Batcher {
     queue: Arc<Queue>,
@@ -98,11 +104,10 @@ impl Batcher {
         (height, width): (usize, usize),
         executors: Vec<E>,
     ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::new(policy));
-        let siblings = executors.len();
-        let mut workers = Vec::with_capacity(siblings);
+        let queue = Arc::new(Queue::new(policy, executors.len()));
+        let mut workers = Vec::with_capacity(executors.len());
         for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(queue.clone(), executor, normalizer.clone(), (height, width), siblings);
+            let worker = worker::Worker::new(queue.clone(), executor, normalizer.clone(), (height, width));
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
             workers.push(thread.spawn(move || worker.work())?);
         }
@@ -121,6 +126,17 @@ impl Batcher {
         let (reply, receiver) = oneshot::channel();
         self.queue.push(Job { input, deadline, reply, enqueued: Instant::now() })?;
         Ok(receiver)
+    }
+
+    /// Tells `observer` of every run from now on. The first observer stays; another one is dropped.
+    pub fn observe_runs(&self, observer: RunObserver) {
+        self.queue.observe_runs(observer);
+    }
+
+    /// The share of the workers that were busy of late, a mean that fades with a time constant of 10 s: 0 idle, 1 where
+    /// no worker ever rests.
+    pub fn load(&self) -> f64 {
+        self.queue.load(Instant::now())
     }
 
     /// How many images wait.

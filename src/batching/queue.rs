@@ -2,14 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use super::{
-    JobError, Policy, Reply, SubmitError,
+    JobError, Policy, Reply, RunObserver, SubmitError,
+    load::Load,
     policy::{Decision, decide},
 };
 use crate::tensor::Input;
@@ -24,18 +25,20 @@ pub(super) struct Job {
 
 pub(super) struct Queue {
     policy: Policy,
+    workers: usize,
+    observer: OnceLock<RunObserver>,
     state: Mutex<State>,
     /// Signalled for every new job, and for all at the close.
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     idle: usize,
     closed: bool,
     /// The time that one image takes off the queue of late; zero until the first batch.
     pace: Duration,
+    load: Load,
 }
 
 impl State {
@@ -45,8 +48,16 @@ impl State {
 }
 
 impl Queue {
-    pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, state: Mutex::default(), changed: Condvar::new() }
+    /// A queue that `workers` threads take from.
+    pub(super) fn new(policy: Policy, workers: usize) -> Self {
+        let state = State {
+            jobs: VecDeque::new(),
+            idle: 0,
+            closed: false,
+            pace: Duration::ZERO,
+            load: Load::new(workers, Instant::now()),
+        };
+        Self { policy, workers, observer: OnceLock::new(), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -55,6 +66,15 @@ impl Queue {
 
     pub(super) fn depth(&self) -> usize {
         self.lock().jobs.len()
+    }
+
+    pub(super) fn load(&self, now: Instant) -> f64 {
+        self.lock().load.at(now)
+    }
+
+    pub(super) fn observe_runs(&self, observer: RunObserver) {
+        // The first one stays.
+        let _ = self.observer.set(observer);
     }
 
     pub(super) fn push(&self, job: Job) -> Result<(), SubmitError> {
@@ -102,6 +122,7 @@ impl Queue {
                     let count = if let Decision::Take(count) = decision { count } else { state.jobs.len() };
                     collect(&mut state.jobs, count, now, batch);
                     if !batch.is_empty() {
+                        state.load.begin_run(now);
                         break true;
                     }
                 }
@@ -111,11 +132,16 @@ impl Queue {
         going
     }
 
-    /// Notes that `images` took `time` on one of the workers, for the estimate of the wait.
-    pub(super) fn note_pace(&self, images: usize, time: Duration, workers: usize) {
-        let of_late = time / u32::try_from((images * workers.max(1)).max(1)).unwrap_or(u32::MAX);
+    /// Notes that `images` took one of the workers `time` until `now`, for the estimate of the wait and the load.
+    pub(super) fn note_run(&self, images: usize, time: Duration, now: Instant) {
+        let of_late = time / u32::try_from((images * self.workers.max(1)).max(1)).unwrap_or(u32::MAX);
         let mut state = self.lock();
         state.pace = if state.pace.is_zero() { of_late } else { (state.pace * 7 + of_late) / 8 };
+        state.load.end_run(now);
+        drop(state);
+        if let Some(observer) = self.observer.get() {
+            observer(images, time);
+        }
     }
 
     pub(super) fn close(&self) {

@@ -21,19 +21,12 @@ pub(super) struct Worker<E> {
     normalizer: Normalizer,
     batch: Batch,
     logits: Logits,
-    siblings: usize,
 }
 
 impl<E: Executor> Worker<E> {
-    pub(super) fn new(
-        queue: Arc<Queue>,
-        executor: E,
-        normalizer: Normalizer,
-        (height, width): (usize, usize),
-        siblings: usize,
-    ) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, executor: E, normalizer: Normalizer, (height, width): (usize, usize)) -> Self {
         let batch = Batch::new(normalizer.layout(), height, width, queue.policy().max_batch_size);
-        Self { queue, executor, normalizer, batch, logits: Logits::default(), siblings }
+        Self { queue, executor, normalizer, batch, logits: Logits::default() }
     }
 
     /// Works until the queue is closed and empty.
@@ -42,9 +35,10 @@ impl<E: Executor> Worker<E> {
         while self.queue.take(&mut jobs) {
             let started = Instant::now();
             let outcome = self.run(&jobs);
-            let inference = started.elapsed();
-            self.queue.note_pace(jobs.len(), inference, self.siblings);
+            let finished = Instant::now();
+            let inference = finished.saturating_duration_since(started);
             let batch_size = jobs.len();
+            self.queue.note_run(batch_size, inference, finished);
             match outcome {
                 Ok(()) => {
                     for (job, row) in jobs.drain(..).zip(self.logits.rows()) {

@@ -15,7 +15,7 @@ use crate::{
     runtime::Runtime,
     server::{self, Listeners},
     service::{Limits, ModelDefaults, Service, cores},
-    telemetry,
+    telemetry::{self, Metrics},
 };
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
     let runtime = Runtime::load()?;
-    let service = Service::new(limits(&config), config.server.decode_threads);
+    let metrics = Metrics::new(config.metrics.predictions);
+    let service = Service::with_metrics(limits(&config), config.server.decode_threads, metrics);
     tracing::info!(
         http = %listeners.http.local_addr()?,
         grpc = %listeners.grpc.local_addr()?,

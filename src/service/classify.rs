@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Classification, ClassifyOptions, ClassifyRequest, DEFAULT_TOP_K, Error, ErrorKind, Prediction, Service, Timing,
+    registry::Served,
 };
 use crate::{
     batching::{JobError, Reply, SubmitError},
@@ -43,7 +44,7 @@ impl Service {
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
     pub async fn classify(&self, request: ClassifyRequest) -> Result<Classification, Error> {
         let started = Instant::now();
-        let model = self.served(&request.model, request.version)?;
+        let Served { model, metrics } = self.inner.registry.served(&request.model, request.version)?;
         let top_k = check_options(&request.options, model.classes())?;
         self.check_images(&request.images, &model)?;
         let _permit = admit(&model, request.images.len())?;
@@ -68,7 +69,11 @@ impl Service {
         let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         let predictions = answers
             .iter_mut()
-            .map(|answer| name_classes(&model, &mut answer.reply.logits, top_k, request.options.min_probability))
+            .map(|Answered { reply, preprocess }| {
+                let classes = name_classes(&model, &mut reply.logits, top_k, request.options.min_probability);
+                metrics.note_image(*preprocess, reply.queued, classes.first().map(|class| class.index));
+                classes
+            })
             .collect();
         Ok(Classification {
             model: model.name.clone(),

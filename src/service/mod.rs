@@ -19,7 +19,10 @@ pub use readiness::{Limits, Readiness};
 pub use registry::Registry;
 pub use startup::ModelDefaults;
 
-use crate::model::ServedModel;
+use crate::{
+    model::ServedModel,
+    telemetry::{Metrics, Protocol, RequestMeter},
+};
 
 const KIB: usize = 1024;
 
@@ -99,6 +102,7 @@ pub struct Service {
 
 struct Inner {
     registry: Registry,
+    metrics: Arc<Metrics>,
     limits: Limits,
     /// One permit for each KiB of the bodies in work.
     bodies: Arc<Semaphore>,
@@ -111,9 +115,16 @@ impl Service {
     ///
     /// * `decode_threads`: how many images are decoded side by side; 0: as many as there are cores
     pub fn new(limits: Limits, decode_threads: usize) -> Self {
+        Self::with_metrics(limits, decode_threads, Metrics::default())
+    }
+
+    /// The same, counting in `metrics`.
+    pub fn with_metrics(limits: Limits, decode_threads: usize, metrics: Metrics) -> Self {
+        let metrics = Arc::new(metrics);
         let threads = if decode_threads > 0 { decode_threads } else { cores() };
         let inner = Inner {
-            registry: Registry::default(),
+            registry: Registry::new(metrics.clone()),
+            metrics,
             limits,
             bodies: Arc::new(Semaphore::new((limits.max_in_flight_bytes / KIB).min(Semaphore::MAX_PERMITS))),
             decoders: Arc::new(Semaphore::new(threads)),
@@ -152,7 +163,21 @@ impl Service {
     /// # Errors
     /// [`ErrorKind::NotFound`] and, while it loads, [`ErrorKind::Unavailable`].
     pub fn served(&self, name: &str, version: Option<u64>) -> Result<Arc<ServedModel>, Error> {
-        self.inner.registry.served(name, version)
+        self.inner.registry.served(name, version).map(|served| served.model)
+    }
+
+    /// Starts to measure a request to classify, for the metrics. To be ended with its outcome.
+    ///
+    /// * `model`: as the client wrote it; a name that is not known is not told on
+    /// * `started`: when the request came
+    pub fn measure(&self, protocol: Protocol, model: &str, version: Option<u64>, started: Instant) -> RequestMeter<'_> {
+        let subject = self.inner.registry.subject(model, version);
+        RequestMeter::start(&self.inner.metrics, subject, protocol, started)
+    }
+
+    /// All metrics in Prometheus' text format 0.0.4.
+    pub fn metrics_text(&self) -> String {
+        self.inner.metrics.text(&self.inner.registry.states())
     }
 
     /// Whether traffic may come.

@@ -9,7 +9,10 @@ use std::{
 use tokio::sync::watch;
 
 use super::{Error, ErrorKind, Readiness};
-use crate::model::{ModelState, ModelStatus, ServedModel};
+use crate::{
+    model::{ModelState, ModelStatus, ServedModel},
+    telemetry::{Metrics, ModelMetrics, ServingState, Subject, VersionState},
+};
 
 /// When a client should ask again for a model that is loading.
 const LOADING_RETRY: Duration = Duration::from_secs(2);
@@ -17,22 +20,28 @@ const LOADING_RETRY: Duration = Duration::from_secs(2);
 /// The models by name, then version.
 pub struct Registry {
     models: RwLock<BTreeMap<Arc<str>, BTreeMap<u64, Entry>>>,
+    metrics: Arc<Metrics>,
     pub(super) readiness: watch::Sender<Readiness>,
 }
 
 enum Entry {
     Loading,
-    Available(Arc<ServedModel>),
+    Available(Served),
     Failed(String),
 }
 
-impl Default for Registry {
-    fn default() -> Self {
-        Self { models: RwLock::default(), readiness: watch::Sender::new(Readiness::Loading) }
-    }
+/// A model that answers, with its handles on the metrics.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) model: Arc<ServedModel>,
+    pub(super) metrics: Arc<ModelMetrics>,
 }
 
 impl Registry {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { models: RwLock::default(), metrics, readiness: watch::Sender::new(Readiness::Loading) }
+    }
+
     /// Announces a version that is about to be loaded.
     pub fn announce(&self, name: &str, version: u64) {
         self.put(name, version, Entry::Loading);
@@ -40,8 +49,11 @@ impl Registry {
 
     /// Serves a model from now on.
     pub fn serve(&self, model: ServedModel) {
-        let model = Arc::new(model);
-        self.put(&model.name, model.version, Entry::Available(model.clone()));
+        let metrics = Arc::new(self.metrics.model(&model.name, model.version, &model.info.labels));
+        let observer = metrics.clone();
+        model.batcher.observe_runs(Box::new(move |images, time| observer.note_run(images, time)));
+        let (name, version) = (model.name.clone(), model.version);
+        self.put(&name, version, Entry::Available(Served { model: Arc::new(model), metrics }));
     }
 
     /// Records why a version cannot be served.
@@ -102,15 +114,36 @@ impl Registry {
         })
     }
 
-    /// The model that a request means. The hot path: one read lock, two look-ups, one count.
-    pub(super) fn served(&self, name: &str, version: Option<u64>) -> Result<Arc<ServedModel>, Error> {
+    /// Whom a request for a model counts for.
+    pub(super) fn subject(&self, name: &str, version: Option<u64>) -> Subject {
         let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        let found = models.get(name).and_then(|versions| match version {
-            Some(version) => versions.get(&version).and_then(Entry::available),
-            None => versions.values().rev().find_map(Entry::available),
-        });
-        if let Some(model) = found {
-            return Ok(model.clone());
+        match models.get_key_value(name) {
+            None => Subject::Unknown,
+            Some((name, versions)) => available(versions, version)
+                .map_or_else(|| Subject::Known(name.clone()), |served| Subject::Served(served.metrics.clone())),
+        }
+    }
+
+    /// Where every version stands, for the metrics.
+    pub(super) fn states(&self) -> Vec<VersionState> {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        models
+            .iter()
+            .flat_map(|(name, versions)| {
+                versions.iter().map(move |(version, entry)| VersionState {
+                    model: name.clone(),
+                    version: *version,
+                    serving: entry.available().map(|served| serving_state(&served.model)),
+                })
+            })
+            .collect()
+    }
+
+    /// The model that a request means. The hot path: one read lock, two look-ups, two counts.
+    pub(super) fn served(&self, name: &str, version: Option<u64>) -> Result<Served, Error> {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(served) = models.get(name).and_then(|versions| available(versions, version)) {
+            return Ok(served.clone());
         }
         drop(models);
         let status = self.status(name, version)?;
@@ -129,17 +162,38 @@ impl Registry {
 }
 
 impl Entry {
-    fn available(&self) -> Option<&Arc<ServedModel>> {
-        if let Self::Available(model) = self { Some(model) } else { None }
+    fn available(&self) -> Option<&Served> {
+        if let Self::Available(served) = self { Some(served) } else { None }
     }
 
     fn status(&self, name: &Arc<str>, version: u64) -> ModelStatus {
         let (state, info) = match self {
             Self::Loading => (ModelState::Loading, None),
-            Self::Available(model) => (ModelState::Available, Some(model.info.clone())),
+            Self::Available(served) => (ModelState::Available, Some(served.model.info.clone())),
             Self::Failed(reason) => (ModelState::Failed(reason.clone()), None),
         };
         ModelStatus { name: name.clone(), version, state, info }
+    }
+}
+
+/// The version that was asked for, or the highest, where it answers.
+fn available(versions: &BTreeMap<u64, Entry>, version: Option<u64>) -> Option<&Served> {
+    match version {
+        Some(version) => versions.get(&version).and_then(Entry::available),
+        None => versions.values().rev().find_map(Entry::available),
+    }
+}
+
+/// The load is that of what is nearest to its limit: workers that never rest, or a queue that takes no more.
+fn serving_state(model: &ServedModel) -> ServingState {
+    let in_work = model.capacity.saturating_sub(model.permits.available_permits());
+    let fullness = in_work as f64 / model.capacity.max(1) as f64;
+    ServingState {
+        queue_depth: model.batcher.depth(),
+        load_ratio: model.batcher.load().max(fullness),
+        provider: model.info.provider.clone(),
+        precision: model.info.precision.clone(),
+        probability_drift: model.info.probability_drift,
     }
 }
 

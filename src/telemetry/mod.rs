@@ -1,21 +1,15 @@
-//! The log: where lines go and how they look.
+//! What the server tells of itself: the log's lines, and numbers for Prometheus.
+//!
+//! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+mod log;
+mod meter;
+mod metrics;
+mod state;
 
-use crate::config::{LogFormat, LogSection};
+pub use log::start_log;
+pub use meter::RequestMeter;
+pub use metrics::{Metrics, ModelMetrics, Protocol};
+pub use state::{ServingState, VersionState};
 
-/// Starts the log on stderr. To be called once.
-///
-/// # Errors
-/// If `level` is no filter.
-pub fn start_log(settings: &LogSection) -> Result<(), ParseError> {
-    // ONNX Runtime says a great deal at `info`, about optimizations that it did.
-    let filter = EnvFilter::builder().parse(format!("ort=warn,{}", settings.level))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start, in tests, changes nothing.
-    let _ = match settings.format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
-    };
-    Ok(())
-}
+pub(crate) use meter::Subject;

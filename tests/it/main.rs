@@ -16,6 +16,7 @@ mod http_classify;
 mod http_models;
 mod import;
 mod inspect;
+mod metrics;
 mod model_loading;
 mod onnx_file;
 mod preprocess_bad_input;

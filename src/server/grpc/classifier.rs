@@ -9,6 +9,7 @@ use super::{Call, convert, deadline::deadline, proto, stream};
 use crate::{
     server::{Shared, request_log::RequestLog, status::wire_status},
     service::{Error, Service},
+    telemetry::Protocol,
 };
 
 /// The service of `proto/resnetd/v1/classifier.proto`.
@@ -62,10 +63,13 @@ impl proto::classifier_server::Classifier for Classifier {
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let model = request.model.clone();
+        let version = convert::version(request.version);
+        let meter = self.service.measure(Protocol::Grpc, &model, version, call.arrived);
         let result = match deadline {
             Ok(deadline) => self.service.classify(convert::request(request, deadline)).await.map(convert::response),
             Err(error) => Err(error),
         };
+        meter.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
         Self::finish(log, "Classify", &model, result)
     }
 

@@ -13,8 +13,9 @@ use tracing::{debug, error};
 
 use super::{Call, convert, mend_code, proto};
 use crate::{
-    server::request_log::RequestLog,
+    server::{request_log::RequestLog, status::wire_status},
     service::{Error, ErrorKind, Service},
+    telemetry::Protocol,
 };
 
 type Answers = mpsc::Sender<Result<proto::ClassifyStreamResponse, Status>>;
@@ -98,10 +99,13 @@ async fn answer(
     let started = Instant::now();
     let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
     let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
+    let (model, version) = request.request.as_ref().map_or(("", 0), |message| (&message.model, message.version));
+    let meter = service.measure(Protocol::Grpc, model, convert::version(version), started);
     let result = match request.request {
         Some(message) => service.classify(convert::request(message, deadline)).await,
         None => Err(Error::new(ErrorKind::InvalidArgument, "the item has no `request`: nothing to classify")),
     };
+    meter.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
     let item = match result {
         Ok(classification) => Item::Response(convert::response(classification)),
         Err(error) => {

@@ -60,6 +60,11 @@ impl Failure {
         self.kind
     }
 
+    /// Its name on the wire.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// What was wrong.
     pub(super) fn message(&self) -> &str {
         &self.message

@@ -11,6 +11,7 @@ mod error;
 mod health;
 mod json;
 mod linger;
+mod metrics;
 mod models;
 mod options;
 mod router;

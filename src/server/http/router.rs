@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Instant};
 use hyper::{Method, body::Incoming};
 use percent_encoding::percent_decode_str;
 
-use super::{Answer, Door, Head, classify, error::Failure, health, models};
+use super::{Answer, Door, Head, classify, error::Failure, health, metrics, models};
 use crate::service::{Error, ErrorKind};
 
 /// What is behind a URL.
@@ -13,6 +13,7 @@ use crate::service::{Error, ErrorKind};
 enum Route<'p> {
     Live,
     Ready,
+    Metrics,
     Models,
     Status(Target<'p>),
     Metadata(Target<'p>),
@@ -31,6 +32,7 @@ fn resolve(path: &str) -> Option<(&'static str, Route<'_>)> {
     Some(match segments(path, &mut parts)? {
         ["livez"] => (GET, R::Live),
         ["readyz"] => (GET, R::Ready),
+        ["metrics"] => (GET, R::Metrics),
 
         ["v1", "models"] => (GET, R::Models),
         ["v1", "models", last] => match verb(last) {
@@ -64,11 +66,14 @@ pub(super) async fn dispatch(door: &Door, head: &Head, body: Incoming, arrived: 
     match route {
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(door),
+        Route::Metrics => Ok(metrics::scrape(door)),
         Route::Models => Ok(models::list(door)),
         Route::Status(target) => models::status(door, target),
         Route::Metadata(target) => models::metadata(door, target),
         Route::Labels(target) => models::labels(door, target),
-        Route::Classify(target) => classify::classify(door, head, target, body, arrived).await,
+        Route::Classify(target) => {
+            metrics::measured(door, target, arrived, classify::classify(door, head, target, body, arrived)).await
+        }
     }
 }
 
@@ -141,6 +146,7 @@ fn no_route(path: &str) -> String {
     let nearest = [
         "/livez".to_owned(),
         "/readyz".to_owned(),
+        "/metrics".to_owned(),
         "/v1/models".to_owned(),
         format!("/v1/models/{model}"),
         format!("/v1/models/{model}/metadata"),

@@ -13,6 +13,7 @@ use resnetd::{
     runtime::scripted::ScriptedExecutor,
     server::{self, Listeners, Options, ServeError, grpc::proto::classifier_client::ClassifierClient},
     service::{Limits, Service},
+    telemetry::Metrics,
     tensor::{ColorOrder, Layout, Normalizer},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
@@ -58,6 +59,8 @@ pub(crate) struct Builder {
     limits: Limits,
     options: Options,
     capacity: usize,
+    max_batch_size: usize,
+    predictions: bool,
     ready: bool,
 }
 
@@ -69,7 +72,15 @@ impl TestServer {
 
     pub(crate) fn builder(executor: ScriptedExecutor) -> Builder {
         let options = Options { drain_delay: Duration::ZERO, shutdown_grace: PATIENCE, ..Options::default() };
-        Builder { executor, limits: Limits::default(), options, capacity: 64, ready: true }
+        Builder {
+            executor,
+            limits: Limits::default(),
+            options,
+            capacity: 64,
+            max_batch_size: 1,
+            predictions: false,
+            ready: true,
+        }
     }
 
     /// A new HTTP connection.
@@ -123,6 +134,18 @@ impl Builder {
         self
     }
 
+    /// The most images of one run.
+    pub(crate) fn max_batch_size(mut self, size: usize) -> Self {
+        self.max_batch_size = size;
+        self
+    }
+
+    /// Counts the answered classes in the metrics.
+    pub(crate) fn count_predictions(mut self) -> Self {
+        self.predictions = true;
+        self
+    }
+
     /// Leaves the service in its state while models are loading.
     pub(crate) fn still_loading(mut self) -> Self {
         self.ready = false;
@@ -131,10 +154,10 @@ impl Builder {
 
     pub(crate) async fn start(self) -> TestServer {
         let release = ReleaseWhenDropped(self.executor.clone());
-        let service = Service::new(self.limits, 1);
+        let service = Service::with_metrics(self.limits, 1, Metrics::new(self.predictions));
         service.registry().announce(MODEL, 3);
         if self.ready {
-            service.registry().serve(scripted_model(self.executor, self.capacity));
+            service.registry().serve(scripted_model(self.executor, self.capacity, self.max_batch_size));
             service.registry().fail("broken", 1, "model.toml: no such key `crop`");
             service.registry().set_ready();
         }
@@ -151,9 +174,9 @@ impl Builder {
     }
 }
 
-fn scripted_model(executor: ScriptedExecutor, capacity: usize) -> ServedModel {
+fn scripted_model(executor: ScriptedExecutor, capacity: usize, max_batch_size: usize) -> ServedModel {
     let size = (SIDE as usize, SIDE as usize);
-    let policy = Policy { max_batch_size: 1, max_queue_delay: Duration::ZERO, queue_capacity: capacity };
+    let policy = Policy { max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: capacity };
     let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
     let batcher = Batcher::start(MODEL, policy, normalizer, size, vec![executor]).expect("a thread");
     let side = i64::from(SIDE);
@@ -165,12 +188,12 @@ fn scripted_model(executor: ScriptedExecutor, capacity: usize) -> ServedModel {
         layout: Layout::Nchw,
         color: ColorOrder::Rgb,
         labels: LABELS.map(Arc::from).into(),
-        max_batch_size: 1,
+        max_batch_size,
         instances: 1,
         intra_threads: 1,
         provider: "cpu".to_owned(),
         precision: "fp32".to_owned(),
-        probability_drift: None,
+        probability_drift: Some(0.004),
         choice: String::new(),
         untrained: false,
     };

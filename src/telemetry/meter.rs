@@ -1,0 +1,56 @@
+//! A request to classify from its head to its answer, as the metrics see it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::metrics::{Metrics, ModelMetrics, OK, Protocol};
+
+/// The code of a request whose client left before the answer.
+const CANCELLED: &str = "CANCELLED";
+
+/// Whom a request is for. Only names of models that are known become label values.
+pub(crate) enum Subject {
+    /// A version that answers.
+    Served(Arc<ModelMetrics>),
+    /// A model that is known and does not answer, or not in this version.
+    Known(Arc<str>),
+    /// Anything else that a client wrote: no model and no version.
+    Unknown,
+}
+
+/// Counts a request as in flight while it lives, and by its code at the end.
+#[must_use = "a request whose meter is dropped counts as left by its client"]
+pub struct RequestMeter<'a> {
+    metrics: &'a Metrics,
+    subject: Subject,
+    protocol: Protocol,
+    started: Instant,
+    code: &'static str,
+}
+
+impl<'a> RequestMeter<'a> {
+    pub(crate) fn start(metrics: &'a Metrics, subject: Subject, protocol: Protocol, started: Instant) -> Self {
+        metrics.in_flight.inc();
+        Self { metrics, subject, protocol, started, code: CANCELLED }
+    }
+
+    /// The request has its answer.
+    ///
+    /// * `error`: the name of the error on the wire, where the answer is a refusal
+    pub fn finish(mut self, error: Option<&'static str>) {
+        self.code = error.unwrap_or(OK);
+    }
+}
+
+impl Drop for RequestMeter<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        let time = self.started.elapsed();
+        let refusal = |model, version| self.metrics.note_refusal(model, version, self.protocol, self.code, time);
+        match &self.subject {
+            Subject::Served(model) if self.code == OK => model.note_answer(self.protocol, time),
+            Subject::Served(model) => refusal(&model.model, Some(model.version)),
+            Subject::Known(model) => refusal(model, None),
+            Subject::Unknown => refusal(&Arc::from(""), None),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The numbers that grow with every request, and who may count them up.
+//!
+//! [`Metrics`] has the families of one service (no global: two services in one process count apart). A model's handles are
+//! found once, when it is served ([`ModelMetrics`]): a request then costs an atomic for a count and one uncontended lock
+//! for each histogram, and neither hashes a label nor allocates. Label values come from the models that are known and
+//! from fixed lists, never from a client.
+//!
+//! The names are those of the contract with operators; a change is a breaking change.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text},
+    metrics::{MetricType, TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::state::{self, VersionState};
+
+/// Which door a request came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.
+    Http,
+    /// gRPC; every request of a stream counts.
+    Grpc,
+}
+
+impl Protocol {
+    const ALL: [Self; 2] = [Self::Http, Self::Grpc];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// The `code` of an answered request; refusals have the name of their error.
+pub(super) const OK: &str = "OK";
+
+/// The upper bounds of the time histograms, in seconds: from a small network's run to a queue that stands.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The upper bounds of the batch size; a batch has at most 1,024 images.
+const IMAGES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+fn images() -> Histogram {
+    Histogram::new(IMAGES)
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    model: Arc<str>,
+    version: Option<u64>,
+    protocol: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DoorLabels {
+    model: Arc<str>,
+    protocol: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ModelLabel {
+    model: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PredictionLabels {
+    model: Arc<str>,
+    label: Arc<str>,
+}
+
+/// A counter as Prometheus' text format 0.0.4 writes it, where the type's line has the sample's name, `_total` included.
+/// OpenMetrics, which the library writes, leaves `_total` out there, and Prometheus would take such a counter for untyped.
+#[derive(Clone, Debug, Default)]
+struct Count(Counter);
+
+impl EncodeMetric for Count {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        // A gauge's sample is name, labels and value, without a suffix.
+        encoder.encode_gauge(&self.0.get())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+impl TypedMetric for Count {
+    const TYPE: MetricType = MetricType::Counter;
+}
+
+/// The metrics of one service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Count>,
+    request_duration: Family<DoorLabels, Histogram>,
+    preprocess_duration: Family<ModelLabel, Histogram>,
+    queue_duration: Family<ModelLabel, Histogram>,
+    inference_duration: Family<ModelLabel, Histogram>,
+    batch_size: Family<ModelLabel, Histogram>,
+    predictions: Option<Family<PredictionLabels, Count>>,
+    pub(super) in_flight: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Metrics {
+    /// Metrics at zero.
+    ///
+    /// * `predictions`: whether the most probable class of every image is counted: one series a label
+    pub fn new(predictions: bool) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("resnetd"),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(seconds),
+            preprocess_duration: Family::new_with_constructor(seconds),
+            queue_duration: Family::new_with_constructor(seconds),
+            inference_duration: Family::new_with_constructor(seconds),
+            batch_size: Family::new_with_constructor(images),
+            predictions: predictions.then(Family::default),
+            in_flight: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests_total", "Requests to classify, by how they ended", self.requests.clone());
+        registry.register(
+            "request_duration_seconds",
+            "From the head of a request to classify until its answer or refusal",
+            self.request_duration.clone(),
+        );
+        registry.register(
+            "preprocess_duration_seconds",
+            "Decoding, resizing and cropping of one image, without the wait for a thread",
+            self.preprocess_duration.clone(),
+        );
+        registry.register("queue_duration_seconds", "The wait of one image for a worker", self.queue_duration.clone());
+        registry.register(
+            "inference_duration_seconds",
+            "One run of the network over a whole batch",
+            self.inference_duration.clone(),
+        );
+        registry.register("batch_size", "Images of one run of the network", self.batch_size.clone());
+        registry.register(
+            "in_flight_requests",
+            "Requests to classify between their head and their answer",
+            self.in_flight.clone(),
+        );
+        if let Some(predictions) = &self.predictions {
+            registry.register("predictions_total", "Images by their most probable class", predictions.clone());
+        }
+    }
+
+    /// The handles of one version of a model; versions share what has no `version` label.
+    ///
+    /// * `labels`: the model's, in index order
+    pub fn model(&self, model: &Arc<str>, version: u64, labels: &[Arc<str>]) -> ModelMetrics {
+        let of_model = ModelLabel { model: model.clone() };
+        let answered = Protocol::ALL.map(|protocol| Answered {
+            requests: self.requests.get_or_create_owned(&request_labels(model, Some(version), protocol, OK)).0,
+            duration: self.request_duration.get_or_create_owned(&door_labels(model, protocol)),
+        });
+        let count = |family: &Family<PredictionLabels, Count>, label: &Arc<str>| {
+            family.get_or_create_owned(&PredictionLabels { model: model.clone(), label: label.clone() }).0
+        };
+        ModelMetrics {
+            model: model.clone(),
+            version,
+            answered,
+            preprocess_duration: self.preprocess_duration.get_or_create_owned(&of_model),
+            queue_duration: self.queue_duration.get_or_create_owned(&of_model),
+            inference_duration: self.inference_duration.get_or_create_owned(&of_model),
+            batch_size: self.batch_size.get_or_create_owned(&of_model),
+            predictions: self
+                .predictions
+                .as_ref()
+                .map_or_else(Vec::new, |family| labels.iter().map(|label| count(family, label)).collect()),
+        }
+    }
+
+    /// Counts a request that was not answered, or not by a model that is served.
+    pub(super) fn note_refusal(
+        &self,
+        model: &Arc<str>,
+        version: Option<u64>,
+        protocol: Protocol,
+        code: &'static str,
+        time: Duration,
+    ) {
+        self.requests.get_or_create(&request_labels(model, version, protocol, code)).0.inc();
+        self.request_duration.get_or_create(&door_labels(model, protocol)).observe(time.as_secs_f64());
+    }
+
+    /// Everything in Prometheus' text format 0.0.4.
+    ///
+    /// * `versions`: what is true in this moment
+    pub fn text(&self, versions: &[VersionState]) -> String {
+        let mut text = String::with_capacity(16 << 10);
+        // Writing to a string never fails, and neither do our metrics.
+        let _ = text::encode_registry(&mut text, &self.registry);
+        let _ = text::encode_registry(&mut text, &state::registry(versions));
+        text
+    }
+}
+
+/// The handles of one version of a model.
+#[derive(Debug)]
+pub struct ModelMetrics {
+    pub(super) model: Arc<str>,
+    pub(super) version: u64,
+    answered: [Answered; 2],
+    preprocess_duration: Histogram,
+    queue_duration: Histogram,
+    inference_duration: Histogram,
+    batch_size: Histogram,
+    /// One a class, or none.
+    predictions: Vec<Counter>,
+}
+
+#[derive(Debug)]
+struct Answered {
+    requests: Counter,
+    duration: Histogram,
+}
+
+impl ModelMetrics {
+    /// Counts a request that was answered.
+    pub(super) fn note_answer(&self, protocol: Protocol, time: Duration) {
+        let answered = &self.answered[protocol as usize];
+        answered.requests.inc();
+        answered.duration.observe(time.as_secs_f64());
+    }
+
+    /// Counts one image that went through the line.
+    ///
+    /// * `class`: its most probable one, where there is any
+    pub fn note_image(&self, preprocess: Duration, queued: Duration, class: Option<usize>) {
+        self.preprocess_duration.observe(preprocess.as_secs_f64());
+        self.queue_duration.observe(queued.as_secs_f64());
+        if let Some(count) = class.and_then(|class| self.predictions.get(class)) {
+            count.inc();
+        }
+    }
+
+    /// Counts one run of the network.
+    pub fn note_run(&self, images: usize, time: Duration) {
+        self.batch_size.observe(images as f64);
+        self.inference_duration.observe(time.as_secs_f64());
+    }
+}
+
+fn request_labels(model: &Arc<str>, version: Option<u64>, protocol: Protocol, code: &'static str) -> RequestLabels {
+    RequestLabels { model: model.clone(), version, protocol: protocol.name(), code }
+}
+
+fn door_labels(model: &Arc<str>, protocol: Protocol) -> DoorLabels {
+    DoorLabels { model: model.clone(), protocol: protocol.name() }
+}

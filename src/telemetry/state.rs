@@ -1,0 +1,103 @@
+//! The numbers that are true in this moment: looked up at every scrape, so that nothing is left of a model that is gone.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// One version of a model at the moment of a scrape.
+#[derive(Clone, Debug)]
+pub struct VersionState {
+    /// The name in the route.
+    pub model: Arc<str>,
+    /// A positive integer.
+    pub version: u64,
+    /// `None` while it is loading, or where it failed.
+    pub serving: Option<ServingState>,
+}
+
+/// What can be said of a version that answers.
+#[derive(Clone, Debug)]
+pub struct ServingState {
+    /// Images that wait for a worker.
+    pub queue_depth: usize,
+    /// 0 idle, 1 saturated.
+    pub load_ratio: f64,
+    /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
+    pub provider: String,
+    /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
+    pub precision: String,
+    /// The largest difference of a probability from fp32's over the warm-up images, where it was measured.
+    pub probability_drift: Option<f64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ModelLabel {
+    model: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabels {
+    model: Arc<str>,
+    version: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EngineLabels {
+    model: Arc<str>,
+    version: u64,
+    provider: String,
+    precision: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+type RatioGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
+
+/// The gauges of `versions`.
+pub(super) fn registry(versions: &[VersionState]) -> Registry {
+    let queue_depth = Family::<ModelLabel, Gauge>::default();
+    let load_ratio = Family::<ModelLabel, RatioGauge>::default();
+    let loaded = Family::<VersionLabels, Gauge>::default();
+    let drift = Family::<EngineLabels, RatioGauge>::default();
+    let build = Family::<BuildLabels, Gauge>::default();
+    build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+    for VersionState { model, version, serving } in versions {
+        let labels = VersionLabels { model: model.clone(), version: *version };
+        loaded.get_or_create(&labels).set(serving.is_some().into());
+        let Some(serving) = serving else { continue };
+        let label = ModelLabel { model: model.clone() };
+        // Versions of a model have queues of their own: all that waits, and the one that is nearest to its limit.
+        queue_depth.get_or_create(&label).inc_by(i64::try_from(serving.queue_depth).unwrap_or(i64::MAX));
+        let ratio = load_ratio.get_or_create(&label);
+        ratio.set(ratio.get().max(serving.load_ratio));
+        if let Some(distance) = serving.probability_drift {
+            let ServingState { provider, precision, .. } = serving.clone();
+            drift
+                .get_or_create(&EngineLabels { model: model.clone(), version: *version, provider, precision })
+                .set(distance);
+        }
+    }
+
+    let mut registry = Registry::with_prefix("resnetd");
+    registry.register("queue_depth", "Images that wait for a worker", queue_depth);
+    registry.register(
+        "load_ratio",
+        "The larger of the share of workers busy in the last 10 s and the share of the queue's capacity in use",
+        load_ratio,
+    );
+    registry.register("model_loaded", "1 where a version answers, 0 while it loads or where it failed", loaded);
+    registry.register(
+        "model_probability_drift",
+        "The largest difference of a probability from fp32 over the warm-up images",
+        drift,
+    );
+    registry.register("build_info", "The version that runs", build);
+    registry
+}
