@@ -11,7 +11,7 @@ ARGS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: runtime ## Run every benchmark
 
 bench-serve: runtime ## Served throughput against a bare loop over the same session (ARGS='--model DIR --image F')
 	$(CARGO) bench --locked --bench serve -- $(ARGS)
+
+bench-arithmetic: runtime ## Served speed and answers of every version, cpu/fp32 against auto (ARGS='--model DIR --image F')
+	$(CARGO) bench --locked --bench arithmetic -- $(ARGS)
 
 image: ## Build the container image
 	$(DOCKER) build --tag $(IMAGE) $(ARGS) .

@@ -6,8 +6,10 @@
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod bare;
+#[path = "../support/load.rs"]
 mod load;
 mod report;
+#[path = "../support/server.rs"]
 mod server;
 
 use std::{
@@ -26,7 +28,7 @@ use serde_json::Value;
 use bare::Bare;
 use load::{Load, Outcome, Until};
 use report::{Report, Round};
-use server::{Server, cpu_time};
+use server::{Arithmetic, Server, cpu_time};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cifar10");
 
@@ -78,7 +80,7 @@ fn main() -> Result<()> {
     let cores = thread::available_parallelism()?.get();
     let threads = arguments.threads.unwrap_or(cores);
     let mut bare = Bare::load(folder.as_ref(), threads, arguments.batch)?;
-    let server = Server::start(repository.path())?;
+    let server = Server::start(repository.path(), Arithmetic::CpuFp32)?;
 
     let path = format!("/v1/models/{name}:classify?top_k=1");
     let requests: Vec<_> = images.iter().map(|image| load::post(server.http, &path, "image/jpeg", image)).collect();

@@ -62,6 +62,7 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
         "choice": info.choice,
         "max_batch_size": info.max_batch_size,
         "instances": info.instances,
+        "intra_threads": info.intra_threads,
         "untrained": info.untrained,
     });
     Ok(json_answer(StatusCode::OK, &document, 2048))

@@ -22,16 +22,29 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
 }
 
+/// What the server computes with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// `provider = "cpu"`, `precision = "fp32"`: what every machine has.
+    CpuFp32,
+    /// What it finds to be the fastest, measured at its start.
+    #[allow(dead_code, reason = "the serve benchmark compares with a loop over cpu sessions")]
+    Auto,
+}
+
 impl Server {
-    /// Starts it on the repository `models`, on the CPU in fp32 and otherwise with its defaults, and waits until it is ready.
-    pub(crate) fn start(models: &Path) -> Result<Self> {
+    /// Starts it on the repository `models`, otherwise with its defaults, and waits until it is ready.
+    pub(crate) fn start(models: &Path, arithmetic: Arithmetic) -> Result<Self> {
+        let (provider, precision) = match arithmetic {
+            Arithmetic::CpuFp32 => ("cpu", "fp32"),
+            Arithmetic::Auto => ("auto", "auto"),
+        };
         let mut process = Command::new(env!("CARGO_BIN_EXE_resnetd"))
             .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--models"])
             .arg(models)
             .env("RESNETD__LOG__FORMAT", "json")
-            // The bare loop's session: `auto` may find a faster one, and the two would not be comparable.
-            .env("RESNETD__RUNTIME__PROVIDER", "cpu")
-            .env("RESNETD__RUNTIME__PRECISION", "fp32")
+            .env("RESNETD__RUNTIME__PROVIDER", provider)
+            .env("RESNETD__RUNTIME__PRECISION", precision)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
