@@ -1,7 +1,7 @@
 //! The most probable classes of a row.
 
 /// The indices and values of the `k` largest values of `row` that are at least `minimum`, largest first.
-/// Equal values keep the order of their indices; values that are not numbers come last.
+/// Equal values keep the order of their indices; values that are not numbers are left out.
 pub fn top_k(row: &[f32], k: usize, minimum: f32) -> Vec<(usize, f32)> {
     let mut best: Vec<(usize, f32)> = Vec::with_capacity(k.min(row.len()) + 1);
     for (index, &value) in row.iter().enumerate() {

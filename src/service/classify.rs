@@ -70,11 +70,11 @@ impl Service {
         let predictions = answers
             .iter_mut()
             .map(|Answered { reply, preprocess }| {
-                let classes = name_classes(&model, &mut reply.logits, top_k, request.options.min_probability);
+                let classes = name_classes(&model, &mut reply.logits, top_k, request.options.min_probability)?;
                 metrics.note_image(*preprocess, reply.queued, classes.first().map(|class| class.index));
-                classes
+                Ok(classes)
             })
-            .collect();
+            .collect::<Result<_, Error>>()?;
         Ok(Classification {
             model: model.name.clone(),
             version: model.version,
@@ -200,12 +200,18 @@ fn check_options(options: &ClassifyOptions, classes: usize) -> Result<usize, Err
     }
 }
 
-fn name_classes(model: &ServedModel, row: &mut [f32], k: usize, minimum: f32) -> Vec<Prediction> {
+fn name_classes(model: &ServedModel, row: &mut [f32], k: usize, minimum: f32) -> Result<Vec<Prediction>, Error> {
+    // A network that overflows says nothing about the image; an answer made of the rest would look like one.
+    if row.iter().any(|value| value.is_nan()) {
+        return Err(engine_failed(model, "the network's output holds values that are not numbers"));
+    }
     model.activation.apply(row);
-    top_k(row, k, minimum)
-        .into_iter()
-        .map(|(index, probability)| Prediction { index, label: model.info.labels[index].clone(), probability })
-        .collect()
+    let named = top_k(row, k, minimum).into_iter().map(|(index, probability)| Prediction {
+        index,
+        label: model.info.labels[index].clone(),
+        probability,
+    });
+    Ok(named.collect())
 }
 
 fn bad_image(error: DecodeError) -> Error {

@@ -211,3 +211,10 @@ async fn what_is_no_http_does_not_stop_the_server() {
     assert_eq!(long.answer("GET").await.status, 431);
     assert_eq!(server.http().await.get("/livez").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_network_that_gives_no_numbers_is_an_error_and_not_an_empty_answer() {
+    let server = TestServer::builder(ScriptedExecutor::answering(&[1.0, f32::NAN, 0.5, 0.0])).start().await;
+    let answer = server.http().await.post(CLASSIFY, "image/png", &images::png()).await;
+    answer.refusal(500, "INTERNAL");
+}
