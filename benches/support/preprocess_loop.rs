@@ -21,8 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..count {
             normalizer.write(&preprocess(&bytes, &spec, &limits)?, &mut tensor);
         }
+        let elapsed = start.elapsed();
         let sum: f64 = tensor.iter().map(|&value| f64::from(value)).sum();
-        writeln!(stdout(), "{} {sum}", start.elapsed().as_nanos())?;
+        writeln!(stdout(), "{} {sum}", elapsed.as_nanos())?;
         stdout().flush()?;
     }
     Ok(())
