@@ -33,7 +33,7 @@ pub struct Choice {
 const WORTHWHILE_GAIN: f64 = 1.05;
 
 /// What is within this of the best counts as equal to it.
-const EQUAL: f64 = 0.97;
+const EQUAL: f64 = 0.95;
 
 /// How much longer than the reference's a single image may take for the sake of throughput.
 const ALLOWED_DELAY: f64 = 1.1;
