@@ -19,7 +19,7 @@ use crate::{
     onnx::{self, ModelProto},
     quantize::{
         Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample,
-        Source, publish, quantize,
+        Source, Speed, publish, quantize,
     },
     runtime::Runtime,
     service::cores,
@@ -248,19 +248,18 @@ fn print(report: &Report) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let Report { answers, .. } = report;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
-    writeln!(out, "{:24} {:>12} {:>12}", "", "FP32", "INT8")?;
+    writeln!(out, "{:28} {:>12} {:>12}", "", "FP32", "INT8")?;
     if answers.labelled > 0 {
         let (fp32, int8) = (percent(answers.top1_fp32_percent), percent(answers.top1_int8_percent));
-        writeln!(out, "{:24} {fp32:>12} {int8:>12}", format!("top-1 of {} images", answers.labelled))?;
+        writeln!(out, "{:28} {fp32:>12} {int8:>12}", format!("top-1 of {} images", answers.labelled))?;
     }
-    for speed in &report.images_per_second {
-        writeln!(
-            out,
-            "{:24} {:>12.1} {:>12.1}",
-            format!("images/s, {}, batch {}", speed.provider, speed.batch_size),
-            speed.fp32,
-            speed.int8
-        )?;
+    for Speed { provider, batch_size, fp32, int8, failure, .. } in &report.images_per_second {
+        let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1}"));
+        let label = format!("images/s, {provider}, batch {batch_size}");
+        writeln!(out, "{label:28} {:>12} {:>12}", rate(*fp32), rate(*int8))?;
+        if let Some(failure) = failure {
+            writeln!(out, "{provider} fails here: {failure}")?;
+        }
     }
     writeln!(
         out,

@@ -195,8 +195,8 @@ pub fn quantize(
         noise = bench.noise(&model, &calibration)?;
     }
     noise.truncate(WORST_LAYERS);
-    let (batch, mut int8) = (bench.batch(judged, BATCH)?, bench.executor(&model)?);
-    let speed = speed::measure(&batch, &mut bench.fp32, &mut int8, options.threads)?;
+    let batch = bench.batch(judged, BATCH)?;
+    let images_per_second = speed::measure(runtime, &bench.model, &model, &batch, options.threads);
     let report = Report {
         created_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
         model: name.into(),
@@ -210,7 +210,7 @@ pub fn quantize(
         judged_on: if evaluation.is_some() { "evaluation" } else { "calibration" },
         answers,
         objection: answers.objection(options.max_drop),
-        images_per_second: vec![speed],
+        images_per_second,
         processor: speed::processor(),
         worst_layers: noise,
     };

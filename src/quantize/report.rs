@@ -31,7 +31,7 @@ pub struct Report {
     pub answers: Comparison,
     /// Why the answers do not hold, where they do not (written with `--force`).
     pub objection: Option<String>,
-    /// Speed, one entry a provider.
+    /// Speed, one entry for each provider of the machine.
     pub images_per_second: Vec<Speed>,
     /// The processor that it was measured on.
     pub processor: String,
@@ -48,10 +48,13 @@ pub struct Speed {
     pub threads: usize,
     /// Images of one run.
     pub batch_size: usize,
-    /// Images a second.
-    pub fp32: f64,
-    /// Images a second.
-    pub int8: f64,
+    /// Images a second; none where the provider failed.
+    pub fp32: Option<f64>,
+    /// Images a second; none where the provider failed.
+    pub int8: Option<f64>,
+    /// Why a provider that is there has no figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl Report {

@@ -48,6 +48,13 @@ fn assert_refused(output: &Output, models: &Path, words: &[&str]) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Whether `make runtime-openvino` was run.
+fn openvino_is_there() -> bool {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".runtime/openvino/libonnxruntime_providers_openvino_plugin.so")
+        .is_file()
+}
+
 fn report(models: &Path, version: u64) -> Value {
     let path = models.join(NAME).join(version.to_string()).join("quantization.json");
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
@@ -127,7 +134,12 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
     // The reference run gives each of the ten its own class.
     assert_eq!(report["answers"]["top1_fp32_percent"], 100.0);
     assert_eq!(report["calibration_images"], 40);
-    assert!(report["images_per_second"][0]["int8"].as_f64().unwrap() > 0.0);
+    let providers = report["images_per_second"].as_array().unwrap();
+    assert_eq!(providers[0]["provider"], "cpu");
+    assert_eq!(providers.len() > 1, openvino_is_there(), "{providers:?}");
+    for speed in providers {
+        assert!(speed["fp32"].as_f64().unwrap() > 0.0 && speed["int8"].as_f64().unwrap() > 0.0, "{speed}");
+    }
 
     // The next one goes beside it, from the fp32 version; from the int8 one there is nothing to make.
     let again = quantize(models.path(), &calibration(), &[]);
@@ -138,6 +150,27 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
         &["--version", "1", "--weight-bits", "7", "--method", "minmax"],
     ));
     assert!(models.path().join(NAME).join("3/model.onnx").is_file());
+}
+
+/// A library beside the plugin that is cut off.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_provider_that_is_there_and_broken_has_the_reason_in_its_row() {
+    let (models, plugins) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let program = fs::read(env!("CARGO_BIN_EXE_resnetd")).unwrap();
+    let plugin = plugins.path().join("libonnxruntime_providers_openvino_plugin.so");
+    fs::write(&plugin, &program[..program.len() / 2]).unwrap();
+    let mut command = resnetd(models.path(), &["quantize", NAME, "--calibration"]);
+    let output = command.arg(calibration()).env("RESNETD_PLUGIN_DIR", plugins.path()).output().unwrap();
+
+    assert_done(&output);
+    let report = report(models.path(), 2);
+    let [cpu, openvino] = &report["images_per_second"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert!(cpu["int8"].as_f64().unwrap() > 0.0 && cpu.get("failure").is_none(), "{cpu}");
+    assert_eq!((&openvino["provider"], &openvino["int8"]), (&"openvino".into(), &Value::Null));
+    assert!(openvino["failure"].as_str().unwrap().contains("cut off"), "{openvino}");
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("openvino fails here: ") && table.contains("cut off"), "{table}");
 }
 
 #[test]
