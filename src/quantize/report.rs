@@ -19,6 +19,9 @@ pub struct Report {
     pub percentile: Option<f64>,
     /// Of a weight.
     pub weight_bits: u32,
+    /// Where sums of 8-bit products may overflow on this processor: what else was tried, judged on the calibration images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weight_bits_tried: Vec<TriedBits>,
     /// Layers that stayed fp32.
     pub kept_fp32: Vec<String>,
     /// Images that ranges were taken from.
@@ -37,6 +40,15 @@ pub struct Report {
     pub processor: String,
     /// The layers whose values are farthest from fp32's.
     pub worst_layers: Vec<LayerNoise>,
+}
+
+/// The answers with weights of some size.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriedBits {
+    /// Of a weight.
+    pub weight_bits: u32,
+    /// Against fp32.
+    pub answers: Comparison,
 }
 
 /// One session's speed.

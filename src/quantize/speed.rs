@@ -1,9 +1,6 @@
 //! How fast the two networks are here, on each provider, and what the processor is.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use prost::Message;
 
@@ -11,7 +8,8 @@ use super::report::Speed;
 use crate::{
     onnx::ModelProto,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Provider, RunError, Runtime, SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, Runtime,
+        SessionOptions, pairs_may_overflow,
     },
     tensor::{Batch, Logits},
 };
@@ -93,30 +91,10 @@ fn rate(network: &mut impl Executor, batch: &Batch) -> Result<f64, RunError> {
     Ok(images as f64 / start.elapsed().as_secs_f64())
 }
 
-/// Whether engines multiply `u8` by `i8` in pairs that are summed in 16 bits, which cuts off what does not fit. That is
-/// so on x86-64 without the VNNI instructions.
-pub(super) fn pairs_may_overflow() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        !(std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni"))
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
 /// The processor's name, and which 8-bit instructions it has.
 pub(super) fn processor() -> String {
-    let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    format!(
-        "{}, {}",
-        name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-        if pairs_may_overflow() { "no VNNI" } else { "VNNI" }
-    )
+    let vnni = if pairs_may_overflow() { "no VNNI" } else { "VNNI" };
+    format!("{}, {vnni}", Processor::of_this_machine().name)
 }
 
 #[cfg(test)]
