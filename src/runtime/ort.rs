@@ -17,7 +17,7 @@ use ort::{
 
 use super::{
     Engine, Executor, GraphSource, LibraryError, Precision, Provider, ProviderError, RunError, Signature,
-    SignatureError, engine, library,
+    SignatureError, engine, library, pairs_may_overflow,
     plugin::{self, Plugin},
     shared_object,
 };
@@ -204,6 +204,8 @@ impl Runtime {
         let plugin = match engine.provider {
             // A plugin, once registered, takes every session that names no device; so the processor is named too.
             Provider::Cpu => {
+                // Exact sums for 8-bit weights, at 0.7 of the speed; graphs with 7-bit weights are left as they are.
+                let builder = if pairs_may_overflow() { builder.with_config_entry(EXACT_SUMS, "1")? } else { builder };
                 let own = self.devices("CPUExecutionProvider", DeviceType::CPU);
                 return Ok(builder.with_devices(own, None)?);
             }
@@ -231,6 +233,9 @@ impl Runtime {
 fn device_type(provider: Provider) -> DeviceType {
     if provider.is_gpu() { DeviceType::GPU } else { DeviceType::CPU }
 }
+
+/// ONNX Runtime's name for computing `u8` times `i8` as `u8` times `u8`, which does not overflow.
+const EXACT_SUMS: &str = "session.x64quantprecision";
 
 /// OpenVINO's own properties. Left alone, it would take bf16 wherever the processor has it, and all cores.
 fn openvino_config(engine: Engine, intra_threads: usize) -> String {

@@ -93,11 +93,7 @@ pub fn engines(
         match available(provider) {
             Ok(()) => engines.usable.extend(wanted.into_iter().map(|precision| Engine { provider, precision })),
             // Not installed is no fault; and without a GPU nobody expects one to be used.
-            Err(
-                error @ (ProviderError::Missing { .. }
-                | ProviderError::NoDevice { .. }
-                | ProviderError::NotBuiltIn { .. }),
-            ) => {
+            Err(error) if error.is_absence() => {
                 absent.get_or_insert(error);
             }
             Err(error) => engines.broken.push(error),
