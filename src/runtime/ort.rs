@@ -31,11 +31,13 @@ pub struct Runtime {
     plugins: Arc<Plugins>,
 }
 
-/// What became of each plugin; they are registered once in a process, when the first model may use them.
+/// What became of each provider's library; they are loaded once in a process, when the first model may use them.
 #[derive(Default)]
 struct Plugins {
     openvino: OnceLock<Result<PathBuf, ProviderError>>,
     tensorrt: OnceLock<Result<PathBuf, ProviderError>>,
+    /// No plugin, and tried once all the same.
+    cuda: OnceLock<Result<PathBuf, ProviderError>>,
     /// Set once it is said that there is no pinned memory; there can be many sessions.
     unpinned: OnceLock<()>,
 }
@@ -120,7 +122,9 @@ impl Runtime {
         match provider {
             Provider::Cpu => Ok(()),
             Provider::Openvino => self.registered(&plugin::OPENVINO).map(drop),
-            Provider::Cuda => self.cuda(),
+            Provider::Cuda => {
+                self.plugins.cuda.get_or_init(|| self.cuda()).as_ref().map(drop).map_err(ProviderError::clone)
+            }
             Provider::Tensorrt => {
                 plugin::gpu_visible(provider).and_then(|()| self.registered(&plugin::TENSORRT).map(drop))
             }
@@ -132,7 +136,7 @@ impl Runtime {
         let plugins = [&self.plugins.openvino, &self.plugins.tensorrt];
         let registered = plugins.into_iter().filter_map(|plugin| plugin.get()?.as_ref().ok());
         let plugins = registered.map(|path| plugin::fingerprint(path)).collect::<Vec<_>>().join(" ");
-        format!("{} {plugins}", build_info())
+        format!("{} {plugins} {}", build_info(), plugin::gpus(Path::new(plugin::DRIVER_FOLDER)))
     }
 
     fn registered(&self, plugin: &Plugin) -> Result<&Path, ProviderError> {
@@ -159,14 +163,23 @@ impl Runtime {
         Ok(path)
     }
 
-    /// CUDA is part of the GPU build of ONNX Runtime; what it needs is checked before, for the message's sake.
-    fn cuda(&self) -> Result<(), ProviderError> {
+    /// CUDA is part of the GPU build of ONNX Runtime. What it needs is checked before, for the message's sake; then it is
+    /// made to load, or a CUDA that is not installed would look like a fault of the first model.
+    fn cuda(&self) -> Result<PathBuf, ProviderError> {
         let provider = Provider::Cuda;
         plugin::gpu_visible(provider)?;
         if !ep::CUDA::is_available().unwrap_or(false) {
             return Err(ProviderError::NotBuiltIn { provider, runtime: self.library.to_path_buf() });
         }
-        plugin::find_cuda(&self.library)
+        let path = plugin::find_cuda(&self.library)?;
+        let loaded = Session::builder(&self.environment).map_err(|error| error.to_string()).and_then(|builder| {
+            let added = builder.with_execution_providers([cuda_options().build().error_on_failure()]);
+            added.map(drop).map_err(|error| error.to_string())
+        });
+        match loaded {
+            Ok(()) => Ok(path),
+            Err(cause) => Err(ProviderError::Unusable { provider, path, cause: loaders_words(&cause) }),
+        }
     }
 
     fn devices(&self, ep: &str, kind: DeviceType) -> impl Iterator<Item = Device<'_>> {
@@ -233,12 +246,7 @@ impl Runtime {
                 return Ok(builder.with_devices(own, None)?);
             }
             Provider::Cuda => {
-                let cuda = ep::CUDA::default()
-                    // The exhaustive search takes seconds for each new shape and gains little for a ResNet.
-                    .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-                    // fp32 means fp32: TF32 keeps 10 bits of the fraction.
-                    .with_tf32(false);
-                return Ok(builder.with_execution_providers([cuda.build().error_on_failure()])?);
+                return Ok(builder.with_execution_providers([cuda_options().build().error_on_failure()])?);
             }
             Provider::Openvino => &plugin::OPENVINO,
             Provider::Tensorrt => &plugin::TENSORRT,
@@ -260,6 +268,19 @@ fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
         GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes))?,
     };
     Ok(onnx::into_bytes(onnx::to_fp16(model)?))
+}
+
+fn cuda_options() -> ep::CUDA {
+    ep::CUDA::default()
+        // The exhaustive search takes seconds for each new shape and gains little for a ResNet.
+        .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+        // fp32 means fp32: TF32 keeps 10 bits of the fraction.
+        .with_tf32(false)
+}
+
+/// What the system's loader says, without the places in ONNX Runtime's source that pass it on.
+fn loaders_words(message: &str) -> String {
+    first_line(message.rsplit_once(" with error: ").map_or(message, |(_, words)| words))
 }
 
 fn device_type(provider: Provider) -> DeviceType {
@@ -349,6 +370,18 @@ mod tests {
         executors[1].run(&images(4), &mut bound).unwrap();
         runtime.executor(BUILT_IN, options).unwrap().run(&images(4), &mut plain).unwrap();
         assert!(bound.rows().eq(plain.rows()));
+    }
+
+    #[test]
+    fn what_the_loader_says_is_told_without_the_way_it_took() {
+        let message = "/src/provider_bridge_ort.cc:2043 onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : \
+                       Failed to load library /opt/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot \
+                       open shared object file: No such file or directory\nmore";
+        assert_eq!(
+            loaders_words(message),
+            "libcublasLt.so.13: cannot open shared object file: No such file or directory"
+        );
+        assert_eq!(loaders_words("CUDA failure 35"), "CUDA failure 35");
     }
 
     #[test]
