@@ -9,7 +9,7 @@ use ort::{
 };
 
 use super::{
-    Executor, LoadError, RunError, SessionOptions, Signature, binding::Bindings, engine, ort::first_line,
+    Executor, LoadError, RunError, SessionOptions, Signature, binding::Bindings, engine, ort::in_words,
     signature::GraphTensor,
 };
 use crate::tensor::{Batch, Logits};
@@ -114,7 +114,7 @@ impl Executor for OrtExecutor {
             Some(bindings) => bindings.run(&mut self.session, &self.signature, batch, run_as, logits),
             None => self.run_in_place(batch, run_as, logits),
         };
-        ran.map_err(|error| RunError::Engine(first_line(&error.to_string())))
+        ran.map_err(|error| RunError::Engine(in_words(&error.to_string())))
     }
 }
 

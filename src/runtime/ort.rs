@@ -21,7 +21,7 @@ use super::{
     plugin::{self, Plugin},
     shared_object,
 };
-use crate::onnx::{self, Fp16Error};
+use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
 
 /// The loaded ONNX Runtime. Cheap to clone; one for a process.
 #[derive(Clone)]
@@ -82,17 +82,23 @@ pub enum LoadError {
 
 impl From<ort::Error> for LoadError {
     fn from(error: ort::Error) -> Self {
-        Self::Engine(first_line(&error.to_string()))
+        Self::Engine(in_words(&error.to_string()))
     }
 }
 
 impl From<ort::Error<SessionBuilder>> for LoadError {
     fn from(error: ort::Error<SessionBuilder>) -> Self {
-        Self::Engine(first_line(&error.to_string()))
+        Self::Engine(in_words(&error.to_string()))
     }
 }
 
-pub(super) fn first_line(message: &str) -> String {
+/// What is wrong, without the places in ONNX Runtime's source that it came by.
+pub(super) fn in_words(message: &str) -> String {
+    // The system's loader: a library is missing, or of another version.
+    let message = message.rsplit_once(" with error: ").map_or(message, |(_, words)| words);
+    // NVIDIA's libraries: `CUDA failure 2: out of memory ; GPU=0 ; hostname=…`.
+    let failure = ["CUDA failure ", "CUDNN failure ", "CUBLAS failure "].iter().find_map(|sign| message.rfind(sign));
+    let message = failure.map_or(message, |start| message[start..].split(" ; ").next().unwrap_or_default());
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
 
@@ -153,7 +159,7 @@ impl Runtime {
         self.environment.register_ep_library(provider.name(), &path).map_err(|error| ProviderError::Unusable {
             provider,
             path: path.clone(),
-            cause: first_line(&error.to_string()),
+            cause: in_words(&error.to_string()),
         })?;
         if self.devices(plugin.ep, device_type(provider)).next().is_none() {
             let cause = format!("{} offers no {:?}", path.display(), device_type(provider));
@@ -163,8 +169,8 @@ impl Runtime {
         Ok(path)
     }
 
-    /// CUDA is part of the GPU build of ONNX Runtime. What it needs is checked before, for the message's sake; then it is
-    /// made to load, or a CUDA that is not installed would look like a fault of the first model.
+    /// CUDA is part of the GPU build of ONNX Runtime. What it needs is checked before, for the message's sake; then it has
+    /// to take a network, or a CUDA that is not installed would look like a fault of the first model.
     fn cuda(&self) -> Result<PathBuf, ProviderError> {
         let provider = Provider::Cuda;
         plugin::gpu_visible(provider)?;
@@ -172,14 +178,17 @@ impl Runtime {
             return Err(ProviderError::NotBuiltIn { provider, runtime: self.library.to_path_buf() });
         }
         let path = plugin::find_cuda(&self.library)?;
-        let loaded = Session::builder(&self.environment).map_err(|error| error.to_string()).and_then(|builder| {
-            let added = builder.with_execution_providers([cuda_options().build().error_on_failure()]);
-            added.map(drop).map_err(|error| error.to_string())
-        });
-        match loaded {
+        match self.try_cuda() {
             Ok(()) => Ok(path),
-            Err(cause) => Err(ProviderError::Unusable { provider, path, cause: loaders_words(&cause) }),
+            Err(cause) => Err(ProviderError::Unusable { provider, path, cause: in_words(&cause) }),
         }
+    }
+
+    fn try_cuda(&self) -> Result<(), String> {
+        let builder = Session::builder(&self.environment).map_err(|error| error.to_string())?;
+        let with_cuda = builder.with_execution_providers([cuda_options().build().error_on_failure()]);
+        let mut builder = with_cuda.map_err(|error| error.to_string())?;
+        builder.commit_from_memory(&smallest_network()).map(drop).map_err(|error| error.to_string())
     }
 
     fn devices(&self, ep: &str, kind: DeviceType) -> impl Iterator<Item = Device<'_>> {
@@ -207,7 +216,7 @@ impl Runtime {
         let bindings = match Bindings::new(executor.session(), memory) {
             Ok(bindings) => bindings,
             Err(cause) if memory == HostMemory::Pinned => {
-                let cause = first_line(&cause.to_string());
+                let cause = in_words(&cause.to_string());
                 self.plugins.unpinned.get_or_init(|| {
                     tracing::warn!("no pinned memory ({cause}): copies to the GPU go through ordinary memory, slower");
                 });
@@ -278,9 +287,13 @@ fn cuda_options() -> ep::CUDA {
         .with_tf32(false)
 }
 
-/// What the system's loader says, without the places in ONNX Runtime's source that pass it on.
-fn loaders_words(message: &str) -> String {
-    first_line(message.rsplit_once(" with error: ").map_or(message, |(_, words)| words))
+/// A network of one node.
+fn smallest_network() -> Vec<u8> {
+    let mut graph = GraphBuilder::new("smallest");
+    let x = graph.input(value_info("x", DataType::Float, &[1]));
+    let y = graph.relu("y", &x);
+    graph.output(&y, value_info("y", DataType::Float, &[1]));
+    onnx::into_bytes(graph.finish(8, 17, &[]))
 }
 
 fn device_type(provider: Provider) -> DeviceType {
@@ -373,15 +386,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_loader_says_is_told_without_the_way_it_took() {
+    fn what_is_wrong_is_told_without_the_way_it_came() {
         let message = "/src/provider_bridge_ort.cc:2043 onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : \
                        Failed to load library /opt/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot \
                        open shared object file: No such file or directory\nmore";
-        assert_eq!(
-            loaders_words(message),
-            "libcublasLt.so.13: cannot open shared object file: No such file or directory"
-        );
-        assert_eq!(loaders_words("CUDA failure 35"), "CUDA failure 35");
+        assert_eq!(in_words(message), "libcublasLt.so.13: cannot open shared object file: No such file or directory");
+        let message = "/src/cuda_call.cc:154 onnxruntime::CudaCall(ERRTYPE, int) [with ERRTYPE = cudaError] CUDA failure 100: no \
+                       CUDA-capable device is detected ; GPU=-1 ; hostname=vm ; file=/src/cuda.cc ; line=355 ; ";
+        assert_eq!(in_words(message), "CUDA failure 100: no CUDA-capable device is detected");
+        assert_eq!(in_words("No graph was found\nin it"), "No graph was found");
     }
 
     #[test]

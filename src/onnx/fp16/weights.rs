@@ -106,7 +106,8 @@ fn round_tensor(tensor: &mut TensorProto, limits: bool) -> Result<(), Fp16Error>
     if largest != 0.0 && rounded.iter().all(|&value| value == f16::ZERO) {
         return Err(Fp16Error::Underflow { tensor: tensor.name.clone(), value: largest });
     }
-    let raw: Vec<u8> = rounded.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut raw = vec![0; 2 * rounded.len()];
+    raw.as_chunks_mut().0.iter_mut().zip(&rounded).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
     tensor.raw_data = raw.into();
     tensor.float_data = Vec::new();
     tensor.data_type = DataType::Float16.into();
