@@ -12,12 +12,15 @@ use std::{
 };
 
 use ort::{environment::Environment, session::Session, value::TensorRef};
-use resnetd::resnet::{
-    Options, Precision, Preprocessing, Recipe,
-    architecture::{Architecture, IdentityPadding, MaxPool, Shortcut, Stem, StrideIn},
-    build, network,
-    state_dict::{StateDict, Weight},
-    untrained,
+use resnetd::{
+    onnx,
+    resnet::{
+        Options, Precision, Preprocessing, Recipe,
+        architecture::{Architecture, IdentityPadding, MaxPool, Shortcut, Stem, StrideIn},
+        build, network,
+        state_dict::{StateDict, Weight},
+        untrained,
+    },
 };
 use safetensors::SafeTensors;
 
@@ -26,6 +29,8 @@ const GOLDEN: &[u8] = include_bytes!("fixtures/golden/logits.safetensors");
 const TOLERANCE: f32 = 1e-4;
 /// Half precision has 11 bits: 5e-4 a number, and fifty layers.
 const HALF_TOLERANCE: f32 = 1e-2;
+/// What is asked of the conversion.
+const CONVERTED_TOLERANCE: f32 = 5e-3;
 
 const IMAGENET: [&str; 5] = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"];
 const CIFAR: [&str; 5] = ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"];
@@ -105,6 +110,25 @@ fn half_precision_agrees_with_torchvision_to_its_own_precision() {
 }
 
 #[test]
+fn networks_that_are_converted_to_fp16_agree_with_torchvision_to_its_precision() {
+    for (name, keep_bn) in [("resnet18", false), ("resnet50", false), ("resnet50", true), ("resnet101", true)] {
+        let architecture: Architecture = name.parse().unwrap();
+        let options = Options { keep_bn, features: true, ..Options::default() };
+        let weights = torchvision_weights(&architecture);
+        compare_converted(&format!("torchvision.{name}"), &architecture, weights, options);
+    }
+}
+
+#[test]
+fn converted_networks_with_padded_shortcuts_and_of_chainer_agree_too() {
+    let options = || Options { features: true, ..Options::default() };
+    let cifar = Architecture { shortcut: Shortcut::Identity(IdentityPadding::Centered), .."resnet56".parse().unwrap() };
+    compare_converted("cifar_identity_centered.resnet56", &cifar, torchvision_weights(&cifar), options());
+    let chainer = chainer(&"resnet50".parse().unwrap(), StrideIn::Conv1x1);
+    compare_converted("chainer_msra.resnet50", &chainer, chainer_weights(&chainer), options());
+}
+
+#[test]
 fn untrained_networks_stay_in_range_at_every_depth() {
     for name in ["resnet18", "resnet152", "resnet110-cifar", "resnext50_32x4d"] {
         let architecture: Architecture = name.parse().unwrap();
@@ -168,6 +192,27 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 
 /// Builds a model folder, runs the file in it on the two golden images, and compares what comes out.
 fn compare(name: &str, architecture: &Architecture, weights: StateDict, options: Options, tolerance: f32) {
+    compare_edited(name, architecture, weights, options, tolerance, |_| {});
+}
+
+/// The same for the fp32 file, converted to fp16 as it is for a GPU; each image also keeps its first class.
+fn compare_converted(name: &str, architecture: &Architecture, weights: StateDict, options: Options) {
+    compare_edited(name, architecture, weights, options, CONVERTED_TOLERANCE, |path| {
+        let bytes = std::fs::metadata(path).unwrap().len();
+        let model = onnx::to_fp16(onnx::read(path).unwrap()).unwrap();
+        onnx::write(&model, path).unwrap();
+        assert!(std::fs::metadata(path).unwrap().len() * 100 < bytes * 51, "{name} is not halved");
+    });
+}
+
+fn compare_edited(
+    name: &str,
+    architecture: &Architecture,
+    weights: StateDict,
+    options: Options,
+    tolerance: f32,
+    edit: impl FnOnce(&Path),
+) {
     let _turn = one_at_a_time();
 
     let repository = tempfile::tempdir().unwrap();
@@ -181,6 +226,7 @@ fn compare(name: &str, architecture: &Architecture, weights: StateDict, options:
         force: false,
     };
     let written = build(&recipe, weights, repository.path()).unwrap();
+    edit(&written.model);
     let size = architecture.input_size;
     let input = rule(&format!("input{size}"), &[2, 3, size, size], |u| 4.0 * u - 2.0);
     let found = run(&written.model, &[2, 3, size, size], &input);
@@ -190,6 +236,11 @@ fn compare(name: &str, architecture: &Architecture, weights: StateDict, options:
         let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let error = expected.iter().zip(&found[output]).fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));
         assert!(error <= tolerance * largest, "{name}.{output}: off by {error}, the largest is {largest}");
+        let first_classes = |values: &[f32]| {
+            let rows = values.chunks(values.len() / 2).map(|row| row.iter().copied().enumerate());
+            rows.map(|row| row.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0).collect::<Vec<_>>()
+        };
+        assert_eq!(first_classes(&found[output]), first_classes(&expected), "{name}.{output}");
     }
 }
 

@@ -7,16 +7,18 @@
 
 mod attribute;
 mod edit;
+mod fp16;
 mod read;
 mod tensor;
 mod walk;
 mod write;
 
 pub use edit::{ConvShape, GraphBuilder, PoolShape, value_info};
+pub use fp16::{Fp16Error, to_fp16};
 pub use read::{ReadError, decode, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use walk::{CycleError, Walk};
-pub use write::{WriteError, write, write_atomically, write_to};
+pub use write::{WriteError, into_bytes, write, write_atomically, write_to};
 
 pub use proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,

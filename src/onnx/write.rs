@@ -58,7 +58,18 @@ pub fn write(model: &ModelProto, path: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// What `sink` says.
 pub fn write_to(model: &ModelProto, sink: &mut dyn Write) -> io::Result<()> {
-    let mut shell = model.clone(); // weights are shared, not copied
+    consume(model.clone(), sink) // weights are shared, not copied
+}
+
+/// Encodes `model` into memory. Each tensor is given up once it is written, so that memory holds the weights once.
+pub fn into_bytes(model: ModelProto) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(model.encoded_len());
+    // A vector takes everything; there is nothing that could fail.
+    consume(model, &mut bytes).unwrap_or_default();
+    bytes
+}
+
+fn consume(mut shell: ModelProto, sink: &mut dyn Write) -> io::Result<()> {
     let graph = shell.graph.take();
     sink.write_all(&shell.encode_to_vec())?;
     let Some(mut graph) = graph else { return Ok(()) };

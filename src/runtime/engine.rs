@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ProviderError;
+use super::{ProviderError, binding::HostMemory};
 
 /// Where a network runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,6 +55,11 @@ impl Provider {
         }
     }
 
+    /// The memory that its input and output are kept in, where it cannot read a batch where it lies.
+    pub(super) fn host_memory(self) -> Option<HostMemory> {
+        self.is_gpu().then_some(HostMemory::Pinned)
+    }
+
     /// Whether it needs a GPU.
     pub fn is_gpu(self) -> bool {
         matches!(self, Self::Cuda | Self::Tensorrt)
@@ -98,12 +103,18 @@ impl Engine {
         let Self { provider, precision } = self;
         let hint = match (provider, precision) {
             (_, Precision::Fp32) | (Provider::Openvino, _) => return Ok(()),
+            (Provider::Cuda | Provider::Tensorrt, Precision::Fp16) => return Ok(()),
             (Provider::Cpu, _) => "it computes in fp32; set provider = \"openvino\", or precision = \"fp32\"",
-            (Provider::Cuda | Provider::Tensorrt, _) => {
-                "it computes as the graph is typed; export the network in fp16, or set precision = \"fp32\""
+            (Provider::Cuda | Provider::Tensorrt, Precision::Bf16) => {
+                "set precision = \"fp16\", which its tensor cores compute as fast, or \"fp32\""
             }
         };
         Err(ProviderError::Precision { provider, precision, hint })
+    }
+
+    /// Whether the network has to be converted: a GPU computes as the graph is typed, OpenVINO as it is told.
+    pub(super) fn needs_fp16_graph(self) -> bool {
+        self.provider.is_gpu() && self.precision == Precision::Fp16
     }
 }
 

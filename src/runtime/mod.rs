@@ -1,8 +1,11 @@
 //! Runs networks. The only room that knows an inference engine.
 //!
-//! [`Executor`] is what the batching stage sees; `ort` is the one that serves, a scripted one stands in for it in tests.
+//! [`Executor`] is what the batching stage sees; [`OrtExecutor`] serves, a scripted one stands in for it in tests. `ort`
+//! makes sessions.
 
+mod binding;
 mod engine;
+mod executor;
 mod library;
 mod ort;
 mod plugin;
@@ -15,8 +18,9 @@ mod signature;
 use std::path::Path;
 
 pub use engine::{Engine, Precision, Provider};
+pub use executor::OrtExecutor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
-pub use ort::{LoadError, OrtExecutor, Runtime, SessionOptions, build_info};
+pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
@@ -60,4 +64,11 @@ pub enum RunError {
     /// The engine failed.
     #[error("the engine failed: {0}")]
     Engine(String),
+}
+
+/// ONNX Runtime for the tests of this room; a process has one.
+#[cfg(test)]
+fn for_tests() -> Runtime {
+    static RUNTIME: std::sync::OnceLock<Runtime> = std::sync::OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::load().expect("`make runtime` fetches ONNX Runtime")).clone()
 }

@@ -5,26 +5,23 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use half::f16;
+use bytes::Bytes;
 use ort::{
     device::Device,
     environment::Environment,
     ep::{self, ExecutionProvider},
     memory::DeviceType,
     session::{Session, builder::SessionBuilder},
-    value::{TensorElementType, TensorRef, ValueType},
 };
 
 use super::{
-    Engine, Executor, GraphSource, LibraryError, Precision, Provider, ProviderError, RunError, Signature,
-    SignatureError, engine, library, pairs_may_overflow,
+    Engine, GraphSource, LibraryError, OrtExecutor, Precision, Provider, ProviderError, SignatureError,
+    binding::{Bindings, HostMemory},
+    library, pairs_may_overflow,
     plugin::{self, Plugin},
     shared_object,
 };
-use crate::{
-    runtime::signature::GraphTensor,
-    tensor::{Batch, Logits},
-};
+use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
 
 /// The loaded ONNX Runtime. Cheap to clone; one for a process.
 #[derive(Clone)]
@@ -34,11 +31,15 @@ pub struct Runtime {
     plugins: Arc<Plugins>,
 }
 
-/// What became of each plugin; they are registered once in a process, when the first model may use them.
+/// What became of each provider's library; they are loaded once in a process, when the first model may use them.
 #[derive(Default)]
 struct Plugins {
     openvino: OnceLock<Result<PathBuf, ProviderError>>,
     tensorrt: OnceLock<Result<PathBuf, ProviderError>>,
+    /// No plugin, and tried once all the same.
+    cuda: OnceLock<Result<PathBuf, ProviderError>>,
+    /// Set once it is said that there is no pinned memory; there can be many sessions.
+    unpinned: OnceLock<()>,
 }
 
 /// How a session uses the machine.
@@ -57,11 +58,6 @@ impl SessionOptions {
     pub fn reference(intra_threads: usize, max_batch_size: usize) -> Self {
         Self { engine: Engine::REFERENCE, intra_threads, max_batch_size }
     }
-
-    /// The size that a batch is filled up to.
-    fn padded_len(&self, len: usize) -> usize {
-        if self.engine.provider.is_gpu() { engine::bucket(len, self.max_batch_size) } else { len }
-    }
 }
 
 /// Why a graph cannot be run.
@@ -76,21 +72,33 @@ pub enum LoadError {
     /// The provider that it is to run on is not there.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// Its file cannot be read for the conversion.
+    #[error(transparent)]
+    File(#[from] onnx::ReadError),
+    /// The provider computes in fp16 only what is in fp16, and the network cannot be converted.
+    #[error("it cannot be converted to fp16: {0}; set precision = \"fp32\"")]
+    Conversion(#[from] Fp16Error),
 }
 
 impl From<ort::Error> for LoadError {
     fn from(error: ort::Error) -> Self {
-        Self::Engine(first_line(&error.to_string()))
+        Self::Engine(in_words(&error.to_string()))
     }
 }
 
 impl From<ort::Error<SessionBuilder>> for LoadError {
     fn from(error: ort::Error<SessionBuilder>) -> Self {
-        Self::Engine(first_line(&error.to_string()))
+        Self::Engine(in_words(&error.to_string()))
     }
 }
 
-pub(super) fn first_line(message: &str) -> String {
+/// What is wrong, without the places in ONNX Runtime's source that it came by.
+pub(super) fn in_words(message: &str) -> String {
+    // The system's loader: a library is missing, or of another version.
+    let message = message.rsplit_once(" with error: ").map_or(message, |(_, words)| words);
+    // NVIDIA's libraries: `CUDA failure 2: out of memory ; GPU=0 ; hostname=…`.
+    let failure = ["CUDA failure ", "CUDNN failure ", "CUBLAS failure "].iter().find_map(|sign| message.rfind(sign));
+    let message = failure.map_or(message, |start| message[start..].split(" ; ").next().unwrap_or_default());
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
 
@@ -120,7 +128,9 @@ impl Runtime {
         match provider {
             Provider::Cpu => Ok(()),
             Provider::Openvino => self.registered(&plugin::OPENVINO).map(drop),
-            Provider::Cuda => self.cuda(),
+            Provider::Cuda => {
+                self.plugins.cuda.get_or_init(|| self.cuda()).as_ref().map(drop).map_err(ProviderError::clone)
+            }
             Provider::Tensorrt => {
                 plugin::gpu_visible(provider).and_then(|()| self.registered(&plugin::TENSORRT).map(drop))
             }
@@ -132,7 +142,7 @@ impl Runtime {
         let plugins = [&self.plugins.openvino, &self.plugins.tensorrt];
         let registered = plugins.into_iter().filter_map(|plugin| plugin.get()?.as_ref().ok());
         let plugins = registered.map(|path| plugin::fingerprint(path)).collect::<Vec<_>>().join(" ");
-        format!("{} {plugins}", build_info())
+        format!("{} {plugins} {}", build_info(), plugin::gpus(Path::new(plugin::DRIVER_FOLDER)))
     }
 
     fn registered(&self, plugin: &Plugin) -> Result<&Path, ProviderError> {
@@ -149,7 +159,7 @@ impl Runtime {
         self.environment.register_ep_library(provider.name(), &path).map_err(|error| ProviderError::Unusable {
             provider,
             path: path.clone(),
-            cause: first_line(&error.to_string()),
+            cause: in_words(&error.to_string()),
         })?;
         if self.devices(plugin.ep, device_type(provider)).next().is_none() {
             let cause = format!("{} offers no {:?}", path.display(), device_type(provider));
@@ -159,14 +169,26 @@ impl Runtime {
         Ok(path)
     }
 
-    /// CUDA is part of the GPU build of ONNX Runtime; what it needs is checked before, for the message's sake.
-    fn cuda(&self) -> Result<(), ProviderError> {
+    /// CUDA is part of the GPU build of ONNX Runtime. What it needs is checked before, for the message's sake; then it has
+    /// to take a network, or a CUDA that is not installed would look like a fault of the first model.
+    fn cuda(&self) -> Result<PathBuf, ProviderError> {
         let provider = Provider::Cuda;
         plugin::gpu_visible(provider)?;
         if !ep::CUDA::is_available().unwrap_or(false) {
             return Err(ProviderError::NotBuiltIn { provider, runtime: self.library.to_path_buf() });
         }
-        plugin::find_cuda(&self.library)
+        let path = plugin::find_cuda(&self.library)?;
+        match self.try_cuda() {
+            Ok(()) => Ok(path),
+            Err(cause) => Err(ProviderError::Unusable { provider, path, cause: in_words(&cause) }),
+        }
+    }
+
+    fn try_cuda(&self) -> Result<(), String> {
+        let builder = Session::builder(&self.environment).map_err(|error| error.to_string())?;
+        let with_cuda = builder.with_execution_providers([cuda_options().build().error_on_failure()]);
+        let mut builder = with_cuda.map_err(|error| error.to_string())?;
+        builder.commit_from_memory(&smallest_network()).map(drop).map_err(|error| error.to_string())
     }
 
     fn devices(&self, ep: &str, kind: DeviceType) -> impl Iterator<Item = Device<'_>> {
@@ -181,12 +203,37 @@ impl Runtime {
     /// [`LoadError::Engine`] for a file that is no ONNX graph, [`LoadError::Signature`] for one that classifies no
     /// images, [`LoadError::Provider`] where the engine is not to be had.
     pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
-        OrtExecutor::new(self.session(graph, options)?, options)
+        let session = self.session(graph, options)?;
+        let executor = OrtExecutor::new(session, options)?;
+        match options.engine.provider.host_memory() {
+            Some(memory) => self.bound(executor, memory),
+            None => Ok(executor),
+        }
+    }
+
+    /// Lets an executor keep its input and output in memory of its own.
+    fn bound(&self, mut executor: OrtExecutor, memory: HostMemory) -> Result<OrtExecutor, LoadError> {
+        let bindings = match Bindings::new(executor.session(), memory) {
+            Ok(bindings) => bindings,
+            Err(cause) if memory == HostMemory::Pinned => {
+                let cause = in_words(&cause.to_string());
+                self.plugins.unpinned.get_or_init(|| {
+                    tracing::warn!("no pinned memory ({cause}): copies to the GPU go through ordinary memory, slower");
+                });
+                Bindings::new(executor.session(), HostMemory::Pageable)?
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+        executor.bind(bindings);
+        Ok(executor)
     }
 
     /// A session that gives all outputs of its graph.
     pub(super) fn session(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<Session, LoadError> {
         let mut builder = self.builder(options)?;
+        if options.engine.needs_fp16_graph() {
+            return Ok(builder.commit_from_memory(&fp16_file(graph)?)?);
+        }
         Ok(match graph {
             GraphSource::File(path) => builder.commit_from_file(path)?,
             GraphSource::Memory(bytes) => builder.commit_from_memory(bytes)?,
@@ -210,12 +257,7 @@ impl Runtime {
                 return Ok(builder.with_devices(own, None)?);
             }
             Provider::Cuda => {
-                let cuda = ep::CUDA::default()
-                    // The exhaustive search takes seconds for each new shape and gains little for a ResNet.
-                    .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-                    // fp32 means fp32: TF32 keeps 10 bits of the fraction.
-                    .with_tf32(false);
-                return Ok(builder.with_execution_providers([cuda.build().error_on_failure()])?);
+                return Ok(builder.with_execution_providers([cuda_options().build().error_on_failure()])?);
             }
             Provider::Openvino => &plugin::OPENVINO,
             Provider::Tensorrt => &plugin::TENSORRT,
@@ -228,6 +270,32 @@ impl Runtime {
         let device = self.devices(plugin.ep, device_type(engine.provider)).take(1);
         Ok(builder.with_devices(device, Some(&settings))?)
     }
+}
+
+/// The network as an ONNX file in fp16. Memory holds the fp32 file once, and no longer than this takes.
+fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
+    let model = match graph {
+        GraphSource::File(path) => onnx::read(path)?,
+        GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes))?,
+    };
+    Ok(onnx::into_bytes(onnx::to_fp16(model)?))
+}
+
+fn cuda_options() -> ep::CUDA {
+    ep::CUDA::default()
+        // The exhaustive search takes seconds for each new shape and gains little for a ResNet.
+        .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+        // fp32 means fp32: TF32 keeps 10 bits of the fraction.
+        .with_tf32(false)
+}
+
+/// A network of one node.
+fn smallest_network() -> Vec<u8> {
+    let mut graph = GraphBuilder::new("smallest");
+    let x = graph.input(value_info("x", DataType::Float, &[1]));
+    let y = graph.relu("y", &x);
+    graph.output(&y, value_info("y", DataType::Float, &[1]));
+    onnx::into_bytes(graph.finish(8, 17, &[]))
 }
 
 fn device_type(provider: Provider) -> DeviceType {
@@ -255,92 +323,6 @@ fn openvino_config(engine: Engine, intra_threads: usize) -> String {
     .to_string()
 }
 
-/// One session with what the serving path must know of its graph.
-pub struct OrtExecutor {
-    session: Session,
-    signature: Arc<Signature>,
-    options: SessionOptions,
-    /// For a graph with 16-bit input: the batch, converted.
-    half: Vec<f16>,
-    /// For a graph with a fixed batch, and for a GPU: the batch, filled up with zeros.
-    padded: Vec<f32>,
-    /// For a graph with 16-bit output.
-    widened: Vec<f32>,
-}
-
-impl OrtExecutor {
-    fn new(session: Session, options: SessionOptions) -> Result<Self, LoadError> {
-        let describe = |outlet: &ort::value::Outlet| match outlet.dtype() {
-            ValueType::Tensor { ty, shape, .. } => GraphTensor {
-                name: outlet.name().to_owned(),
-                shape: shape.to_vec(),
-                element: match ty {
-                    TensorElementType::Float32 => "float32".to_owned(),
-                    TensorElementType::Float16 => "float16".to_owned(),
-                    other => other.to_string(),
-                },
-            },
-            other => GraphTensor { name: outlet.name().to_owned(), shape: Vec::new(), element: other.to_string() },
-        };
-        let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
-        let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
-        let signature = Arc::new(Signature::of(&inputs, &outputs)?);
-        Ok(Self { session, signature, options, half: Vec::new(), padded: Vec::new(), widened: Vec::new() })
-    }
-
-    /// What the graph's author wrote under `key`.
-    pub fn metadata(&self, key: &str) -> Option<String> {
-        self.session.metadata().ok()?.custom(key)
-    }
-
-    /// Whether the graph says of itself that its weights are random.
-    pub fn is_untrained(&self) -> bool {
-        self.metadata("untrained").is_some_and(|value| value == "true")
-    }
-
-    /// What the graph takes and gives.
-    pub fn signature(&self) -> &Arc<Signature> {
-        &self.signature
-    }
-}
-
-impl Executor for OrtExecutor {
-    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
-        let signature = &*self.signature;
-        signature.check(batch)?;
-        let engine = |error: ort::Error| RunError::Engine(first_line(&error.to_string()));
-        let mut shape = batch.shape();
-        let mut data = batch.data();
-        let run_as = signature.fixed_batch.unwrap_or_else(|| self.options.padded_len(batch.len()));
-        if run_as != batch.len() {
-            self.padded.clear();
-            self.padded.extend_from_slice(data);
-            self.padded.resize(run_as * batch.image_len(), 0.0);
-            (shape[0], data) = (run_as, &self.padded);
-        }
-        let inputs = if signature.half_input {
-            self.half.clear();
-            self.half.extend(data.iter().map(|&value| f16::from_f32(value)));
-            TensorRef::from_array_view((shape, &*self.half)).map_err(engine)?.into_dyn()
-        } else {
-            TensorRef::from_array_view((shape, data)).map_err(engine)?.into_dyn()
-        };
-        let outputs = self.session.run([inputs.into()]).map_err(engine)?;
-        let output = &outputs[signature.output.name.as_str()];
-        let values = if signature.half_output {
-            let (_, values) = output.try_extract_tensor::<f16>().map_err(engine)?;
-            self.widened.clear();
-            self.widened.extend(values.iter().map(|value| value.to_f32()));
-            &*self.widened
-        } else {
-            output.try_extract_tensor::<f32>().map_err(engine)?.1
-        };
-        let classes = values.len() / shape[0];
-        logits.fill(classes, &values[..classes * batch.len()]);
-        Ok(())
-    }
-}
-
 /// The version of ONNX Runtime in a file, for messages; `None` where it cannot be told.
 pub fn build_info() -> &'static str {
     ort::info()
@@ -349,5 +331,96 @@ pub fn build_info() -> &'static str {
 impl<'a> From<&'a Path> for GraphSource<'a> {
     fn from(path: &'a Path) -> Self {
         Self::File(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::Mutex,
+    };
+
+    use super::*;
+    use crate::{
+        runtime::{Executor as _, for_tests},
+        tensor::{Batch, Layout, Logits},
+    };
+
+    const BUILT_IN: GraphSource<'_> = GraphSource::Memory(include_bytes!("../../models/resnet20-cifar10/1/model.onnx"));
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn images(count: usize) -> Batch {
+        let mut batch = Batch::new(Layout::Nchw, 32, 32, count);
+        for image in 0..count {
+            let values = batch.push().iter_mut().enumerate();
+            values.for_each(|(place, value)| *value = ((place * 7 + image * 131) % 255) as f32 / 128.0 - 1.0);
+        }
+        batch
+    }
+
+    #[test]
+    fn without_pinned_memory_ordinary_memory_serves_and_the_log_says_so_once() {
+        let runtime = Runtime { plugins: Arc::default(), ..for_tests() };
+        let options = SessionOptions::reference(1, 4);
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let mut executors = tracing::subscriber::with_default(subscriber, || {
+            [0, 1].map(|_| runtime.bound(runtime.executor(BUILT_IN, options).unwrap(), HostMemory::Pinned).unwrap())
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("WARN").count(), 1, "{log}");
+        assert!(log.contains("no pinned memory"), "{log}");
+
+        let (mut bound, mut plain) = (Logits::default(), Logits::default());
+        executors[1].run(&images(4), &mut bound).unwrap();
+        runtime.executor(BUILT_IN, options).unwrap().run(&images(4), &mut plain).unwrap();
+        assert!(bound.rows().eq(plain.rows()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_way_it_came() {
+        let message = "/src/provider_bridge_ort.cc:2043 onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : \
+                       Failed to load library /opt/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot \
+                       open shared object file: No such file or directory\nmore";
+        assert_eq!(in_words(message), "libcublasLt.so.13: cannot open shared object file: No such file or directory");
+        let message = "/src/cuda_call.cc:154 onnxruntime::CudaCall(ERRTYPE, int) [with ERRTYPE = cudaError] CUDA failure 100: no \
+                       CUDA-capable device is detected ; GPU=-1 ; hostname=vm ; file=/src/cuda.cc ; line=355 ; ";
+        assert_eq!(in_words(message), "CUDA failure 100: no CUDA-capable device is detected");
+        assert_eq!(in_words("No graph was found\nin it"), "No graph was found");
+    }
+
+    #[test]
+    fn a_network_that_is_converted_on_the_way_to_a_gpu_answers_on_the_processor_nearly_as_before() {
+        let file = fp16_file(BUILT_IN).unwrap();
+        let GraphSource::Memory(original) = BUILT_IN else { unreachable!() };
+        assert!(file.len() * 100 < original.len() * 52, "{} of {} bytes", file.len(), original.len());
+        let options = SessionOptions::reference(1, 4);
+        let (mut converted, mut plain) = (Logits::default(), Logits::default());
+        let mut executor = for_tests().executor(GraphSource::Memory(&file), options).unwrap();
+        executor.run(&images(3), &mut converted).unwrap();
+        let mut reference = for_tests().executor(BUILT_IN, options).unwrap();
+        reference.run(&images(3), &mut plain).unwrap();
+        assert_eq!(executor.signature(), reference.signature());
+        for (got, want) in converted.rows().zip(plain.rows()) {
+            let largest = want.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() <= 5e-3 * largest), "{got:?} {want:?}");
+        }
+        assert_eq!(converted.rows().len(), 3);
     }
 }

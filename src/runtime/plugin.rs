@@ -82,7 +82,8 @@ fn remedy(provider: Provider) -> &'static str {
         }
         Provider::Cuda => {
             "set ORT_DYLIB_PATH to the libonnxruntime.so of the Python wheel onnxruntime-gpu 1.31, with its \
-             libonnxruntime_providers_*.so beside it, and install CUDA 12 and cuDNN 9"
+             libonnxruntime_providers_*.so beside it, install NVIDIA's driver, CUDA 13 and cuDNN 9, and set \
+             LD_LIBRARY_PATH to the folders of their libraries"
         }
         Provider::Tensorrt => {
             "unpack the Python wheel onnxruntime-ep-nv-tensorrt-rtx-cu12, set RESNETD_PLUGIN_DIR and LD_LIBRARY_PATH to \
@@ -148,21 +149,40 @@ impl Plugin {
     }
 }
 
+/// The library of the CUDA provider.
+const CUDA: &str = "libonnxruntime_providers_cuda.so";
+
 /// Finds the CUDA provider of the runtime at `runtime`; it has to lie beside it.
 ///
 /// # Errors
 /// [`ProviderError::Missing`] and [`ProviderError::Unusable`].
-pub(super) fn find_cuda(runtime: &Path) -> Result<(), ProviderError> {
+pub(super) fn find_cuda(runtime: &Path) -> Result<PathBuf, ProviderError> {
     let provider = Provider::Cuda;
     let folder = runtime.parent().unwrap_or(Path::new("."));
-    for file in ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"] {
+    for file in ["libonnxruntime_providers_shared.so", CUDA] {
         let path = folder.join(file);
         if !path.is_file() {
             return Err(ProviderError::Missing { provider, file, looked_in: vec![folder.to_owned()] });
         }
         shared_object::check(&path).map_err(|cause| ProviderError::Unusable { provider, path, cause })?;
     }
-    Ok(())
+    Ok(folder.join(CUDA))
+}
+
+/// Where NVIDIA's driver shows itself.
+pub(super) const DRIVER_FOLDER: &str = "/proc/driver/nvidia";
+
+/// What tells one set of GPUs and drivers from another: the driver's version and the models; empty without any.
+pub(super) fn gpus(folder: &Path) -> String {
+    let version = fs::read_to_string(folder.join("version")).unwrap_or_default();
+    let gpus = fs::read_dir(folder.join("gpus")).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut models: Vec<_> = gpus
+        .filter_map(|gpu| fs::read_to_string(gpu.join("information")).ok())
+        .filter_map(|text| Some(text.lines().find_map(|line| line.strip_prefix("Model:"))?.trim().to_owned()))
+        .collect();
+    models.sort_unstable();
+    let driver = version.lines().next().unwrap_or_default().trim().to_owned();
+    models.into_iter().chain(Some(driver).filter(|driver| !driver.is_empty())).collect::<Vec<_>>().join(", ")
 }
 
 /// Where the driver shows an NVIDIA GPU to programs: Linux, Windows' Linux, and NVIDIA's boards.
@@ -237,6 +257,39 @@ mod tests {
         fs::write(folder.path().join("libopenvino.so.2641"), &program[..program.len() / 2]).unwrap();
         assert!(refusal().contains("libopenvino.so.2641 cannot be used: it is cut off"), "{}", refusal());
         assert!(refusal().contains("make runtime-openvino"), "{}", refusal());
+    }
+
+    #[test]
+    fn another_gpu_or_another_driver_is_another_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(gpus(folder.path()), "");
+        let add = |address: &str, model: &str| {
+            let gpu = folder.path().join("gpus").join(address);
+            fs::create_dir_all(&gpu).unwrap();
+            let text = format!("Model: \t\t {model}\nIRQ:   \t\t 42\nGPU UUID: \t GPU-1\n");
+            fs::write(gpu.join("information"), text).unwrap();
+        };
+        add("0000:01:00.0", "NVIDIA L4");
+        fs::write(folder.path().join("version"), "NVRM version: 580.65.06\nGCC version: 12\n").unwrap();
+        assert_eq!(gpus(folder.path()), "NVIDIA L4, NVRM version: 580.65.06");
+        add("0000:00:00.0", "NVIDIA T4");
+        assert_eq!(gpus(folder.path()), "NVIDIA L4, NVIDIA T4, NVRM version: 580.65.06");
+    }
+
+    #[test]
+    fn cuda_without_its_libraries_says_what_to_install() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = folder.path().join("libonnxruntime.so.1.31.1");
+        let refusal = || find_cuda(&runtime).unwrap_err().to_string();
+        for part in ["libonnxruntime_providers_shared.so", "onnxruntime-gpu 1.31", "CUDA 13", "cuDNN 9"] {
+            assert!(refusal().contains(part), "{part} is missing in: {}", refusal());
+        }
+        let program = fs::read(env::current_exe().unwrap()).unwrap();
+        fs::write(folder.path().join("libonnxruntime_providers_shared.so"), &program).unwrap();
+        fs::write(folder.path().join(CUDA), &program[..program.len() / 2]).unwrap();
+        assert!(refusal().contains("providers_cuda.so cannot be used: it is cut off"), "{}", refusal());
+        fs::write(folder.path().join(CUDA), &program).unwrap();
+        assert_eq!(find_cuda(&runtime).unwrap(), folder.path().join(CUDA));
     }
 
     #[test]

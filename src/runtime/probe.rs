@@ -4,7 +4,7 @@
 
 use ort::{session::Session, value::TensorRef};
 
-use super::{GraphSource, LoadError, RunError, Runtime, SessionOptions, ort::first_line};
+use super::{GraphSource, LoadError, RunError, Runtime, SessionOptions, ort::in_words};
 use crate::tensor::Batch;
 
 /// A session whose outputs are all of interest.
@@ -37,7 +37,7 @@ impl Probe {
     /// # Errors
     /// [`RunError::Engine`], also for an output of another type than [`Seen`] has.
     pub fn run(&mut self, batch: &Batch, mut visit: impl FnMut(&str, Seen<'_>)) -> Result<(), RunError> {
-        let engine = |error: ort::Error| RunError::Engine(first_line(&error.to_string()));
+        let engine = |error: ort::Error| RunError::Engine(in_words(&error.to_string()));
         let input = TensorRef::from_array_view((batch.shape(), batch.data())).map_err(engine)?;
         let outputs = self.session.run([input.into()]).map_err(engine)?;
         for (name, value) in &outputs {

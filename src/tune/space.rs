@@ -114,6 +114,8 @@ fn precisions(provider: Provider, wanted: Option<Precision>, processor: &Process
             let native = [Precision::Fp16, Precision::Bf16].into_iter().filter(|p| processor.native.contains(p));
             std::iter::once(Precision::Fp32).chain(native).collect()
         }
+        // Every GPU that its libraries still support has it.
+        None if provider.is_gpu() && !quantized => vec![Precision::Fp32, Precision::Fp16],
         None => vec![Precision::Fp32],
     }
 }
@@ -225,7 +227,10 @@ mod tests {
         assert_eq!(try_(&[], &[P::Cpu]), "cpu fp32");
         assert_eq!(try_(&[], &[P::Cpu, P::Openvino]), "cpu fp32, openvino fp32");
         assert_eq!(try_(&[Precision::Bf16], &[P::Cpu, P::Openvino]), "cpu fp32, openvino fp32, openvino bf16");
-        assert_eq!(try_(&[], &[P::Cpu, P::Cuda, P::Tensorrt]), "cpu fp32, cuda fp32, tensorrt fp32");
+        assert_eq!(
+            try_(&[], &[P::Cpu, P::Cuda, P::Tensorrt]),
+            "cpu fp32, cuda fp32, cuda fp16, tensorrt fp32, tensorrt fp16"
+        );
     }
 
     #[test]
@@ -263,8 +268,19 @@ mod tests {
     #[test]
     fn an_int8_graph_is_not_hinted() {
         let int8 = Network { quantized: true, ..RESNET50 };
-        let both = [Provider::Cpu, Provider::Openvino];
-        assert_eq!(names(OPEN, &[Precision::Bf16], int8, &both).unwrap(), "cpu fp32, openvino fp32");
+        let there = [Provider::Cpu, Provider::Openvino, Provider::Cuda];
+        assert_eq!(names(OPEN, &[Precision::Bf16], int8, &there).unwrap(), "cpu fp32, openvino fp32, cuda fp32");
+    }
+
+    #[test]
+    fn a_gpu_that_is_asked_for_is_tried_in_both_its_arithmetics_and_in_fp32_where_nothing_is_measured() {
+        let gpu = Wishes { provider: Some(Provider::Cuda), ..OPEN };
+        assert_eq!(names(gpu, &[], RESNET50, &[Provider::Cuda]).unwrap(), "cuda fp32, cuda fp16");
+        let fp16 = Wishes { precision: Some(Precision::Fp16), ..gpu };
+        assert_eq!(names(fp16, &[], RESNET50, &[Provider::Cuda]).unwrap(), "cuda fp16");
+        let bf16 = Wishes { precision: Some(Precision::Bf16), ..gpu };
+        let refusal = names(bf16, &[], RESNET50, &[Provider::Cuda]).unwrap_err();
+        assert!(refusal.contains("no bf16 arithmetic") && refusal.contains("fp16"), "{refusal}");
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! The [`Executor`] that serves: one session of ONNX Runtime.
+
+use std::sync::Arc;
+
+use half::{f16, slice::HalfFloatSliceExt as _};
+use ort::{
+    session::Session,
+    value::{DynValue, TensorElementType, TensorRef, ValueType},
+};
+
+use super::{
+    Executor, LoadError, RunError, SessionOptions, Signature, binding::Bindings, engine, ort::in_words,
+    signature::GraphTensor,
+};
+use crate::tensor::{Batch, Logits};
+
+/// One session with what the serving path must know of its graph.
+pub struct OrtExecutor {
+    /// For a GPU: input and output in memory that stays. Before the session, so that it is freed first.
+    bindings: Option<Bindings>,
+    session: Session,
+    signature: Arc<Signature>,
+    options: SessionOptions,
+    /// For a graph with 16-bit input: the batch, converted.
+    half: Vec<f16>,
+    /// For a graph with a fixed batch: the batch, filled up with zeros.
+    padded: Vec<f32>,
+    /// For a graph with 16-bit output.
+    widened: Vec<f32>,
+}
+
+impl OrtExecutor {
+    pub(super) fn new(session: Session, options: SessionOptions) -> Result<Self, LoadError> {
+        let describe = |outlet: &ort::value::Outlet| match outlet.dtype() {
+            ValueType::Tensor { ty, shape, .. } => GraphTensor {
+                name: outlet.name().to_owned(),
+                shape: shape.to_vec(),
+                element: match ty {
+                    TensorElementType::Float32 => "float32".to_owned(),
+                    TensorElementType::Float16 => "float16".to_owned(),
+                    other => other.to_string(),
+                },
+            },
+            other => GraphTensor { name: outlet.name().to_owned(), shape: Vec::new(), element: other.to_string() },
+        };
+        let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
+        let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
+        let signature = Arc::new(Signature::of(&inputs, &outputs)?);
+        let (half, padded, widened) = Default::default();
+        Ok(Self { bindings: None, session, signature, options, half, padded, widened })
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// From now on, batches are copied into memory that the engine knows, and filled up to a size that was warmed.
+    pub(super) fn bind(&mut self, bindings: Bindings) {
+        self.bindings = Some(bindings);
+    }
+
+    /// What the graph's author wrote under `key`.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        self.session.metadata().ok()?.custom(key)
+    }
+
+    /// Whether the graph says of itself that its weights are random.
+    pub fn is_untrained(&self) -> bool {
+        self.metadata("untrained").is_some_and(|value| value == "true")
+    }
+
+    /// What the graph takes and gives.
+    pub fn signature(&self) -> &Arc<Signature> {
+        &self.signature
+    }
+
+    /// The size that a batch of `len` images is filled up to.
+    fn padded_len(&self, len: usize) -> usize {
+        match (self.signature.fixed_batch, &self.bindings) {
+            (Some(fixed), _) => fixed,
+            (None, Some(_)) => engine::bucket(len, self.options.max_batch_size),
+            (None, None) => len,
+        }
+    }
+
+    /// Lets the engine read the batch where it lies, as far as it has the right size and type.
+    fn run_in_place(&mut self, batch: &Batch, run_as: usize, logits: &mut Logits) -> ort::Result<()> {
+        let signature = &*self.signature;
+        let mut shape = batch.shape();
+        let mut data = batch.data();
+        if run_as != batch.len() {
+            self.padded.clear();
+            self.padded.extend_from_slice(data);
+            self.padded.resize(run_as * batch.image_len(), 0.0);
+            (shape[0], data) = (run_as, &self.padded);
+        }
+        let inputs = if signature.half_input {
+            self.half.resize(data.len(), f16::ZERO);
+            self.half.convert_from_f32_slice(data);
+            TensorRef::from_array_view((shape, &*self.half))?.into_dyn()
+        } else {
+            TensorRef::from_array_view((shape, data))?.into_dyn()
+        };
+        let outputs = self.session.run([inputs.into()])?;
+        read(&outputs[signature.output.name.as_str()], batch.len(), &mut self.widened, logits)
+    }
+}
+
+impl Executor for OrtExecutor {
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+        self.signature.check(batch)?;
+        let run_as = self.padded_len(batch.len());
+        let ran = match &mut self.bindings {
+            Some(bindings) => bindings.run(&mut self.session, &self.signature, batch, run_as, logits),
+            None => self.run_in_place(batch, run_as, logits),
+        };
+        ran.map_err(|error| RunError::Engine(in_words(&error.to_string())))
+    }
+}
+
+/// Takes the rows of the first `len` images from an output.
+///
+/// * `widened`: memory for an output that is 16-bit
+pub(super) fn read(output: &DynValue, len: usize, widened: &mut Vec<f32>, logits: &mut Logits) -> ort::Result<()> {
+    let (shape, values) = if *output.data_type() == TensorElementType::Float16 {
+        let (shape, values) = output.try_extract_tensor::<f16>()?;
+        widened.resize(values.len(), 0.0);
+        values.convert_to_f32_slice(widened);
+        (shape, &**widened)
+    } else {
+        output.try_extract_tensor::<f32>()?
+    };
+    let rows = shape.first().and_then(|&rows| usize::try_from(rows).ok()).unwrap_or(1).max(1);
+    let classes = values.len() / rows;
+    logits.fill(classes, &values[..classes * len.min(rows)]);
+    Ok(())
+}
