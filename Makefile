@@ -6,6 +6,8 @@ CARGO ?= cargo
 DOCKER ?= docker
 IMAGE ?= resnetd
 ARGS ?=
+# avx2: as if the processor had nothing newer.
+AS ?=
 
 # Inference is private: no engine that these targets start reports to anybody.
 export ORT_DISABLE_TELEMETRY = 1
@@ -59,8 +61,10 @@ bench: runtime ## Run every benchmark
 bench-serve: runtime ## Served throughput against a bare loop over the same session (ARGS='--model DIR --image F')
 	$(CARGO) bench --locked --bench serve -- $(ARGS)
 
-bench-arithmetic: runtime ## Served speed and answers of every version, cpu/fp32 against auto (ARGS='--model DIR --image F')
-	$(CARGO) bench --locked --bench arithmetic -- $(ARGS)
+bench-arithmetic: runtime ## Served speed and answers of every version, cpu/fp32 against auto (ARGS='--model DIR --image F', AS=avx2)
+	$(CARGO) bench --locked --no-run --bench arithmetic
+	$(if $(AS),$(CC) -O2 -Wall -Wextra -shared -fPIC -o target/as_$(AS).so benches/support/as_$(AS).c)
+	$(if $(AS),LD_PRELOAD=$(CURDIR)/target/as_$(AS).so) $(CARGO) bench --locked --bench arithmetic -- $(ARGS)
 
 image: ## Build the container image
 	$(DOCKER) build --tag $(IMAGE) $(ARGS) .
