@@ -12,7 +12,7 @@ WORKDIR /fetch
 COPY runtime/ ./
 RUN python3 fetch.py onnxruntime /runtime \
     && rm /runtime/.fetched \
-    && mkdir /licenses \
+    && mkdir /licenses /measurements \
     && mv /runtime/onnxruntime-* /licenses/
 
 # --- the binary --------------------------------------------------------------------------------------------------
@@ -46,10 +46,14 @@ COPY LICENSE /licenses/resnetd-LICENSE
 COPY --from=runtime /licenses/ /licenses/
 COPY --from=runtime /runtime/ /usr/local/lib/
 COPY --from=builder /target/release/resnetd /usr/local/bin/resnetd
+# What was measured at the first start is kept for the next, also where everything else is read-only.
+COPY --from=runtime --chown=65532:65532 /measurements/ /var/cache/resnetd/
+VOLUME /var/cache/resnetd
 # A container is reached from outside, so it listens on every address. An empty /models serves the built-in model.
 ENV RESNETD__SERVER__HTTP=0.0.0.0:8000 \
     RESNETD__SERVER__GRPC=0.0.0.0:8001 \
     RESNETD__MODELS__DIR=/models \
+    RESNETD__RUNTIME__TUNE_CACHE=/var/cache/resnetd \
     ORT_DISABLE_TELEMETRY=1
 WORKDIR /models
 # A number, so that Kubernetes can see that it is not root.

@@ -1,30 +1,36 @@
-//! What faster arithmetic gains over HTTP: the same server, the same images, every version of a model.
+//! What faster arithmetic gains over HTTP, and what it costs in right answers: the same server, the same images, every
+//! version of a model.
 //!
 //! `make bench-arithmetic`, or `cargo bench --bench arithmetic -- --model models/resnet50 --image photo.jpg`. The first
 //! version with `provider = "cpu", precision = "fp32"` is the yardstick; each version with `auto` is set against it, in
-//! turns within one run, so that a machine whose speed drifts favours none. An int8 version comes from `resnetd quantize`.
+//! turns within one run, so that a machine whose speed drifts favours none. `--engine openvino:bf16` adds a side that is
+//! served so whatever `auto` thinks of it; `--labelled DIR` grades every side. An int8 version comes from `resnetd
+//! quantize`.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
+#[path = "../support/bare.rs"]
+mod bare;
 #[path = "../support/load.rs"]
 mod load;
 #[path = "../support/server.rs"]
 mod server;
+mod side;
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use resnetd::model::{ModelFolder, RESNET20_CIFAR10, repository};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
-use load::{Load, Until};
-use server::{Arithmetic, Server, cpu_time};
+use bare::Bare;
+use server::Arithmetic;
+use side::{Side, median};
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cifar10/cat.jpg");
 
@@ -36,6 +42,12 @@ struct Arguments {
     /// Images to send, in turn [default: one of CIFAR-10]
     #[arg(long, value_name = "FILE")]
     image: Vec<PathBuf>,
+    /// Serve the first version with this, too
+    #[arg(long, value_name = "PROVIDER:PRECISION", value_parser = engine)]
+    engine: Vec<(String, String)>,
+    /// Images in folders named by their label: each side classifies them all once
+    #[arg(long, value_name = "DIR")]
+    labelled: Option<PathBuf>,
     #[arg(long, default_value_t = 16)]
     connections: usize,
     /// How long each side runs in a round
@@ -51,20 +63,10 @@ struct Arguments {
     bench: bool,
 }
 
-/// One way to serve the model, and what was measured of it.
-struct Side {
-    label: String,
-    server: Server,
-    /// Holds the one version that this server sees.
-    _repository: TempDir,
-    requests: Vec<Vec<u8>>,
-    choice: String,
-    rates: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
-    batch: Vec<f64>,
-    /// Processor time of an image, server only, in milliseconds.
-    cpu_ms: Vec<f64>,
+fn engine(text: &str) -> Result<(String, String), String> {
+    let (provider, precision) =
+        text.split_once(':').ok_or("expected PROVIDER:PRECISION, for instance openvino:bf16")?;
+    Ok((provider.to_owned(), precision.to_owned()))
 }
 
 fn main() -> Result<()> {
@@ -74,145 +76,123 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let images = if arguments.image.is_empty() { vec![PathBuf::from(PHOTO)] } else { arguments.image.clone() };
-    let images = images
-        .iter()
-        .map(|file| fs::read(file).with_context(|| format!("cannot read {}", file.display())))
-        .collect::<Result<Vec<_>>>()?;
-    let mut sides = sides(arguments.model.as_deref(), &images)?;
+    let images = images.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
+    let folder = arguments.model.as_deref().map(model_folder).transpose()?;
+    let mut bare =
+        Bare::load(first_version(folder.as_ref()).as_ref(), thread::available_parallelism()?.get(), Some(8))?;
+    let mut sides = sides(folder.as_ref(), &arguments.engine, &images)?;
+
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let mut bare_rates = Vec::new();
     for _ in 0..arguments.rounds {
+        bare_rates.push(bare.run(&images, time)?);
         for side in &mut sides {
-            side.measure(arguments.connections, Duration::from_secs_f64(arguments.seconds))?;
+            side.measure(arguments.connections, time)?;
         }
     }
-    print(&sides, &arguments);
+    if let Some(root) = &arguments.labelled {
+        let labelled = labelled(root)?;
+        for side in &mut sides {
+            side.grade(&labelled, arguments.connections)?;
+        }
+    }
+    print(&sides, &bare_rates, &arguments);
     if let Some(file) = &arguments.json {
-        let rows: Vec<Value> = sides.iter().map(Side::json).collect();
-        fs::write(file, format!("{:#}\n", json!(rows))).with_context(|| format!("cannot write {}", file.display()))?;
+        let sides: Vec<_> = sides.iter().map(Side::json).collect();
+        let figures = json!({ "bare_cpu_fp32_images_per_second": bare_rates, "sides": sides });
+        fs::write(file, format!("{figures:#}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }
 
-fn sides(model: Option<&Path>, images: &[Vec<u8>]) -> Result<Vec<Side>> {
-    let Some(model) = model else {
-        let start = |arithmetic| Side::start(RESNET20_CIFAR10.name, None, arithmetic, images);
-        return Ok(vec![start(Arithmetic::CpuFp32)?, start(Arithmetic::Auto)?]);
-    };
+fn model_folder(model: &Path) -> Result<ModelFolder> {
     let model = model.canonicalize().with_context(|| format!("there is no model folder {}", model.display()))?;
     let parent = model.parent().context("the model's folder has no parent")?;
     let folder = repository::scan(parent)?.into_iter().find(|folder| folder.path == model);
     let folder = folder.with_context(|| format!("{} is no model folder", model.display()))?;
-    let first = *folder.versions.first().context("the model has no version")?;
-    let mut sides = vec![Side::start(&folder.name, Some((&folder, first)), Arithmetic::CpuFp32, images)?];
-    for &version in &folder.versions {
-        sides.push(Side::start(&folder.name, Some((&folder, version)), Arithmetic::Auto, images)?);
+    ensure!(!folder.versions.is_empty(), "{} has no VERSION/model.onnx", model.display());
+    Ok(folder)
+}
+
+fn first_version(folder: Option<&ModelFolder>) -> Option<ModelFolder> {
+    folder.map(|folder| ModelFolder { versions: folder.versions[..1].to_vec(), ..folder.clone() })
+}
+
+fn sides(folder: Option<&ModelFolder>, engines: &[(String, String)], images: &[Vec<u8>]) -> Result<Vec<Side>> {
+    const AUTO: Arithmetic<'_> = Arithmetic { provider: "auto", precision: "auto" };
+    let name = folder.map_or(RESNET20_CIFAR10.name, |folder| &folder.name);
+    let of_version = |version: Option<u64>| folder.zip(version);
+    let versions: Vec<_> = folder.map_or(vec![None], |folder| folder.versions.iter().copied().map(Some).collect());
+    let mut sides = Vec::new();
+    let first = engines.iter().map(|(provider, precision)| Arithmetic { provider, precision });
+    for arithmetic in [Arithmetic::CPU_FP32].into_iter().chain(first) {
+        sides.push(Side::start(name, of_version(versions[0]), arithmetic, images)?);
+    }
+    for version in versions {
+        sides.push(Side::start(name, of_version(version), AUTO, images)?);
     }
     Ok(sides)
 }
 
-impl Side {
-    fn start(
-        name: &str,
-        version: Option<(&ModelFolder, u64)>,
-        arithmetic: Arithmetic,
-        images: &[Vec<u8>],
-    ) -> Result<Self> {
-        let repository = tempfile::tempdir()?;
-        if let Some((folder, version)) = version {
-            let alone = repository.path().join(name);
-            fs::create_dir(&alone)?;
-            for entry in fs::read_dir(&folder.path)? {
-                let path = entry?.path();
-                if path.is_file() {
-                    symlink(&path, alone.join(path.file_name().context("a file has a name")?))?;
-                }
-            }
-            symlink(folder.path.join(version.to_string()), alone.join(version.to_string()))?;
+/// The images below the folders of `root`, with their folder's name.
+fn labelled(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let entries = |folder: &Path| -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        Ok(entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?)
+    };
+    let mut images = Vec::new();
+    for class in entries(root)?.into_iter().filter(|path| path.is_dir()) {
+        let label = class.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for file in entries(&class)? {
+            images.push((label.clone(), read(&file)?));
         }
-        let server = Server::start(repository.path(), arithmetic)?;
-        let path = format!("/v1/models/{name}:classify?top_k=5");
-        let requests = images.iter().map(|image| load::post(server.http, &path, "image/jpeg", image)).collect();
-        let metadata = format!("GET /v1/models/{name}/metadata HTTP/1.1\r\nHost: x\r\n\r\n");
-        let (status, body) = load::ask(server.http, metadata.as_bytes())?;
-        ensure!(status == 200, "the server answers {status}");
-        let metadata: Value = serde_json::from_slice(&body)?;
-        let word = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
-        let asked = if arithmetic == Arithmetic::Auto { "auto" } else { "cpu fp32" };
-        let number = version.map_or(1, |(_, version)| version);
-        let choice = format!(
-            "{} {} {}x{}",
-            word("provider"),
-            word("precision"),
-            metadata["instances"],
-            metadata["intra_threads"]
-        );
-        Ok(Self {
-            label: format!("version {number}, {asked}"),
-            server,
-            _repository: repository,
-            requests,
-            choice,
-            rates: Vec::new(),
-            p50_ms: Vec::new(),
-            p99_ms: Vec::new(),
-            batch: Vec::new(),
-            cpu_ms: Vec::new(),
-        })
     }
-
-    fn measure(&mut self, connections: usize, time: Duration) -> Result<()> {
-        let run =
-            |until| load::run(Load { address: self.server.http, requests: self.requests.clone(), connections, until });
-        // The caches and the clock rate are another side's.
-        run(Until::Requests(2))?;
-        let before = cpu_time(self.server.id())?;
-        let outcome = run(Until::Elapsed(time))?;
-        let spent = cpu_time(self.server.id())? - before;
-        ensure!(outcome.refused.is_empty(), "the server refused requests (status: count): {:?}", outcome.refused);
-        self.rates.push(outcome.rate());
-        self.p50_ms.push(outcome.percentile_ms(0.5));
-        self.p99_ms.push(outcome.percentile_ms(0.99));
-        self.batch.push(outcome.mean_batch());
-        self.cpu_ms.push(spent.as_secs_f64() * 1e3 / outcome.latencies.len().max(1) as f64);
-        Ok(())
-    }
-
-    /// The median of the rounds' ratios to `yardstick`.
-    fn gain(&self, yardstick: &Self) -> f64 {
-        median(&self.rates.iter().zip(&yardstick.rates).map(|(own, other)| own / other).collect::<Vec<_>>())
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "side": self.label, "choice": self.choice, "images_per_second": self.rates, "p50_ms": self.p50_ms,
-            "p99_ms": self.p99_ms, "mean_batch": self.batch, "server_cpu_ms": self.cpu_ms,
-        })
-    }
+    ensure!(!images.is_empty(), "{} has no image in a folder named by its label", root.display());
+    Ok(images)
 }
 
-fn print(sides: &[Side], arguments: &Arguments) {
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn print(sides: &[Side], bare: &[f64], arguments: &Arguments) {
     let Arguments { connections, seconds, rounds, .. } = arguments;
     println!("{connections} connections, one image a request, {rounds} rounds of {seconds} s a side; medians");
     println!(
-        "{:<22} {:<24} {:>9} {:>7} {:>8} {:>8} {:>6} {:>8}",
-        "side", "runs as", "images/s", "gain", "p50 ms", "p99 ms", "batch", "cpu ms"
+        "{:<24} {:<22} {:>9} {:>7} {:>7} {:>8} {:>8} {:>9} {:>6} {:>8} {:>8} {:>8}",
+        "side",
+        "runs as",
+        "images/s",
+        "gain",
+        "of bare",
+        "p50 ms",
+        "p99 ms",
+        "1 conn ms",
+        "batch",
+        "cpu ms",
+        "drift",
+        "top-1 %"
     );
+    let or_dash = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
     for side in sides {
         println!(
-            "{:<22} {:<24} {:>9.1} {:>7.2} {:>8.2} {:>8.2} {:>6.2} {:>8.3}",
+            "{:<24} {:<22} {:>9.1} {:>7.3} {:>7.3} {:>8.2} {:>8.2} {:>9.3} {:>6.2} {:>8.3} {:>8} {:>8}",
             side.label,
             side.choice,
             median(&side.rates),
-            side.gain(&sides[0]),
+            side.gain(&sides[0].rates),
+            side.gain(bare),
             median(&side.p50_ms),
             median(&side.p99_ms),
+            median(&side.alone_ms),
             median(&side.batch),
             median(&side.cpu_ms),
+            or_dash(side.drift, 4),
+            or_dash(side.top1, 2),
         );
     }
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    println!(
+        "bare: cpu fp32, a session of one thread for each core, batches of 8, decoding included, no server: {:.1} images/s",
+        median(bare)
+    );
 }

@@ -5,6 +5,7 @@
 //! does not favour either. Both must name the same class for every image before anything is timed.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
+#[path = "../support/bare.rs"]
 mod bare;
 #[path = "../support/load.rs"]
 mod load;
@@ -80,7 +81,7 @@ fn main() -> Result<()> {
     let cores = thread::available_parallelism()?.get();
     let threads = arguments.threads.unwrap_or(cores);
     let mut bare = Bare::load(folder.as_ref(), threads, arguments.batch)?;
-    let server = Server::start(repository.path(), Arithmetic::CpuFp32)?;
+    let server = Server::start(repository.path(), Arithmetic::CPU_FP32)?;
 
     let path = format!("/v1/models/{name}:classify?top_k=1");
     let requests: Vec<_> = images.iter().map(|image| load::post(server.http, &path, "image/jpeg", image)).collect();

@@ -22,29 +22,27 @@ pub(crate) struct Server {
     pub(crate) http: SocketAddr,
 }
 
-/// What the server computes with.
+/// What the server computes with, in the words of `[runtime]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
-    /// `provider = "cpu"`, `precision = "fp32"`: what every machine has.
-    CpuFp32,
-    /// What it finds to be the fastest, measured at its start.
-    #[allow(dead_code, reason = "the serve benchmark compares with a loop over cpu sessions")]
-    Auto,
+pub(crate) struct Arithmetic<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) precision: &'a str,
+}
+
+impl Arithmetic<'_> {
+    /// What every machine has.
+    pub(crate) const CPU_FP32: Self = Self { provider: "cpu", precision: "fp32" };
 }
 
 impl Server {
     /// Starts it on the repository `models`, otherwise with its defaults, and waits until it is ready.
-    pub(crate) fn start(models: &Path, arithmetic: Arithmetic) -> Result<Self> {
-        let (provider, precision) = match arithmetic {
-            Arithmetic::CpuFp32 => ("cpu", "fp32"),
-            Arithmetic::Auto => ("auto", "auto"),
-        };
+    pub(crate) fn start(models: &Path, arithmetic: Arithmetic<'_>) -> Result<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_resnetd"))
             .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--models"])
             .arg(models)
             .env("RESNETD__LOG__FORMAT", "json")
-            .env("RESNETD__RUNTIME__PROVIDER", provider)
-            .env("RESNETD__RUNTIME__PRECISION", precision)
+            .env("RESNETD__RUNTIME__PROVIDER", arithmetic.provider)
+            .env("RESNETD__RUNTIME__PRECISION", arithmetic.precision)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -19,7 +19,7 @@ use crate::{
     onnx::{self, ModelProto},
     quantize::{
         Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample,
-        Source, publish, quantize,
+        Source, Speed, TriedBits, publish, quantize,
     },
     runtime::Runtime,
     service::cores,
@@ -43,7 +43,7 @@ pub(super) struct QuantizeArgs {
     /// The most that top-1 may fall on the --evaluate images
     #[arg(long, value_name = "POINTS", default_value_t = MAX_TOP1_DROP, value_parser = points)]
     max_drop: f64,
-    /// Bits of a weight; auto tries 7 where the processor may overflow with 8
+    /// Bits of a weight; auto: 8, and 7 on a processor without VNNI if the answers hold
     #[arg(long, value_enum, default_value = "auto")]
     weight_bits: BitsArg,
     /// Layers that stay fp32: so many of the worst, or names with commas between; auto: only if the answers do not hold
@@ -248,19 +248,18 @@ fn print(report: &Report) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let Report { answers, .. } = report;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
-    writeln!(out, "{:24} {:>12} {:>12}", "", "FP32", "INT8")?;
+    writeln!(out, "{:28} {:>12} {:>12}", "", "FP32", "INT8")?;
     if answers.labelled > 0 {
         let (fp32, int8) = (percent(answers.top1_fp32_percent), percent(answers.top1_int8_percent));
-        writeln!(out, "{:24} {fp32:>12} {int8:>12}", format!("top-1 of {} images", answers.labelled))?;
+        writeln!(out, "{:28} {fp32:>12} {int8:>12}", format!("top-1 of {} images", answers.labelled))?;
     }
-    for speed in &report.images_per_second {
-        writeln!(
-            out,
-            "{:24} {:>12.1} {:>12.1}",
-            format!("images/s, {}, batch {}", speed.provider, speed.batch_size),
-            speed.fp32,
-            speed.int8
-        )?;
+    for Speed { provider, batch_size, fp32, int8, failure, .. } in &report.images_per_second {
+        let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1}"));
+        let label = format!("images/s, {provider}, batch {batch_size}");
+        writeln!(out, "{label:28} {:>12} {:>12}", rate(*fp32), rate(*int8))?;
+        if let Some(failure) = failure {
+            writeln!(out, "{provider} fails here: {failure}")?;
+        }
     }
     writeln!(
         out,
@@ -275,6 +274,21 @@ fn print(report: &Report) -> anyhow::Result<()> {
     }
     if report.unreadable_images > 0 {
         writeln!(out, "{} images could not be read and were passed over", report.unreadable_images)?;
+    }
+    if !report.weight_bits_tried.is_empty() {
+        let tried = report.weight_bits_tried.iter().map(|TriedBits { weight_bits, answers }| {
+            format!(
+                "{weight_bits} keep {:.2} % of the top classes (drift {:.4})",
+                answers.agreement_percent, answers.mean_drift
+            )
+        });
+        writeln!(
+            out,
+            "weights have {} bits: without VNNI, 8 are slower on cpu and cut off on openvino; \
+             {} on the calibration images",
+            report.weight_bits,
+            tried.collect::<Vec<_>>().join(", ")
+        )?;
     }
     if !report.kept_fp32.is_empty() {
         writeln!(out, "in fp32 stay {}", report.kept_fp32.join(", "))?;

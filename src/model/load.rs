@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::{
     BuiltIn, ModelFolder, ModelInfo, TensorInfo,
     manifest::{Manifest, ManifestError},
+    overflow,
     served::ServedModel,
     tuning::{Plan, Report, Tuning},
     warm_up::WarmUpImages,
@@ -18,7 +19,7 @@ use crate::{
     onnx,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
     preprocess::Spec,
-    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature},
+    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature, pairs_may_overflow},
     tensor::{Layout, Logits, Normalizer},
     tune::{Candidate, cache, space::Network},
 };
@@ -159,6 +160,8 @@ struct GraphFacts {
     network: Network,
     inspection: Result<Inspection, InspectError>,
     digest: String,
+    /// Sums of its products may be cut off on this processor.
+    may_overflow: bool,
 }
 
 /// Every exporter's int8 graph has nodes of this type.
@@ -169,8 +172,9 @@ impl GraphFacts {
         let facts = |bytes: &[u8]| {
             let quantized = memchr::memmem::find(bytes, QUANTIZED_MARK).is_some();
             let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
+            let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(Bytes::copy_from_slice(bytes));
             // Before the sessions, so that memory does not hold both.
-            Self { network, inspection: inspected(graph), digest: cache::digest(bytes) }
+            Self { network, inspection: inspected(graph), digest: cache::digest(bytes), may_overflow }
         };
         match graph {
             GraphSource::Memory(bytes) => facts(bytes),
@@ -216,6 +220,11 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
     let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
+    if facts.may_overflow
+        && let Some(warning) = overflow::warning(engine.provider)
+    {
+        tracing::warn!(model = name, version, "{warning}");
+    }
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
     let Plan { max_batch_size, probability_drift, reason, .. } = plan;

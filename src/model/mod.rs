@@ -7,6 +7,7 @@ mod built_in;
 mod info;
 pub mod load;
 pub mod manifest;
+mod overflow;
 pub mod repository;
 mod served;
 pub mod settings;

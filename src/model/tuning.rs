@@ -19,7 +19,7 @@ use crate::{
     },
     tensor::{Batch, Logits},
     tune::{
-        Candidate, Measurement,
+        Candidate, Measurement, Preparation,
         bench::{Effort, Search, Workbench},
         cache::{Cache, Found, Key},
         choose::{Choice, Rules, choose},
@@ -301,5 +301,9 @@ impl Workbench for Bench<'_> {
 
     fn batch(&mut self, size: usize) -> &Batch {
         self.images.batch(0, size)
+    }
+
+    fn preparation(&self) -> Preparation {
+        Preparation { prepare: self.images.upload(), threads: self.tuning.cores }
     }
 }

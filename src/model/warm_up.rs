@@ -3,11 +3,14 @@
 //! They do two things. No request pays for the first run of a batch size, which costs several times the next; and
 //! answers can be compared between engines on what the network was made for, not on noise.
 
-use std::iter;
+use std::{borrow::Cow, iter, sync::Arc};
+
+use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::{
     preprocess::{Limits, Spec, preprocess},
     tensor::{Batch, Normalizer, Pixels},
+    tune::Prepare,
 };
 
 const PHOTOS: [&[u8]; 4] = [
@@ -20,9 +23,14 @@ const PHOTOS: [&[u8]; 4] = [
 /// The photos, each also mirrored, and a pattern; all of the network's size.
 pub(super) struct WarmUpImages {
     images: Vec<Pixels>,
+    spec: Spec,
     normalizer: Normalizer,
     batch: Batch,
 }
+
+/// Clients of a network for small images send small ones: below this many pixels a side, what stands for theirs is as
+/// small as what the network takes.
+const SMALL_SIDE: u32 = 128;
 
 impl WarmUpImages {
     /// * `size`: height and width of what the network takes
@@ -38,7 +46,7 @@ impl WarmUpImages {
             .flatten()
             .collect();
         let batch = Batch::new(normalizer.layout(), height, width, 0);
-        Self { images, normalizer, batch }
+        Self { images, spec: spec.clone(), normalizer, batch }
     }
 
     /// How many different ones there are.
@@ -53,6 +61,24 @@ impl WarmUpImages {
             self.normalizer.write(pixels, self.batch.push());
         }
         &self.batch
+    }
+
+    /// The work of preparing one image, as clients send them: a JPEG.
+    pub(super) fn upload(&self) -> Prepare {
+        let (photo, spec) = (self.jpeg(), self.spec.clone());
+        Arc::new(move || {
+            // What matters is that it was done.
+            let _ = std::hint::black_box(preprocess(&photo, &spec, &Limits::default()));
+        })
+    }
+
+    fn jpeg(&self) -> Cow<'static, [u8]> {
+        let small = self.images.first().filter(|image| image.width().max(image.height()) < SMALL_SIDE);
+        let encoded = small.and_then(|image| {
+            let (width, height) = (image.width() as usize, image.height() as usize);
+            compress(image.data(), width, height, PixelFormat::Rgb, 90, Subsampling::S420).ok()
+        });
+        encoded.map_or(Cow::Borrowed(PHOTOS[0]), Cow::Owned)
     }
 }
 
@@ -71,6 +97,7 @@ fn pattern(height: usize, width: usize) -> Option<Pixels> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::Format;
     use crate::tensor::{ColorOrder, Layout};
 
     fn images(spec: &Spec, side: usize) -> WarmUpImages {
@@ -96,6 +123,18 @@ mod tests {
         let batch = images.batch(0, count + 1);
         assert_eq!(batch.len(), count + 1);
         assert_eq!(batch.data()[..batch.image_len()], batch.data()[count * batch.image_len()..]);
+    }
+
+    #[test]
+    fn what_stands_for_an_upload_is_a_jpeg_that_suits_the_network() {
+        let size = |spec: &Spec, side| {
+            let jpeg = images(spec, side).jpeg();
+            let header = crate::preprocess::probe(&jpeg).unwrap();
+            (header.format, header.width, header.height)
+        };
+        let small = Spec { resize_size: Some(32), crop_size: Some(32), ..Spec::default() };
+        assert_eq!(size(&small, 32), (Format::Jpeg, 32, 32));
+        assert_eq!(size(&Spec::default(), 224), (Format::Jpeg, 385, 256));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
     model::Manifest,
     onnx::{ModelProto, TensorError},
     postprocess::Activation,
-    runtime::{GraphSource, LoadError, OrtExecutor, RunError, Runtime, SessionOptions, Signature},
+    runtime::{GraphSource, LoadError, OrtExecutor, RunError, Runtime, SessionOptions, Signature, pairs_may_overflow},
     tensor::Batch,
 };
 
@@ -39,7 +39,7 @@ pub use noise::LayerNoise;
 pub use plan::Plan;
 pub use prepare::{PrepareError, prepare};
 pub use publish::{Destination, PublishError, REPORT_FILE, publish};
-pub use report::{Report, Speed};
+pub use report::{Report, Speed, TriedBits};
 pub use rewrite::{Recipe, rewrite};
 pub use scales::{ActivationScale, Method, PERCENTILE};
 
@@ -61,7 +61,7 @@ const WORST_LAYERS: usize = 5;
 pub struct Options {
     /// How ranges are found.
     pub method: Method,
-    /// Of a weight: 7 or 8; `None` tries both where the processor may overflow with 8, and keeps the better.
+    /// Of a weight: 7 or 8; `None` tries both where sums of 8-bit products may overflow, and keeps the better.
     pub weight_bits: Option<u32>,
     /// Which layers stay fp32.
     pub keep: Keep,
@@ -169,11 +169,11 @@ pub fn quantize(
 
     let scales = bench.scales(&calibration, progress)?;
     let mut keep = bench.named()?;
-    let weight_bits = match options.weight_bits {
-        Some(bits) => bits,
-        None if !speed::pairs_may_overflow() => 8,
-        None => bench.better_bits(&scales, &keep, &calibration, progress)?,
+    let weight_bits_tried = match options.weight_bits {
+        None if pairs_may_overflow() => bench.try_bits(&scales, &keep, &calibration, progress)?,
+        _ => Vec::new(),
     };
+    let weight_bits = options.weight_bits.unwrap_or_else(|| better_bits(&weight_bits_tried));
     let mut model = bench.build(&scales, weight_bits, &keep)?;
     let mut noise = bench.noise(&model, &calibration)?;
     if let Keep::Worst(count) = options.keep {
@@ -195,8 +195,8 @@ pub fn quantize(
         noise = bench.noise(&model, &calibration)?;
     }
     noise.truncate(WORST_LAYERS);
-    let (batch, mut int8) = (bench.batch(judged, BATCH)?, bench.executor(&model)?);
-    let speed = speed::measure(&batch, &mut bench.fp32, &mut int8, options.threads)?;
+    let batch = bench.batch(judged, BATCH)?;
+    let images_per_second = speed::measure(runtime, &bench.model, &model, &batch, options.threads);
     let report = Report {
         created_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
         model: name.into(),
@@ -204,13 +204,14 @@ pub fn quantize(
         method: options.method,
         percentile: (options.method == Method::Percentile).then_some(PERCENTILE),
         weight_bits,
+        weight_bits_tried,
         kept_fp32: keep.into_iter().collect(),
         calibration_images: calibration.len(),
         unreadable_images,
         judged_on: if evaluation.is_some() { "evaluation" } else { "calibration" },
         answers,
         objection: answers.objection(options.max_drop),
-        images_per_second: vec![speed],
+        images_per_second,
         processor: speed::processor(),
         worst_layers: noise,
     };
@@ -222,6 +223,14 @@ fn noisiest(noise: &[LayerNoise], count: usize) -> BTreeSet<String> {
     let mut by_added: Vec<&LayerNoise> = noise.iter().collect();
     by_added.sort_by(|a, b| b.added.total_cmp(&a.added));
     by_added.iter().take(count).map(|noise| noise.layer.clone()).collect()
+}
+
+/// 7 where its answers hold: engines compute it at full speed and exactly. Otherwise the one whose answers are nearer; 8
+/// where nothing had to be tried.
+fn better_bits(tried: &[TriedBits]) -> u32 {
+    let [seven, eight] = tried else { return 8 };
+    let holds = seven.answers.objection(MAX_TOP1_DROP).is_none();
+    if holds || !eight.answers.is_nearer_than(&seven.answers) { seven.weight_bits } else { eight.weight_bits }
 }
 
 /// The fp32 network on the bench, with everything that stays the same from try to try.
@@ -313,18 +322,21 @@ impl<'a> Bench<'a> {
         Ok(rewrite(&self.model, &self.plan, &Recipe { scales, weight_bits, keep_fp32 }, &metadata)?)
     }
 
-    /// Tries weights of 7 and of 8 bits.
-    fn better_bits(
+    /// The answers with weights of 7 and of 8 bits.
+    fn try_bits(
         &mut self,
         scales: &HashMap<String, ActivationScale>,
         keep: &BTreeSet<String>,
         samples: &[Sample],
         progress: &dyn Progress,
-    ) -> Result<u32, Error> {
-        let [seven, eight] = [7, 8].map(|bits| self.build(scales, bits, keep));
-        let seven = self.compare(&seven?, samples, progress)?;
-        let eight = self.compare(&eight?, samples, progress)?;
-        Ok(if eight.is_nearer_than(&seven) { 8 } else { 7 })
+    ) -> Result<Vec<TriedBits>, Error> {
+        [7, 8]
+            .into_iter()
+            .map(|weight_bits| {
+                let model = self.build(scales, weight_bits, keep)?;
+                Ok(TriedBits { weight_bits, answers: self.compare(&model, samples, progress)? })
+            })
+            .collect()
     }
 
     fn compare(
@@ -368,4 +380,21 @@ fn preparation(manifest: &Manifest, signature: &Signature) -> Result<Preparation
     let cut = spec.output_size().map(|(width, height)| (height as usize, width as usize));
     let size = signature.size.or(cut).ok_or(Error::OpenSize)?;
     Ok(Preparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(weight_bits: u32, agreement_percent: f64, mean_drift: f64) -> TriedBits {
+        TriedBits { weight_bits, answers: Comparison { agreement_percent, mean_drift, ..Comparison::default() } }
+    }
+
+    #[test]
+    fn seven_bits_are_taken_unless_only_eight_hold_the_answers() {
+        assert_eq!(better_bits(&[tried(7, 99.0, 0.004), tried(8, 99.3, 0.003)]), 7);
+        assert_eq!(better_bits(&[tried(7, 98.0, 0.004), tried(8, 99.3, 0.003)]), 8);
+        assert_eq!(better_bits(&[tried(7, 98.0, 0.006), tried(8, 97.0, 0.010)]), 7);
+        assert_eq!(better_bits(&[]), 8);
+    }
 }

@@ -19,6 +19,9 @@ pub struct Report {
     pub percentile: Option<f64>,
     /// Of a weight.
     pub weight_bits: u32,
+    /// Where sums of 8-bit products may overflow on this processor: what else was tried, judged on the calibration images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weight_bits_tried: Vec<TriedBits>,
     /// Layers that stayed fp32.
     pub kept_fp32: Vec<String>,
     /// Images that ranges were taken from.
@@ -31,12 +34,21 @@ pub struct Report {
     pub answers: Comparison,
     /// Why the answers do not hold, where they do not (written with `--force`).
     pub objection: Option<String>,
-    /// Speed, one entry a provider.
+    /// Speed, one entry for each provider of the machine.
     pub images_per_second: Vec<Speed>,
     /// The processor that it was measured on.
     pub processor: String,
     /// The layers whose values are farthest from fp32's.
     pub worst_layers: Vec<LayerNoise>,
+}
+
+/// The answers with weights of some size.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriedBits {
+    /// Of a weight.
+    pub weight_bits: u32,
+    /// Against fp32.
+    pub answers: Comparison,
 }
 
 /// One session's speed.
@@ -48,10 +60,13 @@ pub struct Speed {
     pub threads: usize,
     /// Images of one run.
     pub batch_size: usize,
-    /// Images a second.
-    pub fp32: f64,
-    /// Images a second.
-    pub int8: f64,
+    /// Images a second; none where the provider failed.
+    pub fp32: Option<f64>,
+    /// Images a second; none where the provider failed.
+    pub int8: Option<f64>,
+    /// Why a provider that is there has no figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl Report {

@@ -1,70 +1,127 @@
-//! How fast the two networks are here, and what the processor is.
+//! How fast the two networks are here, on each provider, and what the processor is.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{Error, report::Speed};
+use prost::Message;
+
+use super::report::Speed;
 use crate::{
-    runtime::{Executor, OrtExecutor},
+    onnx::ModelProto,
+    runtime::{
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, Runtime,
+        SessionOptions, pairs_may_overflow,
+    },
     tensor::{Batch, Logits},
 };
 
-/// Rounds of either network in turn, so that a change of the machine's pace hits both; the best round counts.
+/// Rounds of every network in turn, so that a change of the machine's pace hits all; the best round counts.
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_millis(400);
 
-/// Measures both with the same batch.
-///
-/// # Errors
-/// [`Error::Run`].
+/// Measures both networks with the same batch, in one session on each provider of this machine. One that is there and
+/// fails has the reason in place of figures.
 pub(super) fn measure(
+    runtime: &Runtime,
+    fp32: &ModelProto,
+    int8: &ModelProto,
     batch: &Batch,
-    fp32: &mut OrtExecutor,
-    int8: &mut OrtExecutor,
     threads: usize,
-) -> Result<Speed, Error> {
-    let mut logits = Logits::default();
-    let mut best = [0.0f64; 2];
-    for _ in 0..ROUNDS {
-        for (best, executor) in best.iter_mut().zip([&mut *fp32, &mut *int8]) {
-            executor.run(batch, &mut logits)?;
-            let start = Instant::now();
-            let mut images = 0;
-            while start.elapsed() < ROUND {
-                executor.run(batch, &mut logits)?;
-                images += batch.len();
-            }
-            *best = best.max(images as f64 / start.elapsed().as_secs_f64());
-        }
-    }
-    let round = |rate: f64| (rate * 10.0).round() / 10.0;
-    Ok(Speed { provider: "cpu", threads, batch_size: batch.len(), fp32: round(best[0]), int8: round(best[1]) })
+) -> Vec<Speed> {
+    let graphs = [fp32, int8].map(Message::encode_to_vec);
+    let open = |provider| {
+        let engine = Engine { provider, precision: Precision::Fp32 };
+        let options = SessionOptions { engine, intra_threads: threads, max_batch_size: batch.len() };
+        let [fp32, int8] = graphs.each_ref().map(|graph| runtime.executor(GraphSource::Memory(graph), options));
+        Ok::<[OrtExecutor; 2], LoadError>([fp32?, int8?])
+    };
+    let lanes = Provider::ALL.into_iter().filter_map(|provider| match runtime.provider(provider) {
+        Err(error) if error.is_absence() => None,
+        Err(error) => Some(Lane::new(provider, Err(error.to_string()))),
+        Ok(()) => Some(Lane::new(provider, open(provider).map_err(|error| error.to_string()))),
+    });
+    race(lanes.collect(), batch, threads)
 }
 
-/// Whether engines multiply `u8` by `i8` in pairs that are summed in 16 bits, which cuts off what does not fit. That is
-/// so on x86-64 without the VNNI instructions.
-pub(super) fn pairs_may_overflow() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        !(std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni"))
+/// A provider with the two networks on it.
+struct Lane<E> {
+    provider: Provider,
+    /// The networks, or what went wrong.
+    networks: Result<[E; 2], String>,
+    /// Images a second.
+    best: [f64; 2],
+}
+
+impl<E: Executor> Lane<E> {
+    fn new(provider: Provider, networks: Result<[E; 2], String>) -> Self {
+        Self { provider, networks, best: [0.0; 2] }
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
+
+    fn round(&mut self, batch: &Batch) {
+        let Ok(networks) = &mut self.networks else { return };
+        let rates = networks.iter_mut().map(|network| rate(network, batch)).collect::<Result<Vec<_>, _>>();
+        match rates {
+            Ok(rates) => self.best.iter_mut().zip(rates).for_each(|(best, rate)| *best = best.max(rate)),
+            Err(error) => self.networks = Err(error.to_string()),
+        }
     }
+}
+
+fn race<E: Executor>(mut lanes: Vec<Lane<E>>, batch: &Batch, threads: usize) -> Vec<Speed> {
+    for _ in 0..ROUNDS {
+        lanes.iter_mut().for_each(|lane| lane.round(batch));
+    }
+    let speed = |lane: Lane<E>| {
+        let [fp32, int8] = lane.best.map(|rate| lane.networks.is_ok().then(|| (rate * 10.0).round() / 10.0));
+        let (provider, failure) = (lane.provider.name(), lane.networks.err());
+        Speed { provider, threads, batch_size: batch.len(), fp32, int8, failure }
+    };
+    lanes.into_iter().map(speed).collect()
+}
+
+/// Images a second in one round; the run before it, which may compile, is not timed.
+fn rate(network: &mut impl Executor, batch: &Batch) -> Result<f64, RunError> {
+    let mut logits = Logits::default();
+    network.run(batch, &mut logits)?;
+    let start = Instant::now();
+    let mut images = 0;
+    while start.elapsed() < ROUND {
+        network.run(batch, &mut logits)?;
+        images += batch.len();
+    }
+    Ok(images as f64 / start.elapsed().as_secs_f64())
 }
 
 /// The processor's name, and which 8-bit instructions it has.
 pub(super) fn processor() -> String {
-    let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    format!(
-        "{}, {}",
-        name.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-        if pairs_may_overflow() { "no VNNI" } else { "VNNI" }
-    )
+    let vnni = if pairs_may_overflow() { "no VNNI" } else { "VNNI" };
+    format!("{}, {vnni}", Processor::of_this_machine().name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{runtime::scripted::ScriptedExecutor, tensor::Layout};
+
+    #[test]
+    fn a_provider_that_fails_says_so_in_its_row_and_stops_no_other() {
+        let mut batch = Batch::new(Layout::Nchw, 1, 1, 1);
+        batch.push();
+        let network = || ScriptedExecutor::answering(&[1.0, 0.0]);
+        let failing = network();
+        failing.fail("no memory");
+        let lanes = vec![
+            Lane::new(Provider::Cpu, Ok([network(), network()])),
+            Lane::new(Provider::Openvino, Ok([network(), failing])),
+            Lane::new(Provider::Cuda, Err("half a file".to_owned())),
+        ];
+
+        let speeds = race(lanes, &batch, 2);
+
+        assert_eq!(speeds.iter().map(|speed| speed.provider).collect::<Vec<_>>(), ["cpu", "openvino", "cuda"]);
+        assert!(speeds[0].fp32 > Some(0.0) && speeds[0].int8 > Some(0.0) && speeds[0].failure.is_none());
+        for (speed, reason) in speeds[1..].iter().zip(["no memory", "half a file"]) {
+            assert_eq!((speed.fp32, speed.int8), (None, None));
+            assert!(speed.failure.as_ref().unwrap().contains(reason), "{speed:?}");
+        }
+    }
 }

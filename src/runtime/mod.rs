@@ -23,7 +23,7 @@ pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
-pub use processor::Processor;
+pub use processor::{Processor, pairs_may_overflow};
 pub use signature::{GraphTensor, Signature, SignatureError};
 
 use crate::tensor::{Batch, Logits};

@@ -17,7 +17,7 @@ use ort::{
 use super::{
     Engine, GraphSource, LibraryError, OrtExecutor, Precision, Provider, ProviderError, SignatureError,
     binding::{Bindings, HostMemory},
-    library,
+    library, pairs_may_overflow,
     plugin::{self, Plugin},
     shared_object,
 };
@@ -251,6 +251,8 @@ impl Runtime {
         let plugin = match engine.provider {
             // A plugin, once registered, takes every session that names no device; so the processor is named too.
             Provider::Cpu => {
+                // Exact sums for 8-bit weights, at 0.7 of the speed; graphs with 7-bit weights are left as they are.
+                let builder = if pairs_may_overflow() { builder.with_config_entry(EXACT_SUMS, "1")? } else { builder };
                 let own = self.devices("CPUExecutionProvider", DeviceType::CPU);
                 return Ok(builder.with_devices(own, None)?);
             }
@@ -300,6 +302,9 @@ fn device_type(provider: Provider) -> DeviceType {
     if provider.is_gpu() { DeviceType::GPU } else { DeviceType::CPU }
 }
 
+/// ONNX Runtime's name for computing `u8` times `i8` as `u8` times `u8`, which does not overflow.
+const EXACT_SUMS: &str = "session.x64quantprecision";
+
 /// OpenVINO's own properties. Left alone, it would take bf16 wherever the processor has it, and all cores.
 fn openvino_config(engine: Engine, intra_threads: usize) -> String {
     let precision = match engine.precision {
@@ -311,6 +316,9 @@ fn openvino_config(engine: Engine, intra_threads: usize) -> String {
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": intra_threads.to_string(),
         "NUM_STREAMS": "1",
+        // Pinned, the threads of every session sit on the same first cores: two sessions of one thread then take turns,
+        // 70 images/s instead of 128 (ResNet-50, int8, two cores), and decoding cannot step aside.
+        "ENABLE_CPU_PINNING": "NO",
     }})
     .to_string()
 }

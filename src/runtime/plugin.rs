@@ -65,6 +65,13 @@ pub enum ProviderError {
     },
 }
 
+impl ProviderError {
+    /// Whether it is simply not installed, or has nothing to run on: no fault of the machine's, unless it was asked for.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::NoDevice { .. } | Self::NotBuiltIn { .. })
+    }
+}
+
 /// How a provider is got.
 fn remedy(provider: Provider) -> &'static str {
     match provider {

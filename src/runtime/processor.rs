@@ -38,6 +38,21 @@ impl Processor {
     }
 }
 
+/// Whether `u8` times `i8` is summed in pairs of 16 bits on this processor, where what does not fit is cut off. That is so
+/// on x86-64 without the VNNI instructions (Zen 3 and older, Intel before Cascade Lake), unless weights have 7 bits.
+///
+/// Asks the processor itself, as engines do.
+pub fn pairs_may_overflow() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        !(std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni"))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

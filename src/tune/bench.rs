@@ -1,7 +1,8 @@
 //! Executors against the clock.
 //!
 //! The machine is seldom quiet when a model is loaded, so a candidate is never timed by itself: short slices of it and
-//! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down.
+//! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down. Images a second
+//! are taken with the preparation of images [beside it](super::line), the time of one image without.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Candidate, Drift, Measurement};
+use super::{
+    Candidate, Drift, Measurement,
+    line::{self, Preparation, Slice},
+};
 use crate::{
     runtime::{Engine, Executor, RunError},
-    tensor::{Batch, Logits},
+    tensor::Batch,
 };
 
 /// How long to look at each candidate.
@@ -52,6 +56,9 @@ pub trait Workbench {
 
     /// Some images, `1 <= size`.
     fn batch(&mut self, size: usize) -> &Batch;
+
+    /// What else the machine does for each image.
+    fn preparation(&self) -> Preparation;
 }
 
 /// A search in progress: what was measured and what was not.
@@ -62,8 +69,9 @@ pub struct Search<W: Workbench> {
     yardstick: Vec<W::Executor>,
     yardstick_is: Candidate,
     yardstick_bytes: u64,
-    /// The yardstick's images a second by batch size, when first seen: what every ratio is a ratio to.
-    paces: BTreeMap<(usize, usize), f64>,
+    /// The yardstick's images a second by sessions, batch size and whether images are prepared beside it, when first
+    /// seen: what every ratio is a ratio to.
+    paces: BTreeMap<(usize, usize, bool), f64>,
     reference: Option<Vec<Box<[f32]>>>,
     /// A row for each candidate and batch size.
     pub rows: Vec<Measurement>,
@@ -111,7 +119,7 @@ impl<W: Workbench> Search<W> {
     ///
     /// * `admit`: whether answers that are so far off are worth timing
     pub fn measure(&mut self, candidate: Candidate, batches: &[usize], admit: impl Fn(Option<Drift>) -> bool) {
-        if Instant::now() >= self.deadline {
+        if self.is_late() {
             self.passed_over.push((candidate, "the time limit was reached".to_owned()));
             return;
         }
@@ -143,9 +151,14 @@ impl<W: Workbench> Search<W> {
             return Err(refusal(drift));
         }
         let first = opened.len().min(1);
-        let alone = self.duel(1, &mut opened[..first], 1).map_err(words)?;
+        let alone = self.duel(1, &mut opened[..first], 1, None).map_err(words)?;
+        let preparation = self.bench.preparation();
         for &batch_size in batches {
-            let timing = self.duel(self.yardstick.len(), &mut opened, batch_size).map_err(words)?;
+            if self.is_late() && batch_size != batches[0] {
+                break;
+            }
+            let sessions = self.yardstick.len();
+            let timing = self.duel(sessions, &mut opened, batch_size, Some(&preparation)).map_err(words)?;
             let grown = resident_bytes().saturating_sub(before);
             self.rows.push(Measurement {
                 candidate,
@@ -163,11 +176,21 @@ impl<W: Workbench> Search<W> {
     }
 
     /// Times `rivals` against the first `sessions` of the yardstick; with no rivals, the yardstick itself.
-    fn duel(&mut self, sessions: usize, rivals: &mut [W::Executor], size: usize) -> Result<Timing, RunError> {
-        let Pairs { pace, ratio, worst_ratio, run_ms } =
-            duel(&mut self.yardstick[..sessions], rivals, self.bench.batch(size), self.effort)?;
-        let pace = *self.paces.entry((sessions, size)).or_insert(pace);
+    fn duel(
+        &mut self,
+        sessions: usize,
+        rivals: &mut [W::Executor],
+        size: usize,
+        beside: Option<&Preparation>,
+    ) -> Result<Timing, RunError> {
+        let setting = Setting { batch: self.bench.batch(size), beside, effort: self.effort, deadline: self.deadline };
+        let Pairs { pace, ratio, worst_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
+        let pace = *self.paces.entry((sessions, size, beside.is_some())).or_insert(pace);
         Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
     }
 
     /// Closes the yardstick's sessions; gives what was measured, and what was not.
@@ -201,57 +224,53 @@ struct Pairs {
     run_ms: Vec<f64>,
 }
 
+/// What a duel is fought over.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    batch: &'a Batch,
+    /// What runs beside the executors.
+    beside: Option<&'a Preparation>,
+    effort: Effort,
+    /// After it, one pair of slices has to do.
+    deadline: Instant,
+}
+
+impl Setting<'_> {
+    fn slice<E: Executor>(&self, executors: &mut [E], length: Duration) -> Result<Slice, RunError> {
+        match self.beside {
+            Some(beside) => line::served(executors, self.batch, length, beside),
+            None => line::alone(executors, self.batch, length),
+        }
+    }
+
+    fn is_enough(&self, pairs: usize, begun: Instant) -> bool {
+        let Effort { slices, patience, .. } = self.effort;
+        let tired = pairs >= 2 && begun.elapsed() >= patience;
+        pairs >= slices || tired || (pairs >= 1 && Instant::now() >= self.deadline)
+    }
+}
+
 /// Alternates slices of both; with no rivals, times the yardstick. The first run of a batch size costs several times
 /// the next, so it is not timed.
-fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], batch: &Batch, effort: Effort) -> Result<Pairs, RunError> {
-    slice(yardstick, batch, Duration::ZERO)?;
-    slice(rivals, batch, Duration::ZERO)?;
+fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], setting: Setting<'_>) -> Result<Pairs, RunError> {
+    for executors in [&mut *yardstick, &mut *rivals] {
+        line::alone(executors, setting.batch, Duration::ZERO)?;
+    }
     let (mut ratios, mut paces, mut run_ms) = (Vec::new(), Vec::new(), Vec::new());
     let begun = Instant::now();
-    while ratios.len() < effort.slices && (ratios.len() < 2 || begun.elapsed() < effort.patience) {
-        let yard = slice(yardstick, batch, effort.slice)?;
-        let pace = speed(&yard, batch.len());
+    while !setting.is_enough(ratios.len(), begun) {
+        let yard = setting.slice(yardstick, setting.effort.slice)?;
+        let pace = yard.images_per_second;
+        let timed = if rivals.is_empty() { yard } else { setting.slice(rivals, setting.effort.slice)? };
         paces.push(pace);
-        let timed = if rivals.is_empty() { yard } else { slice(rivals, batch, effort.slice)? };
-        ratios.push(speed(&timed, batch.len()) / pace);
-        run_ms.extend(timed.into_iter().flat_map(|(runs, _)| runs));
+        ratios.push(timed.images_per_second / pace);
+        run_ms.extend(timed.run_ms);
     }
     run_ms.sort_by(f64::total_cmp);
     ratios.sort_by(f64::total_cmp);
     paces.sort_by(f64::total_cmp);
     let (ratio, worst_ratio) = (percentile(&ratios, 0.5), percentile(&ratios, 0.0));
     Ok(Pairs { pace: percentile(&paces, 0.5), ratio, worst_ratio, run_ms })
-}
-
-/// The runs of one thread in milliseconds, and how long it was at it.
-type Runs = (Vec<f64>, Duration);
-
-/// All executors side by side, each at least once.
-fn slice<E: Executor>(executors: &mut [E], batch: &Batch, length: Duration) -> Result<Vec<Runs>, RunError> {
-    let work = |executor: &mut E| {
-        let (begun, mut logits, mut runs) = (Instant::now(), Logits::default(), Vec::new());
-        loop {
-            let started = Instant::now();
-            executor.run(batch, &mut logits)?;
-            runs.push(started.elapsed().as_secs_f64() * 1e3);
-            if begun.elapsed() >= length {
-                return Ok((runs, begun.elapsed()));
-            }
-        }
-    };
-    if let [only] = executors {
-        return Ok(vec![work(only)?]);
-    }
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = executors.iter_mut().map(|executor| scope.spawn(|| work(executor))).collect();
-        let panicked = |_| Err(RunError::Engine("it panicked".to_owned()));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
-    })
-}
-
-fn speed(runs: &[Runs], batch_size: usize) -> f64 {
-    let of_one = |(runs, took): &Runs| (runs.len() * batch_size) as f64 / took.as_secs_f64().max(1e-9);
-    runs.iter().map(of_one).sum()
 }
 
 /// The nearest-rank percentile of sorted values; 0 where there are none.
@@ -269,10 +288,12 @@ fn resident_bytes() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         runtime::{Precision, Provider, scripted::ScriptedExecutor},
-        tensor::Layout,
+        tensor::{Layout, Logits},
         tune::Shape,
     };
 
@@ -313,6 +334,10 @@ mod tests {
             self.batch.clear();
             (0..size).for_each(|_| self.batch.push().fill(0.0));
             &self.batch
+        }
+
+        fn preparation(&self) -> Preparation {
+            Preparation { prepare: Arc::new(|| ()), threads: 1 }
         }
     }
 

@@ -4,13 +4,15 @@
 //! settings, providers, processor ─ space ─▶ candidates ─ bench ─▶ measurements ─ choose ─▶ a plan ─ cache ─▶ disk
 //! ```
 //!
-//! [`space`] and [`choose`] are pure; [`mod@bench`] runs executors against the clock; [`cache`] keeps what was found.
+//! [`space`] and [`choose`] are pure; [`mod@bench`] runs executors against the clock, in a `line` as the server's;
+//! [`cache`] keeps what was found.
 //! Knows executors and tensors. Must not know models, files of models, image formats or the command line.
 
 pub mod bench;
 pub mod cache;
 pub mod choose;
 mod goal;
+mod line;
 pub mod space;
 
 use std::fmt;
@@ -18,6 +20,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use goal::{Goal, GoalError};
+pub use line::{Preparation, Prepare};
 
 use crate::runtime::Engine;
 
@@ -69,7 +72,7 @@ pub struct Measurement {
     pub candidate: Candidate,
     /// Images of each run.
     pub batch_size: usize,
-    /// All sessions busy.
+    /// All sessions busy, and for each image another one prepared on the same cores.
     pub images_per_second: f64,
     /// The same in the worst comparison with what is there by default: far below it, the machine was busy.
     pub at_least: f64,

@@ -93,11 +93,7 @@ pub fn engines(
         match available(provider) {
             Ok(()) => engines.usable.extend(wanted.into_iter().map(|precision| Engine { provider, precision })),
             // Not installed is no fault; and without a GPU nobody expects one to be used.
-            Err(
-                error @ (ProviderError::Missing { .. }
-                | ProviderError::NoDevice { .. }
-                | ProviderError::NotBuiltIn { .. }),
-            ) => {
+            Err(error) if error.is_absence() => {
                 absent.get_or_insert(error);
             }
             Err(error) => engines.broken.push(error),
@@ -126,11 +122,11 @@ fn precisions(provider: Provider, wanted: Option<Precision>, processor: &Process
 
 /// The way to run it where nothing was measured.
 pub fn default_shape(wishes: &Wishes, provider: Provider, cores: usize, network: Network) -> Shape {
-    // Sessions of OpenVINO share its threads and get in each other's way; a GPU has one queue.
-    let side_by_side = provider == Provider::Cpu && network.bytes < SMALL_GRAPH_BYTES;
+    // A GPU has one queue.
+    let side_by_side = !provider.is_gpu() && network.bytes < SMALL_GRAPH_BYTES;
     let instances = match (wishes.instances, wishes.intra_threads) {
         (0, 0) if side_by_side => cores,
-        (0, threads) if threads > 0 && provider == Provider::Cpu => cores.div_ceil(threads),
+        (0, threads) if threads > 0 && !provider.is_gpu() => cores.div_ceil(threads),
         (0, _) => 1,
         (instances, _) => instances,
     };
@@ -141,16 +137,25 @@ fn threads(wishes: &Wishes, cores: usize, instances: usize) -> usize {
     if wishes.intra_threads > 0 { wishes.intra_threads } else { (cores / instances).max(1) }
 }
 
-/// The ways to spread a network over the cores; the default comes first.
+/// The ways to spread a network over the cores; the default comes first. Two of them leave a quarter of the cores to the
+/// preparation of images.
 pub fn shapes(wishes: &Wishes, provider: Provider, cores: usize, network: Network) -> Vec<Shape> {
     let mut shapes = vec![default_shape(wishes, provider, cores, network)];
-    if wishes.instances == 0 {
-        let counts: &[usize] = if provider.is_gpu() { &[1, 2] } else { &[1, 2, cores / 4, cores / 2, cores] };
-        for &instances in counts.iter().filter(|&&count| count > 0 && (provider.is_gpu() || count <= cores)) {
-            let shape = Shape { instances, intra_threads: threads(wishes, cores, instances) };
-            if !shapes.contains(&shape) {
-                shapes.push(shape);
-            }
+    if wishes.instances > 0 {
+        return shapes;
+    }
+    let most = cores - cores.div_ceil(4);
+    // Sessions, and the cores that they share.
+    let spreads: &[(usize, usize)] = match provider.is_gpu() {
+        true => &[(1, cores), (2, cores)],
+        false => {
+            &[(1, cores), (2, cores), (cores / 4, cores), (cores / 2, cores), (cores, cores), (1, most), (most, most)]
+        }
+    };
+    for &(instances, cores) in spreads {
+        let shape = Shape { instances, intra_threads: threads(wishes, cores, instances.max(1)) };
+        if instances > 0 && (provider.is_gpu() || instances <= cores) && !shapes.contains(&shape) {
+            shapes.push(shape);
         }
     }
     shapes
@@ -299,8 +304,20 @@ mod tests {
         let shape = |network, cores| default_shape(&OPEN, Provider::Cpu, cores, network);
         assert_eq!(shape(RESNET20, 4), Shape { instances: 4, intra_threads: 1 });
         assert_eq!(shape(RESNET50, 4), Shape { instances: 1, intra_threads: 4 });
-        let openvino = default_shape(&OPEN, Provider::Openvino, 4, RESNET20);
-        assert_eq!(openvino, Shape { instances: 1, intra_threads: 4 });
+        let gpu = default_shape(&OPEN, Provider::Cuda, 4, RESNET20);
+        assert_eq!(gpu, Shape { instances: 1, intra_threads: 4 });
+    }
+
+    #[test]
+    fn some_of_the_shapes_leave_cores_to_the_preparation_of_images() {
+        let spare = |cores| {
+            let used = |shape: &Shape| shape.instances * shape.intra_threads;
+            let shapes = shapes(&OPEN, Provider::Openvino, cores, RESNET50);
+            shapes.into_iter().filter(|shape| used(shape) < cores).collect::<Vec<_>>()
+        };
+        assert_eq!(spare(2), [Shape { instances: 1, intra_threads: 1 }]);
+        let threads = Shape { instances: 1, intra_threads: 12 };
+        assert_eq!(spare(16), [threads, Shape { instances: 12, intra_threads: 1 }]);
     }
 
     #[test]

@@ -6,8 +6,16 @@ use std::{
     process::{Command, Output},
 };
 
+use prost::Message;
+use resnetd::{
+    onnx::{ConvShape, DataType, GraphBuilder, TensorProto, float_tensor, value_info},
+    runtime::{Executor, GraphSource, SessionOptions},
+    tensor::{Batch, Layout, Logits},
+};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::runtime;
 
 const CIFAR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cifar10");
 const NAME: &str = "resnet20-cifar10";
@@ -46,6 +54,13 @@ fn assert_refused(output: &Output, models: &Path, words: &[&str]) {
     assert!(last.starts_with("error: ") && words.iter().all(|word| last.contains(word)), "{stderr}");
     let left: Vec<_> = fs::read_dir(models).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Whether `make runtime-openvino` was run.
+fn openvino_is_there() -> bool {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".runtime/openvino/libonnxruntime_providers_openvino_plugin.so")
+        .is_file()
 }
 
 fn report(models: &Path, version: u64) -> Value {
@@ -106,6 +121,49 @@ fn the_int8_version_gives_the_probabilities_of_the_fp32_reference() {
     assert!(moved / count < 0.005, "{}", moved / count);
 }
 
+/// A version with 8-bit weights that was made elsewhere: without VNNI, 255 * 127 twice does not fit the processor's 16 bits.
+#[test]
+fn sums_of_8_bit_products_are_not_cut_off_on_any_processor() {
+    let mut graph = GraphBuilder::new("white");
+    let image = graph.input(value_info("image", DataType::Float, &[3, 4, 4]));
+    let bytes = |name: &str, dims: &[i64], data_type: DataType, byte: u8| TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: data_type.into(),
+        raw_data: vec![byte; dims.iter().product::<i64>() as usize].into(),
+        ..TensorProto::default()
+    };
+    let zero = graph.initializer(bytes("zero", &[], DataType::Uint8, 0));
+    let weight_zero = graph.initializer(bytes("weight_zero", &[], DataType::Int8, 0));
+    let weight = graph.initializer(bytes("weight", &[16, 3, 3, 3], DataType::Int8, 127));
+    let scales = [("unit", 1.0 / 255.0), ("weight_unit", 1.0 / 127.0), ("sum_unit", 27.0 / 255.0)];
+    let [unit, weight_unit, sum_unit] =
+        scales.map(|(name, scale)| graph.initializer(float_tensor(name, &[], &[scale])));
+    let through_8_bits = |graph: &mut GraphBuilder, name: &str, value: &str, scale: &str| {
+        let quantized = graph.node("QuantizeLinear", &format!("{name}_q"), &[value, scale, &zero], Vec::new());
+        graph.node("DequantizeLinear", &format!("{name}_dq"), &[&quantized, scale, &zero], Vec::new())
+    };
+    let x = through_8_bits(&mut graph, "x", &image, &unit);
+    let w = graph.node("DequantizeLinear", "w", &[&weight, &weight_unit, &weight_zero], Vec::new());
+    let sums = graph.conv("conv", &x, &w, None, ConvShape { kernel: 3, stride: 1, padding: 0, groups: 1 });
+    let sums = through_8_bits(&mut graph, "sums", &sums, &sum_unit);
+    let mean = graph.global_average_pool("mean", &sums);
+    let logits = graph.flatten("flat", &mean);
+    graph.output(&logits, value_info("logits", DataType::Float, &[16]));
+    let file = graph.finish(8, 17, &[]).encode_to_vec();
+
+    let options = SessionOptions::reference(1, 1);
+    let mut network = runtime().executor(GraphSource::Memory(&file), options).unwrap();
+    let mut white = Batch::new(Layout::Nchw, 4, 4, 1);
+    white.push().fill(1.0);
+    let mut logits = Logits::default();
+    network.run(&white, &mut logits).unwrap();
+
+    for &logit in logits.rows().next().unwrap() {
+        assert!((logit - 27.0).abs() < 1e-3, "27 ones add up to {logit}");
+    }
+}
+
 #[test]
 fn the_built_in_model_is_copied_beside_its_int8_version() {
     let models = TempDir::new().unwrap();
@@ -127,7 +185,12 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
     // The reference run gives each of the ten its own class.
     assert_eq!(report["answers"]["top1_fp32_percent"], 100.0);
     assert_eq!(report["calibration_images"], 40);
-    assert!(report["images_per_second"][0]["int8"].as_f64().unwrap() > 0.0);
+    let providers = report["images_per_second"].as_array().unwrap();
+    assert_eq!(providers[0]["provider"], "cpu");
+    assert_eq!(providers.len() > 1, openvino_is_there(), "{providers:?}");
+    for speed in providers {
+        assert!(speed["fp32"].as_f64().unwrap() > 0.0 && speed["int8"].as_f64().unwrap() > 0.0, "{speed}");
+    }
 
     // The next one goes beside it, from the fp32 version; from the int8 one there is nothing to make.
     let again = quantize(models.path(), &calibration(), &[]);
@@ -138,6 +201,27 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
         &["--version", "1", "--weight-bits", "7", "--method", "minmax"],
     ));
     assert!(models.path().join(NAME).join("3/model.onnx").is_file());
+}
+
+/// A library beside the plugin that is cut off.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_provider_that_is_there_and_broken_has_the_reason_in_its_row() {
+    let (models, plugins) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let program = fs::read(env!("CARGO_BIN_EXE_resnetd")).unwrap();
+    let plugin = plugins.path().join("libonnxruntime_providers_openvino_plugin.so");
+    fs::write(&plugin, &program[..program.len() / 2]).unwrap();
+    let mut command = resnetd(models.path(), &["quantize", NAME, "--calibration"]);
+    let output = command.arg(calibration()).env("RESNETD_PLUGIN_DIR", plugins.path()).output().unwrap();
+
+    assert_done(&output);
+    let report = report(models.path(), 2);
+    let [cpu, openvino] = &report["images_per_second"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert!(cpu["int8"].as_f64().unwrap() > 0.0 && cpu.get("failure").is_none(), "{cpu}");
+    assert_eq!((&openvino["provider"], &openvino["int8"]), (&"openvino".into(), &Value::Null));
+    assert!(openvino["failure"].as_str().unwrap().contains("cut off"), "{openvino}");
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("openvino fails here: ") && table.contains("cut off"), "{table}");
 }
 
 #[test]

@@ -93,6 +93,7 @@ impl Bare {
     }
 
     /// The most probable class of one image.
+    #[allow(dead_code, reason = "only the serve benchmark compares answers with it")]
     pub(crate) fn top_1(&mut self, image: &Vec<u8>) -> Result<usize> {
         let round = self.loops.first_mut().context("the bare loop has no thread")?;
         round.classify(std::iter::once(image))?;

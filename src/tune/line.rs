@@ -1,0 +1,211 @@
+//! Executors at work, as the server gives them work: other threads prepare the images meanwhile, and take their share
+//! of the same cores.
+//!
+//! An engine that is timed by itself has the machine to itself, and the more threads share a run, the more it minds when
+//! that ends: a run is over when its last thread is. So sessions and threads are told apart here, where it counts.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    runtime::{Executor, RunError},
+    tensor::{Batch, Logits},
+};
+
+/// Prepares one image, as a request's: decodes it, resizes, crops and normalizes.
+pub type Prepare = Arc<dyn Fn() + Send + Sync>;
+
+/// The runs of one thread in milliseconds, and how long it was at it.
+type Runs = (Vec<f64>, Duration);
+
+/// What runs beside the executors.
+#[derive(Clone)]
+pub struct Preparation {
+    /// What an image costs before it is run.
+    pub prepare: Prepare,
+    /// How many are prepared side by side.
+    pub threads: usize,
+}
+
+/// What was seen of executors at work.
+pub(super) struct Slice {
+    /// Of all of them together.
+    pub(super) images_per_second: f64,
+    /// Every run, in milliseconds.
+    pub(super) run_ms: Vec<f64>,
+}
+
+/// All executors side by side, each at it for `length` and at least once; nothing else runs.
+pub(super) fn alone<E: Executor>(executors: &mut [E], batch: &Batch, length: Duration) -> Result<Slice, RunError> {
+    work(executors, batch, length, None)
+}
+
+/// The same, while `beside` prepares an image for each that is run.
+///
+/// At the start each executor has two batches waiting and one to be prepared: as many images go round as keep it busy.
+pub(super) fn served<E: Executor>(
+    executors: &mut [E],
+    batch: &Batch,
+    length: Duration,
+    beside: &Preparation,
+) -> Result<Slice, RunError> {
+    let one_each = batch.len() * executors.len();
+    let stock = Stock::new(one_each, 2 * one_each);
+    std::thread::scope(|scope| {
+        for _ in 0..beside.threads {
+            scope.spawn(|| {
+                while stock.take_raw() {
+                    (beside.prepare)();
+                    stock.put_ready();
+                }
+            });
+        }
+        let slice = work(executors, batch, length, Some(&stock));
+        stock.close();
+        slice
+    })
+}
+
+fn work<E: Executor>(
+    executors: &mut [E],
+    batch: &Batch,
+    length: Duration,
+    stock: Option<&Stock>,
+) -> Result<Slice, RunError> {
+    let work = |executor: &mut E| {
+        let (begun, mut logits, mut runs) = (Instant::now(), Logits::default(), Vec::new());
+        loop {
+            if let Some(stock) = stock {
+                stock.take_ready(batch.len());
+            }
+            let started = Instant::now();
+            executor.run(batch, &mut logits)?;
+            runs.push(started.elapsed().as_secs_f64() * 1e3);
+            if let Some(stock) = stock {
+                stock.put_raw(batch.len());
+            }
+            if begun.elapsed() >= length {
+                return Ok((runs, begun.elapsed()));
+            }
+        }
+    };
+    let all: Vec<Runs> = match executors {
+        [only] => vec![work(only)?],
+        several => std::thread::scope(|scope| {
+            let threads: Vec<_> = several.iter_mut().map(|executor| scope.spawn(|| work(executor))).collect();
+            let panicked = |_| Err(RunError::Engine("it panicked".to_owned()));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<_, _>>()
+        })?,
+    };
+    let of_one = |(runs, took): &Runs| (runs.len() * batch.len()) as f64 / took.as_secs_f64().max(1e-9);
+    Ok(Slice {
+        images_per_second: all.iter().map(of_one).sum(),
+        run_ms: all.into_iter().flat_map(|(runs, _)| runs).collect(),
+    })
+}
+
+/// Images on their way round: what an executor has run comes back as images to be prepared.
+struct Stock {
+    counts: Mutex<Counts>,
+    changed: Condvar,
+}
+
+struct Counts {
+    raw: usize,
+    ready: usize,
+    closed: bool,
+}
+
+impl Stock {
+    fn new(raw: usize, ready: usize) -> Self {
+        Self { counts: Mutex::new(Counts { raw, ready, closed: false }), changed: Condvar::new() }
+    }
+
+    /// Waits for an image to prepare; `false` once the executors are done.
+    fn take_raw(&self) -> bool {
+        let mut counts = self.wait_while(|counts| counts.raw == 0 && !counts.closed);
+        let going = !counts.closed;
+        counts.raw -= usize::from(going);
+        going
+    }
+
+    /// Waits for a whole batch.
+    fn take_ready(&self, count: usize) {
+        self.wait_while(|counts| counts.ready < count).ready -= count;
+    }
+
+    fn put_ready(&self) {
+        self.change(|counts| counts.ready += 1);
+    }
+
+    fn put_raw(&self, count: usize) {
+        self.change(|counts| counts.raw += count);
+    }
+
+    fn close(&self) {
+        self.change(|counts| counts.closed = true);
+    }
+
+    fn wait_while(&self, lacking: impl Fn(&Counts) -> bool) -> MutexGuard<'_, Counts> {
+        self.changed.wait_while(self.lock(), |counts| lacking(counts)).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, how: impl FnOnce(&mut Counts)) {
+        how(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+    use crate::{runtime::scripted::ScriptedExecutor, tensor::Layout};
+
+    fn batch(size: usize) -> Batch {
+        let mut batch = Batch::new(Layout::Nchw, 1, 1, size);
+        (0..size).for_each(|_| batch.push().fill(0.0));
+        batch
+    }
+
+    #[test]
+    fn while_executors_run_an_image_is_prepared_for_each_that_they_take() {
+        let blocked = ScriptedExecutor::blocked(&[1.0]);
+        let prepared = Arc::new(AtomicUsize::new(0));
+        let beside = Preparation {
+            prepare: Arc::new({
+                let (prepared, blocked) = (prepared.clone(), blocked.clone());
+                move || {
+                    // Both executors are held until an image was prepared: it happens while they run, or this never ends.
+                    blocked.wait_for_batches(2);
+                    prepared.fetch_add(1, SeqCst);
+                    blocked.release();
+                }
+            }),
+            threads: 2,
+        };
+        let mut executors = [blocked.clone(), blocked.clone()];
+        let slice = served(&mut executors, &batch(4), Duration::from_millis(5), &beside).unwrap();
+        let taken: usize = blocked.batch_sizes().iter().sum();
+        assert!(slice.images_per_second > 0.0 && slice.run_ms.len() * 4 == taken);
+        // Two batches of each executor were there before.
+        assert!(prepared.load(SeqCst) + 2 * 2 * 4 >= taken, "{} for {taken}", prepared.load(SeqCst));
+    }
+
+    #[test]
+    fn an_executor_that_fails_ends_the_slice_with_its_reason() {
+        let executor = ScriptedExecutor::answering(&[1.0]);
+        executor.fail("out of memory");
+        let beside = Preparation { prepare: Arc::new(|| ()), threads: 1 };
+        let mut executors = [executor.clone(), executor];
+        let error = served(&mut executors, &batch(1), Duration::ZERO, &beside).err().expect("it fails");
+        assert!(error.to_string().contains("out of memory"), "{error}");
+    }
+}
