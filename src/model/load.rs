@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     batching::Batcher,
-    inspect::{InspectError, Inspection, inspect, inspect_file},
+    inspect::{InspectError, Inspection, inspect},
     onnx,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
     preprocess::Spec,
@@ -164,23 +164,21 @@ struct GraphFacts {
     may_overflow: bool,
 }
 
-/// Every exporter's int8 graph has nodes of this type.
-const QUANTIZED_MARK: &[u8] = b"DequantizeLinear";
-
 impl GraphFacts {
     fn of(graph: GraphSource<'_>) -> Self {
-        let facts = |bytes: &[u8]| {
-            let quantized = memchr::memmem::find(bytes, QUANTIZED_MARK).is_some();
-            let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
-            let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(Bytes::copy_from_slice(bytes));
-            // Before the sessions, so that memory does not hold both.
-            Self { network, inspection: inspected(graph), digest: cache::digest(bytes), may_overflow }
-        };
-        match graph {
-            GraphSource::Memory(bytes) => facts(bytes),
+        let bytes = match graph {
+            GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
             // What cannot be read is refused with the reason when the session is made.
-            GraphSource::File(path) => facts(&fs::read(path).unwrap_or_default()),
-        }
+            GraphSource::File(path) => Bytes::from(fs::read(path).unwrap_or_default()),
+        };
+        let model = onnx::decode(bytes.clone());
+        let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
+        let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
+        let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
+        let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
+        // Before the sessions, so that memory does not hold both.
+        let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
+        Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
     }
 
     fn tuning<'a>(
@@ -278,13 +276,6 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     })
 }
 
-fn inspected(graph: GraphSource<'_>) -> Result<Inspection, InspectError> {
-    match graph {
-        GraphSource::File(path) => inspect_file(path),
-        GraphSource::Memory(bytes) => Ok(inspect(&onnx::decode(Bytes::copy_from_slice(bytes))?)?),
-    }
-}
-
 fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {
     match (signature.size, crop) {
         (Some((height, width)), Some(crop)) if (height, width) != (crop as usize, crop as usize) => {
@@ -323,4 +314,27 @@ fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usi
         first = logits.rows().next().unwrap_or_default().to_vec();
     }
     Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::{DataType, GraphBuilder, value_info};
+
+    fn quantized(op_type: &str, name: &str) -> bool {
+        let mut graph = GraphBuilder::new(name);
+        let x = graph.input(value_info("x", DataType::Float, &[3]));
+        let x = graph.node(op_type, name, &[&x], Vec::new());
+        graph.output(&x, value_info("y", DataType::Float, &[3]));
+        let file = onnx::into_bytes(graph.finish(8, 17, &[]));
+        GraphFacts::of(GraphSource::Memory(&file)).network.quantized
+    }
+
+    #[test]
+    fn a_network_is_int8_by_what_it_computes_not_by_what_it_is_called() {
+        for op_type in ["DequantizeLinear", "QLinearConv", "ConvInteger"] {
+            assert!(quantized(op_type, "conv1"), "{op_type}");
+        }
+        assert!(!quantized("Relu", "DequantizeLinear"));
+    }
 }

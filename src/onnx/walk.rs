@@ -4,6 +4,26 @@ use std::collections::HashMap;
 
 use super::{GraphProto, NodeProto, TensorProto};
 
+impl GraphProto {
+    /// The first node that computes with integers, or turns them into floats and back: one by which a network shows
+    /// that it is quantized, in the form of any exporter (QDQ, QOperator, dynamic).
+    pub fn quantized_node(&self) -> Option<&NodeProto> {
+        self.node.iter().find(|node| {
+            let op = node.op_type.as_str();
+            op.starts_with("QLinear")
+                || matches!(
+                    op,
+                    "QuantizeLinear"
+                        | "DequantizeLinear"
+                        | "DynamicQuantizeLinear"
+                        | "ConvInteger"
+                        | "MatMulInteger"
+                        | "QGemm"
+                )
+        })
+    }
+}
+
 /// An index over a graph that is not changed meanwhile.
 #[derive(Debug)]
 pub struct Walk<'a> {

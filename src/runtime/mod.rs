@@ -11,6 +11,7 @@ mod ort;
 mod plugin;
 mod probe;
 mod processor;
+mod profile;
 pub mod scripted;
 mod shared_object;
 mod signature;

@@ -19,9 +19,10 @@ use super::{
     binding::{Bindings, HostMemory},
     library, pairs_may_overflow,
     plugin::{self, Plugin},
+    profile::tensorrt_profile,
     shared_object,
 };
-use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
+use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, ModelProto, value_info};
 
 /// The loaded ONNX Runtime. Cheap to clone; one for a process.
 #[derive(Clone)]
@@ -230,7 +231,7 @@ impl Runtime {
 
     /// A session that gives all outputs of its graph.
     pub(super) fn session(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<Session, LoadError> {
-        let mut builder = self.builder(options)?;
+        let mut builder = self.builder(graph, options)?;
         if options.engine.needs_fp16_graph() {
             return Ok(builder.commit_from_memory(&fp16_file(graph)?)?);
         }
@@ -240,8 +241,8 @@ impl Runtime {
         })
     }
 
-    fn builder(&self, options: SessionOptions) -> Result<SessionBuilder, LoadError> {
-        let SessionOptions { engine, intra_threads, .. } = options;
+    fn builder(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<SessionBuilder, LoadError> {
+        let SessionOptions { engine, intra_threads, max_batch_size } = options;
         engine.check()?;
         self.provider(engine.provider)?;
         let builder = Session::builder(&self.environment)?
@@ -263,9 +264,11 @@ impl Runtime {
             Provider::Tensorrt => &plugin::TENSORRT,
         };
         let settings = match engine.provider {
-            Provider::Openvino => vec![(format!("{}.load_config", plugin.ep), openvino_config(engine, intra_threads))],
-            _ => Vec::new(),
+            Provider::Openvino => vec![("load_config", openvino_config(engine, intra_threads))],
+            _ => read(graph)?.graph.map_or_else(Vec::new, |graph| tensorrt_profile(&graph, max_batch_size)),
         };
+        let settings: Vec<_> =
+            settings.into_iter().map(|(key, value)| (format!("{}.{key}", plugin.ep), value)).collect();
         // One device: a graph is not spread over several.
         let device = self.devices(plugin.ep, device_type(engine.provider)).take(1);
         Ok(builder.with_devices(device, Some(&settings))?)
@@ -274,11 +277,14 @@ impl Runtime {
 
 /// The network as an ONNX file in fp16. Memory holds the fp32 file once, and no longer than this takes.
 fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
-    let model = match graph {
-        GraphSource::File(path) => onnx::read(path)?,
-        GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes))?,
-    };
-    Ok(onnx::into_bytes(onnx::to_fp16(model)?))
+    Ok(onnx::into_bytes(onnx::to_fp16(read(graph)?)?))
+}
+
+fn read(graph: GraphSource<'_>) -> Result<ModelProto, onnx::ReadError> {
+    match graph {
+        GraphSource::File(path) => onnx::read(path),
+        GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)),
+    }
 }
 
 fn cuda_options() -> ep::CUDA {

@@ -139,3 +139,24 @@ fn with_external_weight(folder: &Path, location: &str, offset: usize, length: us
     onnx::write(&builder.finish(8, 17, &[]), &path).expect("a writable folder");
     path
 }
+
+#[test]
+fn an_int8_network_is_known_by_its_operators_and_by_no_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
+    let quantized = |name: &str| {
+        let graph = onnx::read(&folder.join(name)).unwrap().graph.unwrap();
+        graph.quantized_node().map(|node| node.op_type.clone())
+    };
+    assert_eq!(quantized("qdq_resnet50.onnx").as_deref(), Some("DequantizeLinear"));
+    assert_eq!(quantized("qoperator_resnet18.onnx").as_deref(), Some("QuantizeLinear"));
+    assert_eq!(quantized("torchscript_resnet50.onnx"), None);
+
+    let mut graph = GraphBuilder::new("DequantizeLinear");
+    let x = graph.input(value_info("QuantizeLinear", DataType::Float, &[3]));
+    let x = graph.relu("DequantizeLinear", &x);
+    let x = graph.node("ConvInteger", "relu", &[&x], Vec::new());
+    let mut graph = graph.finish(8, 17, &[]).graph.unwrap();
+    assert_eq!(graph.quantized_node().map(|node| node.op_type.as_str()), Some("ConvInteger"), "{x}");
+    graph.node.pop();
+    assert_eq!(graph.quantized_node(), None);
+}

@@ -113,20 +113,7 @@ pub(super) fn check_file(model: &ModelProto) -> Result<(), Fp16Error> {
 
 /// Int8 networks, of whichever exporter.
 pub(super) fn refuse_quantized(graph: &GraphProto) -> Result<(), Fp16Error> {
-    let quantized = |node: &&NodeProto| {
-        let op = node.op_type.as_str();
-        op.starts_with("QLinear")
-            || matches!(
-                op,
-                "QuantizeLinear"
-                    | "DequantizeLinear"
-                    | "DynamicQuantizeLinear"
-                    | "ConvInteger"
-                    | "MatMulInteger"
-                    | "QGemm"
-            )
-    };
-    match graph.node.iter().find(quantized) {
+    match graph.quantized_node() {
         Some(node) => Err(Fp16Error::Quantized { node: label(node), op_type: node.op_type.clone() }),
         None => Ok(()),
     }
