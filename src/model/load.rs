@@ -75,6 +75,12 @@ pub enum ModelError {
         /// The graph's.
         found: Layout,
     },
+    /// The network overflows, or its weights are damaged.
+    #[error(
+        "its answers to ordinary photos are not numbers: check the weights, or set [runtime] precision = \"fp32\" where \
+         it is another"
+    )]
+    NotNumbers,
     /// The first run failed.
     #[error("the warm-up run failed: {0}")]
     WarmUp(#[from] RunError),
@@ -303,13 +309,16 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session in every size that is dear the first time. Gives the first row of the first run.
+/// Runs every session in every size that is dear the first time. Gives the first row of the last run.
 fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
     let mut logits = Logits::default();
     let mut first = Vec::new();
     for executor in executors {
         for &size in sizes {
             executor.run(images.batch(0, size), &mut logits)?;
+            if logits.rows().flatten().any(|value| value.is_nan()) {
+                return Err(ModelError::NotNumbers);
+            }
         }
         first = logits.rows().next().unwrap_or_default().to_vec();
     }

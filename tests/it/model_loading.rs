@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use resnetd::{
     model::settings::RuntimeSettings,
+    onnx,
     resnet::{Choices, Options, Preprocessing, Recipe, Variant, build, untrained},
     service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
 };
@@ -26,6 +27,15 @@ fn add_model(repository: &Path, name: &str) {
         force: false,
     };
     build(&recipe, weights, repository).unwrap();
+}
+
+/// Makes the network's last biases something that is no number.
+fn damage(graph: &Path) {
+    let mut model = onnx::read(graph).unwrap();
+    let tensors = &mut model.graph.as_mut().unwrap().initializer;
+    let bias = tensors.iter_mut().find(|tensor| tensor.dims == [10]).unwrap();
+    *bias = onnx::float_tensor(bias.name.clone(), &[10], &[f32::NAN; 10]);
+    onnx::write(&model, graph).unwrap();
 }
 
 fn load(repository: &Path) -> Service {
@@ -68,9 +78,10 @@ async fn an_empty_repository_serves_the_built_in_model() {
 async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     let repository = TempDir::new().unwrap();
     let root = repository.path();
-    for name in ["good", "corrupt", "typo", "labels", "size"] {
+    for name in ["good", "corrupt", "typo", "labels", "size", "overflowing"] {
         add_model(root, name);
     }
+    damage(&root.join("overflowing/1/model.onnx"));
     fs::write(root.join("corrupt/1/model.onnx"), "no graph").unwrap();
     fs::write(root.join("typo/model.toml"), "[input]\ncrop_sise = 32\n").unwrap();
     fs::write(root.join("labels/labels.txt"), "cat\ndog\n").unwrap();
@@ -87,6 +98,8 @@ async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     assert!(labels.contains("10 classes") && labels.contains("2 labels"), "{labels}");
     let size = failure(&service, "size");
     assert!(size.contains("32x32") && size.contains("224x224") && size.contains("crop_size = 32"), "{size}");
+    let overflowing = failure(&service, "overflowing");
+    assert!(overflowing.contains("not numbers") && overflowing.contains("precision"), "{overflowing}");
     let unknown = service.find("no-versions", None).unwrap_err().to_string();
     assert!(unknown.contains("good"), "the message lists what is served: {unknown}");
 }
