@@ -97,17 +97,14 @@ pub fn choose(rows: &[Measurement], rules: &Rules) -> Option<Choice> {
     } else {
         (default_score, kept.iter().copied().filter(of_default).collect())
     };
-    // Of equals: the smallest batch, which answers soonest; then speed counts as much as the time of one image.
+    // Of equals, speed counts as much as the time of one image.
     let merit = |row: &Measurement| rules.score(row) / row.alone_ms.max(f64::MIN_POSITIVE);
-    let winner = pool
-        .into_iter()
-        .filter(|row| rules.score(row) >= EQUAL * floor)
-        .min_by(|a, b| a.batch_size.cmp(&b.batch_size).then(merit(b).total_cmp(&merit(a))))?;
-    let winner = if rules.goal == Goal::Latency { fullest_useful(&kept, winner) } else { winner };
+    let equals = pool.into_iter().filter(|row| rules.score(row) >= EQUAL * floor);
+    let winner = fullest_useful(&kept, equals.max_by(|a, b| merit(a).total_cmp(&merit(b)))?);
     Some(Choice { measurement: winner.clone(), reason: reason(default, winner, rows.len()) })
 }
 
-/// The batch that a candidate chosen for one image's sake is given under load: the smallest that uses it fully.
+/// The batch that the winner's candidate is given under load: the smallest that uses it fully. A larger one answers later.
 fn fullest_useful<'a>(rows: &[&'a Measurement], winner: &'a Measurement) -> &'a Measurement {
     let own = || rows.iter().copied().filter(|row| row.candidate == winner.candidate);
     let best = own().map(|row| row.images_per_second).fold(0.0, f64::max);
