@@ -7,12 +7,14 @@
 
 mod attribute;
 mod edit;
+mod fold;
 mod read;
 mod tensor;
 mod walk;
 mod write;
 
 pub use edit::{ConvShape, GraphBuilder, PoolShape, value_info};
+pub use fold::BatchNormalization;
 pub use read::{ReadError, decode, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use walk::{CycleError, Walk};

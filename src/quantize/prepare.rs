@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::onnx::{
-    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorError, TensorProto, Walk,
-    f32_values, float_tensor, i64_values,
+    AttributeProto, BatchNormalization, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorError,
+    TensorProto, Walk, f32_values, float_tensor, i64_values,
 };
 
 /// From this version on DequantizeLinear has one scale for each channel.
@@ -230,15 +230,8 @@ fn folded_conv(
     if outputs == 0 || sizes.iter().any(|&size| size != outputs) {
         return Ok(None);
     }
-    let per_output = (weights.len() / outputs).max(1);
-    let mut bias = Vec::with_capacity(outputs);
-    for (output, channel) in weights.chunks_exact_mut(per_output).enumerate() {
-        // In f64 and rounded once, as `resnet::fold` does it for weight files.
-        let scale = f64::from(gamma[output]) / (f64::from(variance[output]) + epsilon).sqrt();
-        let shift = own_bias.as_ref().map_or(0.0, |own| f64::from(own[output])) - f64::from(mean[output]);
-        bias.push((f64::from(beta[output]) + shift * scale) as f32);
-        channel.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
-    }
+    let normalization = BatchNormalization { gamma: &gamma, beta: &beta, mean: &mean, variance: &variance, epsilon };
+    let bias = normalization.fold_into(&mut weights, own_bias.as_deref());
     let name = &bn.output[0];
     let shape: Vec<usize> = kernel.dims.iter().map(|&dim| dim as usize).collect();
     let tensors = vec![
