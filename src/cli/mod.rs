@@ -14,6 +14,7 @@ mod check_config;
 mod classify;
 mod healthcheck;
 mod inspect;
+mod interrupt;
 mod output;
 mod pull;
 mod quantize;
