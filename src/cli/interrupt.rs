@@ -43,7 +43,7 @@ impl Interrupt {
             if !*written {
                 tidy();
                 complain("error: interrupted; nothing was written");
-                std::process::exit(128 + signal.as_raw_value());
+                end(128 + signal.as_raw_value());
             }
         })?;
         Ok(Self { written })
@@ -53,4 +53,11 @@ impl Interrupt {
     pub(super) fn hold(&self) -> MutexGuard<'_, bool> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends the process where it stands. `process::exit` would run the destructors of ONNX Runtime while another thread is
+/// inside it, and crash more often than not.
+fn end(code: i32) -> ! {
+    // SAFETY: it takes a number and does not return; what is open is closed by the system, and nothing else is promised.
+    unsafe { libc::_exit(code) }
 }
