@@ -15,6 +15,7 @@ mod classify;
 mod healthcheck;
 mod inspect;
 mod interrupt;
+mod kept;
 mod output;
 mod pull;
 mod quantize;

@@ -50,10 +50,13 @@ pub struct Found {
     pub measurements: Vec<Measurement>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    key: Key,
-    found: Found,
+/// A measurement and what it holds for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it holds for.
+    pub key: Key,
+    /// What was found.
+    pub found: Found,
 }
 
 /// A folder of measurements.
@@ -92,6 +95,27 @@ impl Cache {
                 None
             }
         }
+    }
+
+    /// All that is kept for the file with this [`digest`], whatever the question was. A file that speaks of it and cannot be
+    /// read is passed over, with a warning.
+    pub fn of_model(&self, digest: &str) -> Vec<Entry> {
+        let files = self.folder.as_ref().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+        let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort_unstable();
+        let entry = |path: &PathBuf| {
+            let text = fs::read(path).ok()?;
+            memchr::memmem::find(&text, digest.as_bytes())?;
+            match serde_json::from_slice::<Entry>(&text) {
+                Ok(entry) => (entry.key.model == digest).then_some(entry),
+                Err(error) => {
+                    tracing::warn!("the measurements in {} are damaged: {error}", path.display());
+                    None
+                }
+            }
+        };
+        paths.iter().filter_map(entry).collect()
     }
 
     /// Keeps what was found; the file appears whole or not at all. Where it cannot be written, a warning says so.
@@ -197,6 +221,22 @@ mod tests {
         ] {
             assert_eq!(cache.get(&other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_model_is_told_what_is_kept_for_it_whatever_the_question_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        assert_eq!(cache.of_model(&digest(b"graph")), []);
+        let (another, latency) =
+            (Key { model: digest(b"another graph"), ..key() }, Key { goal: Goal::Latency, ..key() });
+        for key in [key(), another, latency] {
+            cache.put(key, found());
+        }
+        let mut goals: Vec<_> =
+            cache.of_model(&digest(b"graph")).into_iter().map(|entry| entry.key.goal.to_string()).collect();
+        goals.sort_unstable();
+        assert_eq!(goals, ["latency", "throughput"]);
     }
 
     #[test]

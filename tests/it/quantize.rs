@@ -37,6 +37,12 @@ fn quantize(models: &Path, calibration: &Path, more: &[&str]) -> Output {
     command.arg(calibration).args(more).output().unwrap()
 }
 
+fn resnetd_inspect(graph: &Path, more: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_resnetd")).arg("inspect").arg(graph).args(more).output().unwrap();
+    assert_done(&output);
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -180,7 +186,14 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
             "{file}"
         );
     }
+    let int8 = models.path().join(NAME).join("2/model.onnx");
+    let inspected = resnetd_inspect(&int8, &[]);
+    for row in ["quantized     from version 1", "top-1 ", "evaluation images, probabilities move by"] {
+        assert!(inspected.contains(row), "{row} is missing in\n{inspected}");
+    }
     let report = report(models.path(), 2);
+    let inspected: Value = serde_json::from_str(&resnetd_inspect(&int8, &["--format", "json"])).unwrap();
+    assert_eq!(inspected["quantization"], report);
     assert_eq!((&report["method"], &report["judged_on"]), (&"mse".into(), &"evaluation".into()));
     assert_eq!(report["answers"]["labelled"], 10);
     // The reference run gives each of the ten its own class.
