@@ -14,6 +14,7 @@ pub mod runtime;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod staging;
 pub mod telemetry;
 pub mod tensor;
 pub mod tune;

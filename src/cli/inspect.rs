@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 
-use super::output::Output;
+use super::{ConfigArgs, kept::Kept, output::Output};
 use crate::inspect::{Block, ImageInput, Inspection, Layout, ResNet, StrideIn, inspect_file};
 
 /// The widest label of the table.
@@ -18,6 +18,9 @@ pub(super) struct InspectArgs {
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Configuration file (TOML), for [runtime] tune_cache
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -26,16 +29,26 @@ enum Format {
     Json,
 }
 
+/// The graph's own facts, and what is kept of it, in one JSON object.
+#[derive(serde::Serialize)]
+struct Everything<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    #[serde(flatten)]
+    kept: &'a Kept,
+}
+
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let inspection = inspect_file(&args.file).with_context(|| args.file.display().to_string())?;
+    let kept = Kept::of(&args.file, ConfigArgs { config: args.config.clone(), models: None })?;
     let mut output = Output::to(None)?;
     match args.format {
         Format::Json => {
-            serde_json::to_writer_pretty(&mut output, &inspection)?;
+            serde_json::to_writer_pretty(&mut output, &Everything { inspection: &inspection, kept: &kept })?;
             writeln!(output)?;
         }
         Format::Table => {
-            for (label, value) in rows(&inspection) {
+            for (label, value) in rows(&inspection).into_iter().chain(kept.rows(&inspection)) {
                 writeln!(output, "{label:<LABEL_WIDTH$}  {value}")?;
             }
         }
@@ -129,7 +142,10 @@ fn input(image: &ImageInput) -> String {
     format!("{name} {element}[{shape}] {layout}{}", if *size_assumed { ", size assumed" } else { "" })
 }
 
-fn labelled(label: &'static str, values: impl Iterator<Item = String>) -> impl Iterator<Item = (&'static str, String)> {
+pub(super) fn labelled(
+    label: &'static str,
+    values: impl Iterator<Item = String>,
+) -> impl Iterator<Item = (&'static str, String)> {
     values.enumerate().map(move |(index, value)| (if index == 0 { label } else { "" }, value))
 }
 

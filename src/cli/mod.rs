@@ -14,6 +14,8 @@ mod check_config;
 mod classify;
 mod healthcheck;
 mod inspect;
+mod interrupt;
+mod kept;
 mod output;
 mod pull;
 mod quantize;

@@ -5,16 +5,17 @@ use std::{
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{ConfigArgs, classify::find_images, output::complain};
+use super::{ConfigArgs, classify::find_images, interrupt::Interrupt, output::complain};
 use crate::{
     config::Flags,
+    inspect::inspect,
     model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, repository::scan},
     onnx::{self, ModelProto},
     quantize::{
@@ -102,7 +103,8 @@ fn points(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let mut config = args.config.load(Flags::default())?;
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    // What the engine logs as an error comes back as one, too.
+    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn,ort=off".to_owned());
     telemetry::start_log(&config.log)?;
     let repository = &config.models.dir;
     let place = Place::find(repository, &args.name)?;
@@ -133,9 +135,18 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         threads: cores(),
     };
 
+    place.destination().check().context("nothing was begun")?;
+    let bars = Arc::new(Bars::default());
+    let shown = bars.clone();
+    let interrupt = Interrupt::watch(move || shown.end())?;
+
     let runtime = Runtime::load()?;
-    let source = Source { name: &args.name, version, model: place.read(version)?, manifest: &manifest };
-    let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &Bars::default())
+    let model = place.read(version)?;
+    if let Ok(Some(reason)) = inspect(&model).map(|inspection| inspection.no_resnet) {
+        complain(&format!("note: the graph is no ResNet ({reason}); its answers are judged all the same"));
+    }
+    let source = Source { name: &args.name, version, model, manifest: &manifest };
+    let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &*bars)
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
     print(&report)?;
     if let Some(objection) = report.objection.as_ref().filter(|_| !args.force) {
@@ -143,7 +154,10 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
             "nothing was written: {objection}; try another --method, more --calibration images or --keep-fp32, or write it anyway with --force"
         );
     }
+    let mut written = interrupt.hold();
     let folder = publish(&model, &report, place.next_version()?, place.destination())?;
+    *written = true;
+    drop(written);
     let mut out = std::io::stdout().lock();
     writeln!(out, "written to {}, with {REPORT_FILE}", folder.display())?;
     if let Place::BuiltIn(_, built_in) = &place {

@@ -149,7 +149,7 @@ fn stop_on_signals(stop: CancellationToken, grace: Duration) -> io::Result<()> {
             () = tokio::time::sleep(grace + LAST_RUN) => "a run of the engine does not end",
         };
         tracing::warn!("leaving at once: {reason}");
-        std::process::exit(1);
+        super::interrupt::end(1);
     });
     Ok(())
 }

@@ -4,9 +4,10 @@ use super::{
     layers::{Kind, Layers},
     modules::{Around, Module, Sums},
     name,
-    report::{Block, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn},
+    report::{Block, ResNet, Shortcut, Stage, StemKind, StrideIn},
+    stem::stem,
     values::Values,
-    window::Window,
+    window::described,
 };
 
 /// A network that is a ResNet: its facts, its name, and what is unusual about it.
@@ -153,70 +154,6 @@ fn block(modules: &[Module<'_>]) -> Result<Block, String> {
         }
     }
     Ok(first)
-}
-
-fn described<'w>(windows: impl Iterator<Item = &'w Window>) -> String {
-    windows.map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn stem(layers: &Layers<'_>, first: &Module<'_>, unusual: &mut Vec<String>) -> Result<Stem, String> {
-    let mut way: Vec<usize> = layers.back_from(first.fork).collect();
-    way.reverse();
-    if !matches!(layers.all[way[0]].kind, Kind::Input) {
-        return Err(format!("before its first residual module several branches meet in {:?}", layers.all[way[0]].name));
-    }
-    let mut windows = Vec::new();
-    let mut channels = 0;
-    let mut pools = Vec::new();
-    for &layer in &way[1..] {
-        match &layers.all[layer].kind {
-            Kind::Conv(conv) => {
-                channels = conv.outputs;
-                windows.push(conv.window);
-            }
-            Kind::MaxPool(window) => pools.push(*window),
-            Kind::Norm | Kind::Activation("Relu") | Kind::PadImage(_) => {}
-            other => unusual.push(format!("{} in the stem", other.word())),
-        }
-    }
-    let squares: Option<Vec<_>> = windows.iter().map(Window::square).collect();
-    let halving = pools.len() == 1 && pools[0].square() == Some((3, 2));
-    let kind = match (squares.as_deref(), pools.len()) {
-        (Some([(7, 2)]), _) if halving => StemKind::ImageNet,
-        (Some([(3, 2), (3, 1), (3, 1)]), _) if halving => StemKind::Deep,
-        (Some([(3, 1)]), 0) => StemKind::Cifar,
-        _ => StemKind::Other,
-    };
-    if windows.is_empty() {
-        return Err("no convolution stands before its first residual module".into());
-    }
-    if kind == StemKind::Other {
-        let pools =
-            if pools.is_empty() { "no max-pool".into() } else { format!("max-pool {}", described(pools.iter())) };
-        unusual.push(format!("a stem of its own: {}, {pools}", described(windows.iter())));
-    }
-    if let Some(window) = windows.iter().find(|window| !window.is_symmetric()) {
-        unusual
-            .push(format!("the stem's {window} convolution is padded unevenly: {} (TensorFlow's SAME)", sides(window)));
-    }
-    let pool = pools.first().map(|pool| format!("{pool}, {}", pool_padding(pool)));
-    Ok(Stem { kind, convolutions: windows.iter().map(ToString::to_string).collect(), channels, pool })
-}
-
-/// How a stem's max-pool treats the border, and who does it so.
-fn pool_padding(pool: &Window) -> String {
-    match (pool.pads, pool.ceil_mode) {
-        ([1, 1, 1, 1], _) => "padding 1 (PyTorch, Keras)".into(),
-        ([0, 0, 0, 0], true) => "no padding, ceil mode (Chainer, Caffe)".into(),
-        ([0, 0, 0, 0], false) => "no padding".into(),
-        ([0, 0, 1, 1], _) => "padding 1 at the bottom and right (Caffe's ceil mode, TensorFlow's SAME)".into(),
-        _ => format!("padding {}", sides(pool)),
-    }
-}
-
-fn sides(window: &Window) -> String {
-    let [top, left, bottom, right] = window.pads;
-    format!("top {top}, left {left}, bottom {bottom}, right {right}")
 }
 
 /// Checks that each module starts where the last one ended.
@@ -384,7 +321,7 @@ fn branches<'a>(modules: &[Module<'a>], pre_activation: bool, unusual: &mut Vec<
         unusual.push(format!(
             "{} convolutions are padded unevenly: {} (TensorFlow's SAME)",
             uneven.len(),
-            sides(&conv.window)
+            conv.window.sides()
         ));
     }
     let dilated = convs().filter(|conv| conv.window.dilation != [1, 1]).count();

@@ -14,7 +14,9 @@ mod layers;
 mod modules;
 mod name;
 mod numbers;
+mod padding;
 mod report;
+mod stem;
 mod values;
 mod window;
 

@@ -16,6 +16,11 @@ pub(super) struct Window {
     pub(super) ceil_mode: bool,
 }
 
+/// Windows in words, with commas between.
+pub(super) fn described<'w>(windows: impl Iterator<Item = &'w Window>) -> String {
+    windows.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Window {
     /// Reads a node's attributes; `None` for what is not two-dimensional.
     ///
@@ -45,6 +50,12 @@ impl Window {
             _ => {}
         }
         Some(window)
+    }
+
+    /// Its padding, in words.
+    pub(super) fn sides(&self) -> String {
+        let [top, left, bottom, right] = self.pads;
+        format!("top {top}, left {left}, bottom {bottom}, right {right}")
     }
 
     /// Height and width of what comes out; `None` if nothing does.

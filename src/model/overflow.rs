@@ -32,8 +32,8 @@ fn has_large_weights(model: &ModelProto) -> bool {
 pub(super) fn warning(provider: Provider) -> Option<&'static str> {
     match provider {
         Provider::Cpu => Some(
-            "its int8 weights use all 8 bits, and this processor has no VNNI: its sums are computed exactly, at about 0.7 of \
-             the speed; `resnetd quantize` on this processor makes a version with 7-bit weights",
+            "its int8 weights use all 8 bits, and this processor has no VNNI: its sums are computed exactly, and more \
+             slowly; `resnetd quantize` on this processor makes a version with 7-bit weights",
         ),
         Provider::Openvino => Some(
             "its int8 weights use all 8 bits, and this processor has no VNNI: OpenVINO cuts off sums that do not fit 16 bits, \

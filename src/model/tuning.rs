@@ -232,6 +232,7 @@ impl Tuning<'_> {
             model: self.digest.to_owned(),
             libraries: self.runtime.fingerprint(),
             processor: processor.name.clone(),
+            features: processor.features.clone(),
             cores: self.cores,
             engines: engines.usable.clone(),
             set: [wishes.instances, wishes.intra_threads, wishes.max_batch_size],

@@ -7,6 +7,7 @@
 
 mod attribute;
 mod edit;
+mod fold;
 mod fp16;
 mod read;
 mod tensor;
@@ -14,6 +15,7 @@ mod walk;
 mod write;
 
 pub use edit::{ConvShape, GraphBuilder, PoolShape, value_info};
+pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
 pub use read::{ReadError, decode, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};

@@ -25,12 +25,12 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The file system refused.
-    #[error("cannot write {}: {source}; check that the folder exists, is writable and has room", path.display())]
+    #[error("cannot write {}: {cause}; check that the folder exists, is writable and has room", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
+        /// The cause; in the message, so no source of it.
+        cause: io::Error,
     },
     /// The format cannot hold it.
     #[error("the model takes {bytes} bytes and an ONNX file holds at most {MAX_BYTES}; use fp16 weights")]
@@ -50,7 +50,7 @@ pub fn write(model: &ModelProto, path: &Path) -> Result<(), WriteError> {
         return Err(WriteError::TooLarge { bytes });
     }
     write_atomically(path, |file| write_to(model, file))
-        .map_err(|source| WriteError::Io { path: path.to_owned(), source })
+        .map_err(|cause| WriteError::Io { path: path.to_owned(), cause })
 }
 
 /// Encodes `model` into `sink`, one tensor at a time.

@@ -24,7 +24,7 @@ pub const MAX_TOP1_DROP: f64 = 0.5;
 const TOP_K: usize = 5;
 
 /// How the answers of two networks compare.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Comparison {
     /// Images that both saw.
     pub images: usize,

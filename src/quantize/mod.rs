@@ -39,7 +39,7 @@ pub use noise::LayerNoise;
 pub use plan::Plan;
 pub use prepare::{PrepareError, prepare};
 pub use publish::{Destination, PublishError, REPORT_FILE, publish};
-pub use report::{Report, Speed, TriedBits};
+pub use report::{JudgedOn, Report, ReportError, Speed, TriedBits};
 pub use rewrite::{Recipe, rewrite};
 pub use scales::{ActivationScale, Method, PERCENTILE};
 
@@ -208,7 +208,7 @@ pub fn quantize(
         kept_fp32: keep.into_iter().collect(),
         calibration_images: calibration.len(),
         unreadable_images,
-        judged_on: if evaluation.is_some() { "evaluation" } else { "calibration" },
+        judged_on: if evaluation.is_some() { JudgedOn::Evaluation } else { JudgedOn::Calibration },
         answers,
         objection: answers.objection(options.max_drop),
         images_per_second,

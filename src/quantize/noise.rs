@@ -11,7 +11,7 @@ use super::{
 use crate::onnx::GraphProto;
 
 /// A layer with weights, and how far what it makes is from fp32.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LayerNoise {
     /// The layer.
     pub layer: String,

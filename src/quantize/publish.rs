@@ -2,7 +2,7 @@
 //! dot, which servers pass over, and then renamed. Ctrl-C or a full disk leaves no version behind.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +10,7 @@ use super::Report;
 use crate::{
     model::{BuiltIn, manifest::MANIFEST_FILE, repository::GRAPH_FILE},
     onnx::{self, ModelProto, WriteError},
+    staging::{FileError, Staging, at},
 };
 
 /// The report's name, beside the graph.
@@ -32,13 +33,24 @@ pub enum PublishError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The file system refused.
-    #[error("cannot write {}: {source}; check that the folder is writable and has room", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
+}
+
+impl Destination<'_> {
+    /// Whether files can be made there: to be asked before minutes of work. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`].
+    pub fn check(&self) -> Result<(), PublishError> {
+        let wanted = match self {
+            Self::Beside(folder) => folder,
+            Self::Unpacked(folder, _) => folder.parent().unwrap_or(Path::new(".")),
+        };
+        // What is not there yet is made in the nearest folder that is.
+        let there = wanted.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+        Ok(Staging::new(there, "quantize").map(drop)?)
+    }
 }
 
 /// Writes `model` and `report` as version `version`; gives the version's folder.
@@ -56,43 +68,26 @@ pub fn publish(
         Destination::Unpacked(folder, _) => (folder.to_owned(), folder.parent().unwrap_or(Path::new("."))),
     };
     fs::create_dir_all(parent).map_err(at(parent))?;
-    let mut builder = tempfile::Builder::new();
-    // For others to read too: `tempfile` alone would leave it to its owner. The umask still applies.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
-    let stage = builder.prefix(".quantize-").tempdir_in(parent).map_err(at(parent))?;
+    let stage = Staging::new(parent, "quantize")?;
     let inner = match destination {
         Destination::Beside(_) => stage.path().to_owned(),
         Destination::Unpacked(_, built_in) => {
-            let original = make(stage.path(), built_in.version)?;
+            let original = stage.make_folder(&built_in.version.to_string())?;
             write(&original.join(GRAPH_FILE), built_in.graph)?;
             write(&stage.path().join(MANIFEST_FILE), built_in.manifest.as_bytes())?;
             write(&stage.path().join(LABELS_FILE), built_in.labels.as_bytes())?;
-            make(stage.path(), version)?
+            stage.make_folder(&version.to_string())?
         }
     };
     onnx::write(model, &inner.join(GRAPH_FILE))?;
     write(&inner.join(REPORT_FILE), report.to_json().as_bytes())?;
-    fs::rename(stage.path(), &folder).map_err(at(&folder))?;
-    // What was renamed must not be swept away under its old name.
-    let _ = stage.keep();
+    stage.publish(&folder)?;
     Ok(match destination {
         Destination::Beside(_) => folder,
         Destination::Unpacked(..) => folder.join(version.to_string()),
     })
 }
 
-fn make(stage: &Path, version: u64) -> Result<PathBuf, PublishError> {
-    let folder = stage.join(version.to_string());
-    fs::create_dir(&folder).map_err(at(&folder))?;
-    Ok(folder)
-}
-
 fn write(path: &Path, content: &[u8]) -> Result<(), PublishError> {
-    onnx::write_atomically(path, |sink| sink.write_all(content)).map_err(at(path))
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> PublishError {
-    let path = path.to_owned();
-    move |source| PublishError::Io { path, source }
+    Ok(onnx::write_atomically(path, |sink| sink.write_all(content)).map_err(at(path))?)
 }

@@ -1,11 +1,17 @@
 //! What was done, measured and decided: `quantization.json` beside the graph.
 
-use serde::Serialize;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
-use super::{gate::Comparison, noise::LayerNoise, scales::Method};
+use serde::{Deserialize, Serialize};
+
+use super::{gate::Comparison, noise::LayerNoise, publish::REPORT_FILE, scales::Method};
+use crate::runtime::Provider;
 
 /// Everything that somebody who finds an 8-bit model wants to know of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The program and its version.
     pub created_by: String,
@@ -20,7 +26,7 @@ pub struct Report {
     /// Of a weight.
     pub weight_bits: u32,
     /// Where sums of 8-bit products may overflow on this processor: what else was tried, judged on the calibration images.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weight_bits_tried: Vec<TriedBits>,
     /// Layers that stayed fp32.
     pub kept_fp32: Vec<String>,
@@ -28,8 +34,8 @@ pub struct Report {
     pub calibration_images: usize,
     /// Images that could not be read.
     pub unreadable_images: usize,
-    /// `evaluation` or `calibration`: the images of `answers`.
-    pub judged_on: &'static str,
+    /// The images of `answers`.
+    pub judged_on: JudgedOn,
     /// Against fp32.
     pub answers: Comparison,
     /// Why the answers do not hold, where they do not (written with `--force`).
@@ -42,8 +48,37 @@ pub struct Report {
     pub worst_layers: Vec<LayerNoise>,
 }
 
+/// Which images answers were compared on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgedOn {
+    /// Images that the network was not calibrated with.
+    Evaluation,
+    /// Those that ranges were taken from.
+    Calibration,
+}
+
+impl fmt::Display for JudgedOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Evaluation => "evaluation",
+            Self::Calibration => "calibration",
+        })
+    }
+}
+
+/// A report that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is damaged: {cause}", path.display())]
+pub struct ReportError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub cause: io::Error,
+}
+
 /// The answers with weights of some size.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TriedBits {
     /// Of a weight.
     pub weight_bits: u32,
@@ -52,10 +87,10 @@ pub struct TriedBits {
 }
 
 /// One session's speed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Speed {
-    /// `cpu`, `openvino`.
-    pub provider: &'static str,
+    /// Where it ran.
+    pub provider: Provider,
     /// Threads that share one run.
     pub threads: usize,
     /// Images of one run.
@@ -65,11 +100,27 @@ pub struct Speed {
     /// Images a second; none where the provider failed.
     pub int8: Option<f64>,
     /// Why a provider that is there has no figures.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
 impl Report {
+    /// Reads the report beside `graph`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ReportError`].
+    pub fn beside(graph: &Path) -> Result<Option<Self>, ReportError> {
+        let path = graph.with_file_name(REPORT_FILE);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(ReportError { path, cause }),
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(report) => Ok(Some(report)),
+                Err(error) => Err(ReportError { path, cause: error.into() }),
+            },
+        }
+    }
+
     /// Indented JSON with a final newline.
     pub fn to_json(&self) -> String {
         // A struct of numbers and strings always serializes.

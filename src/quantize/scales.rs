@@ -6,7 +6,7 @@
 use super::histogram::Histogram;
 
 /// How the range of an activation is found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Leaves the rarest values out: [`PERCENTILE`] of the values lie inside.

@@ -72,7 +72,7 @@ fn race<E: Executor>(mut lanes: Vec<Lane<E>>, batch: &Batch, threads: usize) -> 
     }
     let speed = |lane: Lane<E>| {
         let [fp32, int8] = lane.best.map(|rate| lane.networks.is_ok().then(|| (rate * 10.0).round() / 10.0));
-        let (provider, failure) = (lane.provider.name(), lane.networks.err());
+        let (provider, failure) = (lane.provider, lane.networks.err());
         Speed { provider, threads, batch_size: batch.len(), fp32, int8, failure }
     };
     lanes.into_iter().map(speed).collect()
@@ -117,7 +117,10 @@ mod tests {
 
         let speeds = race(lanes, &batch, 2);
 
-        assert_eq!(speeds.iter().map(|speed| speed.provider).collect::<Vec<_>>(), ["cpu", "openvino", "cuda"]);
+        assert_eq!(
+            speeds.iter().map(|speed| speed.provider).collect::<Vec<_>>(),
+            [Provider::Cpu, Provider::Openvino, Provider::Cuda]
+        );
         assert!(speeds[0].fp32 > Some(0.0) && speeds[0].int8 > Some(0.0) && speeds[0].failure.is_none());
         for (speed, reason) in speeds[1..].iter().zip(["no memory", "half a file"]) {
             assert_eq!((speed.fp32, speed.int8), (None, None));

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::onnx::{self, WriteError};
+use crate::{
+    onnx::{self, WriteError},
+    staging::{FileError, Staging, at},
+};
 
 use super::{
     architecture::Architecture,
@@ -100,13 +103,8 @@ pub enum BuildError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("cannot write {}: {source}; check that the folder is writable and has room", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 /// Builds the network from `weights` and writes it into the model repository, which is made if need be.
@@ -143,7 +141,7 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
 
     if folder.exists() {
         // What can fail for want of room comes first, and is not visible yet.
-        let stage = staging(&folder, &version.to_string())?;
+        let stage = Staging::new(&folder, &version.to_string())?;
         let staged = stage.path().join(MODEL_FILE);
         onnx::write(&model, &staged)?;
         for (file, content) in &files {
@@ -156,19 +154,18 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
             let path = version_folder.join(MODEL_FILE);
             fs::rename(&staged, &path).map_err(at(&path))?;
         } else {
-            publish(stage, &version_folder)?;
+            stage.publish(&version_folder)?;
         }
     } else {
         fs::create_dir_all(repository).map_err(at(repository))?;
-        let stage = staging(repository, &recipe.name)?;
+        let stage = Staging::new(repository, &recipe.name)?;
         for (file, content) in &files {
             let path = stage.path().join(file);
             fs::write(&path, content).map_err(at(&path))?;
         }
-        let inner = stage.path().join(version.to_string());
-        fs::create_dir(&inner).map_err(at(&inner))?;
+        let inner = stage.make_folder(&version.to_string())?;
         onnx::write(&model, &inner.join(MODEL_FILE))?;
-        publish(stage, &folder)?;
+        stage.publish(&folder)?;
     }
     Ok(Written { model: version_folder.join(MODEL_FILE), version })
 }
@@ -219,29 +216,9 @@ fn next_version(folder: &Path) -> Result<u64, BuildError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(1),
-        Err(source) => return Err(BuildError::Io { path: folder.to_owned(), source }),
+        Err(error) => return Err(at(folder)(error).into()),
     };
     let highest =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max().unwrap_or(0);
     highest.checked_add(1).ok_or(BuildError::Version { version: highest })
-}
-
-/// A folder inside `parent` that no server looks into; it goes away unless it is published.
-fn staging(parent: &Path, name: &str) -> Result<tempfile::TempDir, BuildError> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
-    builder.prefix(&format!(".{name}-")).tempdir_in(parent).map_err(at(parent))
-}
-
-fn publish(stage: tempfile::TempDir, folder: &Path) -> Result<(), BuildError> {
-    fs::rename(stage.path(), folder).map_err(at(folder))?;
-    // What was renamed must not be swept away under its old name.
-    let _ = stage.keep();
-    Ok(())
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
-    let path = path.to_owned();
-    move |source| BuildError::Io { path, source }
 }

@@ -248,7 +248,10 @@ impl Runtime {
         let builder = Session::builder(&self.environment)?
             .with_intra_threads(intra_threads)?
             // A spinning thread takes a core from decoding and from the other sessions.
-            .with_intra_op_spinning(false)?;
+            .with_intra_op_spinning(false)?
+            // It would quantize the layers of an int8 graph that were left in fp32 because 8 bits ruin the answers, and
+            // with one scale for all of their weights.
+            .with_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")?;
         let plugin = match engine.provider {
             // A plugin, once registered, takes every session that names no device; so the processor is named too.
             Provider::Cpu => {

@@ -9,32 +9,60 @@ use super::Precision;
 pub struct Processor {
     /// As the maker calls it; the architecture where the system does not say.
     pub name: String,
-    /// The 16-bit arithmetics that it has instructions for. What it lacks is emulated, and slower than fp32.
-    pub native: Vec<Precision>,
+    /// Its instructions that matter to a network, by Linux's names. Virtual machines of one name may differ in them.
+    pub features: Vec<String>,
 }
 
-/// The flags of Linux that mean instructions for an arithmetic.
-const FLAGS: [(Precision, [&str; 2]); 2] =
+/// AMX has no test in the standard library; Linux lists it where programs may use it. It is an addition to AVX-512.
+const AMX: [&str; 3] = ["amx_bf16", "amx_int8", "amx_fp16"];
+
+/// What means instructions for a 16-bit arithmetic.
+const NATIVE: [(Precision, [&str; 2]); 2] =
     [(Precision::Bf16, ["avx512_bf16", "amx_bf16"]), (Precision::Fp16, ["avx512_fp16", "amx_fp16"])];
 
 impl Processor {
-    /// Asks the system.
+    /// Asks the processor itself, as engines do, and the system for its name.
     pub fn of_this_machine() -> Self {
-        Self::parse(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let mut features: Vec<_> = detected().into_iter().map(str::to_owned).collect();
+        if features.iter().any(|feature| feature == "avx512f") {
+            let listed = value(&text, "flags").unwrap_or_default();
+            features
+                .extend(AMX.iter().filter(|amx| listed.split(' ').any(|flag| flag == **amx)).map(|&amx| amx.into()));
+        }
+        Self { name: value(&text, "model name").unwrap_or(std::env::consts::ARCH).to_owned(), features }
     }
 
-    /// Reads the first processor of the text of `/proc/cpuinfo`.
-    fn parse(text: &str) -> Self {
-        let value = |wanted: &str| {
-            let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
-            pairs.find(|(key, _)| key.trim() == wanted).map(|(_, value)| value.trim())
-        };
-        let flags: Vec<_> = value("flags").unwrap_or_default().split_whitespace().collect();
-        let native = FLAGS.iter().filter(|(_, names)| names.iter().any(|name| flags.contains(name)));
-        Self {
-            name: value("model name").unwrap_or(std::env::consts::ARCH).to_owned(),
-            native: native.map(|(precision, _)| *precision).collect(),
-        }
+    /// Whether it has instructions for a 16-bit arithmetic. What it lacks is emulated, and slower than fp32.
+    pub fn is_native(&self, precision: Precision) -> bool {
+        let names = NATIVE.iter().filter(|(native, _)| *native == precision).flat_map(|(_, names)| names);
+        names.into_iter().any(|name| self.features.iter().any(|feature| feature == name))
+    }
+}
+
+/// The value of the first line of `/proc/cpuinfo` with this key.
+fn value<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.find(|(key, _)| key.trim() == wanted).map(|(_, value)| value.trim())
+}
+
+fn detected() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected;
+        let known = [
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("avx_vnni", is_x86_feature_detected!("avxvnni")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx512_vnni", is_x86_feature_detected!("avx512vnni")),
+            ("avx512_bf16", is_x86_feature_detected!("avx512bf16")),
+            ("avx512_fp16", is_x86_feature_detected!("avx512fp16")),
+        ];
+        known.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        Vec::new()
     }
 }
 
@@ -43,14 +71,8 @@ impl Processor {
 ///
 /// Asks the processor itself, as engines do.
 pub fn pairs_may_overflow() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        !(std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni"))
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
+    let features = detected();
+    cfg!(target_arch = "x86_64") && !features.contains(&"avx512_vnni") && !features.contains(&"avx_vnni")
 }
 
 #[cfg(test)]
@@ -59,17 +81,22 @@ mod tests {
 
     #[test]
     fn arithmetic_counts_as_native_only_where_the_processor_has_instructions_for_it() {
-        let native = |flags: &str| Processor::parse(&format!("model name\t: X\nflags\t\t: fpu {flags} sse\n")).native;
-        assert_eq!(native("avx2 fma f16c"), []);
-        // f16c only converts; avx512f alone would emulate bf16.
-        assert_eq!(native("avx512f avx512_vnni"), []);
-        assert_eq!(native("avx512_bf16"), [Precision::Bf16]);
-        assert_eq!(native("amx_bf16 amx_tile avx512_fp16"), [Precision::Bf16, Precision::Fp16]);
+        let native = |features: &[&str]| {
+            let features = features.iter().map(ToString::to_string).collect();
+            let processor = Processor { name: String::new(), features };
+            [Precision::Bf16, Precision::Fp16].map(|precision| processor.is_native(precision))
+        };
+        assert_eq!(native(&["avx2"]), [false, false]);
+        // avx512f alone would emulate bf16.
+        assert_eq!(native(&["avx512f", "avx512_vnni"]), [false, false]);
+        assert_eq!(native(&["avx512_bf16"]), [true, false]);
+        assert_eq!(native(&["amx_bf16", "avx512_fp16"]), [true, true]);
     }
 
     #[test]
-    fn a_system_that_says_nothing_has_a_name_and_no_extras() {
-        let processor = Processor::parse("");
-        assert_eq!((processor.name.as_str(), processor.native.len()), (std::env::consts::ARCH, 0));
+    fn the_name_is_that_of_the_first_processor_and_what_is_not_said_is_not_made_up() {
+        let text = "processor\t: 0\nmodel name\t: X 9\nflags\t\t: fpu sse\n\nmodel name\t: Y\n";
+        assert_eq!((value(text, "model name"), value(text, "flags")), (Some("X 9"), Some("fpu sse")));
+        assert_eq!(value("", "model name"), None);
     }
 }

@@ -25,6 +25,9 @@ pub struct Key {
     pub libraries: String,
     /// The processor's name.
     pub processor: String,
+    /// Its instructions: machines of one name may differ in them.
+    #[serde(default)]
+    pub features: Vec<String>,
     /// The cores that we may use.
     pub cores: usize,
     /// What there was to choose from.
@@ -50,10 +53,13 @@ pub struct Found {
     pub measurements: Vec<Measurement>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    key: Key,
-    found: Found,
+/// A measurement and what it holds for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it holds for.
+    pub key: Key,
+    /// What was found.
+    pub found: Found,
 }
 
 /// A folder of measurements.
@@ -92,6 +98,27 @@ impl Cache {
                 None
             }
         }
+    }
+
+    /// All that is kept for the file with this [`digest`], whatever the question was. A file that speaks of it and cannot be
+    /// read is passed over, with a warning.
+    pub fn of_model(&self, digest: &str) -> Vec<Entry> {
+        let files = self.folder.as_ref().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+        let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort_unstable();
+        let entry = |path: &PathBuf| {
+            let text = fs::read(path).ok()?;
+            String::from_utf8_lossy(&text).find(digest)?;
+            match serde_json::from_slice::<Entry>(&text) {
+                Ok(entry) => (entry.key.model == digest).then_some(entry),
+                Err(error) => {
+                    tracing::warn!("the measurements in {} are damaged: {error}", path.display());
+                    None
+                }
+            }
+        };
+        paths.iter().filter_map(entry).collect()
     }
 
     /// Keeps what was found; the file appears whole or not at all. Where it cannot be written, a warning says so.
@@ -142,6 +169,7 @@ mod tests {
             model: digest(b"graph"),
             libraries: "ONNX Runtime 1.31".to_owned(),
             processor: "Xeon".to_owned(),
+            features: vec!["avx2".to_owned()],
             cores: 2,
             engines: vec![Engine::REFERENCE],
             set: [0; 3],
@@ -190,6 +218,7 @@ mod tests {
             Key { model: digest(b"another graph"), ..key() },
             Key { libraries: "ONNX Runtime 1.32".to_owned(), ..key() },
             Key { processor: "EPYC".to_owned(), ..key() },
+            Key { features: vec!["avx2".to_owned(), "avx_vnni".to_owned()], ..key() },
             Key { cores: 4, ..key() },
             Key { set: [0, 1, 0], ..key() },
             Key { goal: Goal::P99(5.0), ..key() },
@@ -197,6 +226,22 @@ mod tests {
         ] {
             assert_eq!(cache.get(&other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_model_is_told_what_is_kept_for_it_whatever_the_question_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        assert_eq!(cache.of_model(&digest(b"graph")), []);
+        let (another, latency) =
+            (Key { model: digest(b"another graph"), ..key() }, Key { goal: Goal::Latency, ..key() });
+        for key in [key(), another, latency] {
+            cache.put(key, found());
+        }
+        let mut goals: Vec<_> =
+            cache.of_model(&digest(b"graph")).into_iter().map(|entry| entry.key.goal.to_string()).collect();
+        goals.sort_unstable();
+        assert_eq!(goals, ["latency", "throughput"]);
     }
 
     #[test]

@@ -111,7 +111,8 @@ fn precisions(provider: Provider, wanted: Option<Precision>, processor: &Process
         Some(precision) if Engine { provider, precision }.check().is_ok() => vec![precision],
         Some(_) => Vec::new(),
         None if provider == Provider::Openvino && !quantized => {
-            let native = [Precision::Fp16, Precision::Bf16].into_iter().filter(|p| processor.native.contains(p));
+            let native =
+                [Precision::Fp16, Precision::Bf16].into_iter().filter(|&precision| processor.is_native(precision));
             std::iter::once(Precision::Fp32).chain(native).collect()
         }
         // Every GPU that its libraries still support has it.
@@ -213,7 +214,8 @@ mod tests {
     }
 
     fn names(wishes: Wishes, native: &[Precision], network: Network, there: &[Provider]) -> Result<String, String> {
-        let processor = Processor { name: String::new(), native: native.to_vec() };
+        let features = native.iter().map(|precision| format!("avx512_{precision}")).collect();
+        let processor = Processor { name: String::new(), features };
         let machine = Machine { processor: &processor, cores: 2 };
         let available = |provider| if there.contains(&provider) { Ok(()) } else { Err(missing(provider)) };
         let engines = engines(&wishes, machine, network, available).map_err(|error| error.to_string())?;

@@ -312,6 +312,101 @@ fn the_command_prints_a_table_or_json() {
     assert_eq!(json["input"]["layout"], "nhwc");
 }
 
+/// The built-in model's file, copied into a repository, with a cache of its own.
+struct Repository {
+    folder: TempDir,
+}
+
+impl Repository {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let version = folder.path().join("models/net/1");
+        fs::create_dir_all(&version).unwrap();
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/resnet20-cifar10");
+        for file in ["1/model.onnx", "model.toml", "labels.txt"] {
+            fs::copy(built_in.join(file), folder.path().join("models/net").join(file)).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    fn graph(&self) -> PathBuf {
+        self.folder.path().join("models/net/1/model.onnx")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_resnetd"))
+            .args(arguments)
+            .env("RESNETD__RUNTIME__TUNE_CACHE", self.cache())
+            .env("RESNETD__RUNTIME__TUNE", "true")
+            .env("RESNETD__RUNTIME__TUNE_TIME_LIMIT_MS", "100")
+            .output()
+            .unwrap()
+    }
+
+    /// The table, the JSON and what is said on stderr.
+    fn inspect(&self) -> (String, serde_json::Value, String) {
+        let graph = self.graph();
+        let graph = graph.to_str().unwrap();
+        let table = self.run(&["inspect", graph]);
+        assert!(table.status.success(), "{table:?}");
+        let json = self.run(&["inspect", graph, "--format", "json"]);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(table.stdout), serde_json::from_slice(&json.stdout).unwrap(), text(table.stderr))
+    }
+}
+
+#[test]
+fn what_tuning_chose_for_exactly_this_file_is_shown() {
+    let repository = Repository::new();
+    let (table, json, stderr) = repository.inspect();
+    assert!(!table.contains("tuned") && json.get("tuned").is_none() && stderr.is_empty(), "{table}{stderr}");
+
+    let cat = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cifar10/cat.jpg");
+    let models = repository.folder.path().join("models");
+    let [cat, models] = [&cat, &models].map(|path| path.to_str().unwrap());
+    let served = repository.run(&["classify", cat, "--models", models]);
+    assert!(served.status.success(), "{served:?}");
+    let (table, json, stderr) = repository.inspect();
+    assert_eq!(stderr, "");
+    let [entry] = &json["tuned"].as_array().unwrap()[..] else { panic!("{json}") };
+    let chosen = &entry["found"]["chosen"];
+    assert!(chosen["images_per_second"].as_f64().unwrap() > 0.0, "{entry}");
+    let provider = chosen["provider"].as_str().unwrap();
+    for part in [
+        &format!("tuned         for throughput: {provider} "),
+        entry["found"]["reason"].as_str().unwrap(),
+        entry["key"]["processor"].as_str().unwrap(),
+        " session",
+    ] {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+
+    // Another file is another model.
+    let mut graph = onnx::read(&repository.graph()).unwrap();
+    graph.producer_version.push('2');
+    onnx::write(&graph, &repository.graph()).unwrap();
+    assert!(repository.inspect().1.get("tuned").is_none());
+}
+
+#[test]
+fn a_damaged_measurement_or_report_is_said_and_the_rest_is_shown() {
+    let repository = Repository::new();
+    let digest = resnetd::tune::cache::digest(&fs::read(repository.graph()).unwrap());
+    fs::create_dir(repository.cache()).unwrap();
+    fs::write(repository.cache().join("half.json"), format!("{{\"key\": {{\"model\": \"{digest}\"")).unwrap();
+    fs::write(repository.cache().join("another.json"), "{\"key\": {\"model\": \"00").unwrap();
+    fs::write(repository.graph().with_file_name("quantization.json"), "{").unwrap();
+    let (table, json, stderr) = repository.inspect();
+    assert!(table.contains("architecture  resnet20-cifar"), "{table}");
+    assert!(json.get("tuned").is_none() && json.get("quantization").is_none(), "{json}");
+    assert!(stderr.contains("half.json are damaged") && stderr.contains("quantization.json is damaged"), "{stderr}");
+    assert!(!stderr.contains("another.json"), "{stderr}");
+}
+
 #[test]
 fn a_damaged_foreign_or_missing_file_gives_one_line_and_exit_1() {
     let folder = TempDir::new().unwrap();

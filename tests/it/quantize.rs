@@ -2,17 +2,18 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use prost::Message;
 use resnetd::{
-    onnx::{ConvShape, DataType, GraphBuilder, TensorProto, float_tensor, value_info},
+    onnx::{self, ConvShape, DataType, GraphBuilder, TensorProto, f32_values, float_tensor, value_info},
     runtime::{Executor, GraphSource, SessionOptions},
     tensor::{Batch, Layout, Logits},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::runtime;
@@ -34,6 +35,12 @@ fn resnetd(models: &Path, arguments: &[&str]) -> Command {
 fn quantize(models: &Path, calibration: &Path, more: &[&str]) -> Output {
     let mut command = resnetd(models, &["quantize", NAME, "--calibration"]);
     command.arg(calibration).args(more).output().unwrap()
+}
+
+fn resnetd_inspect(graph: &Path, more: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_resnetd")).arg("inspect").arg(graph).args(more).output().unwrap();
+    assert_done(&output);
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn stderr(output: &Output) -> String {
@@ -179,7 +186,14 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
             "{file}"
         );
     }
+    let int8 = models.path().join(NAME).join("2/model.onnx");
+    let inspected = resnetd_inspect(&int8, &[]);
+    for row in ["quantized     from version 1", "top-1 ", "evaluation images, probabilities move by"] {
+        assert!(inspected.contains(row), "{row} is missing in\n{inspected}");
+    }
     let report = report(models.path(), 2);
+    let inspected: Value = serde_json::from_str(&resnetd_inspect(&int8, &["--format", "json"])).unwrap();
+    assert_eq!(inspected["quantization"], report);
     assert_eq!((&report["method"], &report["judged_on"]), (&"mse".into(), &"evaluation".into()));
     assert_eq!(report["answers"]["labelled"], 10);
     // The reference run gives each of the ten its own class.
@@ -234,6 +248,102 @@ fn answers_that_do_not_hold_are_written_only_by_force() {
 
     assert_done(&quantize(models.path(), gray.path(), &[&evaluate[..], &["--force"]].concat()));
     assert!(report(models.path(), 2)["objection"].as_str().unwrap().contains("top-1 falls"));
+}
+
+/// The built-in model, with weights of one layer that 8 bits cannot hold: behind a channel that is always zero they are a
+/// thousand times the others, which matters to nobody in fp32 and rounds all the others to nothing in 8 bits.
+fn model_with_a_layer_that_needs_fp32(models: &Path, before: &str, layer: &str) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(NAME);
+    let target = models.join(NAME);
+    fs::create_dir_all(target.join("1")).unwrap();
+    for file in ["model.toml", "labels.txt"] {
+        fs::copy(source.join(file), target.join(file)).unwrap();
+    }
+    let mut model = onnx::read(&source.join("1/model.onnx")).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let inputs = |name: &str| graph.node.iter().find(|node| node.name == name).unwrap().input.clone();
+    let (before, layer) = (inputs(before), inputs(layer));
+    let mut edit = |name: &str, change: &dyn Fn(&[usize], &mut [f32])| {
+        let tensor = graph.initializer.iter_mut().find(|tensor| tensor.name == name).unwrap();
+        let shape: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+        let mut values = f32_values(tensor).unwrap();
+        change(&shape, &mut values);
+        *tensor = float_tensor(name, &shape, &values);
+    };
+    edit(&before[1], &|shape, values| {
+        let first = values.len() / shape[0];
+        values[..first].fill(0.0);
+    });
+    edit(&before[2], &|_, values| values[0] = 0.0);
+    edit(&layer[1], &|shape, values| {
+        let kernel = shape[2] * shape[3];
+        values.chunks_exact_mut(shape[1] * kernel).for_each(|output| output[..kernel].fill(1000.0));
+    });
+    onnx::write(&model, &target.join("1/model.onnx")).unwrap();
+}
+
+#[test]
+fn the_layer_that_ruins_the_answers_is_found_and_stays_fp32() {
+    let models = TempDir::new().unwrap();
+    model_with_a_layer_that_needs_fp32(models.path(), "layer2.1.conv1", "layer2.1.conv2");
+
+    let all_in_8_bits = quantize(models.path(), &calibration(), &["--keep-fp32", "0"]);
+    assert_eq!(all_in_8_bits.status.code(), Some(1));
+    assert!(stderr(&all_in_8_bits).contains("nothing was written: the top class stays for"), "{all_in_8_bits:?}");
+    assert!(!models.path().join(NAME).join("2").exists());
+
+    let output = quantize(models.path(), &calibration(), &[]);
+    assert_done(&output);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("in fp32 stay layer2.1.conv2"), "{output:?}");
+    let report = report(models.path(), 2);
+    assert_eq!((&report["kept_fp32"], &report["objection"]), (&json!(["layer2.1.conv2"]), &Value::Null));
+    assert!(report["answers"]["agreement_percent"].as_f64().unwrap() >= 98.5, "{report}");
+    let graph = onnx::read(&models.path().join(NAME).join("2/model.onnx")).unwrap().graph.unwrap();
+    let weights = |layer: &str| {
+        let node = graph.node.iter().find(|node| node.name == layer).unwrap();
+        graph.initializer.iter().find(|tensor| tensor.name == node.input[1])
+    };
+    assert!(weights("layer2.1.conv2").is_some_and(|tensor| tensor.data_type == i32::from(DataType::Float)));
+    assert!(weights("layer2.1.conv1").is_none(), "the others' weights come out of DequantizeLinear");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_with_one_line_and_nothing_left_behind() {
+    let (models, images) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    for entry in walkdir::WalkDir::new(calibration()).into_iter().flatten().filter(|e| e.path().is_file()) {
+        fs::copy(entry.path(), images.path().join(format!("{}.jpg", fs::read_dir(images.path()).unwrap().count() + 1)))
+            .unwrap();
+    }
+    // It complains of this one when the work has begun and most of it is still to come.
+    fs::write(images.path().join("0.jpg"), "broken").unwrap();
+    let mut command = resnetd(models.path(), &["quantize", NAME, "--calibration"]);
+    let mut child = command.arg(images.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("passed over"));
+
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+
+    assert!(kill.success());
+    assert_eq!(lines.collect::<Vec<_>>(), ["error: interrupted; nothing was written"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(models.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused_before_the_work() {
+    let models = TempDir::new().unwrap();
+    let file = models.path().join("file");
+    fs::write(&file, "").unwrap();
+    // With three images, minutes later, the images would be what is wrong.
+    let images = TempDir::new().unwrap();
+    fs::copy(Path::new(CIFAR).join("cat.jpg"), images.path().join("1.jpg")).unwrap();
+    let output = quantize(&file, images.path(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = stderr(&output);
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(&format!("cannot write {}", file.display())), "{stderr}");
+    assert_eq!(stderr.matches("os error").count(), 1, "{stderr}");
 }
 
 #[test]
@@ -301,4 +411,5 @@ fn a_disk_that_fills_leaves_nothing_behind() {
         .output()
         .unwrap();
     assert_refused(&output, models.path(), &["cannot write", "has room"]);
+    assert_eq!(stderr(&output).matches("os error").count(), 1, "the cause is said once: {}", stderr(&output));
 }

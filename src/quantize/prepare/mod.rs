@@ -3,12 +3,18 @@
 //!
 //! Any exporter's graph comes in; what is not recognised stays as it is and is run in fp32.
 
+mod fold;
+mod shortcut;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::onnx::{
-    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorError, TensorProto, Walk,
-    f32_values, float_tensor, i64_values,
+    AttributeProto, DataType, GraphProto, ModelProto, OperatorSetIdProto, TensorError, TensorProto, Walk, f32_values,
+    float_tensor,
 };
+
+use fold::fold_batch_normalization;
+use shortcut::shortcuts_to_convolutions;
 
 /// From this version on DequantizeLinear has one scale for each channel.
 const OPSET: i64 = 13;
@@ -176,83 +182,6 @@ fn bypass(graph: &mut GraphProto) {
     }
 }
 
-/// `Conv → BatchNormalization` becomes `Conv`, where nobody else reads the value between them.
-fn fold_batch_normalization(graph: &mut GraphProto) -> Result<(), PrepareError> {
-    let mut folded: Vec<(String, NodeProto, Vec<TensorProto>)> = Vec::new();
-    let mut gone: HashSet<String> = HashSet::new();
-    {
-        let walk = Walk::new(graph);
-        for bn in graph.node.iter().filter(|node| node.op_type == "BatchNormalization" && node.input.len() == 5) {
-            let x = bn.input[0].as_str();
-            let Some(conv) = walk.producer(x).filter(|node| node.op_type == "Conv") else { continue };
-            if walk.consumers(x).len() != 1 || walk.is_output(x) {
-                continue;
-            }
-            let Some(fold) = folded_conv(&walk, conv, bn)? else { continue };
-            gone.insert(bn.output[0].clone());
-            folded.push((x.to_owned(), fold.0, fold.1));
-        }
-    }
-    graph.node.retain(|node| !(node.op_type == "BatchNormalization" && gone.contains(&node.output[0])));
-    for (old_output, node, tensors) in folded {
-        if let Some(place) = graph.node.iter_mut().find(|node| node.output.first() == Some(&old_output)) {
-            *place = node;
-        }
-        graph.initializer.extend(tensors);
-    }
-    Ok(())
-}
-
-/// The convolution that does both; `None` where a parameter is no constant.
-fn folded_conv(
-    walk: &Walk<'_>,
-    conv: &NodeProto,
-    bn: &NodeProto,
-) -> Result<Option<(NodeProto, Vec<TensorProto>)>, PrepareError> {
-    let constant = |name: &String| walk.constant(name);
-    let Some(kernel) = conv.input.get(1).and_then(constant) else { return Ok(None) };
-    let [Some(gamma), Some(beta), Some(mean), Some(variance)] = [1, 2, 3, 4].map(|i| constant(&bn.input[i])) else {
-        return Ok(None);
-    };
-    let own_bias = match conv.input.get(2).filter(|name| !name.is_empty()) {
-        Some(name) => match constant(name) {
-            Some(tensor) => Some(f32_values(tensor)?),
-            None => return Ok(None),
-        },
-        None => None,
-    };
-    let epsilon = f64::from(bn.float("epsilon").unwrap_or(1e-5));
-    let [gamma, beta] = [f32_values(gamma)?, f32_values(beta)?];
-    let [mean, variance] = [f32_values(mean)?, f32_values(variance)?];
-    let mut weights = f32_values(kernel)?;
-    let outputs = kernel.dims.first().map_or(0, |&dim| dim as usize);
-    let sizes = [gamma.len(), beta.len(), mean.len(), variance.len(), own_bias.as_ref().map_or(outputs, Vec::len)];
-    if outputs == 0 || sizes.iter().any(|&size| size != outputs) {
-        return Ok(None);
-    }
-    let per_output = (weights.len() / outputs).max(1);
-    let mut bias = Vec::with_capacity(outputs);
-    for (output, channel) in weights.chunks_exact_mut(per_output).enumerate() {
-        // In f64 and rounded once, as `resnet::fold` does it for weight files.
-        let scale = f64::from(gamma[output]) / (f64::from(variance[output]) + epsilon).sqrt();
-        let shift = own_bias.as_ref().map_or(0.0, |own| f64::from(own[output])) - f64::from(mean[output]);
-        bias.push((f64::from(beta[output]) + shift * scale) as f32);
-        channel.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
-    }
-    let name = &bn.output[0];
-    let shape: Vec<usize> = kernel.dims.iter().map(|&dim| dim as usize).collect();
-    let tensors = vec![
-        float_tensor(format!("{name}.folded_weight"), &shape, &weights),
-        float_tensor(format!("{name}.folded_bias"), &[outputs], &bias),
-    ];
-    let node = NodeProto {
-        input: vec![conv.input[0].clone(), tensors[0].name.clone(), tensors[1].name.clone()],
-        output: vec![name.clone()],
-        ..conv.clone()
-    };
-    Ok(Some((node, tensors)))
-}
-
 /// Weights of fully connected layers as `[K, C]`, so that the first axis is the output channel as in a convolution.
 fn gemm_by_output(graph: &mut GraphProto) -> Result<(), PrepareError> {
     let mut transposed = Vec::new();
@@ -275,97 +204,6 @@ fn gemm_by_output(graph: &mut GraphProto) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// The identity shortcut that changes the number of channels (every stride-th pixel, zeros for the new channels) becomes
-/// a 1x1 convolution with ones on the diagonal. Exact in 8 bits too, and fused by every engine, while a Pad in 8 bits
-/// makes them leave their own layout; it costs under 1 % of the network's products.
-fn shortcuts_to_convolutions(graph: &mut GraphProto) -> Result<(), PrepareError> {
-    let mut shortcuts = Vec::new();
-    {
-        let walk = Walk::new(graph);
-        for pad in graph.node.iter().filter(|node| node.op_type == "Pad") {
-            if let Some(shortcut) = padded_channels(&walk, pad)? {
-                shortcuts.push(shortcut);
-            }
-        }
-    }
-    for (shortcut, kernel) in shortcuts {
-        let output = &shortcut.output[0];
-        if let Some(place) = graph.node.iter_mut().find(|node| node.output.first() == Some(output)) {
-            *place = shortcut;
-            graph.initializer.push(kernel);
-        }
-    }
-    Ok(())
-}
-
-fn padded_channels(walk: &Walk<'_>, pad: &NodeProto) -> Result<Option<(NodeProto, TensorProto)>, PrepareError> {
-    let zero = match pad.input.get(2).filter(|name| !name.is_empty()) {
-        None => true,
-        Some(value) => match walk.constant(value) {
-            Some(tensor) => f32_values(tensor)?.iter().all(|&value| value == 0.0),
-            None => false,
-        },
-    };
-    let Some(pads) = pad.input.get(1).and_then(|name| walk.constant(name)) else { return Ok(None) };
-    let pads = i64_values(pads)?;
-    let [0, before, 0, 0, 0, after, 0, 0] = pads[..] else { return Ok(None) };
-    let constant_mode = pad.string("mode").unwrap_or("constant") == "constant";
-    if before < 0 || after < 0 || !zero || !constant_mode || pad.input.len() > 3 {
-        return Ok(None);
-    }
-    let (mut input, mut stride) = (&pad.input[0], 1);
-    let read_once = walk.consumers(input).len() == 1 && !walk.is_output(input);
-    if let Some(pool) = walk.producer(input).filter(|node| read_once && is_subsample(node)) {
-        (input, stride) = (&pool.input[0], pool.ints("strides").map_or(1, |strides| strides[0]));
-    }
-    let Some(channels) = channels_of(walk, input) else { return Ok(None) };
-    let (before, outputs) = (before as usize, channels + before as usize + after as usize);
-    let mut weights = vec![0.0; outputs * channels];
-    (0..channels).for_each(|channel| weights[(before + channel) * channels + channel] = 1.0);
-    let output = &pad.output[0];
-    let kernel = float_tensor(format!("{output}.identity"), &[outputs, channels, 1, 1], &weights);
-    let node = NodeProto {
-        op_type: "Conv".into(),
-        name: pad.name.clone(),
-        input: vec![input.clone(), kernel.name.clone()],
-        output: vec![output.clone()],
-        attribute: vec![
-            AttributeProto::of_ints("kernel_shape", &[1, 1]),
-            AttributeProto::of_ints("strides", &[stride, stride]),
-        ],
-        ..NodeProto::default()
-    };
-    Ok(Some((node, kernel)))
-}
-
-/// A max-pool of single pixels.
-fn is_subsample(node: &NodeProto) -> bool {
-    let equal = |name: &str, value: i64| node.ints(name).is_none_or(|values| values.iter().all(|&v| v == value));
-    node.op_type == "MaxPool"
-        && node.ints("kernel_shape") == Some(&[1, 1])
-        && equal("pads", 0)
-        && node.ints("strides").is_none_or(|strides| strides.len() == 2 && strides[0] == strides[1])
-}
-
-/// The number of channels of a value, found from the weights of the nearest convolution before it.
-fn channels_of(walk: &Walk<'_>, value: &str) -> Option<usize> {
-    let mut value = value;
-    // A graph with a cycle would not end; no shortcut is this far from a convolution.
-    for _ in 0..1000 {
-        let node = walk.producer(value)?;
-        match node.op_type.as_str() {
-            "Conv" => return walk.constant(node.input.get(1)?)?.dims.first().map(|&dim| dim as usize),
-            "Relu" | "MaxPool" | "BatchNormalization" => value = node.input.first()?,
-            "Add" => {
-                let by_conv = |name: &&String| walk.producer(name).is_some_and(|node| node.op_type == "Conv");
-                value = node.input.iter().find(by_conv).or(node.input.first())?;
-            }
-            _ => return None,
-        }
-    }
-    None
-}
-
 /// Takes out nodes and weights that nobody reads any more.
 fn prune(graph: &mut GraphProto) {
     loop {
@@ -383,7 +221,7 @@ fn prune(graph: &mut GraphProto) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{ConvShape, GraphBuilder, PoolShape, int_tensor, value_info};
+    use crate::onnx::{ConvShape, GraphBuilder, NodeProto, PoolShape, int_tensor, value_info};
 
     const POINT: ConvShape = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
 

@@ -1,0 +1,107 @@
+//! What lies on this machine about a graph's file besides the file: what tuning chose for it, and how it was quantized.
+
+use std::{fs, path::Path};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::{ConfigArgs, inspect::labelled, output::complain};
+use crate::{
+    config::Flags,
+    inspect::Inspection,
+    model::Manifest,
+    quantize::{Comparison, Report},
+    telemetry,
+    tune::cache::{Cache, Entry, digest},
+};
+
+/// Nothing of it has to be there.
+#[derive(Serialize)]
+pub(super) struct Kept {
+    /// What was measured for exactly this file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tuned: Vec<Entry>,
+    /// The report beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantization: Option<Report>,
+}
+
+impl Kept {
+    /// Looks for it. What is damaged is said on stderr and left out.
+    pub(super) fn of(file: &Path, config: ConfigArgs) -> anyhow::Result<Self> {
+        let mut config = config.load(Flags::default())?;
+        config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+        telemetry::start_log(&config.log)?;
+        // As a server would: DIR/NAME/model.toml, for DIR/NAME/VERSION/model.onnx.
+        let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let folder = place.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+        let settings = match Manifest::read(folder, &config.batching, &config.runtime) {
+            Ok(manifest) => manifest.runtime,
+            Err(error) => {
+                complain(&format!("warning: {error}"));
+                config.runtime
+            }
+        };
+        let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+        let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&digest(&bytes));
+        let quantization = Report::beside(file).unwrap_or_else(|error| {
+            complain(&format!("warning: {error}"));
+            None
+        });
+        Ok(Self { tuned, quantization })
+    }
+
+    /// Rows for the table.
+    pub(super) fn rows(&self, inspection: &Inspection) -> Vec<(&'static str, String)> {
+        let int8 = inspection.precision.starts_with("int8");
+        let tuned = self.tuned.iter().flat_map(|entry| tuned(entry, int8));
+        let mut rows: Vec<_> = labelled("tuned", tuned).collect();
+        rows.extend(labelled("quantized", self.quantization.iter().flat_map(quantized)));
+        rows
+    }
+}
+
+fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
+    let chosen = &found.chosen;
+    let engine = chosen.candidate.engine;
+    let precision = if int8 { "int8" } else { engine.precision.name() };
+    let answers = match chosen.drift {
+        Some(drift) => format!(
+            "a probability moves by {:.4} at most, the top class {}",
+            drift.probability,
+            if drift.same_top { "stays" } else { "changes" }
+        ),
+        None => "its answers are what others are compared with".to_owned(),
+    };
+    // The names and sizes of the plugins' files follow; they are in the JSON.
+    let library = key.libraries.split(" lib").next().unwrap_or_default();
+    [
+        format!(
+            "for {}: {} {precision}, {}, batches of up to {}, {:.1} images/s",
+            key.goal, engine.provider, chosen.candidate.shape, chosen.batch_size, chosen.images_per_second
+        ),
+        answers,
+        found.reason.clone(),
+        format!("on {}, {} cores, by resnetd {} with {}", key.processor, key.cores, key.resnetd, library.trim()),
+    ]
+}
+
+fn quantized(report: &Report) -> Vec<String> {
+    let Comparison { agreement_percent, mean_drift, images, .. } = report.answers;
+    let mut rows = vec![format!(
+        "from version {}, {}-bit weights, {} calibration images",
+        report.source_version, report.weight_bits, report.calibration_images
+    )];
+    if let (Some(fp32), Some(int8)) = (report.answers.top1_fp32_percent, report.answers.top1_int8_percent) {
+        rows.push(format!("top-1 {int8:.2} %, fp32 {fp32:.2} %, of {} images", report.answers.labelled));
+    }
+    rows.push(format!(
+        "the top class stays for {agreement_percent:.2} % of {images} {} images, probabilities move by {mean_drift:.4}",
+        report.judged_on
+    ));
+    if !report.kept_fp32.is_empty() {
+        rows.push(format!("in fp32 stay {}", report.kept_fp32.join(", ")));
+    }
+    rows.extend(report.objection.iter().map(|objection| format!("its answers do not hold: {objection}")));
+    rows
+}
