@@ -7,12 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use super::{
     load::{ModelError, Prepared},
     manifest::Manifest,
     warm_up::WarmUpImages,
 };
 use crate::{
+    onnx,
     postprocess::Activation,
     runtime::{
         Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, Runtime, SessionOptions,
@@ -72,6 +75,20 @@ impl Tuning<'_> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
         (0..shape.instances).map(|_| self.runtime.executor(self.graph, options)).collect()
+    }
+
+    /// A quantized network without the rounding of its activations, on the processor; `None` for others, and where its form
+    /// does not allow it.
+    fn without_rounding(&self) -> Option<OrtExecutor> {
+        if !self.network.quantized {
+            return None;
+        }
+        let model = match self.graph {
+            GraphSource::File(path) => onnx::read(path).ok()?,
+            GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)).ok()?,
+        };
+        let file = onnx::into_bytes(onnx::without_rounding(model)?);
+        self.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.cores, 1)).ok()
     }
 
     /// Finds the plan: from what was kept, or by a short measurement where something is left open.
@@ -135,9 +152,10 @@ impl Tuning<'_> {
         let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
         let network = Network { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
         let untrained = sessions[0].is_untrained();
-        let rules = Rules {
+        let mut rules = Rules {
             goal: wishes.goal,
             max_probability_drift: settings.max_probability_drift,
+            default_drift: None,
             untrained,
             least_batch: largest(first, network),
         };
@@ -156,6 +174,7 @@ impl Tuning<'_> {
         let measured = |cause: String| ModelError::WarmUp(RunError::Engine(cause));
         let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
             .map_err(measured)?;
+        rules.default_drift = search.default_drift;
         let all_batches = depth == Depth::Everything || matches!(wishes.goal, crate::tune::Goal::P99(_));
         let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
         let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
@@ -298,6 +317,11 @@ impl Workbench for Bench<'_> {
             }
         }
         Ok(answers)
+    }
+
+    fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
+        let mut unrounded = self.tuning.without_rounding()?;
+        self.answers(&mut unrounded).ok()
     }
 
     fn batch(&mut self, size: usize) -> &Batch {

@@ -11,6 +11,7 @@ mod fold;
 mod fp16;
 mod read;
 mod tensor;
+mod unrounded;
 mod walk;
 mod write;
 
@@ -19,6 +20,7 @@ pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
 pub use read::{ReadError, decode, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
+pub use unrounded::without_rounding;
 pub use walk::{CycleError, Walk};
 pub use write::{WriteError, into_bytes, write, write_atomically, write_to};
 

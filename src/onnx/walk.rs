@@ -8,19 +8,16 @@ impl GraphProto {
     /// The first node that computes with integers, or turns them into floats and back: one by which a network shows
     /// that it is quantized, in the form of any exporter (QDQ, QOperator, dynamic).
     pub fn quantized_node(&self) -> Option<&NodeProto> {
-        self.node.iter().find(|node| {
-            let op = node.op_type.as_str();
-            op.starts_with("QLinear")
-                || matches!(
-                    op,
-                    "QuantizeLinear"
-                        | "DequantizeLinear"
-                        | "DynamicQuantizeLinear"
-                        | "ConvInteger"
-                        | "MatMulInteger"
-                        | "QGemm"
-                )
-        })
+        let rounds = |node: &&NodeProto| matches!(node.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear");
+        self.node.iter().find(|node| rounds(node) || node.is_integer_arithmetic())
+    }
+}
+
+impl NodeProto {
+    /// Whether it computes with integers, as the nodes of networks in QOperator or dynamic form do.
+    pub fn is_integer_arithmetic(&self) -> bool {
+        let op = self.op_type.as_str();
+        op.starts_with("QLinear") || matches!(op, "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "QGemm")
     }
 }
 

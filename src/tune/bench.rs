@@ -54,6 +54,11 @@ pub trait Workbench {
     /// [`RunError`].
     fn answers(&mut self, executor: &mut Self::Executor) -> Result<Vec<Box<[f32]>>, RunError>;
 
+    /// What the answers should be, where the yardstick's are not: a quantized network rounds in every engine.
+    fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
+        None
+    }
+
     /// Some images, `1 <= size`.
     fn batch(&mut self, size: usize) -> &Batch;
 
@@ -73,6 +78,8 @@ pub struct Search<W: Workbench> {
     /// seen: what every ratio is a ratio to.
     paces: BTreeMap<(usize, usize, bool), f64>,
     reference: Option<Vec<Box<[f32]>>>,
+    /// Of [`Engine::REFERENCE`]; none where its own answers are the right ones.
+    pub default_drift: Option<Drift>,
     /// A row for each candidate and batch size.
     pub rows: Vec<Measurement>,
     /// What could not be measured or was not looked at, and why.
@@ -82,7 +89,7 @@ pub struct Search<W: Workbench> {
 impl<W: Workbench> Search<W> {
     /// Opens the yardstick.
     ///
-    /// * `compare_answers`: the yardstick's answers are the right ones
+    /// * `compare_answers`: the yardstick's answers are the right ones, unless the bench has others
     /// * `deadline`: no candidate is begun after it
     ///
     /// # Errors
@@ -97,19 +104,23 @@ impl<W: Workbench> Search<W> {
     ) -> Result<Self, String> {
         let before = resident_bytes();
         let mut executors = bench.open(yardstick, max_batch_size)?;
-        let reference = match executors.first_mut().filter(|_| compare_answers) {
+        let answers = match executors.first_mut().filter(|_| compare_answers) {
             Some(first) => Some(bench.answers(first).map_err(|error| error.to_string())?),
             None => None,
         };
+        let yardstick_bytes = resident_bytes().saturating_sub(before);
+        let right = if compare_answers { bench.reference() } else { None };
+        let default_drift = right.as_ref().zip(answers.as_ref()).map(|(right, answers)| Drift::between(right, answers));
         Ok(Self {
             bench,
             effort,
             deadline,
             yardstick: executors,
             yardstick_is: yardstick,
-            yardstick_bytes: resident_bytes().saturating_sub(before),
+            yardstick_bytes,
             paces: BTreeMap::new(),
-            reference,
+            reference: right.or(answers),
+            default_drift,
             rows: Vec::new(),
             passed_over: Vec::new(),
         })
@@ -137,7 +148,7 @@ impl<W: Workbench> Search<W> {
         let words = |error: RunError| error.to_string();
         let before = resident_bytes();
         let mut opened = Vec::new();
-        let mut drift = None;
+        let mut drift = self.default_drift.filter(|_| candidate.engine == Engine::REFERENCE);
         let is_yardstick = candidate == self.yardstick_is;
         if !is_yardstick {
             opened = self.bench.open(candidate, batches.last().copied().unwrap_or(1))?;
@@ -302,13 +313,15 @@ mod tests {
     /// The reference answers `[0.9, 0.1]`, bf16 what the test says.
     struct Scripted {
         bf16: [f32; 2],
+        /// What a quantized network stands for.
+        unrounded: Option<[f32; 2]>,
         opened: Vec<Candidate>,
         batch: Batch,
     }
 
     impl Scripted {
         fn new(bf16: [f32; 2]) -> Self {
-            Self { bf16, opened: Vec::new(), batch: Batch::new(Layout::Nchw, 1, 1, 1) }
+            Self { bf16, unrounded: None, opened: Vec::new(), batch: Batch::new(Layout::Nchw, 1, 1, 1) }
         }
     }
 
@@ -334,6 +347,10 @@ mod tests {
             self.batch.clear();
             (0..size).for_each(|_| self.batch.push().fill(0.0));
             &self.batch
+        }
+
+        fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
+            self.unrounded.map(|row| vec![row.into()])
         }
 
         fn preparation(&self) -> Preparation {
@@ -365,6 +382,18 @@ mod tests {
         let drift = rows[1].drift.unwrap();
         assert!((drift.probability - 0.02).abs() < 1e-6 && drift.same_top, "{drift:?}");
         assert!(rows.iter().all(|row| row.images_per_second > 0.0 && row.p99_ms >= row.p50_ms && row.alone_ms > 0.0));
+    }
+
+    #[test]
+    fn a_quantized_network_is_compared_with_what_it_stands_for() {
+        let effort = Effort { slices: 1, slice: Duration::ZERO, patience: Duration::ZERO };
+        let bench = Scripted { unrounded: Some([0.93, 0.07]), ..Scripted::new([0.94, 0.06]) };
+        let yardstick = candidate(Engine::REFERENCE, 1);
+        let mut search = Search::new(bench, yardstick, 8, true, effort, Instant::now() + LONG).unwrap();
+        search.measure(yardstick, &[8], |_| true);
+        search.measure(candidate(BF16, 1), &[8], |_| true);
+        let drifts = search.rows.iter().map(|row| (100.0 * row.drift.unwrap().probability).round()).collect::<Vec<_>>();
+        assert_eq!(drifts, [3.0, 1.0]);
     }
 
     #[test]

@@ -11,8 +11,10 @@ use crate::runtime::Engine;
 pub struct Rules {
     /// What is best.
     pub goal: Goal,
-    /// How far a probability may be from the reference's.
+    /// How far a probability may be from the reference's, beyond what the default's is.
     pub max_probability_drift: f64,
+    /// How far the default is off itself: a quantized network rounds in every engine.
+    pub default_drift: Option<Drift>,
     /// The weights are random: the drift is reported and decides nothing.
     pub untrained: bool,
     /// The least that batches may be limited to. A limit costs nothing while there is little to do, and where there is
@@ -42,7 +44,12 @@ const ALLOWED_DELAY: f64 = 1.1;
 impl Rules {
     /// Whether answers that are so far off may be given.
     pub fn admit(&self, drift: Option<Drift>) -> bool {
-        self.untrained || drift.is_none_or(|drift| drift.same_top && drift.probability <= self.max_probability_drift)
+        let own = self.default_drift.unwrap_or(Drift { probability: 0.0, same_top: true });
+        let holds = |drift: Drift| {
+            let top = drift.same_top || !own.same_top;
+            top && drift.probability <= own.probability + self.max_probability_drift
+        };
+        self.untrained || drift.is_none_or(holds)
     }
 
     /// How good a row is; more is better.
@@ -136,8 +143,13 @@ mod tests {
         tune::{Candidate, Shape},
     };
 
-    const RULES: Rules =
-        Rules { goal: Goal::Throughput, max_probability_drift: 0.02, untrained: false, least_batch: 1 };
+    const RULES: Rules = Rules {
+        goal: Goal::Throughput,
+        max_probability_drift: 0.02,
+        default_drift: None,
+        untrained: false,
+        least_batch: 1,
+    };
     const CPU: Engine = Engine::REFERENCE;
     const OV_FP32: Engine = Engine { provider: Provider::Openvino, precision: Precision::Fp32 };
     const OV_BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
@@ -189,6 +201,17 @@ mod tests {
         assert_eq!(chosen(&rows(0.001, false), RULES).0, OV_FP32);
         let strict = Rules { max_probability_drift: 0.0, ..RULES };
         assert_eq!(chosen(&rows(0.0001, true), strict).0, CPU);
+    }
+
+    #[test]
+    fn an_engine_that_rounds_otherwise_is_held_against_what_the_default_rounds() {
+        let own = Drift { probability: 0.03, same_top: false };
+        let cpu = drifting(row(CPU, 1, 8, 140.0, 8.0), own.probability, own.same_top);
+        let rules = Rules { default_drift: Some(own), ..RULES };
+        let with =
+            |probability| chosen(&[cpu.clone(), drifting(row(OV_FP32, 1, 8, 455.0, 3.0), probability, false)], rules);
+        assert_eq!(with(0.031).0, OV_FP32);
+        assert_eq!(with(0.136).0, CPU);
     }
 
     #[test]

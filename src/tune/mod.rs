@@ -84,7 +84,7 @@ pub struct Measurement {
     pub alone_ms: f64,
     /// By how much the process grew, all sessions together. Rough: allocators keep what they have.
     pub memory_bytes: u64,
-    /// Against [`Engine::REFERENCE`]; none for the reference itself.
+    /// Against [`Engine::REFERENCE`], which has none itself; of a quantized network, against the same without rounding.
     pub drift: Option<Drift>,
 }
 
