@@ -136,7 +136,7 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) ->
             "{mark} {:10}{:11}{:>8}{:>9}{batch_size:>7}{images_per_second:>11.1}{p50_ms:>10.2}{p99_ms:>10.2}\
              {alone_ms:>10.2}{:>8}  {drift}",
             engine.provider,
-            engine.precision,
+            report.precision(engine),
             shape.instances,
             shape.intra_threads,
             memory_bytes >> 20,
@@ -144,11 +144,17 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) ->
     }
     writeln!(output)?;
     for (candidate, reason) in &report.passed_over {
-        writeln!(output, "not measured: {} in {}: {reason}", candidate.engine, candidate.shape)?;
+        let Candidate { engine, shape } = candidate;
+        writeln!(output, "not measured: {} {} in {shape}: {reason}", engine.provider, report.precision(*engine))?;
     }
     let Candidate { engine, shape } = report.found.chosen.candidate;
     let batch_size = report.found.chosen.batch_size;
-    writeln!(output, "chosen: {engine} in {shape}, batches of up to {batch_size}: {}", report.found.reason)?;
+    let (provider, precision) = (engine.provider, report.precision(engine));
+    writeln!(
+        output,
+        "chosen: {provider} {precision} in {shape}, batches of up to {batch_size}: {}",
+        report.found.reason
+    )?;
     Ok(())
 }
 
@@ -163,6 +169,7 @@ fn document(model: &str, goal: Goal, report: &Report) -> serde_json::Value {
         "goal": goal,
         "processor": report.processor,
         "cores": cores(),
+        "int8": report.quantized,
         "chosen": report.found.chosen,
         "reason": report.found.reason,
         "measurements": report.found.measurements,

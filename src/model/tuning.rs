@@ -50,6 +50,15 @@ pub struct Report {
     pub passed_over: Vec<(Candidate, String)>,
     /// The processor's name.
     pub processor: String,
+    /// The network's weights are integers: an engine's precision is that of what is left.
+    pub quantized: bool,
+}
+
+impl Report {
+    /// The arithmetic that an engine computes this network in, as `/metadata` names it.
+    pub fn precision(&self, engine: Engine) -> &'static str {
+        if self.quantized { "int8" } else { engine.precision.name() }
+    }
 }
 
 /// What was found, where anything was; and what was not measured, and why.
@@ -131,7 +140,7 @@ impl Tuning<'_> {
             reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
         })?;
         self.cache().put(self.key(&wishes, &processor, &engines), found.clone());
-        Ok(Report { found, passed_over, processor: processor.name })
+        Ok(Report { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
     fn measure(

@@ -3,7 +3,7 @@
 //! The answers come first: what drifts too far is out, however fast. Then the goal. And what is there anyway is only
 //! left for a gain that is larger than the noise of a measurement.
 
-use super::{Drift, Goal, Measurement};
+use super::{Candidate, Drift, Goal, Measurement};
 use crate::runtime::Engine;
 
 /// What a choice must keep to.
@@ -129,10 +129,10 @@ fn reason(default: &Measurement, winner: &Measurement, rows: usize) -> String {
     if winner.candidate == default.candidate {
         return format!("nothing measured is faster: {speed}");
     }
-    format!(
-        "{speed}; {} in {}: {:.0} and {:.2} ms",
-        default.candidate.engine, default.candidate.shape, default.images_per_second, default.alone_ms
-    )
+    let Candidate { engine, shape } = default.candidate;
+    let same_arithmetic = engine.precision == winner.candidate.engine.precision;
+    let other = if same_arithmetic { engine.provider.to_string() } else { engine.to_string() };
+    format!("{speed}; {other} in {shape}: {:.0} and {:.2} ms", default.images_per_second, default.alone_ms)
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{
         runtime::{Precision, Provider},
-        tune::{Candidate, Shape},
+        tune::Shape,
     };
 
     const RULES: Rules = Rules {
