@@ -35,6 +35,20 @@ pub struct PoolShape {
     pub ceil_mode: bool,
 }
 
+/// Makes the first dimension of an input a number: what the network is given then has just so many images.
+pub fn fix_batch(model: &mut ModelProto, input: &str, size: usize) {
+    let inputs = model.graph.iter_mut().flat_map(|graph| &mut graph.input);
+    let value_type =
+        inputs.filter(|value| value.name == input).filter_map(|value| value.r#type.as_mut()?.value.as_mut());
+    for value in value_type {
+        if let type_proto::Value::TensorType(tensor) = value
+            && let Some(batch) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
+        {
+            batch.value = Some(dimension::Value::DimValue(size as i64));
+        }
+    }
+}
+
 /// Collects the nodes and weights of a new graph, in the order in which they run.
 #[derive(Debug, Default)]
 pub struct GraphBuilder {

@@ -15,7 +15,7 @@ mod unrounded;
 mod walk;
 mod write;
 
-pub use edit::{ConvShape, GraphBuilder, PoolShape, value_info};
+pub use edit::{ConvShape, GraphBuilder, PoolShape, fix_batch, value_info};
 pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
 pub use read::{ReadError, decode, read, read_graph};

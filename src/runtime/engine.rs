@@ -73,9 +73,25 @@ impl Provider {
             // Shapes cost the CPU provider nothing but memory, which the largest batch takes.
             Self::Cpu if max_batch_size == 1 => vec![1],
             Self::Cpu => vec![1, max_batch_size],
-            // It compiles for each size that it sees.
-            Self::Openvino => (1..=max_batch_size).collect(),
-            Self::Cuda | Self::Tensorrt => buckets(max_batch_size),
+            // They compile for each size that they see.
+            Self::Openvino | Self::Cuda | Self::Tensorrt => {
+                let mut sizes: Vec<_> = (1..=max_batch_size).map(|len| self.padded_len(len, max_batch_size)).collect();
+                sizes.dedup();
+                sizes
+            }
+        }
+    }
+
+    /// The size that a batch of `len` images is filled up to, so that there are few sizes to prepare for.
+    pub(super) fn padded_len(self, len: usize, max_batch_size: usize) -> usize {
+        match self {
+            Self::Cpu => len,
+            // Every size up to 8, then steps of at most a seventh.
+            Self::Openvino => {
+                let step = (len.next_power_of_two() / 8).max(1);
+                len.next_multiple_of(step).min(max_batch_size).max(len)
+            }
+            Self::Cuda | Self::Tensorrt => bucket(len, max_batch_size),
         }
     }
 }
@@ -136,14 +152,6 @@ impl fmt::Display for Engine {
     }
 }
 
-/// 1, 2, 4, … and the largest batch itself: the sizes that a GPU is warmed for.
-fn buckets(max_batch_size: usize) -> Vec<usize> {
-    let mut sizes: Vec<_> =
-        std::iter::successors(Some(1usize), |size| Some(size * 2)).take_while(|&size| size < max_batch_size).collect();
-    sizes.push(max_batch_size);
-    sizes
-}
-
 /// The size that a batch of `len` images is filled up to on a GPU, where a new shape costs a search for algorithms.
 pub(super) fn bucket(len: usize, max_batch_size: usize) -> usize {
     len.next_power_of_two().min(max_batch_size).max(len)
@@ -165,6 +173,14 @@ mod tests {
     #[test]
     fn openvino_is_warmed_for_each_size_it_would_compile_for() {
         assert_eq!(Provider::Openvino.warmed_sizes(4), [1, 2, 3, 4]);
+        assert_eq!(Provider::Openvino.warmed_sizes(32)[7..], [8, 10, 12, 14, 16, 20, 24, 28, 32]);
+        for max in [1, 7, 9, 32] {
+            let warmed = Provider::Openvino.warmed_sizes(max);
+            assert!(
+                (1..=max).all(|len| warmed.contains(&Provider::Openvino.padded_len(len, max))),
+                "{max}: {warmed:?}"
+            );
+        }
         assert_eq!(Provider::Cpu.warmed_sizes(8), [1, 8]);
         assert_eq!(Provider::Cpu.warmed_sizes(1), [1]);
     }

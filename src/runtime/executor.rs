@@ -10,7 +10,7 @@ use ort::{
 
 use super::{
     Executor, LoadError, RunError, SessionOptions, Signature, binding::Bindings, engine, ort::in_words,
-    signature::GraphTensor,
+    signature::GraphTensor, sizes::Sizes,
 };
 use crate::tensor::{Batch, Logits};
 
@@ -21,9 +21,17 @@ pub struct OrtExecutor {
     session: Session,
     signature: Arc<Signature>,
     options: SessionOptions,
+    /// A session for each size of batch, where the engine wants it so.
+    sizes: Option<Sizes>,
+    scratch: Scratch,
+}
+
+/// Memory that is used again by each run.
+#[derive(Default)]
+struct Scratch {
     /// For a graph with 16-bit input: the batch, converted.
     half: Vec<f16>,
-    /// For a graph with a fixed batch: the batch, filled up with zeros.
+    /// For a batch that is run as a larger one: filled up with zeros.
     padded: Vec<f32>,
     /// For a graph with 16-bit output.
     widened: Vec<f32>,
@@ -46,8 +54,7 @@ impl OrtExecutor {
         let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
         let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
         let signature = Arc::new(Signature::of(&inputs, &outputs)?);
-        let (half, padded, widened) = Default::default();
-        Ok(Self { bindings: None, session, signature, options, half, padded, widened })
+        Ok(Self { bindings: None, session, signature, options, sizes: None, scratch: Scratch::default() })
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -57,6 +64,11 @@ impl OrtExecutor {
     /// From now on, batches are copied into memory that the engine knows, and filled up to a size that was warmed.
     pub(super) fn bind(&mut self, bindings: Bindings) {
         self.bindings = Some(bindings);
+    }
+
+    /// From now on, batches of each size are run by a session of their own.
+    pub(super) fn fix_sizes(&mut self, sizes: Sizes) {
+        self.sizes = Some(sizes);
     }
 
     /// What the graph's author wrote under `key`.
@@ -74,18 +86,39 @@ impl OrtExecutor {
         &self.signature
     }
 
-    /// The size that a batch of `len` images is filled up to.
+    /// The size that a batch of `len` images is filled up to: one that was run before the first request.
     fn padded_len(&self, len: usize) -> usize {
-        match (self.signature.fixed_batch, &self.bindings) {
-            (Some(fixed), _) => fixed,
-            (None, Some(_)) => engine::bucket(len, self.options.max_batch_size),
-            (None, None) => len,
-        }
+        let SessionOptions { engine, max_batch_size, .. } = self.options;
+        self.signature.fixed_batch.unwrap_or_else(|| match self.bindings {
+            // Also where a test binds another provider's memory.
+            Some(_) => engine::bucket(len, max_batch_size),
+            None => engine.provider.padded_len(len, max_batch_size),
+        })
     }
 
+    fn try_run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), LoadError> {
+        let run_as = self.padded_len(batch.len());
+        if let Some(bindings) = &mut self.bindings {
+            return Ok(bindings.run(&mut self.session, &self.signature, batch, run_as, logits)?);
+        }
+        let session = match &mut self.sizes {
+            Some(sizes) => sizes.session(run_as)?,
+            None => &mut self.session,
+        };
+        Ok(self.scratch.run(session, &self.signature, batch, run_as, logits)?)
+    }
+}
+
+impl Scratch {
     /// Lets the engine read the batch where it lies, as far as it has the right size and type.
-    fn run_in_place(&mut self, batch: &Batch, run_as: usize, logits: &mut Logits) -> ort::Result<()> {
-        let signature = &*self.signature;
+    fn run(
+        &mut self,
+        session: &mut Session,
+        signature: &Signature,
+        batch: &Batch,
+        run_as: usize,
+        logits: &mut Logits,
+    ) -> ort::Result<()> {
         let mut shape = batch.shape();
         let mut data = batch.data();
         if run_as != batch.len() {
@@ -101,7 +134,7 @@ impl OrtExecutor {
         } else {
             TensorRef::from_array_view((shape, data))?.into_dyn()
         };
-        let outputs = self.session.run([inputs.into()])?;
+        let outputs = session.run([inputs.into()])?;
         read(&outputs[signature.output.name.as_str()], batch.len(), &mut self.widened, logits)
     }
 }
@@ -109,12 +142,7 @@ impl OrtExecutor {
 impl Executor for OrtExecutor {
     fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
         self.signature.check(batch)?;
-        let run_as = self.padded_len(batch.len());
-        let ran = match &mut self.bindings {
-            Some(bindings) => bindings.run(&mut self.session, &self.signature, batch, run_as, logits),
-            None => self.run_in_place(batch, run_as, logits),
-        };
-        ran.map_err(|error| RunError::Engine(in_words(&error.to_string())))
+        self.try_run(batch, logits).map_err(|error| RunError::Engine(in_words(&error.to_string())))
     }
 }
 

@@ -15,6 +15,7 @@ mod profile;
 pub mod scripted;
 mod shared_object;
 mod signature;
+mod sizes;
 
 use std::path::Path;
 

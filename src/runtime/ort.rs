@@ -21,6 +21,7 @@ use super::{
     plugin::{self, Plugin},
     profile::tensorrt_profile,
     shared_object,
+    sizes::Sizes,
 };
 use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, ModelProto, value_info};
 
@@ -205,7 +206,12 @@ impl Runtime {
     /// images, [`LoadError::Provider`] where the engine is not to be had.
     pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
         let session = self.session(graph, options)?;
-        let executor = OrtExecutor::new(session, options)?;
+        let mut executor = OrtExecutor::new(session, options)?;
+        if options.engine.provider == Provider::Openvino
+            && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options)
+        {
+            executor.fix_sizes(sizes);
+        }
         match options.engine.provider.host_memory() {
             Some(memory) => self.bound(executor, memory),
             None => Ok(executor),
