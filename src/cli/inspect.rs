@@ -70,8 +70,9 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
     if let Some(image) = &inspection.input {
         rows.push(("input", input(image)));
     }
+    let open_batch = inspection.input.as_ref().is_some_and(|image| image.batch.is_none());
     for (index, output) in inspection.outputs.iter().enumerate() {
-        let shape = output.shape.as_ref().map_or_else(|| "shape not known".into(), |shape| format!("{shape:?}"));
+        let shape = output.shape.as_deref().map_or("shape not known".into(), |shape| bracketed(shape, open_batch));
         let kind = if inspection.softmax && index == 0 { ", probabilities (softmax inside)" } else { "" };
         rows.push((if index == 0 { "output" } else { "" }, format!("{} {shape}{kind}", output.name)));
     }
@@ -89,6 +90,15 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
     rows.extend(labelled("metadata", metadata));
     rows.extend(labelled("unusual", inspection.unusual.iter().cloned()));
     rows
+}
+
+/// A shape as it is written down; the batch, which was taken for 1, as `N` where the graph leaves it open.
+fn bracketed(shape: &[usize], open_batch: bool) -> String {
+    let dims = shape.iter().enumerate().map(|(axis, dim)| match axis {
+        0 if open_batch && *dim == 1 => "N".to_owned(),
+        _ => dim.to_string(),
+    });
+    format!("[{}]", dims.collect::<Vec<_>>().join(", "))
 }
 
 fn network(resnet: &ResNet) -> Vec<(&'static str, String)> {

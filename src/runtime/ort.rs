@@ -1,4 +1,4 @@
-//! ONNX Runtime: the environment, sessions, and the [`Executor`] that serves.
+//! ONNX Runtime: the environment, its providers, and the sessions that are made on them.
 
 use std::{
     path::{Path, PathBuf},

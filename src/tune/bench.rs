@@ -2,7 +2,7 @@
 //!
 //! The machine is seldom quiet when a model is loaded, so a candidate is never timed by itself: short slices of it and
 //! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down. Images a second
-//! are taken with the preparation of images [beside it](super::line), the time of one image without.
+//! are taken with the preparation of images beside it (`line`), the time of one image without.
 
 use std::{
     collections::BTreeMap,

@@ -301,7 +301,8 @@ fn command(arguments: &[&str]) -> Output {
 fn the_command_prints_a_table_or_json() {
     let file = path("tf2onnx_resnet50");
     let table = String::from_utf8(command(&[file.to_str().unwrap()]).stdout).unwrap();
-    for row in ["architecture  resnet50", "1x1 convolution", "[N, 224, 224, 3] NHWC", "25,583,592", "3,857,973,248"] {
+    let shapes = ["[N, 224, 224, 3] NHWC", " [N, 1000]"];
+    for row in ["architecture  resnet50", "1x1 convolution", "25,583,592", "3,857,973,248"].into_iter().chain(shapes) {
         assert!(table.contains(row), "{row} is missing in\n{table}");
     }
     let json = command(&[file.to_str().unwrap(), "--format", "json"]);
