@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{
     load::{ModelError, Prepared},
     manifest::Manifest,
@@ -92,11 +90,7 @@ impl Tuning<'_> {
         if !self.network.quantized {
             return None;
         }
-        let model = match self.graph {
-            GraphSource::File(path) => onnx::read(path).ok()?,
-            GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)).ok()?,
-        };
-        let file = onnx::into_bytes(onnx::without_rounding(model)?);
+        let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
         self.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.cores, 1)).ok()
     }
 

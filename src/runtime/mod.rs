@@ -19,6 +19,8 @@ mod sizes;
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 pub use engine::{Engine, Precision, Provider};
 pub use executor::OrtExecutor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
@@ -28,7 +30,10 @@ pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
 pub use signature::{GraphTensor, Signature, SignatureError};
 
-use crate::tensor::{Batch, Logits};
+use crate::{
+    onnx::{self, ModelProto},
+    tensor::{Batch, Logits},
+};
 
 /// Where a graph comes from.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,19 @@ pub enum GraphSource<'a> {
     File(&'a Path),
     /// Bytes in the binary.
     Memory(&'a [u8]),
+}
+
+impl GraphSource<'_> {
+    /// The graph as data, with its weights wherever they lie.
+    ///
+    /// # Errors
+    /// [`onnx::ReadError`].
+    pub fn read(self) -> Result<ModelProto, onnx::ReadError> {
+        match self {
+            Self::File(path) => onnx::read(path),
+            Self::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)),
+        }
+    }
 }
 
 /// Runs one compiled network. Each worker thread owns one value; it is never shared.

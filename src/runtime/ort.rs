@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use bytes::Bytes;
 use ort::{
     device::Device,
     environment::Environment,
@@ -23,7 +22,7 @@ use super::{
     shared_object,
     sizes::Sizes,
 };
-use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, ModelProto, value_info};
+use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
 
 /// The loaded ONNX Runtime. Cheap to clone; one for a process.
 #[derive(Clone)]
@@ -261,7 +260,7 @@ impl Runtime {
         let plugin = match engine.provider {
             // A plugin, once registered, takes every session that names no device; so the processor is named too.
             Provider::Cpu => {
-                // Exact sums for 8-bit weights, at 0.7 of the speed; graphs with 7-bit weights are left as they are.
+                // Exact sums for 8-bit weights, which costs speed; graphs with 7-bit weights are left as they are.
                 let builder = if pairs_may_overflow() { builder.with_config_entry(EXACT_SUMS, "1")? } else { builder };
                 let own = self.devices("CPUExecutionProvider", DeviceType::CPU);
                 return Ok(builder.with_devices(own, None)?);
@@ -274,7 +273,7 @@ impl Runtime {
         };
         let settings = match engine.provider {
             Provider::Openvino => vec![("load_config", openvino_config(engine, intra_threads))],
-            _ => read(graph)?.graph.map_or_else(Vec::new, |graph| tensorrt_profile(&graph, max_batch_size)),
+            _ => graph.read()?.graph.map_or_else(Vec::new, |graph| tensorrt_profile(&graph, max_batch_size)),
         };
         let settings: Vec<_> =
             settings.into_iter().map(|(key, value)| (format!("{}.{key}", plugin.ep), value)).collect();
@@ -286,14 +285,7 @@ impl Runtime {
 
 /// The network as an ONNX file in fp16. Memory holds the fp32 file once, and no longer than this takes.
 fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
-    Ok(onnx::into_bytes(onnx::to_fp16(read(graph)?)?))
-}
-
-fn read(graph: GraphSource<'_>) -> Result<ModelProto, onnx::ReadError> {
-    match graph {
-        GraphSource::File(path) => onnx::read(path),
-        GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)),
-    }
+    Ok(onnx::into_bytes(onnx::to_fp16(graph.read()?)?))
 }
 
 fn cuda_options() -> ep::CUDA {
@@ -338,7 +330,7 @@ fn openvino_config(engine: Engine, intra_threads: usize) -> String {
     .to_string()
 }
 
-/// The version of ONNX Runtime in a file, for messages; `None` where it cannot be told.
+/// What the loaded ONNX Runtime says of its build.
 pub fn build_info() -> &'static str {
     ort::info()
 }

@@ -9,7 +9,6 @@ use std::{
     fs,
 };
 
-use bytes::Bytes;
 use ort::session::Session;
 use prost::Message;
 
@@ -43,10 +42,7 @@ impl Sizes {
         if too_large || signature.fixed_batch.is_some() {
             return None;
         }
-        let model = match graph {
-            GraphSource::File(path) => onnx::read(path).ok()?,
-            GraphSource::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)).ok()?,
-        };
+        let model = graph.read().ok()?;
         // Weights may lie in a file of their own.
         let (input, runtime) = (signature.input.name.clone(), runtime.clone());
         (model.encoded_len() <= LARGEST_GRAPH).then(|| Self {
