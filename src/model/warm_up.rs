@@ -8,7 +8,7 @@ use std::{borrow::Cow, iter, sync::Arc};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::{
-    preprocess::{Limits, Spec, preprocess},
+    preprocess::{DecodeLimits, Spec, preprocess},
     tensor::{Batch, Normalizer, Pixels},
     tune::Prepare,
 };
@@ -38,7 +38,7 @@ impl WarmUpImages {
         // Without resize and crop a photo keeps its own size, and the pattern is all there is.
         let photos = PHOTOS
             .iter()
-            .filter_map(|photo| preprocess(photo, spec, &Limits::default()).ok())
+            .filter_map(|photo| preprocess(photo, spec, &DecodeLimits::default()).ok())
             .filter(|photo| (photo.height() as usize, photo.width() as usize) == (height, width));
         let images = photos
             .flat_map(|photo| [mirrored(&photo), Some(photo)])
@@ -68,7 +68,7 @@ impl WarmUpImages {
         let (photo, spec) = (self.jpeg(), self.spec.clone());
         Arc::new(move || {
             // What matters is that it was done.
-            let _ = std::hint::black_box(preprocess(&photo, &spec, &Limits::default()));
+            let _ = std::hint::black_box(preprocess(&photo, &spec, &DecodeLimits::default()));
         })
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    preprocess::{Limits, Spec, preprocess},
+    preprocess::{DecodeLimits, Spec, preprocess},
     tensor::{Batch, Normalizer, Pixels},
 };
 
@@ -122,7 +122,7 @@ impl Preparation {
 
     fn pixels(&self, file: &Path) -> Result<Pixels, String> {
         let bytes = fs::read(file).map_err(|error| error.to_string())?;
-        let pixels = preprocess(&bytes, &self.spec, &Limits::default()).map_err(|error| error.to_string())?;
+        let pixels = preprocess(&bytes, &self.spec, &DecodeLimits::default()).map_err(|error| error.to_string())?;
         let (height, width) = self.size;
         if (pixels.height() as usize, pixels.width() as usize) == (height, width) {
             return Ok(pixels);

@@ -122,7 +122,7 @@ impl Service {
     /// Decodes, resizes and crops; tells how long it took without the wait for a thread.
     async fn prepare(&self, model: &Arc<ServedModel>, image: Bytes) -> Result<(Pixels, Duration), Error> {
         let header = preprocess::probe(&image).map_err(bad_image)?;
-        let limits = preprocess::Limits { max_pixels: self.limits().max_image_pixels };
+        let limits = preprocess::DecodeLimits { max_pixels: self.limits().max_image_pixels };
         let work = {
             let model = model.clone();
             move || {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use resnetd::preprocess::{DecodeError, Format, Limits, Orientation, Spec, decode, preprocess, probe};
+use resnetd::preprocess::{DecodeError, DecodeLimits, Format, Orientation, Spec, decode, preprocess, probe};
 
 fn image(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).expect("a fixture")
 }
 
 fn refusal(bytes: &[u8]) -> DecodeError {
-    preprocess(bytes, &Spec::default(), &Limits::default()).expect_err("a refusal")
+    preprocess(bytes, &Spec::default(), &DecodeLimits::default()).expect_err("a refusal")
 }
 
 /// Every image of the fixtures, in every format.
@@ -112,9 +112,9 @@ fn the_limit_counts_pixels_and_includes_itself() {
     let photo = image("images/jpeg_420.jpg");
     let header = probe(&photo).expect("a header");
     assert_eq!(header.format, Format::Jpeg);
-    let exactly = Limits { max_pixels: header.pixels() };
+    let exactly = DecodeLimits { max_pixels: header.pixels() };
     assert!(preprocess(&photo, &Spec::default(), &exactly).is_ok());
-    let one_less = Limits { max_pixels: header.pixels() - 1 };
+    let one_less = DecodeLimits { max_pixels: header.pixels() - 1 };
     let error = preprocess(&photo, &Spec::default(), &one_less).expect_err("a refusal");
     assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
 }
@@ -127,11 +127,11 @@ fn a_sliver_is_cropped_without_its_resized_whole_being_made() {
     bmp.extend(b"\x01\0\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     bmp.extend([30, 20, 10, 0].repeat(2000));
     let spec = Spec { resize_size: Some(4096), crop_size: Some(32), ..Spec::default() };
-    let pixels = preprocess(&bmp, &spec, &Limits::default()).expect("a small crop");
+    let pixels = preprocess(&bmp, &spec, &DecodeLimits::default()).expect("a small crop");
     assert!(pixels.data().chunks(3).all(|pixel| pixel == [10, 20, 30]));
 
     let whole = Spec { crop_size: None, ..spec };
-    let error = preprocess(&bmp, &whole, &Limits::default()).expect_err("a refusal");
+    let error = preprocess(&bmp, &whole, &DecodeLimits::default()).expect_err("a refusal");
     assert!(matches!(error, DecodeError::TooLarge { width: 4096, height: 8_192_000, .. }), "{error}");
 }
 
@@ -139,7 +139,8 @@ fn a_sliver_is_cropped_without_its_resized_whole_being_made() {
 fn half_a_file_is_corrupt_in_every_format() {
     // Photos only: a file of a few pixels may have all of them in its first half.
     for (name, bytes) in all_images().into_iter().filter(|(name, _)| !name.contains("preprocess/")) {
-        let error = preprocess(&bytes[..bytes.len() / 2], &Spec::default(), &Limits::default()).map(|_| name.clone());
+        let error =
+            preprocess(&bytes[..bytes.len() / 2], &Spec::default(), &DecodeLimits::default()).map(|_| name.clone());
         match error {
             Err(DecodeError::Corrupt { format, .. }) => assert_eq!(format, probe(&bytes).expect("a header").format),
             other => panic!("{name}: {other:?}"),
@@ -156,7 +157,7 @@ fn a_jpeg_is_corrupt_wherever_its_scan_is_cut() {
         // The last few bytes are the end marker and padding.
         for part in 0..40 {
             let end = scan + (bytes.len() - 8 - scan) * part / 39;
-            let result = preprocess(&bytes[..end], &Spec::default(), &Limits::default());
+            let result = preprocess(&bytes[..end], &Spec::default(), &DecodeLimits::default());
             assert!(matches!(result, Err(DecodeError::Corrupt { .. })), "{name} cut at {end}: {result:?}");
         }
     }
@@ -164,7 +165,7 @@ fn a_jpeg_is_corrupt_wherever_its_scan_is_cut() {
 
 #[test]
 fn damaged_images_end_in_an_answer_or_a_refusal() {
-    let limits = Limits { max_pixels: 4_000_000 };
+    let limits = DecodeLimits { max_pixels: 4_000_000 };
     let spec = Spec { resize_size: Some(40), crop_size: Some(32), ..Spec::default() };
     let mut random = Random(20_251_124);
     for (name, original) in all_images() {
@@ -195,8 +196,8 @@ fn damaged_images_end_in_an_answer_or_a_refusal() {
 fn decoding_alone_keeps_the_images_size_and_turns_it_upright() {
     let photo = image("images/jpeg_exif6.jpg");
     let header = probe(&photo).expect("a header");
-    let upright = decode(&photo, Orientation::Apply, &Limits::default()).expect("pixels");
+    let upright = decode(&photo, Orientation::Apply, &DecodeLimits::default()).expect("pixels");
     assert_eq!((upright.width(), upright.height()), (header.height, header.width));
-    let stored = decode(&photo, Orientation::Ignore, &Limits::default()).expect("pixels");
+    let stored = decode(&photo, Orientation::Ignore, &DecodeLimits::default()).expect("pixels");
     assert_eq!((stored.width(), stored.height()), (header.width, header.height));
 }

@@ -4,8 +4,10 @@
 use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, Decoder, PixelFormat};
 
 use super::{Decoded, cmyk_to_rgb, pack, room};
+use crate::preprocess::error::DecodeError;
+use crate::preprocess::format::Format;
+use crate::preprocess::header::Header;
 use crate::preprocess::orientation::Turn;
-use crate::preprocess::{DecodeError, Format, Header};
 
 /// More scans than any encoder writes (10 or so); each costs a walk over the whole image.
 const MAX_SCANS: usize = 100;

@@ -7,12 +7,12 @@ mod jpeg;
 mod raster;
 mod tiff;
 
-pub(super) use tiff::size as tiff_size;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::error::DecodeError;
+use super::format::Format;
+use super::header::Header;
 use super::orientation::Turn;
-use super::{DecodeError, Format, Limits, header};
 
 /// What was decoded; the pixels are at the start of the buffer that was given.
 #[derive(Clone, Copy, Debug)]
@@ -32,17 +32,15 @@ impl Decoded {
     }
 }
 
-/// Checks the header against `limits`, then decodes into `pixels`; `scratch` is working memory.
+/// Decodes into `pixels`; `scratch` is working memory. The size that `header` claims must have been admitted.
 ///
 /// Both buffers only ever grow; what was in them is lost.
 pub(super) fn decode(
     bytes: &[u8],
-    limits: &Limits,
+    header: Header,
     pixels: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Result<Decoded, DecodeError> {
-    let header = header::probe(bytes)?;
-    limits.admit(header.width.into(), header.height.into())?;
     let result = catch_unwind(AssertUnwindSafe(|| match header.format {
         Format::Jpeg => jpeg::decode(bytes, header, pixels),
         Format::Tiff => tiff::decode(bytes, header, pixels, scratch),

@@ -5,8 +5,10 @@ use std::io::Cursor;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits as ImageLimits};
 
 use super::{Decoded, room};
+use crate::preprocess::error::DecodeError;
+use crate::preprocess::format::Format;
+use crate::preprocess::header::Header;
 use crate::preprocess::orientation::Turn;
-use crate::preprocess::{DecodeError, Format, Header};
 
 /// Working memory that a decoder may take beside its output: a row, a dictionary, a palette.
 const SLACK_BYTES: u64 = 16 << 20;

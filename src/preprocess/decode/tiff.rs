@@ -8,14 +8,10 @@ use tiff::decoder::{Decoder, Limits as TiffLimits};
 use tiff::tags::{SampleFormat, Tag};
 
 use super::{Decoded, cmyk_to_rgb, room};
+use crate::preprocess::error::DecodeError;
+use crate::preprocess::format::Format;
+use crate::preprocess::header::Header;
 use crate::preprocess::orientation::Turn;
-use crate::preprocess::{DecodeError, Format, Header};
-
-/// Width and height of the first page.
-pub(in crate::preprocess) fn size(bytes: &[u8]) -> Result<(u32, u32), DecodeError> {
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(|error| DecodeError::corrupt(Format::Tiff, error))?;
-    decoder.dimensions().map_err(|error| DecodeError::corrupt(Format::Tiff, error))
-}
 
 pub(super) fn decode(
     bytes: &[u8],

@@ -1,0 +1,128 @@
+//! The first directory of a TIFF: a table of tags that says what everything else in the file is.
+//!
+//! Looks at [`MOST_ENTRIES`] entries and at no value of more than a few numbers, whatever the file claims. Knows tags
+//! and byte order; must not know pixels.
+
+/// More entries than any writer makes (a camera's has about 60); what is behind them is not looked at.
+const MOST_ENTRIES: usize = 4096;
+
+/// The tags that are looked at.
+pub(in crate::preprocess) mod tag {
+    pub(in crate::preprocess) const WIDTH: u16 = 256;
+    pub(in crate::preprocess) const HEIGHT: u16 = 257;
+}
+
+/// A reader of numbers in the file's own byte order, at any place in it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::preprocess) struct Directory<'a> {
+    file: &'a [u8],
+    big_endian: bool,
+    /// BigTIFF: counts and offsets have 8 bytes.
+    big: bool,
+    /// Where the entries start, and how many there are.
+    entries: (usize, usize),
+}
+
+/// One entry: what its values are and where they lie.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::preprocess) struct Entry {
+    kind: u16,
+    count: usize,
+    at: usize,
+}
+
+impl<'a> Directory<'a> {
+    /// The first directory; `None` where the file ends before it.
+    pub(in crate::preprocess) fn first(file: &'a [u8]) -> Option<Self> {
+        let (big_endian, big) = match file {
+            [b'I', b'I', version, 0, ..] => (false, *version == 43),
+            [b'M', b'M', 0, version, ..] => (true, *version == 43),
+            _ => return None,
+        };
+        let mut directory = Self { file, big_endian, big, entries: (0, 0) };
+        let start = directory.offset(if big { 8 } else { 4 })?;
+        let count_bytes = if big { 8 } else { 2 };
+        let count = directory.number(start, count_bytes)?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_ENTRIES);
+        directory.entries = (start.checked_add(count_bytes)?, count);
+        Some(directory)
+    }
+
+    /// The entry of `tag`; `None` where there is none. Of several the last one counts, as with Pillow.
+    pub(in crate::preprocess) fn entry(&self, tag: u16) -> Option<Entry> {
+        let (start, count) = self.entries;
+        let size = if self.big { 20 } else { 12 };
+        let offsets = (0..count).map_while(|index| {
+            let at = start.checked_add(index * size)?;
+            self.number(at, 2).map(|tag| (at, tag))
+        });
+        let (at, _) = offsets.filter(|&(_, found)| found == u64::from(tag)).last()?;
+        let kind = self.number(at + 2, 2)? as u16;
+        let (count, value) =
+            if self.big { (self.number(at + 4, 8)?, at + 12) } else { (self.number(at + 4, 4)?, at + 8) };
+        let count = usize::try_from(count).ok()?;
+        let inline = if self.big { 8 } else { 4 };
+        // Values that do not fit into the entry lie elsewhere, and the entry says where.
+        let at = if count.checked_mul(size_of(kind)?)? > inline { self.offset(value)? } else { value };
+        Some(Entry { kind, count, at })
+    }
+
+    /// The first number of `tag`.
+    pub(in crate::preprocess) fn unsigned(&self, tag: u16) -> Option<u64> {
+        let entry = self.entry(tag)?;
+        (entry.count > 0).then(|| self.value(&entry, 0)).flatten()
+    }
+
+    /// Number `index` of an entry of unsigned integers.
+    pub(in crate::preprocess) fn value(&self, entry: &Entry, index: usize) -> Option<u64> {
+        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18))?;
+        self.number(entry.at.checked_add(index.checked_mul(size)?)?, size)
+    }
+
+    fn offset(&self, at: usize) -> Option<usize> {
+        usize::try_from(self.number(at, if self.big { 8 } else { 4 })?).ok()
+    }
+
+    fn number(&self, at: usize, size: usize) -> Option<u64> {
+        let bytes = self.file.get(at..at.checked_add(size)?)?;
+        let shifted = |sum: u64, &byte: &u8| sum << 8 | u64::from(byte);
+        Some(if self.big_endian { bytes.iter().fold(0, shifted) } else { bytes.iter().rev().fold(0, shifted) })
+    }
+}
+
+/// The bytes of one value of a kind; `None` for a kind that does not exist.
+fn size_of(kind: u16) -> Option<usize> {
+    Some(match kind {
+        1 | 2 | 6 | 7 => 1,
+        3 | 8 => 2,
+        4 | 9 | 11 | 13 => 4,
+        5 | 10 | 12 | 16 | 17 | 18 => 8,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_lies_is_no_directory() {
+        assert!(Directory::first(b"II\x2a\0").is_none());
+        assert!(Directory::first(b"II\x2a\0\xff\xff\xff\xff").is_none());
+        // 65535 entries are announced, none is there.
+        let directory = Directory::first(b"MM\0\x2a\0\0\0\x08\xff\xff").expect("a count");
+        assert!(directory.entry(tag::WIDTH).is_none());
+    }
+
+    #[test]
+    fn values_are_found_inside_their_entry_and_beyond_it() {
+        let mut file = b"II\x2a\0\x08\0\0\0\x02\0".to_vec();
+        file.extend([0x00, 1, 3, 0, 1, 0, 0, 0, 7, 0, 0, 0]); // WIDTH, one SHORT: 7
+        file.extend([0x01, 1, 4, 0, 2, 0, 0, 0, 34, 0, 0, 0]); // HEIGHT, two LONGs, at 34
+        file.extend([5, 0, 0, 0, 6, 0, 0, 0]);
+        let directory = Directory::first(&file).expect("a directory");
+        assert_eq!(directory.unsigned(tag::WIDTH), Some(7));
+        let height = directory.entry(tag::HEIGHT).expect("an entry");
+        assert_eq!([0, 1, 2].map(|index| directory.value(&height, index)), [Some(5), Some(6), None]);
+    }
+}
