@@ -6,24 +6,29 @@
 //! Knows image formats and [`Pixels`]; must not know models, requests or the server.
 //!
 //! ```text
-//! bytes ─ header::probe ─▶ admit ─ decode ─▶ stored RGB ─ resize (turn, window) ─▶ Pixels
+//! bytes ─ header::probe ─▶ admit ─ decode::open ─▶ plan ─┐
+//!                                        │               ▼
+//!                                        └─ read ─ rows ─▶ resize (turn, window) ─▶ Pixels
 //! ```
+//! A picture is never whole in memory where its format allows that: `decode` makes a row, `resize` takes what it needs
+//! of it, and the next one takes its place.
 
 mod decode;
+mod directory;
 mod error;
 mod format;
 mod header;
 mod limits;
 mod orientation;
 mod resize;
+mod rows;
 mod spec;
 
 use std::cell::RefCell;
 
 use crate::tensor::Pixels;
-use decode::Decoded;
 use orientation::Turn;
-use resize::{Plan, Stored};
+use resize::{Buffers, Plan, Resizer};
 
 pub use error::DecodeError;
 pub use format::Format;
@@ -31,15 +36,8 @@ pub use header::{Header, probe};
 pub use limits::DecodeLimits;
 pub use spec::{Interpolation, Orientation, ResizeMode, Spec};
 
-/// A thread keeps buffers up to this size, in bytes, for the next image: enough for 5 megapixels.
-const KEPT_BYTES: usize = 16 << 20;
-
-/// Working memory of a thread.
-#[derive(Default)]
-struct Buffers {
-    pixels: Vec<u8>,
-    scratch: Vec<u8>,
-}
+/// A thread keeps buffers up to this size, in bytes, for the next image.
+const KEPT_BYTES: usize = 4 << 20;
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
@@ -50,11 +48,7 @@ fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     // Taken rather than borrowed: if `work` panics, the next image starts with empty buffers, and nothing is poisoned.
     let mut buffers = BUFFERS.take();
     let result = work(&mut buffers);
-    for buffer in [&mut buffers.pixels, &mut buffers.scratch] {
-        if buffer.capacity() > KEPT_BYTES {
-            *buffer = Vec::new();
-        }
-    }
+    buffers.trim(KEPT_BYTES);
     BUFFERS.set(buffers);
     result
 }
@@ -64,14 +58,23 @@ fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
 /// The size of the result is [`Spec::output_size`] where that is known beforehand.
 ///
 /// # Errors
-/// See [`DecodeError`]. Whatever the bytes are, this does not panic, and takes memory in proportion to
-/// `limits.max_pixels` at most.
+/// See [`DecodeError`]. Whatever the bytes are, this does not panic.
 pub fn preprocess(bytes: &[u8], spec: &Spec, limits: &DecodeLimits) -> Result<Pixels, DecodeError> {
+    let header = probe(bytes)?;
+    limits.admit(header.width.into(), header.height.into())?;
+    let picture = decode::open(bytes, &header)?;
+    let frame = picture.frame();
+    // What the header said was admitted, but a file may show more than its header said.
+    limits.admit(frame.width.into(), frame.height.into())?;
+    let is_turned = frame.turn_is_intrinsic || spec.orientation == Orientation::Apply;
+    let turn = if is_turned { frame.turn } else { Turn::default() };
+    let (width, height) = turn.upright(frame.width, frame.height);
+    let resized = limits.admit_resized(spec, spec.resized(width, height))?;
+    let plan = Plan::new(spec, turn, (frame.width, frame.height), resized);
     with_buffers(|buffers| {
-        let header = probe(bytes)?;
-        limits.admit(header.width.into(), header.height.into())?;
-        let decoded = decode::decode(bytes, header, &mut buffers.pixels, &mut buffers.scratch)?;
-        finish(decoded, spec, limits, buffers)
+        let mut resizer = Resizer::new(plan, buffers);
+        picture.read(&mut resizer)?;
+        Ok(resizer.finish())
     })
 }
 
@@ -81,15 +84,4 @@ pub fn preprocess(bytes: &[u8], spec: &Spec, limits: &DecodeLimits) -> Result<Pi
 /// As [`preprocess`].
 pub fn decode(bytes: &[u8], orientation: Orientation, limits: &DecodeLimits) -> Result<Pixels, DecodeError> {
     preprocess(bytes, &Spec { resize_size: None, crop_size: None, orientation, ..Spec::default() }, limits)
-}
-
-/// Everything after decoding.
-fn finish(decoded: Decoded, spec: &Spec, limits: &DecodeLimits, buffers: &mut Buffers) -> Result<Pixels, DecodeError> {
-    let Decoded { width, height, turn, turn_is_intrinsic } = decoded;
-    let turn = if turn_is_intrinsic || spec.orientation == Orientation::Apply { turn } else { Turn::default() };
-    let (upright_width, upright_height) = turn.upright(width, height);
-    let resized = limits.admit_resized(spec, spec.resized(upright_width, upright_height))?;
-    let plan = Plan::new(spec, turn, (width, height), resized);
-    let image = Stored { width, rgb: &buffers.pixels[..decoded.len()] };
-    Ok(resize::resize(image, &plan, &mut buffers.scratch))
 }

@@ -3,7 +3,7 @@
 //! It is never applied to the large image: mirroring is folded into the resize (reading an axis from its end costs
 //! nothing) and a quarter turn is made of the small result.
 
-use image::metadata::Orientation as Exif;
+use super::directory::{Directory, tag};
 
 /// A mirroring of the stored axes, then perhaps an exchange of the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,29 +16,29 @@ pub(super) struct Turn {
     pub(super) transpose: bool,
 }
 
-impl From<Exif> for Turn {
-    fn from(exif: Exif) -> Self {
-        let (mirror_columns, mirror_rows, transpose) = match exif {
-            Exif::NoTransforms => (false, false, false),
-            Exif::FlipHorizontal => (true, false, false),
-            Exif::Rotate180 => (true, true, false),
-            Exif::FlipVertical => (false, true, false),
-            Exif::Rotate90FlipH => (false, false, true),
-            Exif::Rotate90 => (false, true, true),
-            Exif::Rotate270FlipH => (true, true, true),
-            Exif::Rotate270 => (true, false, true),
+impl Turn {
+    /// The turn of an orientation as EXIF and TIFF number them; none for a number that means nothing.
+    pub(super) fn from_number(orientation: u64) -> Self {
+        let (mirror_columns, mirror_rows, transpose) = match orientation {
+            2 => (true, false, false),
+            3 => (true, true, false),
+            4 => (false, true, false),
+            5 => (false, false, true),
+            6 => (false, true, true),
+            7 => (true, true, true),
+            8 => (true, false, true),
+            _ => (false, false, false),
         };
         Self { mirror_columns, mirror_rows, transpose }
     }
-}
 
-impl Turn {
     /// The turn that an EXIF block asks for; none where it is silent or broken.
     ///
     /// Some writers keep the JPEG segment's `Exif\0\0` in front of the block in WebP and PNG too.
     pub(super) fn from_exif(block: &[u8]) -> Self {
         let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-        Exif::from_exif_chunk(block).map(Self::from).unwrap_or_default()
+        let number = Directory::first(block).and_then(|directory| directory.unsigned(tag::ORIENTATION));
+        number.map(Self::from_number).unwrap_or_default()
     }
 
     /// The size of the upright image.

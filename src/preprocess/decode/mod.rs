@@ -1,11 +1,17 @@
-//! From the bytes of a file to stored 8-bit RGB, equal to Pillow's `convert("RGB")`.
+//! From the bytes of a file to the rows of a stored picture in 8-bit RGB, equal to Pillow's `convert("RGB")`.
 //!
-//! The only place where decoders written by others run. They get a size limit before they start, and a panic of theirs
-//! ends here, as a corrupt image.
+//! Two steps, so that the resize can be planned between them: [`open`] finds size and orientation, [`Picture::read`]
+//! hands out the rows. The only place where decoders written by others run: they get the size that was admitted before
+//! they start, and a panic of theirs ends here, as a corrupt image.
 
+mod bmp;
+mod cmyk;
+mod colors;
+mod gif;
 mod jpeg;
-mod raster;
+mod png;
 mod tiff;
+mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,10 +19,11 @@ use super::error::DecodeError;
 use super::format::Format;
 use super::header::Header;
 use super::orientation::Turn;
+use super::rows::RowSink;
 
-/// What was decoded; the pixels are at the start of the buffer that was given.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Decoded {
+/// What is known of a picture before its first row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
     pub(super) width: u32,
     pub(super) height: u32,
     /// The turn that the file asks for.
@@ -25,53 +32,58 @@ pub(super) struct Decoded {
     pub(super) turn_is_intrinsic: bool,
 }
 
-impl Decoded {
-    /// The length of the pixels, `height * width * 3`.
-    pub(super) fn len(&self) -> usize {
-        self.width as usize * self.height as usize * 3
-    }
+/// A picture whose rows are still to be read.
+pub(super) struct Picture<'a> {
+    format: Format,
+    frame: Frame,
+    rows: Rows<'a>,
 }
 
-/// Decodes into `pixels`; `scratch` is working memory. The size that `header` claims must have been admitted.
-///
-/// Both buffers only ever grow; what was in them is lost.
-pub(super) fn decode(
-    bytes: &[u8],
-    header: Header,
-    pixels: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-) -> Result<Decoded, DecodeError> {
-    let result = catch_unwind(AssertUnwindSafe(|| match header.format {
-        Format::Jpeg => jpeg::decode(bytes, header, pixels),
-        Format::Tiff => tiff::decode(bytes, header, pixels, scratch),
-        _ => raster::decode(bytes, header, pixels, scratch),
-    }));
-    result.unwrap_or_else(|_| Err(DecodeError::corrupt(header.format, "the decoder gave up on it")))
+enum Rows<'a> {
+    Jpeg(jpeg::Jpeg<'a>),
+    Png(png::Png<'a>),
+    WebP(webp::WebP<'a>),
+    Gif(gif::Gif<'a>),
+    Bmp(bmp::Bmp<'a>),
+    Tiff(tiff::Tiff<'a>),
 }
 
-/// The first `len` bytes of `buffer`, which grows as needed.
-fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    &mut buffer[..len]
-}
-
-/// Turns `pixels` of `channels` samples into RGB at the start of the same memory. Reading stays ahead of writing.
-fn pack<const N: usize>(samples: &mut [u8], rgb: impl Fn([u8; N]) -> [u8; 3]) {
-    debug_assert!(N >= 3, "RGB would overtake what is still to be read");
-    for pixel in 0..samples.len() / N {
-        let mut sample = [0; N];
-        sample.copy_from_slice(&samples[pixel * N..][..N]);
-        samples[pixel * 3..][..3].copy_from_slice(&rgb(sample));
-    }
-}
-
-/// The RGB of a CMYK colour as Pillow computes it, ink by ink with one rounded division.
-fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
-    let light = 255 - u32::from(black);
-    [cyan, magenta, yellow].map(|ink| {
-        let product = u32::from(ink) * light + 128;
-        (light - ((product + (product >> 8)) >> 8)) as u8
+/// Finds out how large the picture is and how it lies. The size that `header` claims must have been admitted; the one
+/// that is found may differ (a GIF's canvas grows with its frame) and must be admitted too.
+pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<Picture<'a>, DecodeError> {
+    let format = header.format;
+    guarded(format, || {
+        let (frame, rows) = match format {
+            Format::Jpeg => jpeg::open(bytes, header).map(|(frame, rows)| (frame, Rows::Jpeg(rows)))?,
+            Format::Png => png::open(bytes, header).map(|(frame, rows)| (frame, Rows::Png(rows)))?,
+            Format::WebP => webp::open(bytes, header).map(|(frame, rows)| (frame, Rows::WebP(rows)))?,
+            Format::Gif => gif::open(bytes).map(|(frame, rows)| (frame, Rows::Gif(rows)))?,
+            Format::Bmp => bmp::open(bytes, header).map(|(frame, rows)| (frame, Rows::Bmp(rows)))?,
+            Format::Tiff => tiff::open(bytes, header).map(|(frame, rows)| (frame, Rows::Tiff(rows)))?,
+        };
+        Ok(Picture { format, frame, rows })
     })
+}
+
+impl Picture<'_> {
+    pub(super) fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// Hands every row to `sink`, from the top.
+    pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        guarded(self.format, || match self.rows {
+            Rows::Jpeg(rows) => rows.read(sink),
+            Rows::Png(rows) => rows.read(sink),
+            Rows::WebP(rows) => rows.read(sink),
+            Rows::Gif(rows) => rows.read(sink),
+            Rows::Bmp(rows) => rows.read(sink),
+            Rows::Tiff(rows) => rows.read(sink),
+        })
+    }
+}
+
+fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(DecodeError::corrupt(format, "the decoder gave up on it")))
 }

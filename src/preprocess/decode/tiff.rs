@@ -2,23 +2,25 @@
 
 use std::io::Cursor;
 
-use image::metadata::Orientation as Exif;
 use tiff::ColorType;
 use tiff::decoder::{Decoder, Limits as TiffLimits};
 use tiff::tags::{SampleFormat, Tag};
 
-use super::{Decoded, cmyk_to_rgb, room};
+use super::Frame;
+use super::cmyk::cmyk_to_rgb;
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
 use crate::preprocess::header::Header;
 use crate::preprocess::orientation::Turn;
+use crate::preprocess::rows::RowSink;
 
-pub(super) fn decode(
-    bytes: &[u8],
-    header: Header,
-    pixels: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-) -> Result<Decoded, DecodeError> {
+pub(super) struct Tiff<'a> {
+    decoder: Decoder<Cursor<&'a [u8]>>,
+    width: usize,
+    height: usize,
+}
+
+pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Tiff<'a>), DecodeError> {
     let corrupt = |error| DecodeError::corrupt(Format::Tiff, error);
     // Eight bytes are the largest pixel that is read: 16-bit RGBA or CMYK.
     let most = header.pixels() as usize * 8;
@@ -26,35 +28,45 @@ pub(super) fn decode(
     limits.decoding_buffer_size = most;
     limits.intermediate_buffer_size = most.max(limits.ifd_value_size);
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(corrupt)?.with_limits(limits);
+    let (width, height) = decoder.dimensions().map_err(corrupt)?;
+    let orientation = decoder.find_tag_unsigned::<u64>(Tag::Orientation).ok().flatten();
+    // Pillow turns a TIFF while it loads it, so everybody sees it upright.
+    let turn = orientation.map(Turn::from_number).unwrap_or_default();
+    let frame = Frame { width, height, turn, turn_is_intrinsic: true };
+    Ok((frame, Tiff { decoder, width: width as usize, height: height as usize }))
+}
 
-    let color = decoder.colortype().map_err(corrupt)?;
-    let layout = decoder.image_buffer_layout().map_err(corrupt)?;
-    let samples = Samples { color, bits: color.bit_depth(), channels: channels(color), width: header.width as usize };
-    if layout.sample_format != SampleFormat::Uint || !samples.are_read() || layout.complete_len > most {
-        let cause = format_args!("{color:?} samples ({:?}) are not read", layout.sample_format);
-        return Err(DecodeError::corrupt(Format::Tiff, cause));
-    }
-    let data = room(scratch, layout.complete_len);
-    decoder.read_image_bytes(data).map_err(corrupt)?;
+impl Tiff<'_> {
+    pub(super) fn read(mut self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        let corrupt = |error| DecodeError::corrupt(Format::Tiff, error);
+        let color = self.decoder.colortype().map_err(corrupt)?;
+        let layout = self.decoder.image_buffer_layout().map_err(corrupt)?;
+        let samples = Samples { color, bits: color.bit_depth(), channels: channels(color), width: self.width };
+        let most = self.width * self.height * 8;
+        if layout.sample_format != SampleFormat::Uint || !samples.are_read() || layout.complete_len > most {
+            let cause = format_args!("{color:?} samples ({:?}) are not read", layout.sample_format);
+            return Err(DecodeError::corrupt(Format::Tiff, cause));
+        }
+        let mut data = vec![0; layout.complete_len];
+        self.decoder.read_image_bytes(&mut data).map_err(corrupt)?;
 
-    let row_bytes = layout.row_stride.map_or(0, usize::from);
-    let plane_bytes = layout.plane_stride.filter(|_| layout.planes > 1).map_or(0, usize::from);
-    let rgb = room(pixels, header.pixels() as usize * 3);
-    for (y, row) in rgb.chunks_exact_mut(samples.width * 3).enumerate() {
-        for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            *pixel = samples.rgb(|channel| {
-                if plane_bytes > 0 {
-                    (&data[channel * plane_bytes + y * row_bytes..], x)
-                } else {
-                    (&data[y * row_bytes..], x * samples.channels + channel)
+        let row_bytes = layout.row_stride.map_or(0, usize::from);
+        let plane_bytes = layout.plane_stride.filter(|_| layout.planes > 1).map_or(0, usize::from);
+        for y in 0..self.height {
+            sink.row(&mut |rgb| {
+                for (x, pixel) in rgb.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                    *pixel = samples.rgb(|channel| {
+                        if plane_bytes > 0 {
+                            (&data[channel * plane_bytes + y * row_bytes..], x)
+                        } else {
+                            (&data[y * row_bytes..], x * samples.channels + channel)
+                        }
+                    });
                 }
             });
         }
+        Ok(())
     }
-    let exif = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten().and_then(Exif::from_exif);
-    let turn = exif.map(Turn::from).unwrap_or_default();
-    // Pillow turns a TIFF while it loads it, so everybody sees it upright.
-    Ok(Decoded { width: header.width, height: header.height, turn, turn_is_intrinsic: true })
 }
 
 fn channels(color: ColorType) -> usize {

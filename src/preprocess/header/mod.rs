@@ -1,9 +1,14 @@
-//! Which format the bytes are in, and how many pixels they claim, read from the first few fields only.
+//! Which format the bytes are in, how many pixels they claim and how these are stored, read from the first few fields.
 //!
 //! This decides what is refused before any memory is taken; it does not check that the rest of the file keeps its word.
+//! It runs on the request's own thread: whatever the file is, [`probe`] looks at a bounded number of bytes.
 
-mod tiff;
+pub(super) mod bmp;
+pub(super) mod gif;
+mod jpeg;
+pub(super) mod webp;
 
+use super::directory::{Directory, tag};
 use super::error::DecodeError;
 use super::format::{Format, describe};
 
@@ -36,11 +41,11 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     }
     let format = Format::sniff(bytes).ok_or_else(|| DecodeError::UnsupportedFormat { found: describe(bytes) })?;
     let size = match format {
-        Format::Jpeg => jpeg_size(bytes),
+        Format::Jpeg => jpeg::size(bytes),
         Format::Png => png_size(bytes),
-        Format::WebP => webp_size(bytes),
+        Format::WebP => webp::Container::read(bytes).map(|container| (container.width, container.height)),
         Format::Gif => gif_size(bytes),
-        Format::Bmp => bmp_size(bytes),
+        Format::Bmp => bmp::Info::read(bytes).map(|info| (info.width, info.height)),
         Format::Tiff => tiff_size(bytes),
     };
     match size {
@@ -51,6 +56,9 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         Some((width, height)) => Ok(Header { format, width, height }),
     }
 }
+
+/// Where a format lets anything stand before the size, this many bytes of it are looked at.
+const MOST_BYTES: usize = 64 << 10;
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
@@ -64,62 +72,22 @@ fn u24_le(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
 }
 
-/// The frame header (SOF) is the first of the markers 0xC0..0xCF that is no table.
-fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let mut at = 2;
-    loop {
-        // Between segments any number of stray bytes and of fill bytes (0xFF) may stand.
-        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
-        at += bytes.get(at..)?.iter().position(|&byte| byte != 0xff)?;
-        let marker = bytes[at];
-        at += 1;
-        match marker {
-            0x00 | 0x01 | 0xd0..=0xd8 => continue,
-            // The scan, or the end, without a frame header.
-            0xd9 | 0xda => return None,
-            _ => {}
-        }
-        let length = u16::from_be_bytes(array(bytes, at)?);
-        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            let [height, width] = [array(bytes, at + 3)?, array(bytes, at + 5)?].map(u16::from_be_bytes);
-            return Some((width.into(), height.into()));
-        }
-        at += usize::from(length).max(2);
-    }
-}
-
 fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((u32::from_be_bytes(array(bytes, 16)?), u32::from_be_bytes(array(bytes, 20)?)))
 }
 
+/// The canvas that holds the first frame; the screen alone where that stands behind too much else.
 fn gif_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    Some((u16_le(bytes, 6)?, u16_le(bytes, 8)?))
-}
-
-fn bmp_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    if u32::from_le_bytes(array(bytes, 14)?) == 12 {
-        return Some((u16_le(bytes, 18)?, u16_le(bytes, 20)?));
-    }
-    // A negative height means that the rows go from top to bottom.
-    let [width, height] = [array(bytes, 18)?, array(bytes, 22)?].map(i32::from_le_bytes);
-    Some((width.try_into().unwrap_or(0), height.unsigned_abs()))
-}
-
-fn webp_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    match &array(bytes, 12)? {
-        b"VP8X" => Some((u24_le(bytes, 24)? + 1, u24_le(bytes, 27)? + 1)),
-        b"VP8L" => {
-            let fields = u32::from_le_bytes(array(bytes, 21)?);
-            Some(((fields & 0x3fff) + 1, (fields >> 14 & 0x3fff) + 1))
-        }
-        b"VP8 " => Some((u16_le(bytes, 26)? & 0x3fff, u16_le(bytes, 28)? & 0x3fff)),
-        _ => None,
-    }
+    let (screen, blocks) = gif::Blocks::new(&bytes[..bytes.len().min(MOST_BYTES)])?;
+    let screen = (screen.width, screen.height);
+    let image =
+        blocks.into_iter().find_map(|block| if let gif::Block::Image(image) = block { Some(image) } else { None });
+    Some(image.map_or(screen, |image| image.canvas(screen)))
 }
 
 fn tiff_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let directory = tiff::Directory::first(bytes)?;
-    let [width, height] = [tiff::tag::WIDTH, tiff::tag::HEIGHT].map(|tag| directory.unsigned(tag));
+    let directory = Directory::first(bytes)?;
+    let [width, height] = [tag::WIDTH, tag::HEIGHT].map(|tag| directory.unsigned(tag));
     // A size that does not fit is none.
     Some((width?.try_into().unwrap_or(0), height?.try_into().unwrap_or(0)))
 }

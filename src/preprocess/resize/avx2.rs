@@ -14,7 +14,8 @@ use super::taps::{PRECISION, Taps};
 const LOW: u32 = 15;
 
 fn halves(weight: i32) -> [i16; 2] {
-    // |weight| <= 1.2 * 2^22 or so, hence the high half fits in 9 bits.
+    // |weight| <= 1.2 * 2^22 or so, hence the high half fits in 9 bits. The weights of equal rows, added up, stay
+    // below that too: a kernel's positive weights sum to 1.2 at most.
     [(weight >> LOW) as i16, (weight & ((1 << LOW) - 1)) as i16]
 }
 
@@ -66,7 +67,7 @@ fn round(high: __m256i, low: __m256i) -> __m256i {
 }
 
 /// The taps of one output in groups of four, each weight repeated for the three channels (and one unused lane).
-struct Groups {
+pub(super) struct Groups {
     /// Byte offsets into the row, padded with the last one to a multiple of four outputs.
     offsets: Vec<usize>,
     /// High and low halves: `[w0 w1] * 4` in the lower lane, `[w2 w3] * 4` in the upper one.
@@ -77,7 +78,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(taps: &Taps) -> Self {
+    pub(super) fn new(taps: &Taps) -> Self {
         let longest = taps.counts.iter().max().copied().unwrap_or(0) as usize;
         let per_output = longest.div_ceil(4);
         let padded = taps.len().next_multiple_of(4);
@@ -102,30 +103,17 @@ impl Groups {
         }
         groups
     }
-}
 
-/// See [`super::scalar::horizontal`].
-#[target_feature(enable = "avx2")]
-pub(super) fn horizontal(source: &[u8], stride: usize, taps: &Taps, out: &mut [u8]) {
-    let groups = Groups::new(taps);
-    let mut padded = Vec::new();
-    let rows = source.len().div_ceil(stride);
-    for (row, out) in (0..rows).zip(out.chunks_exact_mut(taps.len() * 3)) {
-        let mut bytes = &source[row * stride..];
-        if bytes.len() < groups.reach {
-            // The last loads would pass the end of the image; what they find there has a weight of zero.
-            padded.clear();
-            padded.extend_from_slice(bytes);
-            padded.resize(groups.reach, 0);
-            bytes = &padded;
-        }
-        horizontal_row(&bytes[..groups.reach], &groups, out);
+    /// Bytes of a row that the loads touch.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
     }
 }
 
-#[inline]
+/// See [`super::scalar::horizontal`]. `row` must have [`Groups::reach`] bytes.
 #[target_feature(enable = "avx2")]
-fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
+pub(super) fn horizontal(row: &[u8], groups: &Groups, out: &mut [u8]) {
+    let row = &row[..groups.reach];
     // Taps 0 and 1 (lower lane), 2 and 3 (upper lane) side by side as words: r0 r1 g0 g1 b0 b1 0 0.
     const Z: i8 = -1;
     let pairs = _mm256_setr_epi8(
@@ -190,34 +178,31 @@ fn join(a: __m256i, b: __m256i) -> __m256i {
 
 /// See [`super::scalar::vertical`].
 #[target_feature(enable = "avx2")]
-pub(super) fn vertical(source: &[u8], stride: usize, width: usize, taps: &Taps, out: &mut [u8]) {
+pub(super) fn vertical(rows: &[u8], terms: &[(usize, i32)], out: &mut [u8]) {
+    let width = out.len();
     if width < 32 {
-        return super::scalar::vertical(source, stride, width, taps, out);
+        return super::scalar::vertical(rows, terms, out);
     }
-    let mut pairs = Vec::with_capacity(taps.stride.div_ceil(2));
-    for (index, out) in out.chunks_exact_mut(width).enumerate() {
-        let (start, weights) = taps.of(index);
-        pairs.clear();
-        pairs.extend(weights.chunks(2).enumerate().map(|(pair, weights)| {
-            let first = (start + pair * 2) * stride;
-            let (second, weight) = weights.get(1).map_or((first, 0), |&weight| (first + stride, weight));
-            let ([high0, low0], [high1, low1]) = (halves(weights[0]), halves(weight));
-            let word = |even: i16, odd: i16| i32::from(odd) << 16 | i32::from(even) & 0xffff;
-            Pair {
-                first: &source[first..first + width],
-                second: &source[second..second + width],
-                high: word(high0, high1),
-                low: word(low0, low1),
-            }
-        }));
-        let mut at = 0;
-        loop {
-            vertical_block(&pairs, at, out);
-            // The last block overlaps the one before it rather than pass the end.
-            match width - 32 - at {
-                0 => break,
-                left => at += left.min(32),
-            }
+    let mut pairs = Vec::with_capacity(terms.len().div_ceil(2));
+    pairs.extend(terms.chunks(2).map(|terms| {
+        let (first, weight) = terms[0];
+        let (second, other) = terms.get(1).copied().unwrap_or((first, 0));
+        let ([high0, low0], [high1, low1]) = (halves(weight), halves(other));
+        let word = |even: i16, odd: i16| i32::from(odd) << 16 | i32::from(even) & 0xffff;
+        Pair {
+            first: &rows[first..first + width],
+            second: &rows[second..second + width],
+            high: word(high0, high1),
+            low: word(low0, low1),
+        }
+    }));
+    let mut at = 0;
+    loop {
+        vertical_block(&pairs, at, out);
+        // The last block overlaps the one before it rather than pass the end.
+        match width - 32 - at {
+            0 => break,
+            left => at += left.min(32),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The first directory of a TIFF: a table of tags that says what everything else in the file is.
+//! The first directory of a TIFF, and of an EXIF block, which has the same form: a table of tags.
 //!
-//! Looks at [`MOST_ENTRIES`] entries and at no value of more than a few numbers, whatever the file claims. Knows tags
-//! and byte order; must not know pixels.
+//! Looks at [`MOST_ENTRIES`] entries at most, whatever the file claims. Knows tags and byte order; must not know pixels.
 
 /// More entries than any writer makes (a camera's has about 60); what is behind them is not looked at.
 const MOST_ENTRIES: usize = 4096;
 
 /// The tags that are looked at.
-pub(in crate::preprocess) mod tag {
-    pub(in crate::preprocess) const WIDTH: u16 = 256;
-    pub(in crate::preprocess) const HEIGHT: u16 = 257;
+pub(super) mod tag {
+    pub(in super::super) const WIDTH: u16 = 256;
+    pub(in super::super) const HEIGHT: u16 = 257;
+    pub(in super::super) const ORIENTATION: u16 = 274;
 }
 
 /// A reader of numbers in the file's own byte order, at any place in it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::preprocess) struct Directory<'a> {
+pub(super) struct Directory<'a> {
     file: &'a [u8],
     big_endian: bool,
     /// BigTIFF: counts and offsets have 8 bytes.
@@ -25,7 +25,7 @@ pub(in crate::preprocess) struct Directory<'a> {
 
 /// One entry: what its values are and where they lie.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::preprocess) struct Entry {
+pub(super) struct Entry {
     kind: u16,
     count: usize,
     at: usize,
@@ -33,7 +33,7 @@ pub(in crate::preprocess) struct Entry {
 
 impl<'a> Directory<'a> {
     /// The first directory; `None` where the file ends before it.
-    pub(in crate::preprocess) fn first(file: &'a [u8]) -> Option<Self> {
+    pub(super) fn first(file: &'a [u8]) -> Option<Self> {
         let (big_endian, big) = match file {
             [b'I', b'I', version, 0, ..] => (false, *version == 43),
             [b'M', b'M', 0, version, ..] => (true, *version == 43),
@@ -49,7 +49,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The entry of `tag`; `None` where there is none. Of several the last one counts, as with Pillow.
-    pub(in crate::preprocess) fn entry(&self, tag: u16) -> Option<Entry> {
+    pub(super) fn entry(&self, tag: u16) -> Option<Entry> {
         let (start, count) = self.entries;
         let size = if self.big { 20 } else { 12 };
         let offsets = (0..count).map_while(|index| {
@@ -68,13 +68,13 @@ impl<'a> Directory<'a> {
     }
 
     /// The first number of `tag`.
-    pub(in crate::preprocess) fn unsigned(&self, tag: u16) -> Option<u64> {
+    pub(super) fn unsigned(&self, tag: u16) -> Option<u64> {
         let entry = self.entry(tag)?;
         (entry.count > 0).then(|| self.value(&entry, 0)).flatten()
     }
 
     /// Number `index` of an entry of unsigned integers.
-    pub(in crate::preprocess) fn value(&self, entry: &Entry, index: usize) -> Option<u64> {
+    pub(super) fn value(&self, entry: &Entry, index: usize) -> Option<u64> {
         let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18))?;
         self.number(entry.at.checked_add(index.checked_mul(size)?)?, size)
     }
