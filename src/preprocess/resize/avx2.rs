@@ -52,7 +52,8 @@ fn store(bytes: &mut [u8], at: usize, value: __m256i) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_half(bytes: &mut [u8; 16], value: __m128i) {
+fn store_half(bytes: &mut [u8], value: __m128i) {
+    let bytes = &mut bytes[..16];
     // SAFETY: `bytes` is 16 writable bytes; the store has no alignment requirement.
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) }
 }
@@ -125,21 +126,33 @@ pub(super) fn horizontal(row: &[u8], groups: &Groups, out: &mut [u8]) {
         0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z, Z, Z, Z, //
         Z, Z, Z, 0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z,
     );
-    let mut quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
-    let (dense_out, last_out) = out.as_chunks_mut::<12>();
-    for ((offsets, weights), out) in quads.clone().zip(dense_out) {
-        *out = quad(row, offsets, weights, pairs, dense);
-    }
-    if let (Some((offsets, weights)), 1..) = (quads.next_back(), last_out.len()) {
-        let len = last_out.len();
-        last_out.copy_from_slice(&quad(row, offsets, weights, pairs, dense)[..len]);
+    let quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
+    // Sixteen bytes are stored, of which the next four pixels overwrite the last four.
+    let mut at = 0;
+    for (offsets, weights) in quads {
+        let pixels = quad(row, offsets, weights, pairs, dense);
+        match out.get_mut(at..at + 16) {
+            Some(out) => store_half(out, pixels),
+            None => last(&mut out[at..], pixels),
+        }
+        at += 12;
     }
 }
 
-/// Four neighbouring output pixels.
+/// The pixels that reach the end of a row.
+#[cold]
+#[target_feature(enable = "avx2")]
+fn last(out: &mut [u8], pixels: __m128i) {
+    let mut bytes = [0; 16];
+    store_half(&mut bytes, pixels);
+    let len = out.len().min(12);
+    out[..len].copy_from_slice(&bytes[..len]);
+}
+
+/// Four neighbouring output pixels, twelve bytes; the last four are zero.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m256i, dense: __m256i) -> [u8; 12] {
+fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m256i, dense: __m256i) -> __m128i {
     let (first, second) = weights.split_at(weights.len() / 2);
     let ((a, b), (c, d)) = (first.split_at(first.len() / 2), second.split_at(second.len() / 2));
     let (a, b) = (sum(row, offsets[0], a, pairs), sum(row, offsets[1], b, pairs));
@@ -148,11 +161,7 @@ fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m
     let second = round(join(c.0, d.0), join(c.1, d.1));
     let words = _mm256_packs_epi32(first, second);
     let bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words, words), dense);
-    let bytes = _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-    let mut pixels = [0; 16];
-    store_half(&mut pixels, bytes);
-    let [pixels @ .., _, _, _, _] = pixels;
-    pixels
+    _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes))
 }
 
 /// The sums of one output pixel in halves; the lanes are still to be added.

@@ -7,6 +7,7 @@
 //! [`upsample`] makes rows of them. Only these files name that crate.
 
 mod geometry;
+mod refine;
 mod sequential;
 mod spectral;
 mod strips;

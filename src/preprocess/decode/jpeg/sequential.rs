@@ -27,6 +27,12 @@ pub(super) fn read(
     let mut strips = Strips::new(geometry);
     let mut upsampler = Upsampler::new(geometry);
     let wanted = upsampler.wanted_units(sink);
+    // The blocks of a unit in their order: whose they are, and their place in it.
+    let blocks = plan.iter().flat_map(|part| {
+        let (across, down) = geometry.components[part.comp_idx].blocks;
+        (0..across * down).map(move |index| (part, (index % across, index / across)))
+    });
+    let blocks: Vec<_> = blocks.collect();
     let mut until_restart = metadata.restart_interval;
     let (mut coefficients, mut samples) = ([0; 64], [0; 64]);
     for unit_row in 0..geometry.units.1 {
@@ -40,19 +46,17 @@ pub(super) fn read(
                 }
                 until_restart -= 1;
             }
-            for part in &plan {
-                let component = &geometry.components[part.comp_idx];
-                let (across, down) = component.blocks;
-                for block in 0..across * down {
-                    let tables = (part.dc_table, part.ac_table);
-                    entropy
-                        .decode_block(&mut bits, part.comp_idx, tables.0, tables.1, &mut coefficients)
-                        .map_err(|error| if bits.insufficient_data() { cut() } else { corrupt(error) })?;
-                    if is_wanted {
-                        idct(&coefficients, &component.quantization, &mut samples);
-                        let at = (unit * across + block % across, unit_row * down + block / across);
-                        strips.store(part.comp_idx, at, &samples);
-                    }
+            for &(part, (column, row)) in &blocks {
+                let result =
+                    entropy.decode_block(&mut bits, part.comp_idx, part.dc_table, part.ac_table, &mut coefficients);
+                if let Err(error) = result {
+                    return Err(if bits.insufficient_data() { cut() } else { corrupt(error) });
+                }
+                if is_wanted {
+                    let component = &geometry.components[part.comp_idx];
+                    idct(&coefficients, &component.quantization, &mut samples);
+                    let (across, down) = component.blocks;
+                    strips.store(part.comp_idx, (unit * across + column, unit_row * down + row), &samples);
                 }
             }
             // Never half a picture: where the file ends, its decoders go on with gray.

@@ -1,7 +1,11 @@
 //! JPEG in several scans: a progressive file gives every block's coefficients in several passes over the picture, a
 //! sequential one may give one component after the other. The coefficients of all of it are held, 2 bytes a sample.
 
-use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
+use std::sync::Arc;
+
+use libjpeg_turbo_rs::JpegError;
+use libjpeg_turbo_rs::common::huffman_table::{HuffmanTable, std_huffman_tables};
+use libjpeg_turbo_rs::common::quant_table::ZIGZAG_ORDER;
 use libjpeg_turbo_rs::decode::bitstream::BitReader;
 use libjpeg_turbo_rs::decode::huffman;
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, ScanInfo};
@@ -9,6 +13,7 @@ use libjpeg_turbo_rs::decode::progressive;
 use libjpeg_turbo_rs::simd;
 
 use super::geometry::{Component, Geometry};
+use super::refine::refine;
 use super::sequential::cut;
 use super::strips::Strips;
 use super::upsample::Upsampler;
@@ -18,17 +23,30 @@ use crate::preprocess::rows::RowSink;
 
 type Block = [i16; 64];
 
+/// What is known of a component.
+struct Blocks {
+    coefficients: Vec<Block>,
+    /// How far each block has come: the last of its coefficients that may not be zero.
+    reach: Vec<u8>,
+}
+
+impl Blocks {
+    fn new(component: &Component) -> Self {
+        let count = component.stored.0 * component.stored.1;
+        Self { coefficients: vec![[0; 64]; count], reach: vec![0; count] }
+    }
+}
+
 pub(super) fn read(
     bytes: &[u8],
     metadata: &JpegMetadata,
     geometry: &Geometry,
     sink: &mut dyn RowSink,
 ) -> Result<(), DecodeError> {
-    let blocks = |component: &Component| vec![[0; 64]; component.stored.0 * component.stored.1];
-    let mut coefficients: Vec<Vec<Block>> = geometry.components.iter().map(blocks).collect();
+    let mut blocks: Vec<_> = geometry.components.iter().map(Blocks::new).collect();
     for scan in metadata.scans.iter().take(MAX_SCANS) {
         let data = bytes.get(scan.data_offset..).unwrap_or_default();
-        Scan::new(scan, geometry, metadata.frame.is_progressive)?.read(data, geometry, &mut coefficients)?;
+        Scan::new(scan, geometry, metadata.frame.is_progressive)?.read(data, geometry, &mut blocks)?;
     }
 
     let idct = simd::detect().idct_islow;
@@ -40,7 +58,7 @@ pub(super) fn read(
         for (index, component) in geometry.components.iter().enumerate() {
             let (across, down) = (component.stored.0, component.blocks.1);
             for row in (unit_row * down..).take(if wanted.contains(&unit_row) { down } else { 0 }) {
-                for (column, block) in coefficients[index][row * across..][..across].iter().enumerate() {
+                for (column, block) in blocks[index].coefficients[row * across..][..across].iter().enumerate() {
                     idct(block, &component.quantization, &mut samples);
                     strips.store(index, (column, row), &samples);
                 }
@@ -52,7 +70,7 @@ pub(super) fn read(
 }
 
 /// What a scan brings.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Pass {
     /// Whole blocks, in a sequential file.
     Whole,
@@ -64,11 +82,11 @@ enum Pass {
     RefineAc,
 }
 
-/// A scan's component.
+/// A scan's component; a table that its pass does not need is an empty one.
 struct Part<'a> {
     component: usize,
-    dc_table: Option<&'a HuffmanTable>,
-    ac_table: Option<&'a HuffmanTable>,
+    dc_table: &'a HuffmanTable,
+    ac_table: &'a HuffmanTable,
 }
 
 struct Scan<'a> {
@@ -99,26 +117,31 @@ impl<'a> Scan<'a> {
             (true, _, 0) => Pass::FirstAc,
             (true, ..) => Pass::RefineAc,
         };
-        let dc = matches!(pass, Pass::Whole | Pass::FirstDc);
-        let ac = matches!(pass, Pass::Whole | Pass::FirstAc | Pass::RefineAc);
+        let (first, last) = (header.spec_start, header.spec_end);
+        if last > 63 || first > last {
+            return Err(corrupt(format_args!("a scan has the coefficients {first} to {last}")));
+        }
+        let needs_dc = matches!(pass, Pass::Whole | Pass::FirstDc);
+        let needs_ac = matches!(pass, Pass::Whole | Pass::FirstAc | Pass::RefineAc);
         if matches!(pass, Pass::FirstAc | Pass::RefineAc) && header.components.len() != 1 {
             return Err(corrupt("a scan mixes coefficients of several components"));
         }
+        let table = |tables: &'a [Option<Arc<HuffmanTable>>; 4], index: u8, is_needed: bool| {
+            let table = tables.get(usize::from(index)).and_then(Option::as_deref);
+            let table = if is_needed { table } else { Some(&*std_huffman_tables()[0]) };
+            table.ok_or_else(|| corrupt("a scan names a Huffman table that is not there"))
+        };
         let parts = header.components.iter().map(|selector| {
             let component = geometry.components.iter().position(|component| component.id == selector.component_id);
-            let part = Part {
+            Ok(Part {
                 component: component.ok_or_else(|| corrupt("a scan names a component that is not there"))?,
-                dc_table: scan.dc_huffman_tables[usize::from(selector.dc_table_index & 3)].as_deref(),
-                ac_table: scan.ac_huffman_tables[usize::from(selector.ac_table_index & 3)].as_deref(),
-            };
-            if dc && part.dc_table.is_none() || ac && part.ac_table.is_none() {
-                return Err(corrupt("a scan names a Huffman table that is not there"));
-            }
-            Ok(part)
+                dc_table: table(&scan.dc_huffman_tables, selector.dc_table_index, needs_dc)?,
+                ac_table: table(&scan.ac_huffman_tables, selector.ac_table_index, needs_ac)?,
+            })
         });
         Ok(Self {
             pass,
-            band: (header.spec_start, header.spec_end),
+            band: (first, last),
             shift: header.succ_low,
             restart_interval: scan.restart_interval,
             parts: parts.collect::<Result<_, DecodeError>>()?,
@@ -126,7 +149,49 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads the scan from `data` into the blocks of each component.
-    fn read(&self, data: &[u8], geometry: &Geometry, coefficients: &mut [Vec<Block>]) -> Result<(), DecodeError> {
+    fn read(&self, data: &[u8], geometry: &Geometry, blocks: &mut [Blocks]) -> Result<(), DecodeError> {
+        let (band, shift) = (self.band, self.shift);
+        match self.pass {
+            Pass::Whole => self.each_block(data, geometry, blocks, |bits, state, part, block, _| {
+                *block = [0; 64];
+                let average = &mut state.averages[part.component];
+                *average = average.wrapping_add(huffman::decode_dc_coefficient(bits, part.dc_table)?);
+                block[0] = *average;
+                huffman::decode_ac_coefficients(bits, part.ac_table, block)
+            }),
+            Pass::FirstDc => self.each_block(data, geometry, blocks, |bits, state, part, block, _| {
+                let average = &mut state.averages[part.component];
+                progressive::decode_dc_first(bits, part.dc_table, average, block, shift)
+            }),
+            Pass::RefineDc => self.each_block(data, geometry, blocks, |bits, _, _, block, _| {
+                progressive::decode_dc_refine(bits, block, shift)
+            }),
+            Pass::FirstAc => self.each_block(data, geometry, blocks, |bits, state, part, block, reach| {
+                let empty_blocks = &mut state.empty_blocks;
+                if *empty_blocks > 0 {
+                    *empty_blocks -= 1;
+                    return Ok(());
+                }
+                progressive::decode_ac_first(bits, part.ac_table, block, band.0, band.1, shift, empty_blocks)?;
+                let new = (*reach + 1..=band.1).rev();
+                *reach = new.into_iter().find(|&at| block[ZIGZAG_ORDER[usize::from(at)]] != 0).unwrap_or(*reach);
+                Ok(())
+            }),
+            Pass::RefineAc => self.each_block(data, geometry, blocks, |bits, state, part, block, reach| {
+                refine(bits, part.ac_table, block, band, shift, &mut state.empty_blocks, reach)
+            }),
+        }
+    }
+
+    /// Calls `read` for every block that the scan holds, in its order.
+    #[inline(always)]
+    fn each_block(
+        &self,
+        data: &[u8],
+        geometry: &Geometry,
+        blocks: &mut [Blocks],
+        read: impl Fn(&mut BitReader<'_>, &mut State, &Part<'_>, &mut Block, &mut u8) -> Result<(), JpegError>,
+    ) -> Result<(), DecodeError> {
         let mut bits = BitReader::new(data);
         let mut state = State::default();
         let mut until_restart = self.restart_interval;
@@ -140,13 +205,25 @@ impl<'a> Scan<'a> {
                 until_restart -= 1;
             }
         };
+        let read = |bits: &mut BitReader<'_>, state: &mut State, part: &Part<'_>, block: &mut Block, reach: &mut u8| {
+            let result = read(bits, state, part, block, reach);
+            // Never half a picture: a file that ends early goes on with zeros.
+            if bits.insufficient_data() {
+                return Err(cut());
+            }
+            result.map_err(corrupt)
+        };
         if let [part] = &self.parts[..] {
             // One component alone: block by block, without those that only fill up units.
-            let component = &geometry.components[part.component];
-            for row in coefficients[part.component].chunks_mut(component.stored.0).take(component.real.1) {
-                for block in &mut row[..component.real.0] {
+            let (across, (columns, rows)) = {
+                let component = &geometry.components[part.component];
+                (component.stored.0, component.real)
+            };
+            let Blocks { coefficients, reach } = &mut blocks[part.component];
+            for (row, reach) in coefficients.chunks_mut(across).zip(reach.chunks_mut(across)).take(rows) {
+                for (block, reach) in row.iter_mut().zip(reach).take(columns) {
                     restart(&mut bits, &mut state);
-                    self.block(&mut bits, &mut state, part, block)?;
+                    read(&mut bits, &mut state, part, block, reach)?;
                 }
             }
             return Ok(());
@@ -156,62 +233,16 @@ impl<'a> Scan<'a> {
                 restart(&mut bits, &mut state);
                 for part in &self.parts {
                     let component = &geometry.components[part.component];
-                    let (across, down) = component.blocks;
-                    for block in 0..across * down {
-                        let (column, row) = (unit * across + block % across, unit_row * down + block / across);
-                        let block = &mut coefficients[part.component][row * component.stored.0 + column];
-                        self.block(&mut bits, &mut state, part, block)?;
+                    let Blocks { coefficients, reach } = &mut blocks[part.component];
+                    for row in unit_row * component.blocks.1..(unit_row + 1) * component.blocks.1 {
+                        for column in unit * component.blocks.0..(unit + 1) * component.blocks.0 {
+                            let index = row * component.stored.0 + column;
+                            read(&mut bits, &mut state, part, &mut coefficients[index], &mut reach[index])?;
+                        }
                     }
                 }
             }
         }
         Ok(())
-    }
-
-    #[inline]
-    fn block(
-        &self,
-        bits: &mut BitReader<'_>,
-        state: &mut State,
-        part: &Part<'_>,
-        block: &mut Block,
-    ) -> Result<(), DecodeError> {
-        let average = &mut state.averages[part.component];
-        let missing = || corrupt("a scan names a Huffman table that is not there");
-        let result = match self.pass {
-            Pass::FirstAc if state.empty_blocks > 0 => {
-                // It has no bits of its own.
-                state.empty_blocks -= 1;
-                return Ok(());
-            }
-            Pass::Whole => {
-                *block = [0; 64];
-                let (dc, ac) = (part.dc_table.ok_or_else(missing)?, part.ac_table.ok_or_else(missing)?);
-                huffman::decode_dc_coefficient(bits, dc).and_then(|difference| {
-                    *average = average.wrapping_add(difference);
-                    block[0] = *average;
-                    huffman::decode_ac_coefficients(bits, ac, block)
-                })
-            }
-            Pass::FirstDc => {
-                let table = part.dc_table.ok_or_else(missing)?;
-                progressive::decode_dc_first(bits, table, average, block, self.shift)
-            }
-            Pass::RefineDc => progressive::decode_dc_refine(bits, block, self.shift),
-            Pass::FirstAc | Pass::RefineAc => {
-                let table = part.ac_table.ok_or_else(missing)?;
-                let (first, last) = self.band;
-                let decode = match self.pass {
-                    Pass::FirstAc => progressive::decode_ac_first,
-                    _ => progressive::decode_ac_refine,
-                };
-                decode(bits, table, block, first, last, self.shift, &mut state.empty_blocks)
-            }
-        };
-        // Never half a picture: a file that ends early goes on with zeros.
-        if bits.insufficient_data() {
-            return Err(cut());
-        }
-        result.map_err(corrupt)
     }
 }
