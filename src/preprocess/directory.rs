@@ -9,7 +9,25 @@ const MOST_ENTRIES: usize = 4096;
 pub(super) mod tag {
     pub(in super::super) const WIDTH: u16 = 256;
     pub(in super::super) const HEIGHT: u16 = 257;
+    pub(in super::super) const BITS: u16 = 258;
+    pub(in super::super) const COMPRESSION: u16 = 259;
+    pub(in super::super) const PHOTOMETRIC: u16 = 262;
+    pub(in super::super) const FILL_ORDER: u16 = 266;
+    pub(in super::super) const STRIP_OFFSETS: u16 = 273;
     pub(in super::super) const ORIENTATION: u16 = 274;
+    pub(in super::super) const SAMPLES: u16 = 277;
+    pub(in super::super) const ROWS_PER_STRIP: u16 = 278;
+    pub(in super::super) const STRIP_BYTES: u16 = 279;
+    pub(in super::super) const PLANAR: u16 = 284;
+    pub(in super::super) const PREDICTOR: u16 = 317;
+    pub(in super::super) const COLOR_MAP: u16 = 320;
+    pub(in super::super) const TILE_WIDTH: u16 = 322;
+    pub(in super::super) const TILE_HEIGHT: u16 = 323;
+    pub(in super::super) const TILE_OFFSETS: u16 = 324;
+    pub(in super::super) const TILE_BYTES: u16 = 325;
+    pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
+    pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
+    pub(in super::super) const JPEG_TABLES: u16 = 347;
 }
 
 /// A reader of numbers in the file's own byte order, at any place in it.
@@ -27,16 +45,18 @@ pub(super) struct Directory<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     kind: u16,
-    count: usize,
+    pub(super) count: usize,
     at: usize,
 }
 
 impl<'a> Directory<'a> {
     /// The first directory; `None` where the file ends before it.
+    ///
+    /// Some writers mix up the order of the version's two bytes; Pillow takes the letters' word for it.
     pub(super) fn first(file: &'a [u8]) -> Option<Self> {
         let (big_endian, big) = match file {
-            [b'I', b'I', version, 0, ..] => (false, *version == 43),
-            [b'M', b'M', 0, version, ..] => (true, *version == 43),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'I', b'I', 0, 42, ..] => (false, file[2] == 43),
+            [b'M', b'M', 0, 42 | 43, ..] | [b'M', b'M', 42, 0, ..] => (true, file[3] == 43),
             _ => return None,
         };
         let mut directory = Self { file, big_endian, big, entries: (0, 0) };
@@ -48,35 +68,50 @@ impl<'a> Directory<'a> {
         Some(directory)
     }
 
-    /// The entry of `tag`; `None` where there is none. Of several the last one counts, as with Pillow.
+    pub(super) fn is_big_endian(&self) -> bool {
+        self.big_endian
+    }
+
+    /// The entry of `tag`; `None` where there is none whose values are in the file. Of several the first one counts, as
+    /// with Pillow.
     pub(super) fn entry(&self, tag: u16) -> Option<Entry> {
         let (start, count) = self.entries;
         let size = if self.big { 20 } else { 12 };
-        let offsets = (0..count).map_while(|index| {
+        let mut places = (0..count).map_while(|index| {
             let at = start.checked_add(index * size)?;
             self.number(at, 2).map(|tag| (at, tag))
         });
-        let (at, _) = offsets.filter(|&(_, found)| found == u64::from(tag)).last()?;
+        places.find_map(|(at, found)| if found == u64::from(tag) { self.values(at) } else { None })
+    }
+
+    /// The values of the entry at `at`, unless the file ends before them.
+    fn values(&self, at: usize) -> Option<Entry> {
         let kind = self.number(at + 2, 2)? as u16;
-        let (count, value) =
-            if self.big { (self.number(at + 4, 8)?, at + 12) } else { (self.number(at + 4, 4)?, at + 8) };
-        let count = usize::try_from(count).ok()?;
         let inline = if self.big { 8 } else { 4 };
+        let count = usize::try_from(self.number(at + 4, inline)?).ok().filter(|&count| count > 0)?;
+        let value = at + 4 + inline;
+        let size = count.checked_mul(size_of(kind)?)?;
         // Values that do not fit into the entry lie elsewhere, and the entry says where.
-        let at = if count.checked_mul(size_of(kind)?)? > inline { self.offset(value)? } else { value };
+        let at = if size > inline { self.offset(value)? } else { value };
+        self.file.get(at..at.checked_add(size)?)?;
         Some(Entry { kind, count, at })
+    }
+
+    /// The bytes of an entry's values.
+    pub(super) fn bytes(&self, entry: &Entry) -> &'a [u8] {
+        let size = entry.count * size_of(entry.kind).unwrap_or(0);
+        self.file.get(entry.at..entry.at + size).unwrap_or_default()
     }
 
     /// The first number of `tag`.
     pub(super) fn unsigned(&self, tag: u16) -> Option<u64> {
-        let entry = self.entry(tag)?;
-        (entry.count > 0).then(|| self.value(&entry, 0)).flatten()
+        self.value(&self.entry(tag)?, 0)
     }
 
     /// Number `index` of an entry of unsigned integers.
     pub(super) fn value(&self, entry: &Entry, index: usize) -> Option<u64> {
-        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18))?;
-        self.number(entry.at.checked_add(index.checked_mul(size)?)?, size)
+        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16))?;
+        if index < entry.count { self.number(entry.at + index * size, size) } else { None }
     }
 
     fn offset(&self, at: usize) -> Option<usize> {
@@ -90,13 +125,13 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// The bytes of one value of a kind; `None` for a kind that does not exist.
+/// The bytes of one value of a kind; `None` for a kind that Pillow passes over.
 fn size_of(kind: u16) -> Option<usize> {
     Some(match kind {
         1 | 2 | 6 | 7 => 1,
         3 | 8 => 2,
         4 | 9 | 11 | 13 => 4,
-        5 | 10 | 12 | 16 | 17 | 18 => 8,
+        5 | 10 | 12 | 16 => 8,
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! How large an image may be: judged by its header, before memory is taken.
 
-use super::{error::DecodeError, spec::Spec};
+use super::{error::DecodeError, header::Header, spec::Spec};
 
 /// What an image may cost, checked before memory is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +23,20 @@ const MAX_SIDE: u64 = 1 << 24;
 const MAX_RESIZED_SIDE: u64 = 1 << 26;
 
 impl DecodeLimits {
-    /// Checks the size that a file claims.
+    /// Checks what a file claims: that it is not too large, and that the file can hold it.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLarge`], [`DecodeError::Corrupt`].
+    pub fn admit(&self, header: &Header) -> Result<(), DecodeError> {
+        self.admit_size(header.width.into(), header.height.into())?;
+        header.check_length()
+    }
+
+    /// Checks a size.
     ///
     /// # Errors
     /// [`DecodeError::TooLarge`].
-    pub(super) fn admit(&self, width: u64, height: u64) -> Result<(), DecodeError> {
+    pub(super) fn admit_size(&self, width: u64, height: u64) -> Result<(), DecodeError> {
         let limit = if width.max(height) > MAX_SIDE { self.max_pixels.min(MAX_SIDE) } else { self.max_pixels };
         if width.saturating_mul(height) > limit {
             return Err(DecodeError::TooLarge { width, height, limit });

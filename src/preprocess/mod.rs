@@ -13,6 +13,7 @@
 //! A picture is never whole in memory where its format allows that: `decode` makes a row, `resize` takes what it needs
 //! of it, and the next one takes its place.
 
+mod cost;
 mod decode;
 mod directory;
 mod error;
@@ -30,6 +31,7 @@ use crate::tensor::Pixels;
 use orientation::Turn;
 use resize::{Buffers, Plan, Resizer};
 
+pub use cost::cost;
 pub use error::DecodeError;
 pub use format::Format;
 pub use header::{Header, probe};
@@ -61,11 +63,9 @@ fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
 /// See [`DecodeError`]. Whatever the bytes are, this does not panic.
 pub fn preprocess(bytes: &[u8], spec: &Spec, limits: &DecodeLimits) -> Result<Pixels, DecodeError> {
     let header = probe(bytes)?;
-    limits.admit(header.width.into(), header.height.into())?;
+    limits.admit(&header)?;
     let picture = decode::open(bytes, &header)?;
     let frame = picture.frame();
-    // What the header said was admitted, but a file may show more than its header said.
-    limits.admit(frame.width.into(), frame.height.into())?;
     let is_turned = frame.turn_is_intrinsic || spec.orientation == Orientation::Apply;
     let turn = if is_turned { frame.turn } else { Turn::default() };
     let (width, height) = turn.upright(frame.width, frame.height);

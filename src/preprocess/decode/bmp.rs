@@ -4,8 +4,8 @@
 //! lengths leave out, OS/2's headers) and the format is small. Rows are taken from where they lie in the file; only run
 //! lengths are unpacked, to a byte a pixel, because they start with the last row.
 
-use super::Frame;
 use super::colors::{self, Colors};
+use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
 use crate::preprocess::header::Header;
@@ -13,7 +13,7 @@ use crate::preprocess::header::bmp::{BIT_FIELDS, Info, RAW, RLE4, RLE8};
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
 
-pub(super) struct Bmp<'a> {
+struct Bmp<'a> {
     info: Info,
     pixel: Pixel,
     bytes: &'a [u8],
@@ -35,12 +35,12 @@ fn corrupt(cause: impl std::fmt::Display) -> DecodeError {
     DecodeError::corrupt(Format::Bmp, cause)
 }
 
-pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Bmp<'a>), DecodeError> {
+pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {
     let info = Info::read(bytes).ok_or_else(|| corrupt("its header is cut off, or of an unknown kind"))?;
     let (pixel, behind) = Pixel::new(&info, bytes)?;
     let start = if info.pixels > 0 { info.pixels } else { behind };
     let frame = Frame { width: header.width, height: header.height, turn: Turn::default(), turn_is_intrinsic: false };
-    Ok((frame, Bmp { info, pixel, bytes, start }))
+    Ok((frame, Box::new(Bmp { info, pixel, bytes, start })))
 }
 
 impl Pixel {
@@ -123,9 +123,9 @@ impl Pixel {
     }
 }
 
-impl Bmp<'_> {
-    pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
-        let Self { info, pixel, bytes, start } = self;
+impl Rows for Bmp<'_> {
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        let Self { info, pixel, bytes, start } = *self;
         let data = bytes.get(start..).ok_or_else(|| corrupt("it ends before its pixels"))?;
         let (width, height) = (info.width as usize, info.height as usize);
         let unpacked;

@@ -6,8 +6,8 @@
 
 mod lzw;
 
-use super::Frame;
 use super::colors::{self, Colors};
+use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
 use crate::preprocess::header::gif::{Block, Blocks, Image};
@@ -15,7 +15,7 @@ use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
 use lzw::Lzw;
 
-pub(super) struct Gif<'a> {
+struct Gif<'a> {
     size: (u32, u32),
     image: Image,
     colors: Box<Colors>,
@@ -29,7 +29,7 @@ fn corrupt(cause: impl std::fmt::Display) -> DecodeError {
     DecodeError::corrupt(Format::Gif, cause)
 }
 
-pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Gif<'_>), DecodeError> {
+pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
     let cut = || corrupt("it ends before its first frame");
     let (screen, mut blocks) = Blocks::new(bytes).ok_or_else(cut)?;
     let mut transparent = None;
@@ -50,16 +50,16 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Gif<'_>), DecodeError> {
     let frame = Frame { width, height, turn: Turn::default(), turn_is_intrinsic: false };
     let data = bytes.get(image.data..).ok_or_else(cut)?;
     let empty = transparent.unwrap_or(0);
-    Ok((frame, Gif { size: (width, height), image, colors: Box::new(colors), empty, data }))
+    Ok((frame, Box::new(Gif { size: (width, height), image, colors: Box::new(colors), empty, data })))
 }
 
 fn is_gray_ramp(entries: &[u8]) -> bool {
     entries.as_chunks::<3>().0.iter().enumerate().all(|(level, rgb)| rgb.iter().all(|&gray| usize::from(gray) == level))
 }
 
-impl Gif<'_> {
-    pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
-        let Self { size: (_, height), ref image, .. } = self;
+impl Rows for Gif<'_> {
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        let Self { size: (_, height), ref image, .. } = *self;
         let (code_bits, blocks) = self.data.split_first().ok_or_else(|| corrupt("it ends before its pixels"))?;
         let mut lzw = Lzw::new(*code_bits, blocks).map_err(corrupt)?;
         self.empty_rows(image.top, sink);
@@ -76,7 +76,9 @@ impl Gif<'_> {
         self.empty_rows(height - image.top - image.height, sink);
         Ok(())
     }
+}
 
+impl Gif<'_> {
     fn empty_rows(&self, count: u32, sink: &mut dyn RowSink) {
         if count > 0 {
             let empty = self.colors[usize::from(self.empty)];

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::DecodeError;
 use super::format::Format;
-use super::header::Header;
+use super::header::{Header, MOST_BYTES};
 use super::orientation::Turn;
 use super::rows::RowSink;
 
@@ -36,31 +36,34 @@ pub(super) struct Frame {
 pub(super) struct Picture<'a> {
     format: Format,
     frame: Frame,
-    rows: Rows<'a>,
+    rows: Box<dyn Rows + 'a>,
 }
 
-enum Rows<'a> {
-    Jpeg(jpeg::Jpeg<'a>),
-    Png(png::Png<'a>),
-    WebP(webp::WebP<'a>),
-    Gif(gif::Gif<'a>),
-    Bmp(bmp::Bmp<'a>),
-    Tiff(tiff::Tiff<'a>),
+/// The rows of a picture, in any format.
+trait Rows {
+    /// Hands every row to `sink`, from the top.
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError>;
 }
 
-/// Finds out how large the picture is and how it lies. The size that `header` claims must have been admitted; the one
-/// that is found may differ (a GIF's canvas grows with its frame) and must be admitted too.
+/// Finds out how the picture lies. What `header` claims must have been admitted; a file that turns out to show more than
+/// that is refused.
 pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<Picture<'a>, DecodeError> {
     let format = header.format;
     guarded(format, || {
         let (frame, rows) = match format {
-            Format::Jpeg => jpeg::open(bytes, header).map(|(frame, rows)| (frame, Rows::Jpeg(rows)))?,
-            Format::Png => png::open(bytes, header).map(|(frame, rows)| (frame, Rows::Png(rows)))?,
-            Format::WebP => webp::open(bytes, header).map(|(frame, rows)| (frame, Rows::WebP(rows)))?,
-            Format::Gif => gif::open(bytes).map(|(frame, rows)| (frame, Rows::Gif(rows)))?,
-            Format::Bmp => bmp::open(bytes, header).map(|(frame, rows)| (frame, Rows::Bmp(rows)))?,
-            Format::Tiff => tiff::open(bytes, header).map(|(frame, rows)| (frame, Rows::Tiff(rows)))?,
+            Format::Jpeg => jpeg::open(bytes)?,
+            Format::Png => png::open(bytes, header)?,
+            Format::WebP => webp::open(bytes)?,
+            Format::Gif => gif::open(bytes)?,
+            Format::Bmp => bmp::open(bytes, header)?,
+            Format::Tiff => tiff::open(bytes, header)?,
         };
+        if (frame.width, frame.height) != (header.width, header.height) {
+            let Frame { width, height, .. } = frame;
+            let claimed =
+                format_args!("it shows {width}x{height} pixels, and its first {} bytes do not say so", MOST_BYTES);
+            return Err(DecodeError::corrupt(format, claimed));
+        }
         Ok(Picture { format, frame, rows })
     })
 }
@@ -72,14 +75,7 @@ impl Picture<'_> {
 
     /// Hands every row to `sink`, from the top.
     pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
-        guarded(self.format, || match self.rows {
-            Rows::Jpeg(rows) => rows.read(sink),
-            Rows::Png(rows) => rows.read(sink),
-            Rows::WebP(rows) => rows.read(sink),
-            Rows::Gif(rows) => rows.read(sink),
-            Rows::Bmp(rows) => rows.read(sink),
-            Rows::Tiff(rows) => rows.read(sink),
-        })
+        guarded(self.format, || self.rows.read(sink))
     }
 }
 

@@ -7,8 +7,8 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Limits, Reader, Transformations};
 
-use super::Frame;
 use super::colors::{self, Colors};
+use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
 use crate::preprocess::header::Header;
@@ -22,7 +22,7 @@ const PASSES: [[usize; 4]; 7] =
 /// What a decoder may take beside the rows that it works on.
 const SLACK_BYTES: usize = 16 << 20;
 
-pub(super) struct Png<'a> {
+struct Png<'a> {
     reader: Reader<Cursor<&'a [u8]>>,
     pixel: Pixel,
 }
@@ -39,7 +39,7 @@ fn corrupt(error: impl std::fmt::Display) -> DecodeError {
     DecodeError::corrupt(Format::Png, error)
 }
 
-pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Png<'a>), DecodeError> {
+pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {
     // Eight bytes are the largest pixel; the decoder holds a few rows.
     let limits = Limits { bytes: header.width as usize * 8 * 8 + SLACK_BYTES };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -51,11 +51,11 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Png<'
     let pixel = Pixel::new(info.color_type, info.bit_depth, info.palette.as_deref());
     let turn = exif(bytes).map(Turn::from_exif).unwrap_or_default();
     let frame = Frame { width: info.width, height: info.height, turn, turn_is_intrinsic: false };
-    Ok((frame, Png { reader, pixel }))
+    Ok((frame, Box::new(Png { reader, pixel })))
 }
 
-impl Png<'_> {
-    pub(super) fn read(mut self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+impl Rows for Png<'_> {
+    fn read(mut self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let info = self.reader.info();
         let (width, height) = (info.width as usize, info.height as usize);
         if info.interlaced {
@@ -75,7 +75,9 @@ impl Png<'_> {
         }
         Ok(())
     }
+}
 
+impl Png<'_> {
     fn read_passes(mut self, width: usize, height: usize, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let bytes = if self.pixel.colors.is_some() { 1 } else { 3 };
         let mut canvas = vec![0; width * height * bytes];

@@ -10,15 +10,14 @@ use std::io::Cursor;
 use image_webp::WebPDecoder;
 use image_webp::vp8::{self, Vp8Decoder};
 
-use super::Frame;
+use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
-use crate::preprocess::header::Header;
 use crate::preprocess::header::webp::{Container, Image};
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
 
-pub(super) struct WebP<'a> {
+struct WebP<'a> {
     bytes: &'a [u8],
     container: Container,
 }
@@ -27,19 +26,16 @@ fn corrupt(error: impl std::fmt::Display) -> DecodeError {
     DecodeError::corrupt(Format::WebP, error)
 }
 
-pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, WebP<'a>), DecodeError> {
+pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
     let container = Container::read(bytes).ok_or_else(|| corrupt("it has no picture, or ends before it"))?;
-    if (container.width, container.height) != (header.width, header.height) {
-        return Err(corrupt("it claims two sizes"));
-    }
     let exif = container.exif.clone().and_then(|range| bytes.get(range));
     let turn = exif.map(Turn::from_exif).unwrap_or_default();
     let frame = Frame { width: container.width, height: container.height, turn, turn_is_intrinsic: false };
-    Ok((frame, WebP { bytes, container }))
+    Ok((frame, Box::new(WebP { bytes, container })))
 }
 
-impl WebP<'_> {
-    pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+impl Rows for WebP<'_> {
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let Container { width, height, image, .. } = self.container;
         let Image { left, top, .. } = image;
         let data = self.bytes.get(image.data.clone()).ok_or_else(|| corrupt("its pixels end early"))?;

@@ -1,6 +1,6 @@
 //! BMP's headers, of which there are seven, read as Pillow reads them.
 
-use super::{array, u16_le};
+use super::{Found, Storage, array, u16_le};
 
 /// What the headers say.
 #[derive(Clone, Debug)]
@@ -25,6 +25,22 @@ pub(in crate::preprocess) const RAW: u32 = 0;
 pub(in crate::preprocess) const RLE8: u32 = 1;
 pub(in crate::preprocess) const RLE4: u32 = 2;
 pub(in crate::preprocess) const BIT_FIELDS: u32 = 3;
+
+pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+    let info = Info::read(bytes)?;
+    let (width, height) = (u64::from(info.width), u64::from(info.height));
+    let pixels = width * height;
+    let (memory, least_bytes) = match info.compression {
+        RLE8 | RLE4 => (pixels, 0),
+        _ => {
+            let stride = (width * u64::from(info.bits)).div_ceil(32) * 4;
+            // The last row need not be filled up, and may have one bit a pixel whatever the header says.
+            (0, stride.saturating_mul(height.saturating_sub(1)) + width / 8)
+        }
+    };
+    let storage = Storage { memory: memory + width, work: pixels, least_bytes };
+    Some(Found { width: info.width, height: info.height, storage })
+}
 
 impl Info {
     /// Reads it; `None` where the file ends before it is complete, or has a header of another kind.

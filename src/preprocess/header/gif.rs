@@ -2,7 +2,32 @@
 
 use std::ops::Range;
 
-use super::{array, u16_le};
+use super::{Found, MOST_BYTES, Storage, array, u16_le};
+
+/// The canvas that holds the first frame; the screen alone where that stands behind too much else.
+pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+    let (screen, mut blocks) = Blocks::new(&bytes[..bytes.len().min(MOST_BYTES)])?;
+    let screen = (screen.width, screen.height);
+    let image = blocks.find_map(|block| if let Block::Image(image) = block { Some(image) } else { None });
+    let (width, height) = image.as_ref().map_or(screen, |image| image.canvas(screen));
+    let Some(image) = image else {
+        return Some(Found::rows(width, height, u64::from(width) * u64::from(height)));
+    };
+    let pixels = u64::from(image.width) * u64::from(image.height);
+    // Codes have at most 12 bits, and one of so many bits stands for as many pixels as there are codes of them.
+    let least_bytes = pixels / (4096 * 8 / 12);
+    let held = pixels.min((bytes.len() as u64 + 1) * (4096 * 8 / 12 + 1));
+    let storage = Storage {
+        memory: CODES_BYTES + u64::from(image.width) + if image.interlaced { pixels } else { 0 },
+        // Rows outside of the frame are all alike; those that it reaches are as wide as the canvas.
+        work: u64::from(width) * held.div_ceil(u64::from(image.width).max(1)),
+        least_bytes,
+    };
+    Some(Found { width, height, storage })
+}
+
+/// The table of codes.
+const CODES_BYTES: u64 = 64 << 10;
 
 /// The screen that frames are put on.
 #[derive(Clone, Debug)]

@@ -2,7 +2,26 @@
 
 use std::ops::Range;
 
-use super::{array, u24_le};
+use super::{Found, Storage, array, u24_le};
+
+pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+    let Container { width, height, image, .. } = Container::read(bytes)?;
+    let pixels = u64::from(image.width) * u64::from(image.height);
+    let chunk = image.data.len() as u64;
+    let memory = if image.lossless {
+        // Four bytes a pixel, another for the smaller pictures that say how to read it, and a copy of the chunk.
+        pixels * 5 + chunk * 2
+    } else {
+        // Planes of 12 bits a pixel, filled up to blocks of 16x16, a note of each block, and copies of the chunk.
+        let blocks = u64::from(image.width.div_ceil(16)) * u64::from(image.height.div_ceil(16));
+        blocks * (384 + 3 * BLOCK_BYTES) + chunk * 4
+    };
+    let storage = Storage { memory: memory + u64::from(width) * 64, work: pixels, least_bytes: 0 };
+    Some(Found { width, height, storage })
+}
+
+/// What the decoder notes of a block.
+const BLOCK_BYTES: u64 = 32;
 
 /// What is known of a file before anything is decoded.
 #[derive(Clone, Debug)]

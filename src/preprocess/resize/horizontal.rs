@@ -6,7 +6,7 @@ use super::{isa::Isa, scalar, taps::Taps};
 
 /// With more taps than this, SIMD's form of the weights (16 bytes a tap, where plain ones take 4) would take more memory
 /// than the picture's rows; such pictures are extremely wide, and have few rows.
-const MOST_GROUPED_TAPS: usize = 1 << 20;
+pub(super) const MOST_GROUPED_TAPS: usize = 1 << 20;
 
 /// The weights of every output pixel, in the form that the instruction set wants.
 pub(super) enum Horizontal {

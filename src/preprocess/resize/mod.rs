@@ -8,6 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod cost;
 mod gather;
 mod horizontal;
 mod isa;
@@ -28,6 +29,8 @@ use horizontal::Horizontal;
 use isa::Isa;
 use taps::{Kernel, Taps};
 use window::Window;
+
+pub(super) use cost::cost;
 
 /// What becomes of one axis of the stored image.
 #[derive(Clone, Copy, Debug)]

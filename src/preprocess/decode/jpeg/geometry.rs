@@ -12,7 +12,10 @@ pub(super) enum Colors {
     Gray,
     Rgb,
     YCbCr,
+    /// Amounts of ink, inverted as Adobe does.
     Cmyk,
+    /// Amounts of ink as they are, in a TIFF.
+    Inks,
     /// As `YCbCr`, of the inverted inks, with black beside it.
     Ycck,
 }

@@ -16,20 +16,19 @@ mod upsample;
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
-use super::Frame;
+use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
-use crate::preprocess::header::Header;
 use crate::preprocess::orientation::Turn;
-use crate::preprocess::rows::RowSink;
-use geometry::Geometry;
+use crate::preprocess::rows::{FirstRows, RowSink};
+use geometry::{Colors, Geometry};
 use strips::Planes;
 use upsample::Upsampler;
 
 /// More scans than any encoder writes (10 or so); each costs a walk over the whole image.
 const MAX_SCANS: usize = 100;
 
-pub(super) struct Jpeg<'a> {
+struct Jpeg<'a> {
     bytes: &'a [u8],
     metadata: JpegMetadata,
     geometry: Geometry,
@@ -39,7 +38,7 @@ fn corrupt(error: impl std::fmt::Display) -> DecodeError {
     DecodeError::corrupt(Format::Jpeg, error)
 }
 
-pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Jpeg<'a>), DecodeError> {
+pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
     let mut reader = MarkerReader::new(bytes);
     reader.set_scan_cap(MAX_SCANS);
     let metadata = reader.read_markers().map_err(corrupt)?;
@@ -47,19 +46,55 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Jpeg<
     if frame.precision != 8 {
         return Err(corrupt(format_args!("{} bits a sample are not read, only 8", frame.precision)));
     }
-    // What the header said was admitted; the decoder must not find another frame.
-    if (u32::from(frame.width), u32::from(frame.height)) != (header.width, header.height) {
-        return Err(corrupt("it claims two sizes"));
-    }
     let geometry = Geometry::new(&metadata)?;
     let turn = metadata.exif_data.as_deref().map(Turn::from_exif).unwrap_or_default();
-    let found = Frame { width: header.width, height: header.height, turn, turn_is_intrinsic: false };
-    Ok((found, Jpeg { bytes, metadata, geometry }))
+    let (width, height) = (geometry.width as u32, geometry.height as u32);
+    let found = Frame { width, height, turn, turn_is_intrinsic: false };
+    Ok((found, Box::new(Jpeg { bytes, metadata, geometry })))
 }
 
-impl Jpeg<'_> {
-    pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
-        let Self { bytes, metadata, geometry } = self;
+/// Reads a picture that is a part of a TIFF, whose tables may stand elsewhere and whose colours the TIFF knows.
+///
+/// * `photometric`: what the TIFF says of its colours
+/// * `size`: the part's width, and how many of its rows are wanted
+pub(super) fn read_part(
+    tables: &[u8],
+    content: &[u8],
+    photometric: u64,
+    (width, rows): (u32, u32),
+    sink: &mut dyn RowSink,
+) -> Result<(), DecodeError> {
+    let joined;
+    let bytes = match (tables, content) {
+        // Both are whole streams, from start marker to end marker.
+        ([_, _, tables @ .., _, _], [start_0, start_1, content @ ..]) => {
+            joined = [&[*start_0, *start_1], tables, content].concat();
+            &joined[..]
+        }
+        _ => content,
+    };
+    let mut reader = MarkerReader::new(bytes);
+    reader.set_scan_cap(MAX_SCANS);
+    let metadata = reader.read_markers().map_err(corrupt)?;
+    let frame = &metadata.frame;
+    if frame.precision != 8 || u32::from(frame.width) != width || u32::from(frame.height) < rows {
+        let (width, height, bits) = (frame.width, frame.height, frame.precision);
+        return Err(corrupt(format_args!("a part of {width}x{height} pixels and {bits} bits does not fit its TIFF")));
+    }
+    let mut geometry = Geometry::new(&metadata)?;
+    geometry.colors = match (photometric, geometry.components.len()) {
+        (0 | 1, 1) => Colors::Gray,
+        (2, 3) => Colors::Rgb,
+        (5, 4) => Colors::Inks,
+        (6, 3) => Colors::YCbCr,
+        (_, count) => return Err(corrupt(format_args!("{count} components do not fit the colours of its TIFF"))),
+    };
+    Box::new(Jpeg { bytes, metadata, geometry }).read(&mut FirstRows::new(sink, rows))
+}
+
+impl Rows for Jpeg<'_> {
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        let Self { bytes, metadata, geometry } = *self;
         if metadata.frame.is_lossless {
             return lossless(bytes, &geometry, sink);
         }

@@ -92,7 +92,7 @@ impl<'a> Upsampler<'a> {
             let (out, samples) = (&mut self.rows[index], component.samples);
             let row = |row: usize| &planes.row(index, row)[..samples.0];
             // Of two rows of pixels the upper one looks up, the lower one down, and at the edges nowhere.
-            let beside = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(samples.1 - 1) };
+            let beside = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(samples.1 - 1) };
             match self.filters[index] {
                 Filter::Copy => {}
                 Filter::Across => self.routines.fancy_upsample_h2v1(row(y), samples.0, out),
@@ -119,11 +119,12 @@ impl<'a> Upsampler<'a> {
                     *pixel = [*red, *green, *blue];
                 }
             }
-            // Inks are stored inverted, as Adobe does; Pillow takes every picture of four components so.
-            Colors::Cmyk => {
+            // Pillow takes every JPEG of four components for inverted.
+            Colors::Cmyk | Colors::Inks => {
+                let inverted = if self.geometry.colors == Colors::Cmyk { 255 } else { 0 };
                 let inks = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
                 for ((((cyan, magenta), yellow), black), pixel) in inks.zip(pixels) {
-                    *pixel = cmyk_to_rgb([cyan, magenta, yellow, black].map(|ink| 255 - ink));
+                    *pixel = cmyk_to_rgb([cyan, magenta, yellow, black].map(|ink| ink ^ inverted));
                 }
             }
             Colors::Ycck => {
