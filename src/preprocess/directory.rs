@@ -19,6 +19,7 @@ pub(super) mod tag {
     pub(in super::super) const ROWS_PER_STRIP: u16 = 278;
     pub(in super::super) const STRIP_BYTES: u16 = 279;
     pub(in super::super) const PLANAR: u16 = 284;
+    pub(in super::super) const FAX_OPTIONS: u16 = 292;
     pub(in super::super) const PREDICTOR: u16 = 317;
     pub(in super::super) const COLOR_MAP: u16 = 320;
     pub(in super::super) const TILE_WIDTH: u16 = 322;
@@ -28,6 +29,7 @@ pub(super) mod tag {
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const JPEG_TABLES: u16 = 347;
+    pub(in super::super) const XMP: u16 = 700;
 }
 
 /// A reader of numbers in the file's own byte order, at any place in it.
@@ -112,6 +114,25 @@ impl<'a> Directory<'a> {
     pub(super) fn value(&self, entry: &Entry, index: usize) -> Option<u64> {
         let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16))?;
         if index < entry.count { self.number(entry.at + index * size, size) } else { None }
+    }
+
+    /// The first number of an entry of any kind of numbers, if it is a whole one.
+    pub(super) fn integer(&self, entry: &Entry) -> Option<i64> {
+        let bits = |index: usize, size: usize| self.number(entry.at + index * size, size);
+        let whole = |value: f64| (value.fract() == 0.0 && value.abs() < 1e9).then_some(value as i64);
+        match entry.kind {
+            3 => Some(bits(0, 2)? as i64),
+            4 | 13 => Some(bits(0, 4)? as i64),
+            16 => i64::try_from(bits(0, 8)?).ok(),
+            6 => Some(i64::from(bits(0, 1)? as i8)),
+            8 => Some(i64::from(bits(0, 2)? as i16)),
+            9 => Some(i64::from(bits(0, 4)? as i32)),
+            11 => whole(f32::from_bits(bits(0, 4)? as u32).into()),
+            12 => whole(f64::from_bits(bits(0, 8)?)),
+            5 => whole(bits(0, 4)? as f64 / bits(1, 4)? as f64),
+            10 => whole(f64::from(bits(0, 4)? as i32) / f64::from(bits(1, 4)? as i32)),
+            _ => None,
+        }
     }
 
     fn offset(&self, at: usize) -> Option<usize> {

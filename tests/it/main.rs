@@ -21,6 +21,7 @@ mod metrics;
 mod model_loading;
 mod onnx_file;
 mod preprocess_bad_input;
+mod preprocess_cases;
 mod preprocess_parity;
 mod providers;
 mod pull;

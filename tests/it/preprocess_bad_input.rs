@@ -94,7 +94,9 @@ fn every_format_is_refused_from_its_header_when_it_claims_too_much() {
     bmp[18..22].copy_from_slice(&50_000i32.to_le_bytes());
     bmp[22..26].copy_from_slice(&50_000i32.to_le_bytes());
     let mut webp = image("preprocess/images/webp_lossy_alpha.webp");
-    webp[24..30].copy_from_slice(&[0xff, 0x3f, 0, 0xff, 0x3f, 0]);
+    webp[24..30].copy_from_slice(&[0xfe, 0x3f, 0, 0xfe, 0x3f, 0]);
+    let frame = webp.windows(3).position(|start| start == [0x9d, 0x01, 0x2a]).expect("a frame header");
+    webp[frame + 3..frame + 7].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
     let mut tiff = b"II\x2a\0\x08\0\0\0\x06\0".to_vec();
     for (tag, value) in [(256u16, 60_000u32), (257, 60_000), (258, 8), (262, 1), (273, 8), (279, 9)] {
         tiff.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
@@ -105,6 +107,74 @@ fn every_format_is_refused_from_its_header_when_it_claims_too_much() {
         let error = refusal(&bytes);
         assert!(matches!(error, DecodeError::TooLarge { .. }), "{name}: {error}");
     }
+}
+
+#[test]
+fn a_file_too_short_for_what_it_claims_is_refused_by_its_header() {
+    // 100 megapixels each, in files of some hundred bytes: no decoder is asked.
+    let claim = |mut file: Vec<u8>, at: usize, size: &[u8]| {
+        file[at..at + size.len()].copy_from_slice(size);
+        file
+    };
+    let jpeg = image("preprocess/images/jpeg_8x8.jpg");
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame header");
+    let gif = image("preprocess/images/gif_gray.gif");
+    let frame_of_gif = gif.windows(5).position(|block| block == b",\0\0\0\0").expect("an image block");
+    let cases = [
+        ("JPEG", claim(jpeg, frame + 5, &[0x27, 0x10, 0x27, 0x10])),
+        ("PNG", claim(image("preprocess/images/png_la.png"), 16, &[0, 0, 0x27, 0x10, 0, 0, 0x27, 0x10])),
+        ("GIF", claim(gif, frame_of_gif + 5, &[0x10, 0x27, 0x10, 0x27])),
+        ("BMP", claim(image("preprocess/images/bmp_24.bmp"), 18, &[0x10, 0x27, 0, 0, 0x10, 0x27, 0, 0])),
+    ];
+    for (name, file) in cases {
+        let header = probe(&file).expect("a header");
+        assert_eq!(header.pixels(), 100_000_000, "{name}");
+        let error = DecodeLimits::default().admit(&header).expect_err("a refusal");
+        assert!(error.to_string().contains("bytes at least"), "{name}: {error}");
+        assert_eq!(refusal(&file).to_string(), error.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_large_in_any_way_is_not_decoded_in_place() {
+    let small = image("preprocess/images/png_1x1.png");
+    assert!(probe(&small).expect("a header").is_quick());
+    let mut padded = small[..33].to_vec();
+    // Twelve megabytes of text between header and pixels.
+    for _ in 0..12 {
+        padded.extend(1_000_000u32.to_be_bytes());
+        padded.extend(b"tEXt");
+        padded.resize(padded.len() + 1_000_004, b'x');
+    }
+    padded.extend(&small[33..]);
+    let header = probe(&padded).expect("a header");
+    assert_eq!(header.pixels(), 1);
+    assert!(!header.is_quick());
+    assert!(!probe(&image("images/jpeg_420.jpg")).expect("a header").is_quick());
+}
+
+#[test]
+fn a_header_is_looked_for_in_a_bounded_part_of_the_file() {
+    let jpeg = image("preprocess/images/jpeg_8x8.jpg");
+    // Junk between the segments, of which Pillow skips any amount.
+    let with_junk = |count: usize| [&jpeg[..2], &vec![0; count], &jpeg[2..]].concat();
+    let mut bytes = with_junk(1000);
+    bytes.splice(2..2, [0xff, 0xfe, 0, 2]);
+    assert_eq!(probe(&bytes).expect("a header").pixels(), 64);
+    let error = probe(&[&bytes[..6], &vec![0; 20_000_000], &bytes[6..]].concat()).expect_err("a refusal");
+    assert!(error.to_string().contains("before its size"), "{error}");
+    // Tiny segments by the million.
+    let comments = [0xff, 0xfe, 0, 2].repeat(4_000_000);
+    let error = probe(&[&jpeg[..2], &comments, &jpeg[2..]].concat()).expect_err("a refusal");
+    assert!(error.to_string().contains("before its size"), "{error}");
+    // A GIF whose frame stands behind a megabyte of comments is decoded all the same, if its screen tells its size.
+    let gif = image("preprocess/images/gif_gray.gif");
+    let palette = 6 << (gif[10] & 7);
+    let comment = [&b"!\xfe"[..], &[&[255][..], &[b'x'; 255]].concat().repeat(5000), &[0]].concat();
+    let behind = [&gif[..13 + palette], &comment, &gif[13 + palette..]].concat();
+    assert_eq!(probe(&behind).expect("a header").pixels(), probe(&gif).expect("a header").pixels());
+    let [one, other] = [&gif, &behind].map(|file| decode(file, Orientation::Ignore, &DecodeLimits::default()));
+    assert_eq!(one.expect("pixels"), other.expect("pixels"));
 }
 
 #[test]

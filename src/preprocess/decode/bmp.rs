@@ -81,14 +81,16 @@ impl Pixel {
             let entry = entries.get(index * info.color_bytes..).and_then(|entry| entry.first_chunk::<3>());
             entry.is_some_and(|bgr| bgr.iter().all(|&value| usize::from(value) == gray(index)))
         });
+        if !is_gray && entries.len() / info.color_bytes > 256 {
+            return Err(corrupt(format_args!("a palette of {} colours is not read", info.colors)));
+        }
         let is_packed = info.compression == RAW;
         let bits = info.bits as u8;
         let (bits, colors) = match (is_gray, info.colors, is_packed) {
             // A palette of gray levels in order says nothing: Pillow takes the pixels for the levels themselves, whatever
             // their bits.
             (true, ..=2, true) => (1, colors::grays(2)),
-            (true, ..=2, false) => return Err(corrupt("run lengths of black and white are not read")),
-            (true, ..) if is_packed && bits < 8 => return Err(corrupt("it has fewer bits than gray levels")),
+            (true, ..=2, false) => (8, std::array::from_fn(|index| [if index > 0 { 255 } else { 0 }; 3])),
             (true, ..) => (8, colors::grays(256)),
             (false, ..) => (bits, colors::palette(entries, |color: [u8; 4]| [color[2], color[1], color[0]])),
         };
@@ -140,6 +142,9 @@ impl Rows for Bmp<'_> {
             }
             _ => (data, (width * usize::from(info.bits)).div_ceil(32) * 4, width * usize::from(info.bits) / 8),
         };
+        if row_bytes > stride {
+            return Err(corrupt("it has fewer bits than gray levels"));
+        }
         // The last row need not be filled up.
         if (height - 1).checked_mul(stride).is_none_or(|start| start + row_bytes > data.len()) {
             return Err(corrupt("its pixels end early"));

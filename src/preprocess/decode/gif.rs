@@ -44,8 +44,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
         return Err(corrupt(format_args!("its first frame has {}x{} pixels", image.width, image.height)));
     }
     let (width, height) = image.canvas((screen.width, screen.height));
-    // A palette of gray levels in order says nothing, and then the indices are gray levels even beyond its end.
-    let entries = image.palette(bytes).or_else(|| screen.palette(bytes)).filter(|entries| !is_gray_ramp(entries));
+    // A palette of gray levels in order says nothing, and where no other does, the indices are gray levels even beyond its
+    // end.
+    let palettes = [image.palette(bytes), screen.palette(bytes)].into_iter().flatten();
+    let entries = palettes.into_iter().find(|entries| !is_gray_ramp(entries));
     let colors = entries.map_or_else(|| colors::grays(256), |entries| colors::palette(entries, |rgb| rgb));
     let frame = Frame { width, height, turn: Turn::default(), turn_is_intrinsic: false };
     let data = bytes.get(image.data..).ok_or_else(cut)?;

@@ -3,6 +3,8 @@
 //! An interlaced picture comes in seven passes over the whole of it, so it is held whole: as one byte a pixel where that
 //! says its colour, as three otherwise.
 
+mod metadata;
+
 use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Limits, Reader, Transformations};
@@ -40,6 +42,10 @@ fn corrupt(error: impl std::fmt::Display) -> DecodeError {
 }
 
 pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {
+    let turn = {
+        let (exif, xmp) = metadata::read(bytes);
+        Turn::from_metadata(exif.as_deref(), xmp.as_deref())
+    };
     // Eight bytes are the largest pixel; the decoder holds a few rows.
     let limits = Limits { bytes: header.width as usize * 8 * 8 + SLACK_BYTES };
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -49,7 +55,6 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<d
     let reader = decoder.read_info().map_err(corrupt)?;
     let info = reader.info();
     let pixel = Pixel::new(info.color_type, info.bit_depth, info.palette.as_deref());
-    let turn = exif(bytes).map(Turn::from_exif).unwrap_or_default();
     let frame = Frame { width: info.width, height: info.height, turn, turn_is_intrinsic: false };
     Ok((frame, Box::new(Png { reader, pixel })))
 }
@@ -136,20 +141,5 @@ impl Pixel {
             (ColorType::Rgba, 8) => each(row, samples, |&[red, green, blue, _]| [red, green, blue]),
             (ColorType::Rgba, _) => each(row, samples, |&[red, _, green, _, blue, _, _, _]| [red, green, blue]),
         }
-    }
-}
-
-/// The content of the `eXIf` chunk, which may stand before the pixels or after them.
-fn exif(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes.get(8..)?;
-    loop {
-        let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
-        let kind = rest.get(4..8)?;
-        let content = rest.get(8..)?.get(..length)?;
-        if kind == b"eXIf" {
-            return Some(content);
-        }
-        // Four bytes of checksum follow.
-        rest = rest.get(8 + length + 4..)?;
     }
 }

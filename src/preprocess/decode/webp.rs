@@ -6,6 +6,7 @@
 //! made one by one. The only file that names that crate.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use image_webp::WebPDecoder;
 use image_webp::vp8::{self, Vp8Decoder};
@@ -28,8 +29,8 @@ fn corrupt(error: impl std::fmt::Display) -> DecodeError {
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
     let container = Container::read(bytes).ok_or_else(|| corrupt("it has no picture, or ends before it"))?;
-    let exif = container.exif.clone().and_then(|range| bytes.get(range));
-    let turn = exif.map(Turn::from_exif).unwrap_or_default();
+    let content = |range: &Option<Range<usize>>| range.clone().and_then(|range| bytes.get(range));
+    let turn = Turn::from_metadata(content(&container.exif), content(&container.xmp));
     let frame = Frame { width: container.width, height: container.height, turn, turn_is_intrinsic: false };
     Ok((frame, Box::new(WebP { bytes, container })))
 }

@@ -39,6 +39,20 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     Some(Found { width: frame.width as u32, height: frame.height as u32, storage })
 }
 
+/// The EXIF block, put together of its segments, and the last XMP packet, of those before the first scan.
+pub(in crate::preprocess) fn metadata(bytes: &[u8]) -> (Option<Vec<u8>>, Option<&[u8]>) {
+    let (mut exif, mut xmp): (Option<Vec<u8>>, _) = (None, None);
+    let segments = Segments { bytes, at: 2, stray: 0 }.take_while(|&(marker, _)| marker != 0xda);
+    for content in segments.filter(|&(marker, _)| marker == 0xe1).map(|(_, content)| content) {
+        if let Some(block) = content.strip_prefix(b"Exif\0\0") {
+            exif.get_or_insert_default().extend(block);
+        } else if let Some(packet) = content.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+            xmp = Some(packet);
+        }
+    }
+    (exif, xmp)
+}
+
 /// The segments up to the end of the headers: their markers and contents.
 struct Segments<'a> {
     bytes: &'a [u8],

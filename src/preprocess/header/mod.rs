@@ -5,7 +5,7 @@
 
 pub(super) mod bmp;
 pub(super) mod gif;
-mod jpeg;
+pub(super) mod jpeg;
 mod png;
 pub(super) mod tiff;
 pub(super) mod webp;

@@ -15,7 +15,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let packed = match page.compression {
         UNCOMPRESSED => 0,
         // A chunk that is a progressive JPEG holds the coefficients of all of its samples.
-        7 => {
+        JPEG => {
             let blocks = u64::from(chunks.width.div_ceil(32) * 4) * rows.div_ceil(32) * 4;
             blocks * page.bits.len() as u64 * 129 + u64::from(chunks.width) * 1024 + JPEG_BYTES
         }
@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     };
     // Mirrored bits are turned in a copy; a JPEG is put together with its tables, and its metadata is read.
     let copies = match page.compression {
-        7 => bytes.len() as u64 * 5,
+        JPEG => bytes.len() as u64 * 5,
         _ if page.is_mirrored => bytes.len() as u64 * page.planes() as u64,
         _ => 0,
     };
@@ -39,6 +39,8 @@ const UNPACKER_BYTES: u64 = 256 << 10;
 
 /// The compression of pixels that are not compressed.
 pub(in crate::preprocess) const UNCOMPRESSED: u64 = 1;
+/// The compression of chunks that are JPEG files.
+pub(in crate::preprocess) const JPEG: u64 = 7;
 
 /// The most samples a pixel has in any layout that is read.
 const MOST_SAMPLES: usize = 6;
@@ -60,7 +62,7 @@ pub(in crate::preprocess) struct Page {
     /// What the samples beyond the colour are: 0 nothing, 1 alpha that the colour was multiplied by, 2 alpha.
     pub(in crate::preprocess) extra: Vec<u64>,
     pub(in crate::preprocess) predictor: u64,
-    pub(in crate::preprocess) turn: u64,
+    pub(in crate::preprocess) fax_options: u64,
     pub(in crate::preprocess) chunks: Chunks,
 }
 
@@ -138,7 +140,7 @@ impl Page {
             bits,
             extra,
             predictor: number(tag::PREDICTOR).unwrap_or(1),
-            turn: number(tag::ORIENTATION).unwrap_or(1),
+            fax_options: number(tag::FAX_OPTIONS).unwrap_or(0),
             chunks,
         })
     }

@@ -19,6 +19,7 @@ use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
+use crate::preprocess::header;
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::{FirstRows, RowSink};
 use geometry::{Colors, Geometry};
@@ -47,7 +48,8 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
         return Err(corrupt(format_args!("{} bits a sample are not read, only 8", frame.precision)));
     }
     let geometry = Geometry::new(&metadata)?;
-    let turn = metadata.exif_data.as_deref().map(Turn::from_exif).unwrap_or_default();
+    let (exif, xmp) = header::jpeg::metadata(bytes);
+    let turn = Turn::from_metadata(exif.as_deref(), xmp);
     let (width, height) = (geometry.width as u32, geometry.height as u32);
     let found = Frame { width, height, turn, turn_is_intrinsic: false };
     Ok((found, Box::new(Jpeg { bytes, metadata, geometry })))

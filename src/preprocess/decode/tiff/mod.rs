@@ -5,6 +5,7 @@
 //! bytes of a chunk row by row, [`pixel`] makes colours of them. A strip's rows go on one by one; a row of tiles is put
 //! together first.
 
+mod fax;
 mod pixel;
 mod unpack;
 
@@ -38,7 +39,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<d
     let packing = Packing::of(&page)?;
     let layout = Layout::of(&page, &directory)?;
     // Pillow turns a TIFF while it loads it, so everybody sees it upright.
-    let turn = Turn::from_number(page.turn);
+    let xmp = directory.entry(tag::XMP).map(|entry| directory.bytes(&entry));
+    let turn = Turn::from_directory(Some(&directory), xmp);
     let frame = Frame { width: header.width, height: header.height, turn, turn_is_intrinsic: true };
     Ok((frame, Box::new(Tiff { file: bytes, directory, page, layout, packing })))
 }
@@ -88,9 +90,12 @@ impl Tiff<'_> {
             Ok((unpacker, vec![0; row_bytes]))
         });
         let mut planes: Vec<_> = planes.collect::<Result<_, DecodeError>>()?;
-        for _ in 0..rows {
+        for index in 0..rows {
             for (unpacker, row) in &mut planes {
                 unpacker.row(row).map_err(corrupt)?;
+                if index + 1 == self.page.chunks.height as usize {
+                    unpacker.finish().map_err(corrupt)?;
+                }
             }
             sink.row(&mut |rgb| match &planes[..] {
                 [(_, row)] => self.layout.row(row, rgb),

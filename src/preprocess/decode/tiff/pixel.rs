@@ -5,7 +5,7 @@ use crate::preprocess::decode::cmyk::cmyk_to_rgb;
 use crate::preprocess::decode::colors::{self, Colors};
 use crate::preprocess::directory::{Directory, tag};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::header::tiff::{Page, UNCOMPRESSED};
+use crate::preprocess::header::tiff::{JPEG, Page, UNCOMPRESSED};
 
 /// How a row of bytes becomes a row of colours.
 pub(super) struct Layout {
@@ -41,79 +41,99 @@ enum Kind {
     YCbCr,
 }
 
+impl Kind {
+    /// The kind of a page, if Pillow knows it.
+    fn of(page: &Page, directory: &Directory<'_>) -> Result<Option<Self>, DecodeError> {
+        let (is_plain, is_little) = (!page.is_mirrored, !directory.is_big_endian());
+        let (is_packed, is_planar) = (page.compression != UNCOMPRESSED, page.is_planar);
+        let colors = |bits: u64, colors: Colors| Self::Colors { bits: bits as u8, colors: Box::new(colors) };
+        Ok(Some(match (page.photometric, page.sample_format, &page.bits[..], &page.extra[..]) {
+            // Mirrored and inverted at once is one thing too many for Pillow.
+            (0, 1, [8], []) if !is_plain && !is_packed && !is_planar => return Ok(None),
+            (0 | 1, 1, &[bits @ (1 | 2 | 4 | 8)], []) => {
+                let mut grays = colors::grays(1 << bits);
+                // Of planes it forgets that white is zero.
+                if page.photometric == 0 && (is_packed || !is_planar) {
+                    grays[..1 << bits].reverse();
+                }
+                colors(bits, grays)
+            }
+            (1, 2, [8], []) if is_plain => colors(8, colors::grays(256)),
+            (6, 1, [8], []) if is_plain && !is_packed => colors(8, colors::grays(256)),
+            (1, 1, [8, 8], [0 | 2]) if is_plain => colors(8, colors::grays(256)),
+            (3, 1, &[bits @ (1 | 2 | 4 | 8)], []) if is_plain || is_packed || bits == 8 => {
+                colors(bits, palette(directory)?)
+            }
+            (3, 1, [8, 8], [0 | 2]) if is_plain => colors(8, palette(directory)?),
+            (1, 1, [12], []) if is_plain && is_little => Self::Gray12,
+            (1, 1, [16], []) if is_plain || is_little => Self::Gray16,
+            // White would be zero; Pillow does not invert it.
+            (0, 1, [16], []) if is_plain && is_little => Self::Gray16,
+            (1, 2, [16], []) if is_plain => Self::Signed16,
+            (1, 1, [32], []) if is_plain && is_little => Self::Integer32,
+            (1, 2, [32], []) if is_plain => Self::Integer32,
+            (0 | 1, 3, [32], []) if is_plain => Self::Float32,
+            (2, 1, [8, 8, 8], []) => Self::Rgb,
+            // In planes that libtiff unpacks, a fourth without a name counts as what the colour was multiplied by.
+            (2, 1, [8, 8, 8, 8] | [16, 16, 16, 16], []) if is_plain && is_packed && is_planar => Self::Premultiplied,
+            (2, 1, [8, 8, 8, 8], [] | [0 | 2 | 999]) if is_plain => Self::Rgb,
+            (2, 1, [8, 8, 8, 8, 8], [0 | 2, 0]) | (2, 1, [8, 8, 8, 8, 8, 8], [0 | 2, 0, 0]) if is_plain => Self::Rgb,
+            (2, 1, [8, 8, 8, 8], [1]) if is_plain => Self::Premultiplied,
+            (2, 1, [8, 8, 8, 8, 8], [1, 0]) | (2, 1, [8, 8, 8, 8, 8, 8], [1, 0, 0]) if is_plain => Self::Premultiplied,
+            (2, 1, [16, 16, 16], []) | (2, 1, [16, 16, 16, 16], [] | [0 | 2]) if is_plain => Self::Rgb,
+            (2, 1, [16, 16, 16, 16], [1]) if is_plain => Self::Premultiplied,
+            (5, 1, [8, 8, 8, 8] | [16, 16, 16, 16], []) if is_plain => Self::Inks,
+            (5, 1, [8, 8, 8, 8, 8], [0]) | (5, 1, [8, 8, 8, 8, 8, 8], [0, 0]) if is_plain => Self::Inks,
+            // libtiff's own conversion of compressed YCbCr other than JPEG is not followed.
+            (6, 1, [8, 8, 8], []) if is_plain && (page.compression == JPEG || !is_packed) => Self::YCbCr,
+            _ => return Ok(None),
+        }))
+    }
+}
+
 impl Layout {
     /// The layout of a page, if Pillow reads it.
     pub(super) fn of(page: &Page, directory: &Directory<'_>) -> Result<Self, DecodeError> {
-        let mut big_endian = directory.is_big_endian();
-        let kind = match (page.photometric, page.sample_format, &page.bits[..], &page.extra[..]) {
-            (0 | 1, 1, &[bits @ (1 | 2 | 4 | 8)], []) => {
-                let mut grays = colors::grays(1 << bits);
-                if page.photometric == 0 {
-                    grays[..1 << bits].reverse();
-                }
-                Kind::Colors { bits: bits as u8, colors: Box::new(grays) }
-            }
-            (1, 2, [8], []) | (6, 1, [8], []) if !page.is_mirrored => {
-                Kind::Colors { bits: 8, colors: Box::new(colors::grays(256)) }
-            }
-            (1, 1, [8, 8], [0 | 2]) if !page.is_mirrored => {
-                Kind::Colors { bits: 8, colors: Box::new(colors::grays(256)) }
-            }
-            (3, 1, &[bits @ (1 | 2 | 4 | 8)], []) => {
-                Kind::Colors { bits: bits as u8, colors: Box::new(palette(directory)?) }
-            }
-            (3, 1, [8, 8], [0 | 2]) if !page.is_mirrored => {
-                Kind::Colors { bits: 8, colors: Box::new(palette(directory)?) }
-            }
-            (1, 1, [12], []) if !page.is_mirrored && !big_endian => Kind::Gray12,
-            (1, 1, [16], []) if !page.is_mirrored || !big_endian => Kind::Gray16,
-            // White would be zero; Pillow does not invert it.
-            (0, 1, [16], []) if !page.is_mirrored && !big_endian => Kind::Gray16,
-            (1, 2, [16], []) if !page.is_mirrored => Kind::Signed16,
-            (1, 1, [32], []) if !page.is_mirrored && !big_endian => Kind::Integer32,
-            (1, 2, [32], []) if !page.is_mirrored => Kind::Integer32,
-            (0 | 1, 3, [32], []) if !page.is_mirrored => Kind::Float32,
-            (2, 1, [8, 8, 8], []) => Kind::Rgb,
-            (2, 1, [8, 8, 8, 8], [] | [0 | 2 | 999]) if !page.is_mirrored => Kind::Rgb,
-            (2, 1, [8, 8, 8, 8, 8], [0 | 2, 0]) | (2, 1, [8, 8, 8, 8, 8, 8], [0 | 2, 0, 0]) if !page.is_mirrored => {
-                Kind::Rgb
-            }
-            (2, 1, [8, 8, 8, 8], [1]) | (2, 1, [8, 8, 8, 8, 8], [1, 0]) | (2, 1, [8, 8, 8, 8, 8, 8], [1, 0, 0])
-                if !page.is_mirrored =>
-            {
-                Kind::Premultiplied
-            }
-            (2, 1, [16, 16, 16], []) | (2, 1, [16, 16, 16, 16], [] | [0 | 2]) if !page.is_mirrored => Kind::Rgb,
-            (2, 1, [16, 16, 16, 16], [1]) if !page.is_mirrored => Kind::Premultiplied,
-            (5, 1, [8, 8, 8, 8], [])
-            | (5, 1, [8, 8, 8, 8, 8], [0])
-            | (5, 1, [8, 8, 8, 8, 8, 8], [0, 0])
-            | (5, 1, [16, 16, 16, 16], [])
-                if !page.is_mirrored =>
-            {
-                Kind::Inks
-            }
-            // libtiff's own conversion of compressed YCbCr other than JPEG is not followed.
-            (6, 1, [8, 8, 8], []) if !page.is_mirrored && matches!(page.compression, UNCOMPRESSED | 7) => Kind::YCbCr,
-            (photometric, format, bits, extra) => {
-                return Err(corrupt(format_args!(
-                    "samples of {bits:?} bits with the meaning {photometric}, format {format} and extras {extra:?} are not read"
-                )));
+        let not_read = || {
+            let Page { photometric, sample_format, bits, extra, is_planar, is_mirrored, .. } = page;
+            let order = if directory.is_big_endian() { "big" } else { "little" };
+            let apart = if *is_planar { " in planes" } else { "" };
+            let mirrored = if *is_mirrored { ", mirrored" } else { "" };
+            corrupt(format_args!(
+                "samples of {bits:?} bits{apart} with the meaning {photometric}, format {sample_format} and extras {extra:?}, \
+                 {order}-endian{mirrored}, are not read"
+            ))
+        };
+        let kind = Kind::of(page, directory)?.ok_or_else(not_read)?;
+        let is_packed = page.compression != UNCOMPRESSED;
+        let sample_bytes = page.bits.first().map_or(1, |&bits| (bits as usize / 8).max(1));
+        let (samples, is_apart) = (page.bits.len(), page.is_planar && page.bits.len() > 1);
+        // Planes are read where Pillow reads them, and where it does not misread them.
+        let (across, down) = page.chunks_in_plane();
+        let is_complete = page.chunks.offsets.count == samples * across * down;
+        let is_known = match (page.is_planar, is_apart, is_packed) {
+            (false, ..) | (true, false, true) => true,
+            (true, true, true) => samples <= 4 && sample_bytes <= 2,
+            (true, false, false) => !matches!(page.bits[0], 2 | 4 | 12 | 16) && is_complete,
+            (true, true, false) => {
+                let is_color = matches!((page.photometric, &page.extra[..]), (2, [] | [2 | 999]) | (5, []));
+                // A tile that the picture's edge cuts gets rows of the length that its known samples would give it.
+                let is_cut = !page.width.is_multiple_of(page.chunks.width);
+                let is_counted = !is_cut || page.photometric == 5 || samples == 3 + page.extra.len();
+                sample_bytes == 1 && is_color && is_counted && is_complete
             }
         };
-        if matches!(kind, Kind::Signed16 | Kind::Integer32 | Kind::Float32) && page.compression != UNCOMPRESSED {
-            // What libtiff has turned into the processor's order, Pillow reads in the file's.
-            big_endian = false;
+        if !is_known {
+            return Err(not_read());
         }
-        let sample_bytes = page.bits.first().map_or(1, |&bits| (bits as usize / 8).max(1));
-        if page.is_planar && sample_bytes > 1 && page.bits.len() > 1 && page.compression == UNCOMPRESSED {
-            return Err(corrupt("planes of 16 bits are not read uncompressed"));
-        }
+        let is_number = matches!(kind, Kind::Signed16 | Kind::Integer32 | Kind::Float32);
         Ok(Self {
-            bytes: sample_bytes * page.bits.len(),
+            bytes: sample_bytes * samples,
             sample_bytes,
-            big_endian,
-            mirrored: page.is_mirrored && page.compression == UNCOMPRESSED,
+            // What libtiff has turned into the processor's order, Pillow reads in the file's; and of planes it forgets
+            // the order, as it forgets that their bits are mirrored.
+            big_endian: directory.is_big_endian() && !(is_number && (is_packed || page.is_planar)),
+            mirrored: page.is_mirrored && !is_packed && !page.is_planar,
             kind,
         })
     }

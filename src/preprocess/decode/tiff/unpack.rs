@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use fax::decoder::{DecodeStatus, Group4Decoder, pels};
 use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::StreamingDecoder;
 
 use super::corrupt;
+use super::fax::{Coding, Fax};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::header::tiff::{Page, UNCOMPRESSED};
 
@@ -19,8 +19,7 @@ pub(super) enum Packing {
     Lzw,
     Deflate,
     Zstd,
-    /// CCITT group 4.
-    Fax,
+    Fax(Coding),
     /// A picture of its own: [`crate::preprocess::decode::jpeg`].
     Jpeg,
 }
@@ -38,7 +37,9 @@ impl Packing {
     pub(super) fn of(page: &Page) -> Result<Self, DecodeError> {
         let packing = match page.compression {
             UNCOMPRESSED => Self::None,
-            4 => Self::Fax,
+            2 => Self::Fax(Coding::Runs),
+            3 => Self::Fax(Coding::Group3 { has_two_dimensions: page.fax_options & 1 > 0 }),
+            4 => Self::Fax(Coding::Group4),
             5 => Self::Lzw,
             7 => Self::Jpeg,
             8 | 32946 => Self::Deflate,
@@ -55,8 +56,8 @@ impl Packing {
             3 if page.sample_format == 3 && bits == 32 => {}
             other => return Err(corrupt(format_args!("predictor {other} with samples of {bits} bits is not read"))),
         }
-        if packing == Self::Fax && (page.bits[..] != [1] || page.chunks.width > u32::from(u16::MAX)) {
-            return Err(corrupt("a fax of more than one bit a pixel, or more than 65535 pixels a row, is not read"));
+        if matches!(packing, Self::Fax(_)) && page.bits[..] != [1] {
+            return Err(corrupt("a fax of more than one bit a pixel is not read"));
         }
         if packing == Self::Jpeg && page.is_planar {
             return Err(corrupt("planes packed with JPEG are not read"));
@@ -81,7 +82,7 @@ enum Codec<'a> {
     Lzw { data: Cow<'a, [u8]>, at: usize, decoder: Box<weezl::decode::Decoder> },
     Deflate { data: Cow<'a, [u8]>, at: usize, decoder: Box<Decompress> },
     Zstd(Box<dyn Read + 'a>),
-    Fax { decoder: Box<Group4Decoder<Bits<'a>>>, width: u16, ended: bool },
+    Fax(Fax<'a>),
 }
 
 /// What is left of a run of PackBits.
@@ -89,22 +90,6 @@ enum Codec<'a> {
 enum Run {
     Literal(usize),
     Repeat(u8, usize),
-}
-
-/// The bytes of a fax.
-struct Bits<'a> {
-    data: Cow<'a, [u8]>,
-    at: usize,
-}
-
-impl Iterator for Bits<'_> {
-    type Item = Result<u8, std::convert::Infallible>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let byte = self.data.get(self.at).copied();
-        self.at += 1;
-        byte.map(Ok)
-    }
 }
 
 impl<'a> Unpacker<'a> {
@@ -126,11 +111,7 @@ impl<'a> Unpacker<'a> {
                 let decoder = StreamingDecoder::new(std::io::Cursor::new(mirror(data))).map_err(corrupt)?;
                 Codec::Zstd(Box::new(decoder))
             }
-            Packing::Fax => {
-                let width = page.chunks.width as u16;
-                let Ok(decoder) = Group4Decoder::new(Bits { data: mirror(data), at: 0 }, width);
-                Codec::Fax { decoder: Box::new(decoder), width, ended: false }
-            }
+            Packing::Fax(coding) => Codec::Fax(Fax::new(mirror(data), coding, page.chunks.width as usize)),
         };
         let predicts = matches!(packing, Packing::Lzw | Packing::Deflate | Packing::Zstd);
         Ok(Self {
@@ -149,6 +130,16 @@ impl<'a> Unpacker<'a> {
             2 => self.add_neighbours(row),
             3 => self.join_floats(row),
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks what follows the last row, if there is something to check.
+    pub(super) fn finish(&mut self) -> Result<(), UnpackError> {
+        if let Codec::Deflate { data, at, decoder } = &mut self.codec {
+            // The checksum, if the file has it.
+            let status = decoder.decompress(&data[*at..], &mut [], FlushDecompress::None);
+            status.map_err(|error| UnpackError::Broken(error.to_string()))?;
         }
         Ok(())
     }
@@ -241,18 +232,7 @@ impl Codec<'_> {
                 }
             }
             Self::Zstd(reader) => reader.read_exact(row).map_err(|error| broken(&error))?,
-            Self::Fax { decoder, width, ended } => {
-                if !*ended {
-                    let status = decoder.advance().map_err(|error| broken(&error))?;
-                    *ended = status == DecodeStatus::End;
-                }
-                // Writers leave out white rows at the end.
-                row.fill(0);
-                let colors = pels(decoder.transition(), *width).take(if *ended { 0 } else { usize::from(*width) });
-                for (at, _) in colors.enumerate().filter(|&(_, color)| color == fax::Color::Black) {
-                    row[at / 8] |= 0x80 >> (at % 8);
-                }
-            }
+            Self::Fax(fax) => fax.row(row)?,
         }
         Ok(())
     }
