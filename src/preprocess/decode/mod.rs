@@ -52,7 +52,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<Picture<'a>, 
     guarded(format, || {
         let (frame, rows) = match format {
             Format::Jpeg => jpeg::open(bytes)?,
-            Format::Png => png::open(bytes, header)?,
+            Format::Png => png::open(bytes)?,
             Format::WebP => webp::open(bytes)?,
             Format::Gif => gif::open(bytes)?,
             Format::Bmp => bmp::open(bytes, header)?,

@@ -18,10 +18,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let row_bytes = (u64::from(width) * samples * u64::from(depth)).div_ceil(8);
     // A whole picture of one byte a pixel, or three.
     let canvas = if interlace > 0 { pixels * if matches!(color, 2 | 6) { 3 } else { 1 } } else { 0 };
-    let memory = canvas + row_bytes * 20 + u64::from(width) * 4 + DECODER_BYTES;
-    let least_bytes = row_bytes.saturating_mul(height.into()) / MOST_EXPANSION;
-    Some(Found { width, height, storage: Storage { memory, work: pixels, least_bytes } })
+    let memory = canvas + row_bytes * 5 + u64::from(width) * 4 + DECODER_BYTES;
+    // Data that end in order may end too early: Pillow leaves the rest black, and so do we, without computing it.
+    let rows = (bytes.len() as u64 * MOST_EXPANSION).div_ceil(row_bytes.max(1));
+    let work = if interlace > 0 { pixels } else { pixels.min(rows.saturating_mul(width.into())) };
+    Some(Found { width, height, storage: Storage { memory, work, least_bytes: 0 } })
 }
 
-/// What the decoder takes beside its rows.
+/// What the decoder takes beside its rows: a dictionary, or a text in which an orientation stands.
 const DECODER_BYTES: u64 = 768 << 10;

@@ -6,6 +6,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 # Differences that are meant, each with the reason in the README.
 ON_PURPOSE = {
+    "broken metadata turns nothing": lambda form, damaged, outcome, ours, theirs: damaged and outcome == "REFUSED BY PILLOW" and ("fromhex" in theirs or "not a TIFF file" in theirs or "unpack" in theirs),
     "planes that Pillow misreads": lambda form, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "in planes" in ours,
     "YCbCr that libtiff converts": lambda form, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
     "never half a picture": lambda form, damaged, outcome, ours, theirs: form == "jpeg" and damaged and ours and outcome == "REFUSED BY US",
