@@ -9,7 +9,7 @@ use super::{
     BuiltIn, ModelFolder, ModelInfo, TensorInfo,
     manifest::{Manifest, ManifestError},
     overflow,
-    served::ServedModel,
+    served::{LoadedModel, ServedModel},
     tuning::{Plan, Report, Tuning},
     warm_up::WarmUpImages,
 };
@@ -20,7 +20,7 @@ use crate::{
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
     preprocess::Spec,
     runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature, pairs_may_overflow},
-    tensor::{Layout, Logits, Normalizer},
+    tensor::{InputShape, Layout, Logits, Normalizer},
     tune::{Candidate, cache, space::Network},
 };
 
@@ -115,7 +115,7 @@ pub fn load_folder(
     version: u64,
     manifest: Manifest,
     cores: usize,
-) -> Result<ServedModel, ModelError> {
+) -> Result<LoadedModel, ModelError> {
     let graph = folder.graph(version);
     let labels = match &manifest.output.labels {
         Some(file) => Some(read_labels(&folder.path.join(file))?),
@@ -138,7 +138,7 @@ pub fn load_built_in(
     built_in: &BuiltIn,
     manifest: Manifest,
     cores: usize,
-) -> Result<ServedModel, ModelError> {
+) -> Result<LoadedModel, ModelError> {
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
     load(runtime, Source { name, version, manifest, graph, labels }, cores)
@@ -217,7 +217,7 @@ impl Prepared {
     }
 }
 
-fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
+fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph);
     let tuning = facts.tuning(runtime, graph, &manifest, cores);
@@ -267,19 +267,20 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         probability_drift,
         choice: reason,
     };
-    let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
+    let shape = InputShape { layout: signature.layout, height: size.0, width: size.1 };
+    let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
-    Ok(ServedModel {
+    let model = ServedModel {
         name: name.into(),
         version,
         info: Arc::new(info),
         spec,
-        size,
         activation,
         batcher,
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
-    })
+    };
+    Ok(LoadedModel { model, workers })
 }
 
 fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {

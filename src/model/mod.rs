@@ -19,5 +19,5 @@ pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use load::ModelError;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
-pub use served::ServedModel;
+pub use served::{LoadedModel, ServedModel};
 pub use tuning::Report;
