@@ -41,7 +41,9 @@ pub(crate) fn arrows(modules: &Modules) -> Arrows {
                     needs.entry(file.to_owned()).or_default().insert(absolute.join("::"));
                 }
                 End::File(_) | End::Module | End::Outside => {}
-                End::Nothing => panic!("{}: there is no {} (written {})", module.file, absolute.join("::"), path.join("::")),
+                End::Nothing => {
+                    panic!("{}: there is no {} (written {})", module.file, absolute.join("::"), path.join("::"))
+                }
             }
         }
     }
@@ -59,7 +61,9 @@ fn absolute(modules: &Modules, at: &[String], path: &[String], passes: usize) ->
         "self" => return join(at, rest),
         "super" => {
             let (_, above) = at.split_last()?;
-            let rest = if rest.first().is_some_and(|next| next == "super") { rest.to_vec() } else {
+            let rest = if rest.first().is_some_and(|next| next == "super") {
+                rest.to_vec()
+            } else {
                 [&["self".to_owned()], rest].concat()
             };
             return absolute(modules, above, &rest, passes);
@@ -75,7 +79,8 @@ fn absolute(modules: &Modules, at: &[String], path: &[String], passes: usize) ->
     if let Some(used) = module.uses.get(first) {
         // `use bytes::Bytes` in a module that is itself called so leads out.
         let passes = passes.checked_sub(1)?;
-        let inside = used.first().is_some_and(|start| start != first || matches!(start.as_str(), "crate" | "super" | "self"));
+        let inside =
+            used.first().is_some_and(|start| start != first || matches!(start.as_str(), "crate" | "super" | "self"));
         return if inside { join(&absolute(modules, at, used, passes)?, rest) } else { None };
     }
     if module.defines.contains(first) {
@@ -112,10 +117,11 @@ fn end<'a>(modules: &'a Modules, path: &[String], passes: usize) -> End<'a> {
     if let Some(used) = module.uses.get(name) {
         return through(modules, &path[..depth], used, rest, passes);
     }
-    let opened = module.globs.iter().find_map(|glob| match through(modules, &path[..depth], glob, &path[depth..], passes) {
-        End::Nothing | End::Outside => None,
-        found => Some(found),
-    });
+    let opened =
+        module.globs.iter().find_map(|glob| match through(modules, &path[..depth], glob, &path[depth..], passes) {
+            End::Nothing | End::Outside => None,
+            found => Some(found),
+        });
     match opened {
         Some(found) => found,
         None if module.opaque => End::File(&module.file),
@@ -133,7 +139,8 @@ fn through<'a>(modules: &'a Modules, at: &[String], used: &[String], rest: &[Str
 
 /// The circles: files that all reach one another, each sorted.
 pub(crate) fn circles(arrows: &Arrows) -> Vec<Vec<String>> {
-    let reach: BTreeMap<&String, BTreeSet<&String>> = arrows.keys().map(|file| (file, reachable(arrows, file))).collect();
+    let reach: BTreeMap<&String, BTreeSet<&String>> =
+        arrows.keys().map(|file| (file, reachable(arrows, file))).collect();
     let mut circles = BTreeSet::new();
     for (file, reached) in &reach {
         if reached.contains(file) {
@@ -165,4 +172,71 @@ pub(crate) fn described(arrows: &Arrows, circle: &[String]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source;
+
+    fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+        circles(&arrows(&source::parse(files.iter().copied())))
+    }
+
+    #[test]
+    fn files_that_use_each_other_are_a_circle_and_what_ties_them_is_told() {
+        let files = [
+            ("lib.rs", "mod a; mod b; mod c;"),
+            ("a.rs", "use crate::b::B; pub struct A(B);"),
+            ("b.rs", "pub struct B; fn f() { super::c::c() }"),
+            ("c.rs", "pub fn c() { let _: Option<crate::a::A> = None; }"),
+        ];
+        let arrows = arrows(&source::parse(files.into_iter()));
+        assert_eq!(circles(&arrows), [["a.rs", "b.rs", "c.rs"]]);
+        assert_eq!(
+            described(&arrows, &circles(&arrows)[0]),
+            "  a.rs -> b.rs: b::B\n  b.rs -> c.rs: c::c\n  c.rs -> a.rs: a::A\n"
+        );
+    }
+
+    #[test]
+    fn what_a_module_only_passes_on_is_needed_from_where_it_is_defined() {
+        let parent = ("a/mod.rs", "mod error; mod work; pub use error::*; pub use work::work as run;");
+        let error = ("a/error.rs", "pub struct Error;");
+        let work = ("a/work.rs", "use super::Error; pub fn work() -> Error { Error }");
+        assert!(circles_of(&[("lib.rs", "mod a; mod b;"), parent, error, work]).is_empty());
+
+        let caller = ("b.rs", "use crate::a; fn f() { a::run(); }");
+        let arrows = arrows(&source::parse([("lib.rs", "mod a; mod b;"), parent, error, work, caller].into_iter()));
+        assert_eq!(arrows["b.rs"].keys().collect::<Vec<_>>(), ["a/work.rs"]);
+    }
+
+    #[test]
+    fn a_module_that_defines_what_its_parts_need_and_calls_them_is_a_circle() {
+        let parent = ("a/mod.rs", "mod part; pub struct Error; pub fn f() { part::f() }");
+        let part = ("a/part.rs", "pub fn f() { let _ = super::Error; }");
+        assert_eq!(circles_of(&[("lib.rs", "mod a;"), parent, part]), [["a/mod.rs", "a/part.rs"]]);
+    }
+
+    #[test]
+    fn a_use_in_a_macro_counts_and_one_in_a_test_a_comment_or_a_string_does_not() {
+        let a = ("a.rs", "pub fn a() { println!(\"{}\", crate::b::b()) }");
+        let b = |text| [("lib.rs", "mod a; mod b;"), a, ("b.rs", text)];
+        assert_eq!(circles_of(&b("pub fn b() -> u8 { crate::a::a(); 1 }")).len(), 1);
+        assert!(circles_of(&b("// crate::a::a()\npub fn b() -> &'static str { \"crate::a::a()\" }")).is_empty());
+        assert!(circles_of(&b("pub fn b() {} #[cfg(test)] mod tests { use crate::a::a; }")).is_empty());
+    }
+
+    #[test]
+    fn other_crates_and_local_names_are_no_arrows_even_where_they_are_called_as_a_module() {
+        let a = ("a/mod.rs", "mod ort; use bytes::Bytes; pub fn f(b: Bytes) { let ort = b; drop(ort); }");
+        let ort = ("a/ort.rs", "use ort::Session; pub struct Own(Session);");
+        assert!(arrows(&source::parse([("lib.rs", "mod a;"), a, ort].into_iter())).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "there is no b::gone")]
+    fn a_path_that_leads_nowhere_is_not_passed_over() {
+        circles_of(&[("lib.rs", "mod a; mod b;"), ("a.rs", "use crate::b::gone;"), ("b.rs", "")]);
+    }
 }
