@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     onnx::{self, WriteError},
-    staging::{FileError, Staging, at},
+    staging::{FileError, StagedFolder, at, write_file},
 };
 
 use super::{
@@ -142,27 +142,25 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
 
     if folder.exists() {
         // What can fail for want of room comes first, and is not visible yet.
-        let stage = Staging::new(&folder, &version.to_string())?;
-        let staged = stage.path().join(MODEL_FILE);
-        onnx::write(&model, &staged)?;
+        let stage = StagedFolder::new(&folder, &version.to_string())?;
+        onnx::write(&model, &stage.path().join(MODEL_FILE))?;
         for (file, content) in &files {
             let path = folder.join(file);
             if recipe.force || !path.exists() {
-                onnx::write_atomically(&path, |sink| sink.write_all(content.as_bytes())).map_err(at(&path))?;
+                write_file(&path, |file| file.write_all(content.as_bytes()))?;
             }
         }
         if version_folder.exists() {
-            let path = version_folder.join(MODEL_FILE);
-            fs::rename(&staged, &path).map_err(at(&path))?;
+            stage.publish_file(MODEL_FILE, &version_folder.join(MODEL_FILE))?;
         } else {
             stage.publish(&version_folder)?;
         }
     } else {
         fs::create_dir_all(repository).map_err(at(repository))?;
-        let stage = Staging::new(repository, &recipe.name)?;
+        let stage = StagedFolder::new(repository, &recipe.name)?;
         for (file, content) in &files {
             let path = stage.path().join(file);
-            fs::write(&path, content).map_err(at(&path))?;
+            write_file(&path, |file| file.write_all(content.as_bytes()))?;
         }
         let inner = stage.make_folder(&version.to_string())?;
         onnx::write(&model, &inner.join(MODEL_FILE))?;

@@ -3,8 +3,7 @@
 //! A cache may always be thrown away: whatever is wrong with it is a warning, never a failure.
 
 use std::{
-    env, fs,
-    io::{self, Write},
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Measurement;
-use crate::runtime::Engine;
-use crate::settings::Goal;
+use crate::{runtime::Engine, settings::Goal, staging::write_file};
 
 /// Everything that a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,11 +141,8 @@ impl Cache {
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, entry)?;
-    file.flush()?;
-    file.persist(path)?;
-    Ok(())
+    let text = serde_json::to_vec_pretty(entry)?;
+    write_file(path, |file| file.write_all(&text)).map_err(|error| error.cause)
 }
 
 /// SHA-256 of `bytes`, hexadecimal.

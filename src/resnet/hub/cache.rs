@@ -14,6 +14,7 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::HubError;
+use crate::staging::write_file;
 
 /// The cache of one repository.
 pub(super) struct HubCache {
@@ -78,7 +79,8 @@ impl HubCache {
         if !is_hexadecimal(revision, 40) {
             let reference = self.reference(revision);
             create_parent(&reference)?;
-            fs::write(&reference, commit).map_err(HubError::io(&reference))?;
+            write_file(&reference, |file| file.write_all(commit.as_bytes()))
+                .map_err(|error| HubError::Io { path: error.path, cause: error.cause })?;
         }
         Ok(link)
     }
