@@ -22,7 +22,7 @@ use crate::{
         bench::{Effort, Search, Workbench},
         cache::{Cache, Found, Key},
         choose::{Choice, Rules, choose},
-        space::{self, Engines, Machine, NetworkFacts, Wishes},
+        space::{self, Engines, NetworkFacts, Wishes},
     },
 };
 
@@ -206,9 +206,8 @@ impl Tuning<'_> {
     }
 
     fn engines(&self, wishes: &Wishes, processor: &Processor) -> Result<Engines, ModelError> {
-        let machine = Machine { processor, cores: self.cores };
         let available = |provider: Provider| self.runtime.provider(provider);
-        let engines = space::engines(wishes, machine, self.network, available)
+        let engines = space::engines(wishes, processor, self.network, available)
             .map_err(|cause| self.graph_error(LoadError::Provider(cause)))?;
         for broken in &engines.broken {
             tracing::warn!("served without it: {broken}");

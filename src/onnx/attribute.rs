@@ -35,13 +35,6 @@ impl NodeProto {
         self.typed(name, AttributeType::Tensor).and_then(|attribute| attribute.t.as_ref())
     }
 
-    /// Adds an attribute.
-    #[must_use]
-    pub fn with(mut self, attribute: AttributeProto) -> Self {
-        self.attribute.push(attribute);
-        self
-    }
-
     fn typed(&self, name: &str, wanted: AttributeType) -> Option<&AttributeProto> {
         // Files older than IR version 2 leave the type out; then the field that is set decides.
         self.attr(name).filter(|a| a.r#type() == wanted || a.r#type() == AttributeType::Undefined)

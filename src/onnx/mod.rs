@@ -22,7 +22,7 @@ pub use read::{ReadError, decode, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use unrounded::without_rounding;
 pub use walk::{CycleError, Walk};
-pub use write::{WriteError, into_bytes, write, write_to};
+pub use write::{WriteError, into_bytes, write};
 
 pub use proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,

@@ -45,15 +45,7 @@ pub fn write(model: &ModelProto, path: &Path) -> Result<(), WriteError> {
     if bytes > MAX_BYTES {
         return Err(WriteError::TooLarge { bytes });
     }
-    Ok(write_file(path, |file| write_to(model, file))?)
-}
-
-/// Encodes `model` into `sink`, one tensor at a time.
-///
-/// # Errors
-/// What `sink` says.
-pub fn write_to(model: &ModelProto, sink: &mut dyn Write) -> io::Result<()> {
-    consume(model.clone(), sink) // weights are shared, not copied
+    Ok(write_file(path, |file| consume(model.clone(), file))?)
 }
 
 /// Encodes `model` into memory. Each tensor is given up once it is written, so that memory holds the weights once.
@@ -64,6 +56,7 @@ pub fn into_bytes(model: ModelProto) -> Vec<u8> {
     bytes
 }
 
+/// Encodes a model, whose weights it shares with others, into `sink`: one tensor at a time.
 fn consume(mut shell: ModelProto, sink: &mut dyn Write) -> io::Result<()> {
     let graph = shell.graph.take();
     sink.write_all(&shell.encode_to_vec())?;

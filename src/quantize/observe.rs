@@ -108,7 +108,7 @@ impl Observer {
             visit(input, batch.data());
         }
         let show = |name: &str, seen: Seen<'_>| {
-            if let Seen::Floats(_, values) = seen {
+            if let Seen::Floats(values) = seen {
                 visit(name, values);
             }
         };

@@ -47,11 +47,6 @@ impl Pixels {
     pub fn data(&self) -> &[u8] {
         &self.data
     }
-
-    /// Gives the samples away.
-    pub fn into_data(self) -> Vec<u8> {
-        self.data
-    }
 }
 
 /// What one image of a request is when it reaches the queue.
@@ -137,11 +132,6 @@ impl Logits {
         self.classes = classes;
         self.data.clear();
         self.data.extend_from_slice(data);
-    }
-
-    /// The number of classes, `K`.
-    pub fn classes(&self) -> usize {
-        self.classes
     }
 
     /// The rows, one per image, `f32[K]` each.

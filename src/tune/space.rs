@@ -25,15 +25,6 @@ pub struct Wishes {
     pub all_engines: bool,
 }
 
-/// What is there to be used.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine<'a> {
-    /// The processor.
-    pub processor: &'a Processor,
-    /// How many of its cores we may use, at least 1.
-    pub cores: usize,
-}
-
 /// What the network says of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkFacts {
@@ -70,11 +61,11 @@ const GPU_BATCH: usize = 32;
 /// [`ProviderError`], if what was asked for is not to be had.
 pub fn engines(
     wishes: &Wishes,
-    machine: Machine<'_>,
+    processor: &Processor,
     network: NetworkFacts,
     mut available: impl FnMut(Provider) -> Result<(), ProviderError>,
 ) -> Result<Engines, ProviderError> {
-    let precisions = |provider| precisions(provider, wishes.precision, machine.processor, network.quantized);
+    let precisions = |provider| precisions(provider, wishes.precision, processor, network.quantized);
     if let Some(provider) = wishes.provider {
         if let Some(precision) = wishes.precision {
             Engine { provider, precision }.check()?;
@@ -222,9 +213,8 @@ mod tests {
     ) -> Result<String, String> {
         let features = native.iter().map(|precision| format!("avx512_{precision}")).collect();
         let processor = Processor { name: String::new(), features };
-        let machine = Machine { processor: &processor, cores: 2 };
         let available = |provider| if there.contains(&provider) { Ok(()) } else { Err(missing(provider)) };
-        let engines = engines(&wishes, machine, network, available).map_err(|error| error.to_string())?;
+        let engines = engines(&wishes, &processor, network, available).map_err(|error| error.to_string())?;
         Ok(engines.usable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
 
@@ -301,8 +291,7 @@ mod tests {
             }
             _ => Err(missing(provider)),
         };
-        let machine = Machine { processor: &processor, cores: 2 };
-        let engines = engines(&OPEN, machine, RESNET50, broken).unwrap();
+        let engines = engines(&OPEN, &processor, RESNET50, broken).unwrap();
         assert_eq!(engines.usable, [Engine::REFERENCE]);
         assert!(engines.broken[0].to_string().contains("cut off"));
     }
