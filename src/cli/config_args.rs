@@ -31,7 +31,7 @@ impl ConfigArgs {
         defaults.load(self.config.as_deref(), environment, &flags)
     }
 
-    /// The repository, which must exist where the command line names it.
+    /// Refuses a repository that `--models` names and that does not exist.
     pub(super) fn check_repository(&self) -> anyhow::Result<()> {
         match &self.models {
             Some(models) if !models.is_dir() => {

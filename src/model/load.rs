@@ -97,7 +97,7 @@ struct GraphFacts {
     network: NetworkFacts,
     inspection: Result<Inspection, InspectError>,
     digest: String,
-    /// Sums of its products may be cut off on this processor.
+    /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
 }
 
@@ -105,7 +105,7 @@ impl GraphFacts {
     fn of(graph: GraphSource<'_>) -> Self {
         let bytes = match graph {
             GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
-            // What cannot be read is refused with the reason when the session is made.
+            // A file that cannot be read counts as empty here: making its session fails next, and says why.
             GraphSource::File(path) => Bytes::from(fs::read(path).unwrap_or_default()),
         };
         let model = onnx::decode(bytes.clone());
@@ -113,7 +113,7 @@ impl GraphFacts {
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes: bytes.len() as u64, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
-        // Before the sessions, so that memory does not hold both.
+        // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
         Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
     }
@@ -154,7 +154,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
 
     let inspection = facts
         .inspection
-        // The runtime runs it all the same.
+        // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
     let precision = match (facts.network.quantized, signature.half_input) {
@@ -219,7 +219,8 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session in every size that is dear the first time. Gives the first row of the last run.
+/// Runs every session once with each of `sizes`, since the first run of a size is slow. Gives the first row of the last
+/// run.
 fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
     let mut logits = Logits::default();
     let mut first = Vec::new();

@@ -1,6 +1,7 @@
 //! Attributes of nodes, typed: `node.int("group")`, and their constructors.
 //!
-//! A getter answers `None` both for an absent attribute and for one of another type: the operator's default applies.
+//! A getter gives `None` both for an absent attribute and for one of another type; the caller then applies the
+//! operator's default.
 
 use super::{AttributeProto, AttributeType, NodeProto, TensorProto};
 

@@ -18,7 +18,7 @@ use crate::{
     tensor::Batch,
 };
 
-/// What the exposed values of one run may take together.
+/// The most bytes that the exposed values of one run may take together.
 const GROUP_BYTES: usize = 256 << 20;
 
 /// Sessions that show what flows inside a graph, one for each group of values.

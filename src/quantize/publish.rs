@@ -36,7 +36,7 @@ pub enum PublishError {
 }
 
 impl Destination<'_> {
-    /// Whether files can be made there: to be asked before minutes of work. Leaves nothing behind.
+    /// Checks that files can be made there. The command asks before minutes of work, not after; nothing is left behind.
     ///
     /// # Errors
     /// [`PublishError::Io`].
@@ -45,7 +45,7 @@ impl Destination<'_> {
             Self::Beside(folder) => folder,
             Self::Unpacked(folder, _) => folder.parent().unwrap_or(Path::new(".")),
         };
-        // What is not there yet is made in the nearest folder that is.
+        // A folder that does not exist yet will be made inside the nearest one that does, so that one is tried.
         let there = wanted.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
         Ok(StagedFolder::new(there, "quantize").map(drop)?)
     }

@@ -114,7 +114,8 @@ pub enum BuildError {
 /// [`BuildError`]; then the repository is as it was.
 pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<Written, BuildError> {
     check_name(&recipe.name)?;
-    // The network checks again; what is wrong with the weights is worth more to know than what is wrong on disk.
+    // `network` checks again later. Checked here as well, so that wrong weights are reported before anything on disk
+    // is.
     check(&recipe.architecture, &weights)?;
     let labels =
         recipe.labels.as_ref().map(|labels| checked_labels(labels, recipe.architecture.classes)).transpose()?;
@@ -141,7 +142,7 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
     let model = network(&recipe.architecture, weights, &recipe.options)?;
 
     if folder.exists() {
-        // What can fail for want of room comes first, and is not visible yet.
+        // The large file comes first, while nothing is visible yet: a full disk then changes nothing.
         let stage = StagedFolder::new(&folder, &version.to_string())?;
         onnx::write(&model, &stage.path().join(MODEL_FILE))?;
         for (file, content) in &files {
@@ -193,8 +194,8 @@ fn checked_labels(labels: &str, classes: usize) -> Result<String, BuildError> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// A file that the model's versions share may stay as it is if it says the same where it matters: sections that this
-/// crate does not write (`[batching]`, `[runtime]`) and comments are the owner's.
+/// Checks a file that all versions of the model share: it may stay if it says the same as ours would. Only the sections
+/// that this crate writes are compared; `[batching]`, `[runtime]` and comments are the owner's.
 fn check_agrees(path: &Path, content: &str) -> Result<(), BuildError> {
     let Ok(there) = fs::read_to_string(path) else { return Ok(()) };
     let agrees = if path.ends_with(MANIFEST_FILE) {

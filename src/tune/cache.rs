@@ -78,7 +78,7 @@ impl Cache {
         Self { folder: base.map(|base| base.join("resnetd/tune")) }
     }
 
-    /// What was found for `key` before. A file that is damaged or for something else is passed over, with a warning.
+    /// What was found for `key` before. A damaged file is passed over with a warning.
     pub fn get(&self, key: &Key) -> Option<Found> {
         let path = self.path(key)?;
         let text = match fs::read(&path) {
