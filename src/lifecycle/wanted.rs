@@ -2,9 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::model::{
-    BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10,
-    repository::{RepositoryError, scan},
+use crate::{
+    model::{
+        BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10,
+        repository::{RepositoryError, scan},
+    },
     settings::{Batching, RuntimeSettings},
 };
 

@@ -49,11 +49,6 @@ impl Pixels {
     pub fn data(&self) -> &[u8] {
         &self.data
     }
-
-    /// Gives the samples away.
-    pub fn into_data(self) -> Vec<u8> {
-        self.data
-    }
 }
 
 /// What a network takes of one image: its memory layout and size. Makes [`Input`]s that fit it, and no others.
@@ -242,11 +237,6 @@ impl Logits {
         self.classes = classes;
         self.data.clear();
         self.data.extend_from_slice(data);
-    }
-
-    /// The number of classes, `K`.
-    pub fn classes(&self) -> usize {
-        self.classes
     }
 
     /// The rows, one per image, `f32[K]` each.

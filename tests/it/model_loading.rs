@@ -4,10 +4,10 @@ use std::{fs, ops::Deref, path::Path};
 
 use resnetd::{
     lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
-    model::settings::RuntimeSettings,
     onnx,
-    resnet::{Choices, Options, Preprocessing, Recipe, Variant, build, untrained},
+    resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
     service::{ModelState, Priority, Request, RequestLimits, Service, TraceContext, Wanted},
+    settings::RuntimeSettings,
     telemetry::Metrics,
 };
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ fn add_model(repository: &Path, name: &str) {
     let preprocessing = Preprocessing::torchvision(&architecture);
     let recipe = Recipe {
         architecture,
-        options: Options::default(),
+        options: GraphOptions::default(),
         preprocessing,
         name: name.to_owned(),
         version: None,
