@@ -30,7 +30,7 @@ def pictures():
 def entries(ending, inner):
     """The entries of the archives among the weight files."""
     for path in sorted((FIXTURES / "import").iterdir()):
-        if path.suffix in ending:
+        if path.suffix in ending and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 yield [archive.read(name) for name in archive.namelist() if name.endswith(inner)]
 
