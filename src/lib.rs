@@ -4,6 +4,7 @@ pub mod batching;
 pub mod cli;
 pub mod config;
 pub mod inspect;
+pub mod lifecycle;
 pub mod model;
 pub mod onnx;
 pub mod postprocess;

@@ -20,9 +20,12 @@ use super::{
 };
 use crate::{
     config::{Config, Flags},
+    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
     runtime::Runtime,
-    service::{ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction, Service},
-    telemetry,
+    service::{
+        ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, Service, TraceContext, Wanted, cores,
+    },
+    telemetry::{self, Metrics},
 };
 
 /// What counts as an image inside a folder; a file that is named itself is always tried.
@@ -69,9 +72,10 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let files = find_images(&args.paths)?;
 
     let runtime = Runtime::load()?;
-    let service = Service::new(limits(&config), config.server.decode_threads);
+    let (service, writer) = Service::new(limits(&config), config.server.decode_threads, Metrics::default());
+    let lifecycle = Lifecycle::start(writer, Loader { runtime, cores: cores() }, LoadOptions::default())?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
-    service.load_models(&runtime, &config.models.dir, args.model.as_deref(), &defaults)?;
+    lifecycle.apply(wanted(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
     let model = choose(service.list(), args.model.as_deref())?;
     let table = Table::new(&files, &model);
 
@@ -80,7 +84,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let mut report = Report::new(args, files.len(), table)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let failed = tokio.block_on(async {
-        let options = ClassifyOptions { top_k: args.top_k, ..ClassifyOptions::default() };
+        let options = ClassesWanted { top_k: args.top_k, min_probability: None };
         let mut answers = stream::iter(&files)
             .map(async |file| (file, classify(&service, &model, file, options).await))
             .buffered(concurrency);
@@ -107,21 +111,23 @@ async fn classify(
     service: &Service,
     model: &ModelStatus,
     file: &Path,
-    options: ClassifyOptions,
+    classes: ClassesWanted,
 ) -> anyhow::Result<Vec<Prediction>> {
     let limit = service.limits().max_body_bytes as u64;
     let size = fs::metadata(file)?.len();
     if size > limit {
         bail!("{size} bytes, the limit is {limit}: raise [limits] max_body_bytes");
     }
-    let request = ClassifyRequest {
-        model: model.name.to_string(),
-        version: Some(model.version),
-        images: vec![fs::read(file)?.into()],
-        options,
+    let target = service.target(&model.name, Some(model.version))?;
+    let request = Request {
+        items: vec![target.picture(fs::read(file)?.into())],
+        target,
+        wanted: Wanted::classes(classes),
         deadline: None,
+        priority: Priority::DEFAULT,
+        trace: TraceContext::new(file.to_string_lossy()),
     };
-    let mut answer = service.classify(request).await.map_err(|error: Error| anyhow::anyhow!(error))?;
+    let mut answer = service.answer(request).await?;
     Ok(answer.predictions.pop().unwrap_or_default())
 }
 

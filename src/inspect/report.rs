@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use crate::tensor::Layout;
+
 /// What a graph is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
@@ -19,7 +21,7 @@ pub struct Inspection {
     /// The image that goes in; `None` where the graph has no input.
     pub input: Option<ImageInput>,
     /// What comes out.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<GraphOutput>,
     /// Whether probabilities come out, not logits.
     pub softmax: bool,
     /// Numbers in weights, biases, and scales and offsets of normalisation (not running means and variances). A file
@@ -45,7 +47,7 @@ pub struct Inspection {
     pub metadata: BTreeMap<String, String>,
     /// How often each operator stands in the graph.
     pub operators: BTreeMap<String, usize>,
-    /// What a reader who knows the architecture's name would not expect.
+    /// What differs from what the architecture's name leads one to expect, a sentence each.
     pub unusual: Vec<String>,
 }
 
@@ -83,6 +85,16 @@ pub enum Block {
     Basic,
     /// 1x1, 3x3, 1x1.
     Bottleneck,
+}
+
+impl Block {
+    /// Channels out for each channel of the module's width.
+    pub(super) fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
 }
 
 /// Where a halving bottleneck has its stride.
@@ -182,19 +194,9 @@ pub struct ImageInput {
     pub size_assumed: bool,
 }
 
-/// Where the channels stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channels before rows and columns.
-    Nchw,
-    /// Channels behind rows and columns.
-    Nhwc,
-}
-
 /// An output of the graph.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Output {
+pub struct GraphOutput {
     /// Its name in the graph.
     pub name: String,
     /// For one image, or a batch of the fixed size; `None` where it could not be inferred.
@@ -211,7 +213,7 @@ pub enum BatchNorm {
     Kept,
     /// Some folded, some kept.
     Mixed,
-    /// There are neither nodes nor biases that could have taken it in.
+    /// There are no such nodes, and no biases into which it could have been folded.
     None,
 }
 

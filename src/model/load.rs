@@ -1,99 +1,30 @@
 //! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, ModelFolder, ModelInfo, TensorInfo,
-    manifest::{Manifest, ManifestError},
-    overflow,
-    served::ServedModel,
-    tuning::{Plan, Report, Tuning},
+    BuiltIn, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo, overflow,
+    prepared::Prepared,
+    served::{LoadedModel, ServedModel},
+    tuning::{EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
 use crate::{
-    batching::Batcher,
+    batching::{Batcher, Policy},
     inspect::{InspectError, Inspection, inspect},
     onnx,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    preprocess::Spec,
-    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature, pairs_may_overflow},
-    tensor::{Layout, Logits, Normalizer},
-    tune::{Candidate, cache, space::Network},
+    runtime::{Executor, GraphSource, OrtExecutor, Runtime, pairs_may_overflow},
+    settings::Batching,
+    tensor::{InputShape, Logits},
+    tune::{Candidate, cache, space::NetworkFacts},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
 const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
-
-/// Why a model cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Its settings.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Its graph.
-    #[error("{graph}: {cause}")]
-    Graph {
-        /// The file.
-        graph: String,
-        /// Why it cannot be run.
-        cause: runtime::LoadError,
-    },
-    /// Its labels.
-    #[error(transparent)]
-    Labels(#[from] LabelsError),
-    /// Labels and classes do not match.
-    #[error("the network has {classes} classes and {labels} labels are given: one label a line for each class")]
-    LabelCount {
-        /// What the network gives.
-        classes: usize,
-        /// What the file holds.
-        labels: usize,
-    },
-    /// Images and graph do not match.
-    #[error(
-        "the graph takes images of {height}x{width} and model.toml prepares {prepared}: set [input] crop_size = {height}"
-    )]
-    Size {
-        /// The graph's.
-        height: usize,
-        /// The graph's.
-        width: usize,
-        /// What preprocessing gives.
-        prepared: String,
-    },
-    /// Nobody says how large the images are.
-    #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
-    OpenSize,
-    /// `layout` in model.toml is not the graph's.
-    #[error("model.toml says layout = {said:?} and the graph's input is {found:?}: remove [input] layout")]
-    LayoutMismatch {
-        /// The manifest's.
-        said: Layout,
-        /// The graph's.
-        found: Layout,
-    },
-    /// The network overflows, or its weights are damaged.
-    #[error(
-        "its answers to ordinary photos are not numbers: check the weights, or set [runtime] precision = \"fp32\" where \
-         it is another"
-    )]
-    NotNumbers,
-    /// The first run failed.
-    #[error("the warm-up run failed: {0}")]
-    WarmUp(#[from] RunError),
-    /// There was nothing that could be measured.
-    #[error("nothing could be measured: {reasons}")]
-    Unmeasured {
-        /// Each candidate and what was wrong with it.
-        reasons: String,
-    },
-    /// The system gave no thread.
-    #[error("cannot start the model's threads: {0}")]
-    Threads(#[from] std::io::Error),
-}
 
 /// What a version of a model is made of.
 struct Source<'a> {
@@ -115,7 +46,7 @@ pub fn load_folder(
     version: u64,
     manifest: Manifest,
     cores: usize,
-) -> Result<ServedModel, ModelError> {
+) -> Result<LoadedModel, ModelError> {
     let graph = folder.graph(version);
     let labels = match &manifest.output.labels {
         Some(file) => Some(read_labels(&folder.path.join(file))?),
@@ -138,7 +69,7 @@ pub fn load_built_in(
     built_in: &BuiltIn,
     manifest: Manifest,
     cores: usize,
-) -> Result<ServedModel, ModelError> {
+) -> Result<LoadedModel, ModelError> {
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
     load(runtime, Source { name, version, manifest, graph, labels }, cores)
@@ -156,17 +87,17 @@ pub fn tune(
     manifest: &Manifest,
     cores: usize,
     progress: &mut dyn FnMut(Candidate, usize),
-) -> Result<Report, ModelError> {
+) -> Result<TuningReport, ModelError> {
     let facts = GraphFacts::of(graph);
     facts.tuning(runtime, graph, manifest, cores).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
 struct GraphFacts {
-    network: Network,
+    network: NetworkFacts,
     inspection: Result<Inspection, InspectError>,
     digest: String,
-    /// Sums of its products may be cut off on this processor.
+    /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
 }
 
@@ -174,15 +105,15 @@ impl GraphFacts {
     fn of(graph: GraphSource<'_>) -> Self {
         let bytes = match graph {
             GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
-            // What cannot be read is refused with the reason when the session is made.
+            // A file that cannot be read counts as empty here: making its session fails next, and says why.
             GraphSource::File(path) => Bytes::from(fs::read(path).unwrap_or_default()),
         };
         let model = onnx::decode(bytes.clone());
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
-        let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
+        let network = NetworkFacts { bytes: bytes.len() as u64, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
-        // Before the sessions, so that memory does not hold both.
+        // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
         Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
     }
@@ -198,26 +129,7 @@ impl GraphFacts {
     }
 }
 
-/// How a graph's images are prepared: what graph and manifest say together.
-pub(super) struct Prepared {
-    pub(super) spec: Spec,
-    pub(super) normalizer: Normalizer,
-    /// Height and width.
-    pub(super) size: (usize, usize),
-}
-
-impl Prepared {
-    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
-        if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
-            return Err(ModelError::LayoutMismatch { said, found: signature.layout });
-        }
-        let spec = manifest.input.spec(signature.size);
-        let size = image_size(signature, spec.crop_size)?;
-        Ok(Self { spec, normalizer: manifest.input.normalizer(signature.layout), size })
-    }
-}
-
-fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
+fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph);
     let tuning = facts.tuning(runtime, graph, &manifest, cores);
@@ -231,9 +143,9 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     }
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
-    let Plan { max_batch_size, probability_drift, reason, .. } = plan;
-    let policy =
-        manifest.batching.policy(signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size)));
+    let EnginePlan { max_batch_size, probability_drift, reason, .. } = plan;
+    let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
+    let policy = policy(&manifest.batching, max_batch_size);
 
     let images = WarmUpImages::new(&spec, normalizer.clone(), size);
     let first = warm_up(&mut executors, images, &engine.provider.warmed_sizes(policy.max_batch_size))?;
@@ -242,7 +154,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
 
     let inspection = facts
         .inspection
-        // The runtime runs it all the same.
+        // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
     let precision = match (facts.network.quantized, signature.half_input) {
@@ -267,29 +179,28 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         probability_drift,
         choice: reason,
     };
-    let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
+    let shape = InputShape { layout: signature.layout, height: size.0, width: size.1 };
+    let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
-    Ok(ServedModel {
+    let model = ServedModel {
         name: name.into(),
         version,
         info: Arc::new(info),
         spec,
-        size,
         activation,
         batcher,
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
-    })
+    };
+    Ok(LoadedModel { model, workers })
 }
 
-fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {
-    match (signature.size, crop) {
-        (Some((height, width)), Some(crop)) if (height, width) != (crop as usize, crop as usize) => {
-            Err(ModelError::Size { height, width, prepared: format!("{crop}x{crop}") })
-        }
-        (Some(size), _) => Ok(size),
-        (None, Some(crop)) => Ok((crop as usize, crop as usize)),
-        (None, None) => Err(ModelError::OpenSize),
+/// The settings as the batching stage takes them, with the largest batch that was found.
+fn policy(settings: &Batching, max_batch_size: usize) -> Policy {
+    Policy {
+        max_batch_size,
+        max_queue_delay: Duration::from_micros(settings.max_queue_delay_us),
+        queue_capacity: settings.queue_capacity,
     }
 }
 
@@ -309,7 +220,8 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session in every size that is dear the first time. Gives the first row of the last run.
+/// Runs every session once with each of `sizes`, since the first run of a size is slow. Gives the first row of the last
+/// run.
 fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
     let mut logits = Logits::default();
     let mut first = Vec::new();

@@ -1,4 +1,5 @@
-//! From settings to a plan: which engine in how many sessions; as it was set, as it was found before, or measured now.
+//! From settings to a plan: which engine, in how many sessions. It is what the settings say, what an earlier
+//! measurement found, or what a measurement finds now.
 //!
 //! Brings together what [`tune`](crate::tune) must not know: a model's graph, its images and its settings.
 
@@ -7,59 +8,59 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    load::{ModelError, Prepared},
-    manifest::Manifest,
-    warm_up::WarmUpImages,
-};
+use super::{Manifest, ModelError, prepared::Prepared, warm_up::WarmUpImages};
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, Runtime, SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, Runtime,
+        SessionOptions,
     },
+    settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
     tune::{
-        Candidate, Measurement, Preparation,
+        Candidate, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
         cache::{Cache, Found, Key},
         choose::{Choice, Rules, choose},
-        space::{self, Engines, Machine, Network, Wishes},
+        space::{self, Engines, NetworkFacts, Wishes},
     },
 };
 
 /// How a model is run.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct EnginePlan {
     pub(super) candidate: Candidate,
     pub(super) max_batch_size: usize,
-    /// The largest difference of a probability from the reference's, where it was looked at.
+    /// The largest difference of a probability from the reference's; `None` where they were not compared.
     pub(super) probability_drift: Option<f64>,
-    /// How it came to this.
+    /// Why this plan, for the log and the metadata.
     pub(super) reason: String,
 }
 
 /// What was found out about a model on this machine, for people.
 #[derive(Clone, Debug)]
-pub struct Report {
-    /// What was measured, chosen and why. The first row is what is there by default.
+pub struct TuningReport {
+    /// What was measured, which row was chosen, and why. The first row is the default: what would be used without
+    /// measuring.
     pub found: Found,
     /// What was not measured, and why.
     pub passed_over: Vec<(Candidate, String)>,
     /// The processor's name.
     pub processor: String,
-    /// The network's weights are integers: an engine's precision is that of what is left.
+    /// Whether the network's weights are integers. An engine's precision then applies only to the layers that stayed in
+    /// floats.
     pub quantized: bool,
 }
 
-impl Report {
+impl TuningReport {
     /// The arithmetic that an engine computes this network in, as `/metadata` names it.
     pub fn precision(&self, engine: Engine) -> &'static str {
         if self.quantized { "int8" } else { engine.precision.name() }
     }
 }
 
-/// What was found, where anything was; and what was not measured, and why.
+/// What was found (`None` if nothing could be measured), and what was passed over with the reason.
 type Measured = (Option<Found>, Vec<(Candidate, String)>);
 
 /// Told what is measured next, and how many candidates there are.
@@ -71,7 +72,7 @@ pub(super) struct Tuning<'a> {
     pub(super) graph: GraphSource<'a>,
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
-    pub(super) network: Network,
+    pub(super) network: NetworkFacts,
     pub(super) manifest: &'a Manifest,
     pub(super) cores: usize,
 }
@@ -84,8 +85,8 @@ impl Tuning<'_> {
         (0..shape.instances).map(|_| self.runtime.executor(self.graph, options)).collect()
     }
 
-    /// A quantized network without the rounding of its activations, on the processor; `None` for others, and where its form
-    /// does not allow it.
+    /// A session on the processor for the quantized network without the rounding of its activations. `None` for a
+    /// network that is not quantized, or whose form does not allow taking the rounding out.
     fn without_rounding(&self) -> Option<OrtExecutor> {
         if !self.network.quantized {
             return None;
@@ -94,8 +95,9 @@ impl Tuning<'_> {
         self.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.cores, 1)).ok()
     }
 
-    /// Finds the plan: from what was kept, or by a short measurement where something is left open.
-    pub(super) fn plan(&self) -> Result<Plan, ModelError> {
+    /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is
+    /// made.
+    pub(super) fn plan(&self) -> Result<EnginePlan, ModelError> {
         let settings = &self.manifest.runtime;
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
@@ -108,7 +110,7 @@ impl Tuning<'_> {
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
         if let Some(found) = cache.get(&key) {
-            return Ok(Plan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
+            return Ok(EnginePlan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
         }
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
         for (candidate, reason) in passed_over {
@@ -117,7 +119,7 @@ impl Tuning<'_> {
         let Some(found) = found else {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
-        let plan = Plan::of(&found.chosen, found.reason.clone());
+        let plan = EnginePlan::of(&found.chosen, found.reason.clone());
         cache.put(key, found);
         Ok(plan)
     }
@@ -125,7 +127,7 @@ impl Tuning<'_> {
     /// Measures everything thoroughly, and keeps it for the server's next start.
     ///
     /// * `progress`: told what is measured next, and how many candidates there are
-    pub(super) fn report(&self, progress: Progress<'_>) -> Result<Report, ModelError> {
+    pub(super) fn report(&self, progress: Progress<'_>) -> Result<TuningReport, ModelError> {
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
@@ -134,7 +136,7 @@ impl Tuning<'_> {
             reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
         })?;
         self.cache().put(self.key(&wishes, &processor, &engines), found.clone());
-        Ok(Report { found, passed_over, processor: processor.name, quantized: self.network.quantized })
+        Ok(TuningReport { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
     fn measure(
@@ -146,14 +148,14 @@ impl Tuning<'_> {
         progress: Progress<'_>,
     ) -> Result<Measured, ModelError> {
         let settings = &self.manifest.runtime;
-        // What was asked for in both respects is not compared with anything.
+        // If provider and precision were both asked for, their answers are taken as they are.
         let compare_answers = wishes.provider.is_none() || wishes.precision.is_none();
         let first = if compare_answers { Engine::REFERENCE } else { engines.usable[0] };
         let yardstick = self.candidates(wishes, first)[0];
         let largest = |engine: Engine, network| space::default_batch(wishes, engine.provider, network);
         let sessions = self.open(yardstick, largest(first, self.network)).map_err(|cause| self.graph_error(cause))?;
         let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
-        let network = Network { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
+        let network = NetworkFacts { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
         let untrained = sessions[0].is_untrained();
         let mut rules = Rules {
             goal: wishes.goal,
@@ -163,7 +165,7 @@ impl Tuning<'_> {
             least_batch: largest(first, network),
         };
 
-        let bench = Bench {
+        let bench = ModelBench {
             tuning: self,
             yardstick: Some(sessions),
             images: WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size),
@@ -178,14 +180,14 @@ impl Tuning<'_> {
         let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
             .map_err(measured)?;
         rules.default_drift = search.default_drift;
-        let all_batches = depth == Depth::Everything || matches!(wishes.goal, crate::tune::Goal::P99(_));
+        let all_batches = depth == Depth::Everything || matches!(wishes.goal, Goal::P99(_));
         let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
-        let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
+        let mut look_at = |search: &mut Search<ModelBench<'_>>, candidate: Candidate| {
             progress(candidate, count);
             let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
             search.measure(candidate, &batches, |drift| rules.admit(drift));
         };
-        // What is there by default first; then, should time run short, the most promising.
+        // The default first, then the most promising engines: time may run out before the others.
         let (default, others) = engines.usable.split_at(1);
         for &engine in default.iter().chain(others.iter().rev()) {
             look_at(&mut search, self.candidates(wishes, engine)[0]);
@@ -208,9 +210,8 @@ impl Tuning<'_> {
     }
 
     fn engines(&self, wishes: &Wishes, processor: &Processor) -> Result<Engines, ModelError> {
-        let machine = Machine { processor, cores: self.cores };
         let available = |provider: Provider| self.runtime.provider(provider);
-        let engines = space::engines(wishes, machine, self.network, available)
+        let engines = space::engines(wishes, processor, self.network, available)
             .map_err(|cause| self.graph_error(LoadError::Provider(cause)))?;
         for broken in &engines.broken {
             tracing::warn!("served without it: {broken}");
@@ -222,8 +223,8 @@ impl Tuning<'_> {
         space::candidates(wishes, engine, self.cores, self.network)
     }
 
-    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> Plan {
-        Plan {
+    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> EnginePlan {
+        EnginePlan {
             candidate: self.candidates(wishes, engine)[0],
             max_batch_size: space::default_batch(wishes, engine.provider, self.network),
             probability_drift: None,
@@ -234,8 +235,8 @@ impl Tuning<'_> {
     fn wishes(&self) -> Wishes {
         let Manifest { runtime, batching, .. } = self.manifest;
         Wishes {
-            provider: runtime.provider.fixed(),
-            precision: runtime.precision.fixed(),
+            provider: asked_provider(runtime.provider),
+            precision: asked_precision(runtime.precision),
             instances: runtime.instances,
             intra_threads: runtime.intra_threads,
             max_batch_size: batching.max_batch_size,
@@ -273,6 +274,27 @@ impl Tuning<'_> {
     }
 }
 
+/// The provider that was asked for; `None` where the choice is ours.
+fn asked_provider(choice: ProviderChoice) -> Option<Provider> {
+    match choice {
+        ProviderChoice::Auto => None,
+        ProviderChoice::Cpu => Some(Provider::Cpu),
+        ProviderChoice::Openvino => Some(Provider::Openvino),
+        ProviderChoice::Cuda => Some(Provider::Cuda),
+        ProviderChoice::Tensorrt => Some(Provider::Tensorrt),
+    }
+}
+
+/// The arithmetic that was asked for; `None` where the choice is ours.
+fn asked_precision(choice: PrecisionChoice) -> Option<Precision> {
+    match choice {
+        PrecisionChoice::Auto => None,
+        PrecisionChoice::Fp32 => Some(Precision::Fp32),
+        PrecisionChoice::Bf16 => Some(Precision::Bf16),
+        PrecisionChoice::Fp16 => Some(Precision::Fp16),
+    }
+}
+
 /// How much of what there is gets measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Depth {
@@ -282,7 +304,7 @@ enum Depth {
     Everything,
 }
 
-impl Plan {
+impl EnginePlan {
     fn of(row: &Measurement, reason: String) -> Self {
         let probability_drift = row.drift.map(|drift| drift.probability);
         Self { candidate: row.candidate, max_batch_size: row.batch_size, probability_drift, reason }
@@ -290,15 +312,15 @@ impl Plan {
 }
 
 /// A model's sessions and images for [`Search`].
-struct Bench<'a> {
+struct ModelBench<'a> {
     tuning: &'a Tuning<'a>,
-    /// The first candidate's sessions: its graph had to be looked at before.
+    /// The sessions of the first candidate, already open because the graph's signature was needed.
     yardstick: Option<Vec<OrtExecutor>>,
     images: WarmUpImages,
     activation: Option<Activation>,
 }
 
-impl Workbench for Bench<'_> {
+impl Workbench for ModelBench<'_> {
     type Executor = OrtExecutor;
 
     fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, String> {
@@ -331,7 +353,7 @@ impl Workbench for Bench<'_> {
         self.images.batch(0, size)
     }
 
-    fn preparation(&self) -> Preparation {
-        Preparation { prepare: self.images.upload(), threads: self.tuning.cores }
+    fn preparation(&self) -> PreparationLoad {
+        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.cores }
     }
 }

@@ -21,7 +21,7 @@ pub struct Sample {
 
 /// How the model wants its images.
 #[derive(Clone)]
-pub struct Preparation {
+pub struct ImagePreparation {
     /// From a file to pixels.
     pub spec: Spec,
     /// From pixels to numbers.
@@ -34,7 +34,7 @@ pub struct Preparation {
 pub trait Progress {
     /// A step over `total` images begins.
     fn begin(&self, step: &str, total: usize);
-    /// So many more images are done.
+    /// `count` more images are done.
     fn advance(&self, count: usize);
     /// The step is over.
     fn end(&self);
@@ -69,7 +69,7 @@ pub enum ImagesError {
     },
 }
 
-impl Preparation {
+impl ImagePreparation {
     /// Tries each of `samples`: those that cannot be read are told to `progress` and left out.
     ///
     /// # Errors

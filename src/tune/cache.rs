@@ -3,16 +3,15 @@
 //! A cache may always be thrown away: whatever is wrong with it is a warning, never a failure.
 
 use std::{
-    env, fs,
-    io::{self, Write},
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Goal, Measurement};
-use crate::runtime::Engine;
+use super::Measurement;
+use crate::{runtime::Engine, settings::Goal, staging::write_file};
 
 /// Everything that a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,7 +78,7 @@ impl Cache {
         Self { folder: base.map(|base| base.join("resnetd/tune")) }
     }
 
-    /// What was found for `key` before. A file that is damaged or for something else is passed over, with a warning.
+    /// What was found for `key` before. A damaged file is passed over with a warning.
     pub fn get(&self, key: &Key) -> Option<Found> {
         let path = self.path(key)?;
         let text = match fs::read(&path) {
@@ -142,11 +141,8 @@ impl Cache {
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, entry)?;
-    file.flush()?;
-    file.persist(path)?;
-    Ok(())
+    let text = serde_json::to_vec_pretty(entry)?;
+    write_file(path, |file| file.write_all(&text)).map_err(|error| error.cause)
 }
 
 /// SHA-256 of `bytes`, hexadecimal.
@@ -161,7 +157,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::{Candidate, Drift, Shape};
+    use crate::tune::{Candidate, Drift, SessionShape};
 
     fn key() -> Key {
         Key {
@@ -181,7 +177,7 @@ mod tests {
 
     fn found() -> Found {
         let chosen = Measurement {
-            candidate: Candidate { engine: Engine::REFERENCE, shape: Shape { instances: 2, intra_threads: 1 } },
+            candidate: Candidate { engine: Engine::REFERENCE, shape: SessionShape { instances: 2, intra_threads: 1 } },
             batch_size: 8,
             images_per_second: 3363.25,
             at_least: 3300.5,
