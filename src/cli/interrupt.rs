@@ -9,6 +9,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::complain;
+use crate::telemetry::flush_log;
 
 /// Ends the process at the first signal, unless files are appearing at that moment.
 pub(super) struct Interrupt {
@@ -55,9 +56,10 @@ impl Interrupt {
     }
 }
 
-/// Ends the process where it stands. `process::exit` would run the destructors of ONNX Runtime while another thread is
+/// Ends the process where it stands, once its log is written or given up. `process::exit` would run the destructors of ONNX Runtime while another thread is
 /// inside it, and crash more often than not.
 pub(super) fn end(code: i32) -> ! {
+    flush_log();
     // SAFETY: it takes a number and does not return; what is open is closed by the system, and nothing else is promised.
     unsafe { libc::_exit(code) }
 }

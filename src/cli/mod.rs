@@ -26,7 +26,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Flags};
+use crate::{
+    config::{Config, ConfigError, Flags},
+    telemetry,
+};
 
 /// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
 #[derive(Debug, Parser)]
@@ -96,7 +99,9 @@ impl ConfigArgs {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let serving = matches!(command, Command::Serve(_));
+    let outcome = match command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
@@ -107,11 +112,19 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&error);
+            let line = format!("error: {error:#}");
+            // A server must not wait for whoever reads its log, not even when it leaves.
+            if serving {
+                telemetry::last_line(&line)
+            } else {
+                output::complain(&line)
+            }
             ExitCode::FAILURE
         }
-    }
+    };
+    telemetry::flush_log();
+    code
 }

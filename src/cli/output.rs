@@ -9,15 +9,13 @@ use std::{
 use anyhow::Context;
 use tempfile::NamedTempFile;
 
-/// Prints one line that says what failed, causes included.
-pub(super) fn error(error: &anyhow::Error) {
-    complain(&format!("error: {error:#}"));
-}
+use crate::telemetry::{escaped, flush_log};
 
-/// Prints one line to stderr.
+/// Prints one line to stderr, behind what was logged before.
 pub(super) fn complain(line: &str) {
+    flush_log();
     // When stderr is closed there is nobody left to tell.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(line));
 }
 
 /// Where results go. A file appears whole or not at all.

@@ -83,7 +83,7 @@ struct PredictionLabels {
 /// A counter as Prometheus' text format 0.0.4 writes it, where the type's line has the sample's name, `_total` included.
 /// OpenMetrics, which the library writes, leaves `_total` out there, and Prometheus would take such a counter for untyped.
 #[derive(Clone, Debug, Default)]
-struct Count(Counter);
+pub(super) struct Count(pub(super) Counter);
 
 impl EncodeMetric for Count {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ mod meter;
 mod metrics;
 mod state;
 
-pub use log::start_log;
+pub use log::{escaped, flush_log, last_line, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use state::{ServingState, VersionState};

@@ -22,6 +22,7 @@ mod model_loading;
 mod onnx_file;
 mod preprocess_bad_input;
 mod preprocess_parity;
+mod process_log;
 mod providers;
 mod pull;
 mod quantize;
