@@ -26,5 +26,6 @@ mod process_log;
 mod providers;
 mod pull;
 mod quantize;
+mod scripts;
 mod server_life;
 mod support;
