@@ -11,10 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::{
-    model::settings::{Batching, RuntimeSettings},
-    settings::{SettingError, in_range, overlay},
-};
+use crate::settings::{Batching, RuntimeSettings, SettingError, in_range, overlay};
 
 /// Environment variables that begin so are settings: `RESNETD__BATCHING__MAX_BATCH_SIZE`.
 const ENVIRONMENT_PREFIX: &str = "RESNETD__";

@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 
-use super::{ConfigArgs, kept::Kept, output::Output};
+use super::{ConfigArgs, kept::Kept, output::Output, table::labelled};
 use crate::inspect::{Block, ImageInput, Inspection, Layout, ResNet, StrideIn, inspect_file};
 
 /// The widest label of the table.
@@ -150,13 +150,6 @@ fn input(image: &ImageInput) -> String {
         Layout::Nhwc => ("NHWC", format!("{batch}, {height}, {width}, {channels}")),
     };
     format!("{name} {element}[{shape}] {layout}{}", if *size_assumed { ", size assumed" } else { "" })
-}
-
-pub(super) fn labelled(
-    label: &'static str,
-    values: impl Iterator<Item = String>,
-) -> impl Iterator<Item = (&'static str, String)> {
-    values.enumerate().map(move |(index, value)| (if index == 0 { label } else { "" }, value))
 }
 
 /// `25,557,032`.

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{ConfigArgs, inspect::labelled, output::complain};
+use super::{ConfigArgs, output::complain, table::labelled};
 use crate::{
     config::Flags,
     inspect::Inspection,

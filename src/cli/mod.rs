@@ -12,6 +12,7 @@
 mod build;
 mod check_config;
 mod classify;
+mod config_args;
 mod healthcheck;
 mod inspect;
 mod interrupt;
@@ -20,16 +21,16 @@ mod output;
 mod pull;
 mod quantize;
 mod serve;
+mod table;
 mod tune;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::{
-    config::{Config, ConfigError, Flags},
-    telemetry,
-};
+use config_args::ConfigArgs;
+
+use crate::telemetry;
 
 /// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
 #[derive(Debug, Parser)]
@@ -59,42 +60,6 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
     Healthcheck(healthcheck::HealthcheckArgs),
-}
-
-/// The options of every command that reads the configuration.
-#[derive(Debug, Clone, Default, Args)]
-struct ConfigArgs {
-    /// Configuration file (TOML); config/resnetd.toml shows every key
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Model repository: DIR/NAME/VERSION/model.onnx
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
-}
-
-impl ConfigArgs {
-    fn load(&self, flags: Flags) -> Result<Config, ConfigError> {
-        self.load_over(Config::default(), flags)
-    }
-
-    /// For a command whose defaults differ from the server's.
-    fn load_over(&self, defaults: Config, flags: Flags) -> Result<Config, ConfigError> {
-        let flags = Flags { models: self.models.clone(), ..flags };
-        // A variable that is no Unicode cannot be one of ours.
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        defaults.load(self.config.as_deref(), environment, &flags)
-    }
-
-    /// The repository, which must exist where the command line names it.
-    fn check_repository(&self) -> anyhow::Result<()> {
-        match &self.models {
-            Some(models) if !models.is_dir() => {
-                anyhow::bail!("--models {}: there is no such folder; create it or correct the path", models.display())
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Runs the program.

@@ -20,8 +20,9 @@ use crate::{
     },
     runtime::{GraphSource, Runtime},
     service::cores,
+    settings::Goal,
     telemetry,
-    tune::{Candidate, Goal, Measurement},
+    tune::{Candidate, Measurement},
 };
 
 #[derive(Debug, clap::Args)]

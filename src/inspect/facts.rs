@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    layers::{Kind, Layers, is_norm},
+    layer::Kind,
+    layers::Layers,
+    operators::{Slots, is_norm},
     report::{BatchNorm, ImageInput, Layout},
-    values::{Slots, Values, dims},
+    values::{Values, dims},
 };
 use crate::onnx::{DataType, NodeProto, ValueInfoProto, Walk, type_proto};
 

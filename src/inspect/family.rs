@@ -1,7 +1,8 @@
 //! From modules to a network: stem, stages, head, and whether all of it is a ResNet.
 
 use super::{
-    layers::{Kind, Layers},
+    layer::Kind,
+    layers::Layers,
     modules::{Around, Module, Sums},
     name,
     report::{Block, ResNet, Shortcut, Stage, StemKind, StrideIn},
@@ -54,8 +55,7 @@ pub(super) fn recognise(
     chain(layers, modules, &mut unusual)?;
     let stages = stages(layers, modules, block, values);
     let mid = &first.convs[first.convs.len() / 2];
-    let expansion = expansion(block);
-    let width = (stages[0].channels / expansion).max(1);
+    let width = (stages[0].channels / block.expansion()).max(1);
     let (groups, width_per_group) = match block {
         Block::Basic => (1, 64),
         Block::Bottleneck => (mid.groups, mid.outputs.saturating_mul(64) / width.saturating_mul(mid.groups)),
@@ -119,14 +119,6 @@ pub(super) fn recognise(
         unusual.push("no global average pooling before the classifier".into());
     }
     Ok(Found { resnet, architecture, softmax: head.softmax, unusual })
-}
-
-/// Channels out for each channel of a module's width.
-pub(super) fn expansion(block: Block) -> usize {
-    match block {
-        Block::Basic => 1,
-        Block::Bottleneck => 4,
-    }
 }
 
 fn block(modules: &[Module<'_>]) -> Result<Block, String> {
@@ -272,7 +264,7 @@ fn shortcut(modules: &[Module<'_>], unusual: &mut Vec<String>) -> Shortcut {
 
 /// Whether the stages have the widths of a ResNet: each twice the one before, and the inner channels with them.
 fn widths(resnet: &ResNet, unusual: &mut Vec<String>) -> bool {
-    let width = resnet.stages[0].channels / expansion(resnet.block);
+    let width = resnet.stages[0].channels / resnet.block.expansion();
     let mut regular = true;
     let channels: Vec<usize> = resnet.stages.iter().map(|stage| stage.channels).collect();
     if channels.windows(2).any(|pair| pair[0].checked_mul(2) != Some(pair[1])) {
@@ -280,7 +272,7 @@ fn widths(resnet: &ResNet, unusual: &mut Vec<String>) -> bool {
         regular = false;
     }
     let odd_inner = |stage: &Stage| {
-        let planes = stage.channels / expansion(resnet.block);
+        let planes = stage.channels / resnet.block.expansion();
         let per_group = planes.saturating_mul(resnet.width_per_group);
         stage.inner_channels != per_group.saturating_mul(resnet.groups) / 64
             || !stage.channels.is_multiple_of(planes.max(1))

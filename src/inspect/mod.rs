@@ -10,12 +10,15 @@
 
 mod facts;
 mod family;
+mod layer;
 mod layers;
 mod modules;
 mod name;
 mod numbers;
+mod operators;
 mod padding;
 mod report;
+mod shape;
 mod stem;
 mod values;
 mod window;
@@ -95,7 +98,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
     let values = Values::infer(walk, order, shapes.collect::<HashMap<_, _>>());
     let channels_last = input.as_ref().is_some_and(|image| image.layout == Layout::Nhwc);
     let layers = Layers::of(walk, order, &values, channels_last);
-    let operators = layers::operators(walk);
+    let operators = operators::counted(walk);
     let graph = walk.graph();
     let ends: Vec<usize> = graph.output.iter().filter_map(|output| layers.of_value(&output.name)).collect();
 
@@ -121,7 +124,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
                 (found.architecture, Some(found.resnet), None, found.softmax)
             }
             Err(reason) => {
-                let softmax = ends.iter().any(|&end| matches!(layers.all[end].kind, layers::Kind::Softmax));
+                let softmax = ends.iter().any(|&end| matches!(layers.all[end].kind, layer::Kind::Softmax));
                 (UNKNOWN.to_owned(), None, Some(reason), softmax)
             }
         };

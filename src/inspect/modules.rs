@@ -1,6 +1,9 @@
 //! Residual modules: each sum of two branches that come from one value, followed back to where they part.
 
-use super::layers::{Conv, Kind, Layers};
+use super::{
+    layer::{Conv, Kind},
+    layers::Layers,
+};
 
 /// How many layers a branch may have; it bounds the work on a hostile graph.
 const BRANCH_LIMIT: usize = 64;

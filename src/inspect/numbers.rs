@@ -3,6 +3,7 @@
 //! PyTorch's exporter writes `F.pad` as ten nodes that only turn a constant list around, and `x.view(x.size(0), -1)` as
 //! Shape, Gather and Concat. Computed in the order of the nodes, each once; anything large is left alone.
 
+use super::shape::{index, reshape};
 use crate::onnx::{NodeProto, TensorProto, i64_values, tensor_len};
 
 /// No list of a classifier's pads or sizes is longer.
@@ -56,7 +57,7 @@ impl Numbers {
             }
             "Gather" => {
                 let (x, at) = (input(0)?, input(1)?);
-                let pick = |&at: &i64| x.data.get(super::values::index(at, x.data.len())?).copied();
+                let pick = |&at: &i64| x.data.get(index(at, x.data.len())?).copied();
                 let data = at.data.iter().map(pick).collect::<Option<_>>()?;
                 (x.dims.len() == 1).then_some(Self { dims: at.dims.clone(), data })
             }
@@ -79,7 +80,7 @@ impl Numbers {
     }
 
     fn reshaped(&self, wanted: &[i64]) -> Option<Self> {
-        Some(Self { dims: super::values::reshape(&self.dims, wanted)?, data: self.data.clone() })
+        Some(Self { dims: reshape(&self.dims, wanted)?, data: self.data.clone() })
             .filter(|made| made.dims.iter().product::<usize>() == made.data.len())
     }
 

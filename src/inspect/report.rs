@@ -85,6 +85,16 @@ pub enum Block {
     Bottleneck,
 }
 
+impl Block {
+    /// Channels out for each channel of the module's width.
+    pub(super) fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
 /// Where a halving bottleneck has its stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum StrideIn {

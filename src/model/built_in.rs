@@ -1,7 +1,7 @@
 //! The model that the binary carries, so that `serve` works with no files at all.
 
 use super::manifest::{Manifest, ManifestError};
-use super::settings::{Batching, RuntimeSettings};
+use crate::settings::{Batching, RuntimeSettings};
 
 /// A model inside the binary.
 pub struct BuiltIn {

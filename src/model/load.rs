@@ -1,99 +1,30 @@
 //! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, ModelFolder, ModelInfo, TensorInfo,
-    manifest::{Manifest, ManifestError},
-    overflow,
+    BuiltIn, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo, overflow,
+    prepared::Prepared,
     served::ServedModel,
     tuning::{Plan, Report, Tuning},
     warm_up::WarmUpImages,
 };
 use crate::{
-    batching::Batcher,
+    batching::{Batcher, Policy},
     inspect::{InspectError, Inspection, inspect},
     onnx,
     postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    preprocess::Spec,
-    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature, pairs_may_overflow},
-    tensor::{Layout, Logits, Normalizer},
+    runtime::{Executor, GraphSource, OrtExecutor, Runtime, pairs_may_overflow},
+    settings::Batching,
+    tensor::Logits,
     tune::{Candidate, cache, space::Network},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
 const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
-
-/// Why a model cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Its settings.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Its graph.
-    #[error("{graph}: {cause}")]
-    Graph {
-        /// The file.
-        graph: String,
-        /// Why it cannot be run.
-        cause: runtime::LoadError,
-    },
-    /// Its labels.
-    #[error(transparent)]
-    Labels(#[from] LabelsError),
-    /// Labels and classes do not match.
-    #[error("the network has {classes} classes and {labels} labels are given: one label a line for each class")]
-    LabelCount {
-        /// What the network gives.
-        classes: usize,
-        /// What the file holds.
-        labels: usize,
-    },
-    /// Images and graph do not match.
-    #[error(
-        "the graph takes images of {height}x{width} and model.toml prepares {prepared}: set [input] crop_size = {height}"
-    )]
-    Size {
-        /// The graph's.
-        height: usize,
-        /// The graph's.
-        width: usize,
-        /// What preprocessing gives.
-        prepared: String,
-    },
-    /// Nobody says how large the images are.
-    #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
-    OpenSize,
-    /// `layout` in model.toml is not the graph's.
-    #[error("model.toml says layout = {said:?} and the graph's input is {found:?}: remove [input] layout")]
-    LayoutMismatch {
-        /// The manifest's.
-        said: Layout,
-        /// The graph's.
-        found: Layout,
-    },
-    /// The network overflows, or its weights are damaged.
-    #[error(
-        "its answers to ordinary photos are not numbers: check the weights, or set [runtime] precision = \"fp32\" where \
-         it is another"
-    )]
-    NotNumbers,
-    /// The first run failed.
-    #[error("the warm-up run failed: {0}")]
-    WarmUp(#[from] RunError),
-    /// There was nothing that could be measured.
-    #[error("nothing could be measured: {reasons}")]
-    Unmeasured {
-        /// Each candidate and what was wrong with it.
-        reasons: String,
-    },
-    /// The system gave no thread.
-    #[error("cannot start the model's threads: {0}")]
-    Threads(#[from] std::io::Error),
-}
 
 /// What a version of a model is made of.
 struct Source<'a> {
@@ -198,25 +129,6 @@ impl GraphFacts {
     }
 }
 
-/// How a graph's images are prepared: what graph and manifest say together.
-pub(super) struct Prepared {
-    pub(super) spec: Spec,
-    pub(super) normalizer: Normalizer,
-    /// Height and width.
-    pub(super) size: (usize, usize),
-}
-
-impl Prepared {
-    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
-        if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
-            return Err(ModelError::LayoutMismatch { said, found: signature.layout });
-        }
-        let spec = manifest.input.spec(signature.size);
-        let size = image_size(signature, spec.crop_size)?;
-        Ok(Self { spec, normalizer: manifest.input.normalizer(signature.layout), size })
-    }
-}
-
 fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph);
@@ -232,8 +144,8 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
     let Plan { max_batch_size, probability_drift, reason, .. } = plan;
-    let policy =
-        manifest.batching.policy(signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size)));
+    let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
+    let policy = policy(&manifest.batching, max_batch_size);
 
     let images = WarmUpImages::new(&spec, normalizer.clone(), size);
     let first = warm_up(&mut executors, images, &engine.provider.warmed_sizes(policy.max_batch_size))?;
@@ -282,14 +194,12 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     })
 }
 
-fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {
-    match (signature.size, crop) {
-        (Some((height, width)), Some(crop)) if (height, width) != (crop as usize, crop as usize) => {
-            Err(ModelError::Size { height, width, prepared: format!("{crop}x{crop}") })
-        }
-        (Some(size), _) => Ok(size),
-        (None, Some(crop)) => Ok((crop as usize, crop as usize)),
-        (None, None) => Err(ModelError::OpenSize),
+/// The settings as the batching stage takes them, with the largest batch that was found.
+fn policy(settings: &Batching, max_batch_size: usize) -> Policy {
+    Policy {
+        max_batch_size,
+        max_queue_delay: Duration::from_micros(settings.max_queue_delay_us),
+        queue_capacity: settings.queue_capacity,
     }
 }
 

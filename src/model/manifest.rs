@@ -7,11 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Batching, RuntimeSettings};
 use crate::{
     postprocess::Activation,
     preprocess::{Interpolation, Orientation, ResizeMode, Spec},
-    settings::{SettingError, in_range, overlay},
+    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay},
     tensor::{ColorOrder, Layout, Normalizer},
 };
 

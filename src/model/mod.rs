@@ -4,19 +4,20 @@
 //! Knows stages. Must not know requests or doors.
 
 mod built_in;
+mod error;
 mod info;
 pub mod load;
 pub mod manifest;
 mod overflow;
+mod prepared;
 pub mod repository;
 mod served;
-pub mod settings;
 mod tuning;
 mod warm_up;
 
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
+pub use error::ModelError;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
-pub use load::ModelError;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::ServedModel;

@@ -7,17 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    load::{ModelError, Prepared},
-    manifest::Manifest,
-    warm_up::WarmUpImages,
-};
+use super::{Manifest, ModelError, prepared::Prepared, warm_up::WarmUpImages};
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, Runtime, SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, Runtime,
+        SessionOptions,
     },
+    settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
     tune::{
         Candidate, Measurement, Preparation,
@@ -178,7 +176,7 @@ impl Tuning<'_> {
         let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
             .map_err(measured)?;
         rules.default_drift = search.default_drift;
-        let all_batches = depth == Depth::Everything || matches!(wishes.goal, crate::tune::Goal::P99(_));
+        let all_batches = depth == Depth::Everything || matches!(wishes.goal, Goal::P99(_));
         let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
         let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
             progress(candidate, count);
@@ -234,8 +232,8 @@ impl Tuning<'_> {
     fn wishes(&self) -> Wishes {
         let Manifest { runtime, batching, .. } = self.manifest;
         Wishes {
-            provider: runtime.provider.fixed(),
-            precision: runtime.precision.fixed(),
+            provider: asked_provider(runtime.provider),
+            precision: asked_precision(runtime.precision),
             instances: runtime.instances,
             intra_threads: runtime.intra_threads,
             max_batch_size: batching.max_batch_size,
@@ -270,6 +268,27 @@ impl Tuning<'_> {
             GraphSource::Memory(_) => "the built-in model".to_owned(),
         };
         ModelError::Graph { graph, cause }
+    }
+}
+
+/// The provider that was asked for; `None` where the choice is ours.
+fn asked_provider(choice: ProviderChoice) -> Option<Provider> {
+    match choice {
+        ProviderChoice::Auto => None,
+        ProviderChoice::Cpu => Some(Provider::Cpu),
+        ProviderChoice::Openvino => Some(Provider::Openvino),
+        ProviderChoice::Cuda => Some(Provider::Cuda),
+        ProviderChoice::Tensorrt => Some(Provider::Tensorrt),
+    }
+}
+
+/// The arithmetic that was asked for; `None` where the choice is ours.
+fn asked_precision(choice: PrecisionChoice) -> Option<Precision> {
+    match choice {
+        PrecisionChoice::Auto => None,
+        PrecisionChoice::Fp32 => Some(Precision::Fp32),
+        PrecisionChoice::Bf16 => Some(Precision::Bf16),
+        PrecisionChoice::Fp16 => Some(Precision::Fp16),
     }
 }
 

@@ -69,4 +69,9 @@ impl AttributeProto {
         let s = Some(bytes::Bytes::copy_from_slice(value.as_bytes()));
         Self { name: name.into(), s, r#type: AttributeType::String.into(), ..Self::default() }
     }
+
+    /// `name = value`, a TENSOR.
+    pub fn of_tensor(name: &str, value: TensorProto) -> Self {
+        Self { name: name.into(), t: Some(value), r#type: AttributeType::Tensor.into(), ..Self::default() }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Error,
+    QuantizeError,
     images::{Preparation, Progress, Sample},
 };
 use crate::{
@@ -47,7 +47,7 @@ pub struct Comparison {
 /// Runs `samples` through both networks.
 ///
 /// # Errors
-/// [`Error`] from the runtime and the files.
+/// [`QuantizeError`] from the runtime and the files.
 pub(super) fn compare(
     fp32: &mut OrtExecutor,
     int8: &mut OrtExecutor,
@@ -55,7 +55,7 @@ pub(super) fn compare(
     images: &Preparation,
     (samples, batch_size): (&[Sample], usize),
     progress: &dyn Progress,
-) -> Result<Comparison, Error> {
+) -> Result<Comparison, QuantizeError> {
     let mut tally = Tally::default();
     let (mut exact, mut quick) = (Logits::default(), Logits::default());
     progress.begin("comparing", samples.len());
@@ -72,7 +72,7 @@ pub(super) fn compare(
             tally.add(&probabilities(exact), &probabilities(quick), sample.class);
         }
         progress.advance(chunk.len());
-        Ok::<_, Error>(())
+        Ok::<_, QuantizeError>(())
     })?;
     progress.end();
     Ok(tally.comparison())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Error,
+    QuantizeError,
     images::{Preparation, Sample},
     observe::Observer,
     plan::{Kind, Plan},
@@ -41,14 +41,14 @@ impl Power {
 /// * `names`: from a value's name in the 8-bit graph to its name in the fp32 one
 ///
 /// # Errors
-/// [`Error`] from the runtime and the files.
+/// [`QuantizeError`] from the runtime and the files.
 pub(super) fn layer_noise(
     (mut fp32, mut int8): (Observer, Observer),
     names: &HashMap<String, String>,
     (graph, plan): (&GraphProto, &Plan),
     images: &Preparation,
     samples: &[Sample],
-) -> Result<Vec<LayerNoise>, Error> {
+) -> Result<Vec<LayerNoise>, QuantizeError> {
     let mut power: HashMap<String, Power> = HashMap::new();
     images.batches(samples, fp32.batch_size, |batch, _| {
         for group in 0..fp32.groups().min(int8.groups()) {
@@ -65,7 +65,7 @@ pub(super) fn layer_noise(
                 }
             })?;
         }
-        Ok::<_, Error>(())
+        Ok::<_, QuantizeError>(())
     })?;
     let share = |value: &str| power.get(value).map_or(0.0, |power| power.share());
     let mut layers: Vec<LayerNoise> = plan

@@ -6,15 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Report;
+use super::report::{REPORT_FILE, Report};
 use crate::{
     model::{BuiltIn, manifest::MANIFEST_FILE, repository::GRAPH_FILE},
     onnx::{self, ModelProto, WriteError},
     staging::{FileError, Staging, at},
 };
 
-/// The report's name, beside the graph.
-pub const REPORT_FILE: &str = "quantization.json";
 const LABELS_FILE: &str = "labels.txt";
 
 /// Where the new version goes.

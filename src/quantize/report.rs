@@ -7,8 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{gate::Comparison, noise::LayerNoise, publish::REPORT_FILE, scales::Method};
+use super::{gate::Comparison, noise::LayerNoise, scales::Method};
 use crate::runtime::Provider;
+
+/// The report's name, beside the graph.
+pub const REPORT_FILE: &str = "quantization.json";
 
 /// Everything that somebody who finds an 8-bit model wants to know of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,10 +15,11 @@ use crate::{
 
 use super::{
     architecture::Architecture,
+    error::WeightsError,
     network::{Options, network},
     preprocessing::Preprocessing,
     state_dict::StateDict,
-    weights::{WeightsError, check},
+    weights::check,
 };
 
 const MODEL_FILE: &str = "model.onnx";

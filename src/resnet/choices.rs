@@ -5,10 +5,10 @@
 use super::{
     architecture::{Architecture, IdentityPadding, MaxPool, Shortcut, Stem, StrideIn},
     detect::detect,
+    error::WeightsError,
     name::ArchitectureNameError,
     preprocessing::Preprocessing,
     state_dict::StateDict,
-    weights::WeightsError,
 };
 
 /// The framework whose reading of the paper the weights follow.

@@ -6,8 +6,8 @@
 
 use super::{
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem},
+    error::WeightsError,
     state_dict::StateDict,
-    weights::WeightsError,
 };
 
 /// Finds stem, block, modules of each stage, width, groups, shortcut and classes.

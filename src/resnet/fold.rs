@@ -2,8 +2,8 @@
 
 use super::{
     architecture::Conv,
+    error::WeightsError,
     state_dict::{StateDict, Weight},
-    weights::WeightsError,
 };
 use crate::onnx::BatchNormalization;
 

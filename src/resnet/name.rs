@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 
 use super::{
     architecture::{Architecture, Block, Stem},
-    weights::WeightsError,
+    error::WeightsError,
 };
 
 /// The ImageNet networks of the paper's table 1: depth, block, modules of each stage.

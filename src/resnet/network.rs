@@ -7,9 +7,10 @@ use crate::onnx::{ConvShape, DataType, GraphBuilder, ModelProto, PoolShape, floa
 
 use super::{
     architecture::{Architecture, Conv, IdentityPadding, MaxPool, Module, Shortcut, Stem},
+    error::WeightsError,
     fold::fold,
     state_dict::{StateDict, Weight},
-    weights::{self, WeightsError},
+    weights,
 };
 
 /// Read by ONNX Runtime since 1.10 and by every converter of the last years.

@@ -12,7 +12,7 @@ use ort::{
     value::Tensor,
 };
 
-use super::{Signature, executor::read};
+use super::{Provider, Signature, output::read_rows};
 use crate::tensor::{Batch, Logits};
 
 /// Where input and output lie.
@@ -22,6 +22,13 @@ pub(super) enum HostMemory {
     Pageable,
     /// Memory of the processor that stays in place and that the GPU sees.
     Pinned,
+}
+
+impl HostMemory {
+    /// What a provider needs that cannot read a batch where it lies; `None` for one that can.
+    pub(super) fn of(provider: Provider) -> Option<Self> {
+        provider.is_gpu().then_some(Self::Pinned)
+    }
 }
 
 /// The tensors of a session, by the shape of the batch.
@@ -91,7 +98,7 @@ impl Bindings {
         bound.binding.synchronize_inputs()?;
         let outputs = session.run_binding(&bound.binding)?;
         bound.binding.synchronize_outputs()?;
-        read(&outputs[name], batch.len(), &mut self.widened, logits)?;
+        read_rows(&outputs[name], batch.len(), &mut self.widened, logits)?;
         if !bound.has_output {
             let shape = outputs[name].shape().to_vec();
             drop(outputs);

@@ -8,6 +8,7 @@ mod engine;
 mod executor;
 mod library;
 mod ort;
+mod output;
 mod plugin;
 mod probe;
 mod processor;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-pub use engine::{Engine, Precision, Provider};
+pub use engine::{Engine, Precision, PrecisionError, Provider};
 pub use executor::OrtExecutor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, Runtime, SessionOptions, build_info};
@@ -54,6 +55,12 @@ impl GraphSource<'_> {
             Self::File(path) => onnx::read(path),
             Self::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)),
         }
+    }
+}
+
+impl<'a> From<&'a Path> for GraphSource<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::File(path)
     }
 }
 

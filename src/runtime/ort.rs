@@ -14,13 +14,10 @@ use ort::{
 };
 
 use super::{
-    Engine, GraphSource, LibraryError, OrtExecutor, Precision, Provider, ProviderError, SignatureError,
-    binding::{Bindings, HostMemory},
-    library, pairs_may_overflow,
+    Engine, GraphSource, LibraryError, Precision, Provider, ProviderError, SignatureError, library, pairs_may_overflow,
     plugin::{self, Plugin},
     profile::tensorrt_profile,
     shared_object,
-    sizes::Sizes,
 };
 use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
 
@@ -198,40 +195,18 @@ impl Runtime {
             .filter(move |device| device.ep().is_ok_and(|name| name == ep) && device.hardware_device().ty() == kind)
     }
 
-    /// Compiles a graph into a session.
-    ///
-    /// # Errors
-    /// [`LoadError::Engine`] for a file that is no ONNX graph, [`LoadError::Signature`] for one that classifies no
-    /// images, [`LoadError::Provider`] where the engine is not to be had.
-    pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
-        let session = self.session(graph, options)?;
-        let mut executor = OrtExecutor::new(session, options)?;
-        if options.engine.provider == Provider::Openvino
-            && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options)
-        {
-            executor.fix_sizes(sizes);
-        }
-        match options.engine.provider.host_memory() {
-            Some(memory) => self.bound(executor, memory),
-            None => Ok(executor),
-        }
+    /// The same runtime, as if it had logged nothing yet.
+    #[cfg(test)]
+    pub(super) fn saying_all_anew(self) -> Self {
+        Self { plugins: Arc::default(), ..self }
     }
 
-    /// Lets an executor keep its input and output in memory of its own.
-    fn bound(&self, mut executor: OrtExecutor, memory: HostMemory) -> Result<OrtExecutor, LoadError> {
-        let bindings = match Bindings::new(executor.session(), memory) {
-            Ok(bindings) => bindings,
-            Err(cause) if memory == HostMemory::Pinned => {
-                let cause = in_words(&cause.to_string());
-                self.plugins.unpinned.get_or_init(|| {
-                    tracing::warn!("no pinned memory ({cause}): copies to the GPU go through ordinary memory, slower");
-                });
-                Bindings::new(executor.session(), HostMemory::Pageable)?
-            }
-            Err(cause) => return Err(cause.into()),
-        };
-        executor.bind(bindings);
-        Ok(executor)
+    /// Says that there is no pinned memory: once, since there can be many sessions.
+    pub(super) fn warn_unpinned(&self, cause: &ort::Error) {
+        let cause = in_words(&cause.to_string());
+        self.plugins.unpinned.get_or_init(|| {
+            tracing::warn!("no pinned memory ({cause}): copies to the GPU go through ordinary memory, slower");
+        });
     }
 
     /// A session that gives all outputs of its graph.
@@ -248,7 +223,7 @@ impl Runtime {
 
     fn builder(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<SessionBuilder, LoadError> {
         let SessionOptions { engine, intra_threads, max_batch_size } = options;
-        engine.check()?;
+        engine.check().map_err(ProviderError::from)?;
         self.provider(engine.provider)?;
         let builder = Session::builder(&self.environment)?
             .with_intra_threads(intra_threads)?
@@ -335,19 +310,8 @@ pub fn build_info() -> &'static str {
     ort::info()
 }
 
-impl<'a> From<&'a Path> for GraphSource<'a> {
-    fn from(path: &'a Path) -> Self {
-        Self::File(path)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{self, Write},
-        sync::Mutex,
-    };
-
     use super::*;
     use crate::{
         runtime::{Executor as _, for_tests},
@@ -356,21 +320,6 @@ mod tests {
 
     const BUILT_IN: GraphSource<'_> = GraphSource::Memory(include_bytes!("../../models/resnet20-cifar10/1/model.onnx"));
 
-    /// Keeps what is logged.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn images(count: usize) -> Batch {
         let mut batch = Batch::new(Layout::Nchw, 32, 32, count);
         for image in 0..count {
@@ -378,26 +327,6 @@ mod tests {
             values.for_each(|(place, value)| *value = ((place * 7 + image * 131) % 255) as f32 / 128.0 - 1.0);
         }
         batch
-    }
-
-    #[test]
-    fn without_pinned_memory_ordinary_memory_serves_and_the_log_says_so_once() {
-        let runtime = Runtime { plugins: Arc::default(), ..for_tests() };
-        let options = SessionOptions::reference(1, 4);
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let mut executors = tracing::subscriber::with_default(subscriber, || {
-            [0, 1].map(|_| runtime.bound(runtime.executor(BUILT_IN, options).unwrap(), HostMemory::Pinned).unwrap())
-        });
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(log.matches("WARN").count(), 1, "{log}");
-        assert!(log.contains("no pinned memory"), "{log}");
-
-        let (mut bound, mut plain) = (Logits::default(), Logits::default());
-        executors[1].run(&images(4), &mut bound).unwrap();
-        runtime.executor(BUILT_IN, options).unwrap().run(&images(4), &mut plain).unwrap();
-        assert!(bound.rows().eq(plain.rows()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Precision, Provider, library, shared_object};
+use super::{Provider, engine::PrecisionError, library, shared_object};
 
 /// The environment variable that names the folder of the plugins and ends the search.
 pub const PLUGIN_VARIABLE: &str = "RESNETD_PLUGIN_DIR";
@@ -54,15 +54,8 @@ pub enum ProviderError {
         cause: String,
     },
     /// It has no such arithmetic.
-    #[error("provider `{provider}` has no {precision} arithmetic: {hint}")]
-    Precision {
-        /// Which.
-        provider: Provider,
-        /// What was asked for.
-        precision: Precision,
-        /// What to set instead.
-        hint: &'static str,
-    },
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
 }
 
 impl ProviderError {

@@ -8,10 +8,10 @@ use crate::{
         Manifest, ModelFolder, RESNET20_CIFAR10,
         load::{load_built_in, load_folder},
         repository::{RepositoryError, scan},
-        settings::{Batching, RuntimeSettings},
     },
     runtime::Runtime,
     service::cores,
+    settings::{Batching, RuntimeSettings},
 };
 
 /// The settings of a model that says nothing else.

@@ -2,6 +2,7 @@
 //!
 //! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
+mod count;
 mod log;
 mod meter;
 mod metrics;

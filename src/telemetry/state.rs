@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{log::lost_lines, metrics::Count};
+use super::{count::Count, log::lost_lines};
 
 /// One version of a model at the moment of a scrape.
 #[derive(Clone, Debug)]

@@ -11,8 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Goal, Measurement};
+use super::Measurement;
 use crate::runtime::Engine;
+use crate::settings::Goal;
 
 /// Everything that a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,8 +3,9 @@
 //! The answers come first: what drifts too far is out, however fast. Then the goal. And what is there anyway is only
 //! left for a gain that is larger than the noise of a measurement.
 
-use super::{Candidate, Drift, Goal, Measurement};
+use super::{Candidate, Drift, Measurement};
 use crate::runtime::Engine;
+use crate::settings::Goal;
 
 /// What a choice must keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,7 +11,6 @@
 pub mod bench;
 pub mod cache;
 pub mod choose;
-mod goal;
 mod line;
 pub mod space;
 
@@ -19,7 +18,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use goal::{Goal, GoalError};
 pub use line::{Preparation, Prepare};
 
 use crate::runtime::Engine;

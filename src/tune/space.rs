@@ -2,8 +2,9 @@
 //!
 //! What was set is not questioned; what was left open is spread out, as far as the machine has it.
 
-use super::{Candidate, Goal, Shape};
+use super::{Candidate, Shape};
 use crate::runtime::{Engine, Precision, Processor, Provider, ProviderError};
+use crate::settings::Goal;
 
 /// What the settings say. `None` and 0: left open.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,10 +3,10 @@
 use std::{fs, path::Path};
 
 use resnetd::{
-    model::settings::RuntimeSettings,
     onnx,
     resnet::{Choices, Options, Preprocessing, Recipe, Variant, build, untrained},
     service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
+    settings::RuntimeSettings,
 };
 use tempfile::TempDir;
 

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use half::{f16, slice::HalfFloatSliceExt as _};
 
-use super::{Fp16Error, Names, attribute_of_tensor, operators::resize_scales};
-use crate::onnx::{DataType, GraphProto, NodeProto, TensorProto, Walk, f32_values, float_tensor, tensor_len};
+use super::{Fp16Error, names::Names, operators::resize_scales};
+use crate::onnx::{
+    AttributeProto, DataType, GraphProto, NodeProto, TensorProto, Walk, f32_values, float_tensor, tensor_len,
+};
 
 /// Rounds the weights, and the constants that nodes carry. Those that stand for "no limit" may lie outside the range.
 pub(super) fn round(graph: &mut GraphProto) -> Result<(), Fp16Error> {
@@ -61,7 +63,7 @@ fn round_constant(node: &mut NodeProto, name: &str, limits: bool) -> Result<(), 
             _ => continue,
         };
         round_named(&mut tensor, name, limits)?;
-        *attribute = attribute_of_tensor("value", tensor);
+        *attribute = AttributeProto::of_tensor("value", tensor);
     }
     Ok(())
 }

@@ -14,7 +14,6 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::HubError;
-use super::is_hexadecimal;
 
 /// The cache of one repository.
 pub(super) struct Cache {
@@ -132,6 +131,11 @@ impl Incomplete {
         // Not synced to the disk: what a power cut leaves is checked before it is used.
         fs::rename(&self.path, blob).map_err(HubError::io(blob))
     }
+}
+
+/// Whether it is a hash of so many digits: only such a text of the hub's becomes the name of a file.
+pub(super) fn is_hexadecimal(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn create_parent(path: &Path) -> Result<(), HubError> {

@@ -23,7 +23,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
-use cache::{Cache, Incomplete};
+use cache::{Cache, Incomplete, is_hexadecimal};
 pub use error::HubError;
 
 /// Where the hub is unless `HF_ENDPOINT` says otherwise.
@@ -284,11 +284,6 @@ fn stated(headers: &HeaderMap) -> Result<Stated, &'static str> {
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // The last of several: each redirect adds its own.
     headers.get_all(name).iter().next_back()?.to_str().ok()
-}
-
-/// Also what makes it safe as the name of a file.
-fn is_hexadecimal(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The first byte of `Content-Range: bytes 100-199/200`.

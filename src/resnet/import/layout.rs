@@ -7,8 +7,19 @@
 use std::collections::BTreeMap;
 
 use super::error::Reason;
-use super::{KeyLayout, chainer, hugging_face};
+use super::{chainer, hugging_face};
 use crate::resnet::state_dict::{StateDict, Weight};
+
+/// Whose names a file uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLayout {
+    /// `layer1.0.conv1.weight`: torchvision's, and those of timm's plain ResNets, which are the same.
+    Torchvision,
+    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`: `transformers.ResNetForImageClassification`.
+    HuggingFace,
+    /// `res2/a/conv1/W`: Chainer's `ResNet50Layers` and its siblings.
+    Chainer,
+}
 
 /// Tells a file's state dict in torchvision's names.
 pub(super) fn to_torchvision(state_dict: StateDict) -> Result<(KeyLayout, StateDict), Reason> {

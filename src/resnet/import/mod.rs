@@ -15,6 +15,7 @@ mod error;
 mod hugging_face;
 mod layout;
 mod npz;
+mod raw_file;
 mod safetensors;
 mod torch;
 mod values;
@@ -27,17 +28,8 @@ use std::path::Path;
 use super::Variant;
 use super::state_dict::StateDict;
 pub use error::{ImportError, Reason};
-
-/// Whose names a file uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyLayout {
-    /// `layer1.0.conv1.weight`: torchvision's, and those of timm's plain ResNets, which are the same.
-    Torchvision,
-    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`: `transformers.ResNetForImageClassification`.
-    HuggingFace,
-    /// `res2/a/conv1/W`: Chainer's `ResNet50Layers` and its siblings.
-    Chainer,
-}
+pub use layout::KeyLayout;
+use raw_file::RawFile;
 
 /// What follows from whose file it was, and what the file says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,13 +49,6 @@ pub struct Imported {
     pub layout: KeyLayout,
     /// What follows from that.
     pub notes: Notes,
-}
-
-/// A file's tensors under its own names.
-#[derive(Debug, Default)]
-struct RawFile {
-    state_dict: StateDict,
-    metadata: BTreeMap<String, String>,
 }
 
 /// Reads a weight file of any framework that we know.
@@ -120,9 +105,4 @@ fn read_format(mut file: File) -> Result<RawFile, Reason> {
         [] => Err(Reason::UnknownFormat { start: "nothing".to_owned() }),
         start => Err(Reason::UnknownFormat { start: start.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }),
     }
-}
-
-/// Counts of training steps: whole numbers that no network needs.
-fn is_counter(name: &str) -> bool {
-    name.ends_with("num_batches_tracked") || name.ends_with("/N")
 }

@@ -4,9 +4,9 @@ use std::io::Read;
 
 use super::archive::Archive;
 use super::error::Reason;
+use super::raw_file::RawFile;
 use super::values::{Budget, Dtype, count_of, gather};
-use super::{RawFile, is_counter};
-use crate::resnet::state_dict::Weight;
+use crate::resnet::state_dict::{Weight, is_counter};
 
 pub(super) const FORMAT: &str = ".npz";
 

@@ -51,7 +51,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub fn start_log(settings: &LogSection) -> Result<(), ParseError> {
     let filter = filter(&settings.level)?;
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = subscriber(settings.format, filter, colours, || lines().clone());
+    let subscriber = subscriber(settings.format, filter, colours, || of_this_process().clone());
     // A second start, in tests, changes nothing.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         panic::set_hook(Box::new(|panic| {
@@ -79,11 +79,11 @@ pub fn flush_log() {
 
 /// Writes one line as it is, behind what was logged before and as the log would: it waits for nobody.
 pub fn last_line(line: &str) {
-    lines().push(format!("{}\n", escaped(line)).as_bytes());
+    of_this_process().push(format!("{}\n", escaped(line)).as_bytes());
     flush_log();
 }
 
-fn lines() -> &'static Lines {
+fn of_this_process() -> &'static Lines {
     LINES.get_or_init(|| {
         let lines = Lines::default();
         // A descriptor of its own: the lock of `io::stderr` may be held by somebody who waits for a reader.

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use super::archive::Archive;
 use super::error::Reason;
+use super::raw_file::RawFile;
 use super::values::{Budget, Dtype, gather};
-use super::{RawFile, is_counter};
-use crate::resnet::state_dict::{StateDict, Weight};
+use crate::resnet::state_dict::{StateDict, Weight, is_counter};
 use checkpoint::TensorView;
 
 pub(super) const FORMAT: &str = "PyTorch";

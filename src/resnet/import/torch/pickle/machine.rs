@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Id, MAX_NODES, Node, PickleError};
+use super::graph::{Id, MAX_NODES, Node, PickleError};
 
 #[derive(Default)]
 pub(super) struct Machine<'a> {

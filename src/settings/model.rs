@@ -1,15 +1,8 @@
-//! How a model is batched and run: the keys that the configuration and `model.toml` share.
-
-use std::time::Duration;
+//! What is asked of a model's batching and of its engine: the keys that the configuration and `model.toml` share.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    batching::Policy,
-    runtime,
-    settings::{SettingError, in_range},
-    tune::Goal,
-};
+use super::{Goal, SettingError, in_range};
 
 /// `[batching]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,15 +32,6 @@ impl Batching {
         in_range("batching.max_queue_delay_us", &self.max_queue_delay_us, 0..=10_000_000)?;
         in_range("batching.queue_capacity", &self.queue_capacity, 1..=65_536)
     }
-
-    /// The same, as the batching stage wants it, with the largest batch that was found.
-    pub fn policy(&self, max_batch_size: usize) -> Policy {
-        Policy {
-            max_batch_size,
-            max_queue_delay: Duration::from_micros(self.max_queue_delay_us),
-            queue_capacity: self.queue_capacity,
-        }
-    }
 }
 
 /// `[runtime]`.
@@ -55,9 +39,9 @@ impl Batching {
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSettings {
     /// Where the network runs.
-    pub provider: Provider,
+    pub provider: ProviderChoice,
     /// The arithmetic of a network with fp32 weights.
-    pub precision: Precision,
+    pub precision: PrecisionChoice,
     /// How far a probability may be from fp32's for `auto` to take a faster arithmetic.
     pub max_probability_drift: f64,
     /// Sessions side by side; 0: found from the network's size and the cores.
@@ -77,8 +61,8 @@ pub struct RuntimeSettings {
 impl Default for RuntimeSettings {
     fn default() -> Self {
         Self {
-            provider: Provider::Auto,
-            precision: Precision::Auto,
+            provider: ProviderChoice::Auto,
+            precision: PrecisionChoice::Auto,
             max_probability_drift: 0.02,
             instances: 0,
             intra_threads: 0,
@@ -103,10 +87,10 @@ impl RuntimeSettings {
     }
 }
 
-/// Where a network runs.
+/// Where a network is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Provider {
+pub enum ProviderChoice {
     /// The fastest that is there and answers the same.
     Auto,
     /// ONNX Runtime's own.
@@ -119,10 +103,10 @@ pub enum Provider {
     Tensorrt,
 }
 
-/// The arithmetic that a network with fp32 weights is run in.
+/// The arithmetic that a network with fp32 weights is to be run in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum PrecisionChoice {
     /// The fastest that stays within `max_probability_drift`.
     Auto,
     /// 32-bit.
@@ -131,29 +115,4 @@ pub enum Precision {
     Bf16,
     /// 16-bit IEEE.
     Fp16,
-}
-
-impl Provider {
-    /// The provider that was asked for; `None` where the choice is ours.
-    pub fn fixed(self) -> Option<runtime::Provider> {
-        match self {
-            Self::Auto => None,
-            Self::Cpu => Some(runtime::Provider::Cpu),
-            Self::Openvino => Some(runtime::Provider::Openvino),
-            Self::Cuda => Some(runtime::Provider::Cuda),
-            Self::Tensorrt => Some(runtime::Provider::Tensorrt),
-        }
-    }
-}
-
-impl Precision {
-    /// The arithmetic that was asked for; `None` where the choice is ours.
-    pub fn fixed(self) -> Option<runtime::Precision> {
-        match self {
-            Self::Auto => None,
-            Self::Fp32 => Some(runtime::Precision::Fp32),
-            Self::Bf16 => Some(runtime::Precision::Bf16),
-            Self::Fp16 => Some(runtime::Precision::Fp16),
-        }
-    }
 }

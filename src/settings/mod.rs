@@ -1,11 +1,19 @@
 //! Settings in layers, and their ranges: how a file lies over the defaults, and an environment over the file.
 //!
-//! A leaf. The configuration file and `model.toml` use the same two tools, so a typo reads the same in both.
+//! The configuration file and `model.toml` use the same two tools, so a typo reads the same in both; what the two say of a
+//! model in the same words, [`Batching`] and [`RuntimeSettings`], is here as well.
+//! A leaf: it says what was asked for, and knows nobody who does it.
+
+mod goal;
+mod model;
 
 use std::{fmt::Display, ops::RangeInclusive};
 
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
+
+pub use goal::{Goal, GoalError};
+pub use model::{Batching, PrecisionChoice, ProviderChoice, RuntimeSettings};
 
 /// A key that is unknown, or a value that is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

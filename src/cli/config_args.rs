@@ -1,0 +1,43 @@
+//! `--config` and `--models`, and the configuration that they, the environment and a command's own flags make.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, ConfigError, Flags};
+
+/// The options of every command that reads the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ConfigArgs {
+    /// Configuration file (TOML); config/resnetd.toml shows every key
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Model repository: DIR/NAME/VERSION/model.onnx
+    #[arg(long, value_name = "DIR")]
+    pub(super) models: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    pub(super) fn load(&self, flags: Flags) -> Result<Config, ConfigError> {
+        self.load_over(Config::default(), flags)
+    }
+
+    /// For a command whose defaults differ from the server's.
+    pub(super) fn load_over(&self, defaults: Config, flags: Flags) -> Result<Config, ConfigError> {
+        let flags = Flags { models: self.models.clone(), ..flags };
+        // A variable that is no Unicode cannot be one of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        defaults.load(self.config.as_deref(), environment, &flags)
+    }
+
+    /// The repository, which must exist where the command line names it.
+    pub(super) fn check_repository(&self) -> anyhow::Result<()> {
+        match &self.models {
+            Some(models) if !models.is_dir() => {
+                anyhow::bail!("--models {}: there is no such folder; create it or correct the path", models.display())
+            }
+            _ => Ok(()),
+        }
+    }
+}

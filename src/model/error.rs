@@ -1,0 +1,76 @@
+//! Why a model cannot be served: each with what to mend.
+
+use super::manifest::ManifestError;
+use crate::{
+    postprocess::LabelsError,
+    runtime::{self, RunError},
+    tensor::Layout,
+};
+
+/// Why a model cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Its settings.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Its graph.
+    #[error("{graph}: {cause}")]
+    Graph {
+        /// The file.
+        graph: String,
+        /// Why it cannot be run.
+        cause: runtime::LoadError,
+    },
+    /// Its labels.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// Labels and classes do not match.
+    #[error("the network has {classes} classes and {labels} labels are given: one label a line for each class")]
+    LabelCount {
+        /// What the network gives.
+        classes: usize,
+        /// What the file holds.
+        labels: usize,
+    },
+    /// Images and graph do not match.
+    #[error(
+        "the graph takes images of {height}x{width} and model.toml prepares {prepared}: set [input] crop_size = {height}"
+    )]
+    Size {
+        /// The graph's.
+        height: usize,
+        /// The graph's.
+        width: usize,
+        /// What preprocessing gives.
+        prepared: String,
+    },
+    /// Nobody says how large the images are.
+    #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
+    OpenSize,
+    /// `layout` in model.toml is not the graph's.
+    #[error("model.toml says layout = {said:?} and the graph's input is {found:?}: remove [input] layout")]
+    LayoutMismatch {
+        /// The manifest's.
+        said: Layout,
+        /// The graph's.
+        found: Layout,
+    },
+    /// The network overflows, or its weights are damaged.
+    #[error(
+        "its answers to ordinary photos are not numbers: check the weights, or set [runtime] precision = \"fp32\" where \
+         it is another"
+    )]
+    NotNumbers,
+    /// The first run failed.
+    #[error("the warm-up run failed: {0}")]
+    WarmUp(#[from] RunError),
+    /// There was nothing that could be measured.
+    #[error("nothing could be measured: {reasons}")]
+    Unmeasured {
+        /// Each candidate and what was wrong with it.
+        reasons: String,
+    },
+    /// The system gave no thread.
+    #[error("cannot start the model's threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
