@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use super::output::Output;
 use crate::resnet::{
-    Choices, IMAGENET_LABELS, Options, Recipe, Variant,
+    Choices, GraphOptions, IMAGENET_LABELS, Recipe, Variant,
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
     build,
     import::{self, KeyLayout},
@@ -149,10 +149,10 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let mut metadata = vec![("variant".to_owned(), variant.as_str().to_owned())];
     metadata.extend(source.metadata);
     let recipe = Recipe {
-        options: Options {
+        options: GraphOptions {
             precision: match args.precision {
-                PrecisionArg::Fp32 => crate::resnet::Precision::Fp32,
-                PrecisionArg::Fp16 => crate::resnet::Precision::Fp16,
+                PrecisionArg::Fp32 => crate::resnet::GraphPrecision::Fp32,
+                PrecisionArg::Fp16 => crate::resnet::GraphPrecision::Fp16,
             },
             keep_bn: args.keep_bn,
             features: false,

@@ -5,7 +5,10 @@ use std::{io::Write, path::PathBuf};
 use anyhow::Context;
 
 use super::{ConfigArgs, kept::Kept, output::Output, table::labelled};
-use crate::inspect::{Block, ImageInput, Inspection, Layout, ResNet, StrideIn, inspect_file};
+use crate::{
+    inspect::{Block, ImageInput, Inspection, ResNet, StrideIn, inspect_file},
+    tensor::Layout,
+};
 
 /// The widest label of the table.
 const LABEL_WIDTH: usize = 12;

@@ -10,7 +10,7 @@ use crate::{
     config::Flags,
     inspect::Inspection,
     model::Manifest,
-    quantize::{Comparison, Report},
+    quantize::{Comparison, QuantizationReport},
     telemetry,
     tune::cache::{Cache, Entry, digest},
 };
@@ -23,7 +23,7 @@ pub(super) struct Kept {
     tuned: Vec<Entry>,
     /// The report beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quantization: Option<Report>,
+    quantization: Option<QuantizationReport>,
 }
 
 impl Kept {
@@ -44,7 +44,7 @@ impl Kept {
         };
         let bytes = fs::read(file).with_context(|| file.display().to_string())?;
         let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&digest(&bytes));
-        let quantization = Report::beside(file).unwrap_or_else(|error| {
+        let quantization = QuantizationReport::beside(file).unwrap_or_else(|error| {
             complain(&format!("warning: {error}"));
             None
         });
@@ -86,7 +86,7 @@ fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
     ]
 }
 
-fn quantized(report: &Report) -> Vec<String> {
+fn quantized(report: &QuantizationReport) -> Vec<String> {
     let Comparison { agreement_percent, mean_drift, images, .. } = report.answers;
     let mut rows = vec![format!(
         "from version {}, {}-bit weights, {} calibration images",

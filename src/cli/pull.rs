@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{Output, complain};
 use crate::resnet::hub::Hub;
-use crate::resnet::hub::catalogue::{self, Entry};
+use crate::resnet::hub::catalogue::{self, PretrainedWeights};
 use crate::resnet::{build, import};
 
 #[derive(Debug, clap::Args)]
@@ -57,13 +57,13 @@ pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
     let written = build(&recipe, imported.state_dict, &args.output)?;
 
     let mut output = Output::to(None)?;
-    let Entry { repository, license, .. } = &entry;
+    let PretrainedWeights { repository, license, .. } = &entry;
     writeln!(output, "{}: {} from {repository} ({license})", written.model.display(), recipe.architecture)?;
     output.finish()
 }
 
 /// On stderr, and only on a terminal.
-fn progress_bar(entry: &Entry) -> ProgressBar {
+fn progress_bar(entry: &PretrainedWeights) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     let bar = ProgressBar::no_length().with_message(entry.repository.clone());
     if let Ok(style) = style {

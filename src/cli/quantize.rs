@@ -19,8 +19,8 @@ use crate::{
     model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, repository::scan},
     onnx::{self, ModelProto},
     quantize::{
-        Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample,
-        Source, Speed, TriedBits, publish, quantize,
+        Classes, Destination, Fp32Model, Keep, MAX_TOP1_DROP, Method, Outcome, Progress, QuantizationReport,
+        QuantizeOptions, REPORT_FILE, Sample, Speed, TriedBits, publish, quantize,
     },
     runtime::Runtime,
     service::cores,
@@ -119,7 +119,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let options = Options {
+    let options = QuantizeOptions {
         method: match args.method {
             MethodArg::Percentile => Method::Percentile,
             MethodArg::Minmax => Method::MinMax,
@@ -145,7 +145,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     if let Ok(Some(reason)) = inspect(&model).map(|inspection| inspection.no_resnet) {
         complain(&format!("note: the graph is no ResNet ({reason}); its answers are judged all the same"));
     }
-    let source = Source { name: &args.name, version, model, manifest: &manifest };
+    let source = Fp32Model { name: &args.name, version, model, manifest: &manifest };
     let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &*bars)
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
     print(&report)?;
@@ -258,9 +258,9 @@ impl Place {
     }
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
+fn print(report: &QuantizationReport) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let Report { answers, .. } = report;
+    let QuantizationReport { answers, .. } = report;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
     writeln!(out, "{:28} {:>12} {:>12}", "", "FP32", "INT8")?;
     if answers.labelled > 0 {

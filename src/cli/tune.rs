@@ -14,7 +14,7 @@ use super::{ConfigArgs, output::Output};
 use crate::{
     config::{Config, Flags},
     model::{
-        Manifest, RESNET20_CIFAR10, Report,
+        Manifest, RESNET20_CIFAR10, TuningReport,
         load::tune,
         repository::{GRAPH_FILE, scan},
     },
@@ -120,7 +120,7 @@ impl Subject {
     }
 }
 
-fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) -> anyhow::Result<()> {
+fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningReport) -> anyhow::Result<()> {
     writeln!(output, "{model} on {}, {} cores, for {goal}\n", report.processor, cores())?;
     writeln!(
         output,
@@ -159,7 +159,7 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) ->
     Ok(())
 }
 
-fn document(model: &str, goal: Goal, report: &Report) -> serde_json::Value {
+fn document(model: &str, goal: Goal, report: &TuningReport) -> serde_json::Value {
     let passed_over: Vec<_> = report
         .passed_over
         .iter()

@@ -6,10 +6,13 @@ use super::{
     layer::Kind,
     layers::Layers,
     operators::{Slots, is_norm},
-    report::{BatchNorm, ImageInput, Layout},
+    report::{BatchNorm, ImageInput},
     values::{Values, dims},
 };
-use crate::onnx::{DataType, NodeProto, ValueInfoProto, Walk, type_proto};
+use crate::{
+    onnx::{DataType, NodeProto, ValueInfoProto, Walk, type_proto},
+    tensor::Layout,
+};
 
 /// How many nodes may stand between the input and the Transpose that shows its layout.
 const LAYOUT_HOPS: usize = 8;

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// A network that is a ResNet: its facts, its name, and what is unusual about it.
-pub(super) struct Found {
+pub(super) struct Recognised {
     pub(super) resnet: ResNet,
     pub(super) architecture: String,
     pub(super) softmax: bool,
@@ -28,7 +28,7 @@ pub(super) fn recognise(
     sums: &Sums<'_>,
     values: &Values<'_>,
     outputs: &[usize],
-) -> Result<Found, String> {
+) -> Result<Recognised, String> {
     let modules = &sums.modules[..];
     let (Some(first), Some(last)) = (modules.first(), modules.last()) else {
         let joins = layers.all.iter().filter(|layer| matches!(layer.kind, Kind::Other("Concat"))).count();
@@ -118,7 +118,7 @@ pub(super) fn recognise(
     if !head.pooled {
         unusual.push("no global average pooling before the classifier".into());
     }
-    Ok(Found { resnet, architecture, softmax: head.softmax, unusual })
+    Ok(Recognised { resnet, architecture, softmax: head.softmax, unusual })
 }
 
 fn block(modules: &[Module<'_>]) -> Result<Block, String> {

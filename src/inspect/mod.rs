@@ -28,10 +28,13 @@ use std::{
     path::Path,
 };
 
-use crate::onnx::{CycleError, GraphProto, ModelProto, ReadError, Walk, read_graph};
+use crate::{
+    onnx::{CycleError, GraphProto, ModelProto, ReadError, Walk, read_graph},
+    tensor::Layout,
+};
 use layers::Layers;
 pub use report::{
-    BatchNorm, Block, ImageInput, Inspection, Layout, Output, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn,
+    BatchNorm, Block, GraphOutput, ImageInput, Inspection, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn,
 };
 use values::Values;
 
@@ -140,7 +143,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
         outputs: graph
             .output
             .iter()
-            .map(|output| Output {
+            .map(|output| GraphOutput {
                 name: output.name.clone(),
                 shape: values.shape(&output.name).map(<[usize]>::to_vec),
             })

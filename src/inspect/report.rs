@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use crate::tensor::Layout;
+
 /// What a graph is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
@@ -19,7 +21,7 @@ pub struct Inspection {
     /// The image that goes in; `None` where the graph has no input.
     pub input: Option<ImageInput>,
     /// What comes out.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<GraphOutput>,
     /// Whether probabilities come out, not logits.
     pub softmax: bool,
     /// Numbers in weights, biases, and scales and offsets of normalisation (not running means and variances). A file
@@ -192,19 +194,9 @@ pub struct ImageInput {
     pub size_assumed: bool,
 }
 
-/// Where the channels stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channels before rows and columns.
-    Nchw,
-    /// Channels behind rows and columns.
-    Nhwc,
-}
-
 /// An output of the graph.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Output {
+pub struct GraphOutput {
     /// Its name in the graph.
     pub name: String,
     /// For one image, or a batch of the fixed size; `None` where it could not be inferred.

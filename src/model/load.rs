@@ -9,7 +9,7 @@ use super::{
     BuiltIn, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo, overflow,
     prepared::Prepared,
     served::ServedModel,
-    tuning::{Plan, Report, Tuning},
+    tuning::{EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     runtime::{Executor, GraphSource, OrtExecutor, Runtime, pairs_may_overflow},
     settings::Batching,
     tensor::Logits,
-    tune::{Candidate, cache, space::Network},
+    tune::{Candidate, cache, space::NetworkFacts},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
@@ -87,14 +87,14 @@ pub fn tune(
     manifest: &Manifest,
     cores: usize,
     progress: &mut dyn FnMut(Candidate, usize),
-) -> Result<Report, ModelError> {
+) -> Result<TuningReport, ModelError> {
     let facts = GraphFacts::of(graph);
     facts.tuning(runtime, graph, manifest, cores).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
 struct GraphFacts {
-    network: Network,
+    network: NetworkFacts,
     inspection: Result<Inspection, InspectError>,
     digest: String,
     /// Sums of its products may be cut off on this processor.
@@ -111,7 +111,7 @@ impl GraphFacts {
         let model = onnx::decode(bytes.clone());
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
-        let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
+        let network = NetworkFacts { bytes: bytes.len() as u64, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
         // Before the sessions, so that memory does not hold both.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
@@ -143,7 +143,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     }
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
-    let Plan { max_batch_size, probability_drift, reason, .. } = plan;
+    let EnginePlan { max_batch_size, probability_drift, reason, .. } = plan;
     let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
     let policy = policy(&manifest.batching, max_batch_size);
 

@@ -21,4 +21,4 @@ pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::ServedModel;
-pub use tuning::Report;
+pub use tuning::TuningReport;

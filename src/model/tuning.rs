@@ -18,17 +18,17 @@ use crate::{
     settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
     tune::{
-        Candidate, Measurement, Preparation,
+        Candidate, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
         cache::{Cache, Found, Key},
         choose::{Choice, Rules, choose},
-        space::{self, Engines, Machine, Network, Wishes},
+        space::{self, Engines, Machine, NetworkFacts, Wishes},
     },
 };
 
 /// How a model is run.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct EnginePlan {
     pub(super) candidate: Candidate,
     pub(super) max_batch_size: usize,
     /// The largest difference of a probability from the reference's, where it was looked at.
@@ -39,7 +39,7 @@ pub(super) struct Plan {
 
 /// What was found out about a model on this machine, for people.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct TuningReport {
     /// What was measured, chosen and why. The first row is what is there by default.
     pub found: Found,
     /// What was not measured, and why.
@@ -50,7 +50,7 @@ pub struct Report {
     pub quantized: bool,
 }
 
-impl Report {
+impl TuningReport {
     /// The arithmetic that an engine computes this network in, as `/metadata` names it.
     pub fn precision(&self, engine: Engine) -> &'static str {
         if self.quantized { "int8" } else { engine.precision.name() }
@@ -69,7 +69,7 @@ pub(super) struct Tuning<'a> {
     pub(super) graph: GraphSource<'a>,
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
-    pub(super) network: Network,
+    pub(super) network: NetworkFacts,
     pub(super) manifest: &'a Manifest,
     pub(super) cores: usize,
 }
@@ -93,7 +93,7 @@ impl Tuning<'_> {
     }
 
     /// Finds the plan: from what was kept, or by a short measurement where something is left open.
-    pub(super) fn plan(&self) -> Result<Plan, ModelError> {
+    pub(super) fn plan(&self) -> Result<EnginePlan, ModelError> {
         let settings = &self.manifest.runtime;
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
@@ -106,7 +106,7 @@ impl Tuning<'_> {
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
         if let Some(found) = cache.get(&key) {
-            return Ok(Plan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
+            return Ok(EnginePlan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
         }
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
         for (candidate, reason) in passed_over {
@@ -115,7 +115,7 @@ impl Tuning<'_> {
         let Some(found) = found else {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
-        let plan = Plan::of(&found.chosen, found.reason.clone());
+        let plan = EnginePlan::of(&found.chosen, found.reason.clone());
         cache.put(key, found);
         Ok(plan)
     }
@@ -123,7 +123,7 @@ impl Tuning<'_> {
     /// Measures everything thoroughly, and keeps it for the server's next start.
     ///
     /// * `progress`: told what is measured next, and how many candidates there are
-    pub(super) fn report(&self, progress: Progress<'_>) -> Result<Report, ModelError> {
+    pub(super) fn report(&self, progress: Progress<'_>) -> Result<TuningReport, ModelError> {
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
@@ -132,7 +132,7 @@ impl Tuning<'_> {
             reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
         })?;
         self.cache().put(self.key(&wishes, &processor, &engines), found.clone());
-        Ok(Report { found, passed_over, processor: processor.name, quantized: self.network.quantized })
+        Ok(TuningReport { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
     fn measure(
@@ -151,7 +151,7 @@ impl Tuning<'_> {
         let largest = |engine: Engine, network| space::default_batch(wishes, engine.provider, network);
         let sessions = self.open(yardstick, largest(first, self.network)).map_err(|cause| self.graph_error(cause))?;
         let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
-        let network = Network { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
+        let network = NetworkFacts { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
         let untrained = sessions[0].is_untrained();
         let mut rules = Rules {
             goal: wishes.goal,
@@ -161,7 +161,7 @@ impl Tuning<'_> {
             least_batch: largest(first, network),
         };
 
-        let bench = Bench {
+        let bench = ModelBench {
             tuning: self,
             yardstick: Some(sessions),
             images: WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size),
@@ -178,7 +178,7 @@ impl Tuning<'_> {
         rules.default_drift = search.default_drift;
         let all_batches = depth == Depth::Everything || matches!(wishes.goal, Goal::P99(_));
         let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
-        let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
+        let mut look_at = |search: &mut Search<ModelBench<'_>>, candidate: Candidate| {
             progress(candidate, count);
             let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
             search.measure(candidate, &batches, |drift| rules.admit(drift));
@@ -220,8 +220,8 @@ impl Tuning<'_> {
         space::candidates(wishes, engine, self.cores, self.network)
     }
 
-    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> Plan {
-        Plan {
+    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> EnginePlan {
+        EnginePlan {
             candidate: self.candidates(wishes, engine)[0],
             max_batch_size: space::default_batch(wishes, engine.provider, self.network),
             probability_drift: None,
@@ -301,7 +301,7 @@ enum Depth {
     Everything,
 }
 
-impl Plan {
+impl EnginePlan {
     fn of(row: &Measurement, reason: String) -> Self {
         let probability_drift = row.drift.map(|drift| drift.probability);
         Self { candidate: row.candidate, max_batch_size: row.batch_size, probability_drift, reason }
@@ -309,7 +309,7 @@ impl Plan {
 }
 
 /// A model's sessions and images for [`Search`].
-struct Bench<'a> {
+struct ModelBench<'a> {
     tuning: &'a Tuning<'a>,
     /// The first candidate's sessions: its graph had to be looked at before.
     yardstick: Option<Vec<OrtExecutor>>,
@@ -317,7 +317,7 @@ struct Bench<'a> {
     activation: Option<Activation>,
 }
 
-impl Workbench for Bench<'_> {
+impl Workbench for ModelBench<'_> {
     type Executor = OrtExecutor;
 
     fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, String> {
@@ -350,7 +350,7 @@ impl Workbench for Bench<'_> {
         self.images.batch(0, size)
     }
 
-    fn preparation(&self) -> Preparation {
-        Preparation { prepare: self.images.upload(), threads: self.tuning.cores }
+    fn preparation(&self) -> PreparationLoad {
+        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.cores }
     }
 }

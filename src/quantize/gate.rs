@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     QuantizeError,
-    images::{Preparation, Progress, Sample},
+    images::{ImagePreparation, Progress, Sample},
 };
 use crate::{
     postprocess::{Activation, top_k},
@@ -52,7 +52,7 @@ pub(super) fn compare(
     fp32: &mut OrtExecutor,
     int8: &mut OrtExecutor,
     activation: Option<Activation>,
-    images: &Preparation,
+    images: &ImagePreparation,
     (samples, batch_size): (&[Sample], usize),
     progress: &dyn Progress,
 ) -> Result<Comparison, QuantizeError> {

@@ -21,7 +21,7 @@ pub struct Sample {
 
 /// How the model wants its images.
 #[derive(Clone)]
-pub struct Preparation {
+pub struct ImagePreparation {
     /// From a file to pixels.
     pub spec: Spec,
     /// From pixels to numbers.
@@ -69,7 +69,7 @@ pub enum ImagesError {
     },
 }
 
-impl Preparation {
+impl ImagePreparation {
     /// Tries each of `samples`: those that cannot be read are told to `progress` and left out.
     ///
     /// # Errors

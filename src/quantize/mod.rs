@@ -36,13 +36,13 @@ use crate::{
 pub use classes::{Classes, UnknownClasses};
 pub use error::QuantizeError;
 pub use gate::{Comparison, MAX_TOP1_DROP};
-pub use images::{ImagesError, Preparation, Progress, Sample};
+pub use images::{ImagePreparation, ImagesError, Progress, Sample};
 pub use noise::LayerNoise;
-pub use plan::Plan;
+pub use plan::QuantizationPlan;
 pub use prepare::{PrepareError, prepare};
 pub use publish::{Destination, PublishError, publish};
-pub use report::{JudgedOn, REPORT_FILE, Report, ReportError, Speed, TriedBits};
-pub use rewrite::{Recipe, rewrite};
+pub use report::{JudgedOn, QuantizationReport, REPORT_FILE, ReportError, Speed, TriedBits};
+pub use rewrite::{RewriteRecipe, rewrite};
 pub use scales::{ActivationScale, Method, PERCENTILE};
 
 /// Fewer calibration images than this say nothing of what a network sees.
@@ -60,7 +60,7 @@ const WORST_LAYERS: usize = 5;
 
 /// What to make.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct QuantizeOptions {
     /// How ranges are found.
     pub method: Method,
     /// Of a weight: 7 or 8; `None` tries both where sums of 8-bit products may overflow, and keeps the better.
@@ -85,7 +85,7 @@ pub enum Keep {
 }
 
 /// The fp32 model.
-pub struct Source<'a> {
+pub struct Fp32Model<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its version.
@@ -101,7 +101,7 @@ pub struct Outcome {
     /// The 8-bit graph.
     pub model: ModelProto,
     /// What it is, and whether it may be used.
-    pub report: Report,
+    pub report: QuantizationReport,
 }
 
 /// Makes an 8-bit version of `source`, from what it does with `calibration`, and compares the two on `evaluation` or,
@@ -113,10 +113,10 @@ pub struct Outcome {
 /// [`QuantizeError`].
 pub fn quantize(
     runtime: &Runtime,
-    source: Source<'_>,
+    source: Fp32Model<'_>,
     calibration: Vec<Sample>,
     evaluation: Option<Vec<Sample>>,
-    options: &Options,
+    options: &QuantizeOptions,
     progress: &dyn Progress,
 ) -> Result<Outcome, QuantizeError> {
     let (name, version) = (source.name, source.version);
@@ -160,7 +160,7 @@ pub fn quantize(
     noise.truncate(WORST_LAYERS);
     let batch = bench.batch(judged, BATCH)?;
     let images_per_second = speed::measure(runtime, &bench.model, &model, &batch, options.threads);
-    let report = Report {
+    let report = QuantizationReport {
         created_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
         model: name.into(),
         source_version: version,
@@ -199,19 +199,19 @@ fn better_bits(tried: &[TriedBits]) -> u32 {
 /// The fp32 network on the bench, with everything that stays the same from try to try.
 struct Bench<'a> {
     runtime: &'a Runtime,
-    options: &'a Options,
+    options: &'a QuantizeOptions,
     source_version: u64,
     model: ModelProto,
-    plan: Plan,
+    plan: QuantizationPlan,
     fp32: OrtExecutor,
-    images: Preparation,
+    images: ImagePreparation,
     activation: Option<Activation>,
 }
 
 impl<'a> Bench<'a> {
-    fn open(runtime: &'a Runtime, source: Source<'_>, options: &'a Options) -> Result<Self, QuantizeError> {
+    fn open(runtime: &'a Runtime, source: Fp32Model<'_>, options: &'a QuantizeOptions) -> Result<Self, QuantizeError> {
         let model = prepare(source.model)?;
-        let plan = model.graph.as_ref().map(Plan::of).unwrap_or_default();
+        let plan = model.graph.as_ref().map(QuantizationPlan::of).unwrap_or_default();
         if plan.weighted().is_empty() {
             return Err(PrepareError::NoConvolution.into());
         }
@@ -291,7 +291,7 @@ impl<'a> Bench<'a> {
             Method::Mse => "mse".to_owned(),
         };
         let metadata = [("quantization", method), ("source_version", self.source_version.to_string())];
-        Ok(rewrite(&self.model, &self.plan, &Recipe { scales, weight_bits, keep_fp32 }, &metadata)?)
+        Ok(rewrite(&self.model, &self.plan, &RewriteRecipe { scales, weight_bits, keep_fp32 }, &metadata)?)
     }
 
     /// The answers with weights of 7 and of 8 bits.
@@ -342,16 +342,16 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn executor(runtime: &Runtime, model: &ModelProto, options: &Options) -> Result<OrtExecutor, QuantizeError> {
+fn executor(runtime: &Runtime, model: &ModelProto, options: &QuantizeOptions) -> Result<OrtExecutor, QuantizeError> {
     let options = SessionOptions::reference(options.threads, 1);
     Ok(runtime.executor(GraphSource::Memory(&model.encode_to_vec()), options)?)
 }
 
-fn preparation(manifest: &Manifest, signature: &Signature) -> Result<Preparation, QuantizeError> {
+fn preparation(manifest: &Manifest, signature: &Signature) -> Result<ImagePreparation, QuantizeError> {
     let spec = manifest.input.spec(signature.size);
     let cut = spec.output_size().map(|(width, height)| (height as usize, width as usize));
     let size = signature.size.or(cut).ok_or(QuantizeError::OpenSize)?;
-    Ok(Preparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+    Ok(ImagePreparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::{
     QuantizeError,
-    images::{Preparation, Sample},
+    images::{ImagePreparation, Sample},
     observe::Observer,
-    plan::{Kind, Plan},
+    plan::{LayerRole, QuantizationPlan},
 };
 use crate::onnx::GraphProto;
 
@@ -45,8 +45,8 @@ impl Power {
 pub(super) fn layer_noise(
     (mut fp32, mut int8): (Observer, Observer),
     names: &HashMap<String, String>,
-    (graph, plan): (&GraphProto, &Plan),
-    images: &Preparation,
+    (graph, plan): (&GraphProto, &QuantizationPlan),
+    images: &ImagePreparation,
     samples: &[Sample],
 ) -> Result<Vec<LayerNoise>, QuantizeError> {
     let mut power: HashMap<String, Power> = HashMap::new();
@@ -71,7 +71,7 @@ pub(super) fn layer_noise(
     let mut layers: Vec<LayerNoise> = plan
         .layers
         .iter()
-        .filter(|(_, layer)| layer.kind == Kind::Weighted)
+        .filter(|(_, layer)| layer.kind == LayerRole::Weighted)
         .map(|(&index, layer)| {
             let noise = share(&layer.output);
             // 200 dB stands for "none at all": JSON has no infinity.

@@ -10,7 +10,7 @@ use prost::Message;
 use super::{
     QuantizeError,
     histogram::Histogram,
-    images::{Preparation, Progress, Sample},
+    images::{ImagePreparation, Progress, Sample},
 };
 use crate::{
     onnx::{ModelProto, NodeProto, ValueInfoProto},
@@ -79,7 +79,7 @@ impl Observer {
     /// [`QuantizeError`] from the runtime and the files.
     pub(super) fn watch(
         &mut self,
-        images: &Preparation,
+        images: &ImagePreparation,
         samples: &[Sample],
         progress: &dyn Progress,
         mut visit: impl FnMut(&str, &[f32]),
@@ -128,7 +128,7 @@ impl Observer {
 pub(super) fn histograms(
     mut observer: Observer,
     values: &[&str],
-    images: &Preparation,
+    images: &ImagePreparation,
     samples: &[Sample],
     progress: &dyn Progress,
 ) -> Result<HashMap<String, Histogram>, QuantizeError> {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::report::{REPORT_FILE, Report};
+use super::report::{QuantizationReport, REPORT_FILE};
 use crate::{
     model::{BuiltIn, manifest::MANIFEST_FILE, repository::GRAPH_FILE},
     onnx::{self, ModelProto, WriteError},
@@ -57,7 +57,7 @@ impl Destination<'_> {
 /// [`PublishError`]; then the repository is as it was.
 pub fn publish(
     model: &ModelProto,
-    report: &Report,
+    report: &QuantizationReport,
     version: u64,
     destination: Destination<'_>,
 ) -> Result<PathBuf, PublishError> {

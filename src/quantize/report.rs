@@ -15,7 +15,7 @@ pub const REPORT_FILE: &str = "quantization.json";
 
 /// Everything that somebody who finds an 8-bit model wants to know of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct QuantizationReport {
     /// The program and its version.
     pub created_by: String,
     /// The model's name.
@@ -107,7 +107,7 @@ pub struct Speed {
     pub failure: Option<String>,
 }
 
-impl Report {
+impl QuantizationReport {
     /// Reads the report beside `graph`; `None` where there is none.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::{
 use super::{
     architecture::Architecture,
     error::WeightsError,
-    network::{Options, network},
+    network::{GraphOptions, network},
     preprocessing::Preprocessing,
     state_dict::StateDict,
     weights::check,
@@ -32,7 +32,7 @@ pub struct Recipe {
     /// The network.
     pub architecture: Architecture,
     /// How its graph is written.
-    pub options: Options,
+    pub options: GraphOptions,
     /// How images are prepared for it.
     pub preprocessing: Preprocessing,
     /// The name that it is served under.

@@ -28,7 +28,7 @@ pub use choices::{ChoiceError, Choices, Variant};
 pub use detect::detect;
 pub use error::{Mismatch, WeightsError};
 pub use name::ArchitectureNameError;
-pub use network::{Options, Precision, network};
+pub use network::{GraphOptions, GraphPrecision, network};
 pub use preprocessing::Preprocessing;
 pub use untrained::untrained;
 pub use weights::check;

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Candidate, Drift, Measurement,
-    line::{self, Preparation, Slice},
+    line::{self, PreparationLoad, Slice},
 };
 use crate::{
     runtime::{Engine, Executor, RunError},
@@ -63,7 +63,7 @@ pub trait Workbench {
     fn batch(&mut self, size: usize) -> &Batch;
 
     /// What else the machine does for each image.
-    fn preparation(&self) -> Preparation;
+    fn preparation(&self) -> PreparationLoad;
 }
 
 /// A search in progress: what was measured and what was not.
@@ -192,7 +192,7 @@ impl<W: Workbench> Search<W> {
         sessions: usize,
         rivals: &mut [W::Executor],
         size: usize,
-        beside: Option<&Preparation>,
+        beside: Option<&PreparationLoad>,
     ) -> Result<Timing, RunError> {
         let setting = Setting { batch: self.bench.batch(size), beside, effort: self.effort, deadline: self.deadline };
         let Pairs { pace, ratio, worst_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
@@ -240,7 +240,7 @@ struct Pairs {
 struct Setting<'a> {
     batch: &'a Batch,
     /// What runs beside the executors.
-    beside: Option<&'a Preparation>,
+    beside: Option<&'a PreparationLoad>,
     effort: Effort,
     /// After it, one pair of slices has to do.
     deadline: Instant,
@@ -305,7 +305,7 @@ mod tests {
     use crate::{
         runtime::{Precision, Provider, scripted::ScriptedExecutor},
         tensor::{Layout, Logits},
-        tune::Shape,
+        tune::SessionShape,
     };
 
     const BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
@@ -353,13 +353,13 @@ mod tests {
             self.unrounded.map(|row| vec![row.into()])
         }
 
-        fn preparation(&self) -> Preparation {
-            Preparation { prepare: Arc::new(|| ()), threads: 1 }
+        fn preparation(&self) -> PreparationLoad {
+            PreparationLoad { prepare: Arc::new(|| ()), threads: 1 }
         }
     }
 
     fn candidate(engine: Engine, instances: usize) -> Candidate {
-        Candidate { engine, shape: Shape { instances, intra_threads: 1 } }
+        Candidate { engine, shape: SessionShape { instances, intra_threads: 1 } }
     }
 
     fn search(bf16: [f32; 2], limit: Duration) -> Search<Scripted> {

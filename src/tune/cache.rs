@@ -162,7 +162,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::{Candidate, Drift, Shape};
+    use crate::tune::{Candidate, Drift, SessionShape};
 
     fn key() -> Key {
         Key {
@@ -182,7 +182,7 @@ mod tests {
 
     fn found() -> Found {
         let chosen = Measurement {
-            candidate: Candidate { engine: Engine::REFERENCE, shape: Shape { instances: 2, intra_threads: 1 } },
+            candidate: Candidate { engine: Engine::REFERENCE, shape: SessionShape { instances: 2, intra_threads: 1 } },
             batch_size: 8,
             images_per_second: 3363.25,
             at_least: 3300.5,

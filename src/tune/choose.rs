@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::{
         runtime::{Precision, Provider},
-        tune::Shape,
+        tune::SessionShape,
     };
 
     const RULES: Rules = Rules {
@@ -156,7 +156,7 @@ mod tests {
     const OV_BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
 
     fn row(engine: Engine, instances: usize, batch_size: usize, images_per_second: f64, alone_ms: f64) -> Measurement {
-        let shape = Shape { instances, intra_threads: 2 / instances };
+        let shape = SessionShape { instances, intra_threads: 2 / instances };
         let run_ms = 1e3 * (batch_size * instances) as f64 / images_per_second;
         let drift = (engine != CPU).then_some(Drift { probability: 0.001, same_top: true });
         let candidate = Candidate { engine, shape };

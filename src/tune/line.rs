@@ -22,7 +22,7 @@ type Runs = (Vec<f64>, Duration);
 
 /// What runs beside the executors.
 #[derive(Clone)]
-pub struct Preparation {
+pub struct PreparationLoad {
     /// What an image costs before it is run.
     pub prepare: Prepare,
     /// How many are prepared side by side.
@@ -49,7 +49,7 @@ pub(super) fn served<E: Executor>(
     executors: &mut [E],
     batch: &Batch,
     length: Duration,
-    beside: &Preparation,
+    beside: &PreparationLoad,
 ) -> Result<Slice, RunError> {
     let one_each = batch.len() * executors.len();
     let stock = Stock::new(one_each, 2 * one_each);
@@ -179,7 +179,7 @@ mod tests {
     fn while_executors_run_an_image_is_prepared_for_each_that_they_take() {
         let blocked = ScriptedExecutor::blocked(&[1.0]);
         let prepared = Arc::new(AtomicUsize::new(0));
-        let beside = Preparation {
+        let beside = PreparationLoad {
             prepare: Arc::new({
                 let (prepared, blocked) = (prepared.clone(), blocked.clone());
                 move || {
@@ -203,7 +203,7 @@ mod tests {
     fn an_executor_that_fails_ends_the_slice_with_its_reason() {
         let executor = ScriptedExecutor::answering(&[1.0]);
         executor.fail("out of memory");
-        let beside = Preparation { prepare: Arc::new(|| ()), threads: 1 };
+        let beside = PreparationLoad { prepare: Arc::new(|| ()), threads: 1 };
         let mut executors = [executor.clone(), executor];
         let error = served(&mut executors, &batch(1), Duration::ZERO, &beside).err().expect("it fails");
         assert!(error.to_string().contains("out of memory"), "{error}");

@@ -18,20 +18,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use line::{Preparation, Prepare};
+pub use line::{PreparationLoad, Prepare};
 
 use crate::runtime::Engine;
 
 /// Sessions side by side, and the threads that share one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Shape {
+pub struct SessionShape {
     /// Sessions.
     pub instances: usize,
     /// Threads of each.
     pub intra_threads: usize,
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for SessionShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sessions, threads) = (self.instances, self.intra_threads);
         let plural = |count| if count == 1 { "" } else { "s" };
@@ -47,7 +47,7 @@ pub struct Candidate {
     pub engine: Engine,
     /// In how many sessions.
     #[serde(flatten)]
-    pub shape: Shape,
+    pub shape: SessionShape,
 }
 
 /// How far answers are from the reference's, over the warm-up images.

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use resnetd::{
     onnx,
-    resnet::{Choices, Options, Preprocessing, Recipe, Variant, build, untrained},
+    resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
     service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
     settings::RuntimeSettings,
 };
@@ -19,7 +19,7 @@ fn add_model(repository: &Path, name: &str) {
     let preprocessing = Preprocessing::torchvision(&architecture);
     let recipe = Recipe {
         architecture,
-        options: Options::default(),
+        options: GraphOptions::default(),
         preprocessing,
         name: name.to_owned(),
         version: None,

@@ -26,6 +26,22 @@ const KNOWN_CIRCLES: [&str; 3] = [
     "server",
 ];
 
+/// Names that several public types have, and how many.
+const SHARED_NAMES: [(&str, usize); 8] = [
+    // The paper's words for a network's parts: of one to build in `resnet`, of one that was found in `inspect`. Neither
+    // room knows the other.
+    ("Block", 2),
+    ("Module", 2),
+    ("Shortcut", 2),
+    ("Stem", 2),
+    ("StrideIn", 2),
+    // Of the two doors, and of the server and the query of a request: debts.
+    ("Door", 2),
+    ("Options", 2),
+    // What decoding an image may cost, and how large a request may be: a debt.
+    ("Limits", 2),
+];
+
 const LONGEST_FILE: usize = 450;
 
 fn root() -> &'static Path {
@@ -111,5 +127,25 @@ fn no_file_is_longer_than_one_subject_needs() {
             let lines = fs::read_to_string(root().join(folder).join(&file)).unwrap().lines().count();
             assert!(lines <= LONGEST_FILE, "{folder}/{file} has {lines} lines, more than {LONGEST_FILE}: divide it");
         }
+    }
+}
+
+#[test]
+fn a_public_type_is_the_only_one_of_its_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for module in crate_source().into_values() {
+        for name in module.public_types {
+            places.entry(name).or_default().push(module.file.clone());
+        }
+    }
+    let shared: BTreeMap<_, _> = SHARED_NAMES.into();
+    let several: Vec<String> = places
+        .iter()
+        .filter(|(name, files)| files.len() > shared.get(name.as_str()).copied().unwrap_or(1))
+        .map(|(name, files)| format!("{name}: {}", files.join(", ")))
+        .collect();
+    assert!(several.is_empty(), "one word, one meaning; these name several things:\n{}", several.join("\n"));
+    for (name, count) in shared {
+        assert_eq!(places.get(name).map(Vec::len), Some(count), "{name} is shared no more: take it off SHARED_NAMES");
     }
 }

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use super::error::HubError;
 
 /// The cache of one repository.
-pub(super) struct Cache {
+pub(super) struct HubCache {
     folder: PathBuf,
 }
 
-impl Cache {
+impl HubCache {
     pub(super) fn new(root: &Path, repository: &str) -> Self {
         Self { folder: root.join(format!("models--{}", repository.replace('/', "--"))) }
     }

@@ -23,7 +23,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
-use cache::{Cache, Incomplete, is_hexadecimal};
+use cache::{HubCache, Incomplete, is_hexadecimal};
 pub use error::HubError;
 
 /// Where the hub is unless `HF_ENDPOINT` says otherwise.
@@ -114,7 +114,7 @@ impl Hub {
     /// # Errors
     /// [`HubError`], each with its remedy. After [`HubError::Interrupted`], the next call goes on where this one stopped.
     pub fn fetch(&self, file: RemoteFile<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched, HubError> {
-        let cache = Cache::new(&self.cache, file.repository);
+        let cache = HubCache::new(&self.cache, file.repository);
         let stated = match self.state(file) {
             Err(error @ (HubError::Unreachable { .. } | HubError::Status { status: 500.., .. })) => {
                 let Some((commit, path)) = cache.find(file.revision, file.path) else { return Err(error) };
@@ -138,7 +138,7 @@ impl Hub {
         &self,
         file: RemoteFile<'_>,
         stated: &Stated,
-        cache: &Cache,
+        cache: &HubCache,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), HubError> {
         let mut incomplete = cache.incomplete(&stated.sha256, stated.size)?;

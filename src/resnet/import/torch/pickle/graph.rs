@@ -50,7 +50,7 @@ impl Graph {
 
     /// The object at `id`.
     pub(in super::super) fn node(&self, id: Id) -> &Node {
-        // Ids come from `Machine::add` alone, and the list never shrinks.
+        // Ids come from `PickleMachine::add` alone, and the list never shrinks.
         &self.nodes[id as usize]
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::graph::{Id, MAX_NODES, Node, PickleError};
 
 #[derive(Default)]
-pub(super) struct Machine<'a> {
+pub(super) struct PickleMachine<'a> {
     bytes: &'a [u8],
     pub(super) at: usize,
     pub(super) nodes: Vec<Node>,
@@ -18,7 +18,7 @@ pub(super) struct Machine<'a> {
 /// `None` where the stack does not hold what the instruction needs.
 pub(super) type Step = Option<()>;
 
-impl<'a> Machine<'a> {
+impl<'a> PickleMachine<'a> {
     /// Before the first instruction of `bytes`.
     pub(super) fn over(bytes: &'a [u8]) -> Self {
         Self { bytes, ..Self::default() }

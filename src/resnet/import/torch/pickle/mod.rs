@@ -11,11 +11,11 @@ mod machine;
 
 use graph::PickleError;
 pub(super) use graph::{Graph, Id, Node};
-use machine::Machine;
+use machine::PickleMachine;
 
 /// Reads one pickle. Bytes after its end are not looked at.
 pub(super) fn read(bytes: &[u8]) -> Result<Graph, PickleError> {
-    let mut machine = Machine::over(bytes);
+    let mut machine = PickleMachine::over(bytes);
     loop {
         let at = machine.at;
         let opcode = machine.byte()?;
