@@ -21,10 +21,11 @@ impl Interrupt {
     /// Watches from now on.
     ///
     /// * `tidy`: puts the terminal in order before the line
+    /// * `line`: what is said then
     ///
     /// # Errors
     /// If the system gives no handler or no thread.
-    pub(super) fn watch(tidy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(super) fn watch(tidy: impl FnOnce() + Send + 'static, line: &'static str) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut interrupt, mut terminate) = {
             let _entered = runtime.enter();
@@ -43,7 +44,7 @@ impl Interrupt {
             let written = lock.lock().unwrap_or_else(PoisonError::into_inner);
             if !*written {
                 tidy();
-                complain("error: interrupted; nothing was written");
+                complain(line);
                 end(128 + signal.as_raw_value());
             }
         })?;

@@ -14,6 +14,7 @@ mod check_config;
 mod classify;
 mod config_args;
 mod healthcheck;
+mod images;
 mod inspect;
 mod interrupt;
 mod kept;
@@ -23,6 +24,7 @@ mod quantize;
 mod serve;
 mod table;
 mod tune;
+mod utf8;
 
 use std::process::ExitCode;
 

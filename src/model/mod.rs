@@ -6,6 +6,7 @@
 mod built_in;
 mod error;
 mod info;
+mod labels;
 pub mod load;
 pub mod manifest;
 mod overflow;
@@ -18,6 +19,7 @@ mod warm_up;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use error::ModelError;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use labels::label_text;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::ServedModel;

@@ -4,6 +4,7 @@
 //! no second copy of them; and a reader sees the old file or the new one, never a part.
 
 use std::{
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -103,12 +104,18 @@ fn header(number: u32, len: usize) -> Vec<u8> {
 /// # Errors
 /// What the file system says; `path` is untouched.
 pub fn write_atomically(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // A link stays one, and a file keeps its rights.
+    let resolved = fs::canonicalize(path);
+    let path = resolved.as_deref().unwrap_or(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // For others to read too: `tempfile` alone would leave it to its owner. The umask still applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let mut file = builder.prefix(".new-").tempfile_in(folder)?;
+    if let Ok(there) = fs::metadata(path) {
+        file.as_file().set_permissions(there.permissions())?;
+    }
     content(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path)?;

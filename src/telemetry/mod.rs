@@ -8,7 +8,7 @@ mod meter;
 mod metrics;
 mod state;
 
-pub use log::{escaped, flush_log, last_line, lost_lines, start_log};
+pub use log::{escaped, escaped_layout, flush_log, last_line, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use state::{ServingState, VersionState};

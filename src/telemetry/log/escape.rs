@@ -22,6 +22,25 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// The same for a text of several lines, whose line breaks and tabs are its layout. What is made visible reads `\u001b`, so
+/// that a string of JSON or TOML stays one and means the same.
+pub fn escaped_layout(text: &str) -> Cow<'_, str> {
+    if !text.contains(|character| is_hostile(character) && !is_layout(character)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        // Writing to a string never fails.
+        let _ =
+            if is_layout(character) { out.write_char(character) } else { Notation::Json.write(character, &mut out) };
+    }
+    Cow::Owned(out)
+}
+
+fn is_layout(character: char) -> bool {
+    matches!(character, '\n' | '\t')
+}
+
 /// Control characters; separators of lines and paragraphs; marks that change the direction of writing.
 fn is_hostile(character: char) -> bool {
     matches!(character,
@@ -112,6 +131,12 @@ mod tests {
         for text in ["resnet50", "Größe 4×4 – „ja“", "写真.jpg", "صورة", "🐈‍⬛", "C:\\n"] {
             assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_layout_keeps_its_lines_and_its_strings() {
+        assert_eq!(escaped_layout("{\n\t\"ü\"\n}\n"), "{\n\t\"ü\"\n}\n");
+        assert_eq!(escaped_layout("a\n\u{9b}2J\u{2028}"), "a\n\\u009b2J\\u2028");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-pub use escape::escaped;
+pub use escape::{escaped, escaped_layout};
 
 use self::{
     escape::{EscapingLine, Notation},

@@ -131,6 +131,18 @@ pub(crate) fn terminate(child: &Child) {
     assert_eq!(unsafe { libc::kill(process, libc::SIGTERM) }, 0);
 }
 
+/// Waits until a process would not be ended by SIGTERM at once.
+pub(crate) async fn catches_signals(child: &Child) {
+    const SIGTERM: u64 = 1 << (libc::SIGTERM - 1);
+    let status = format!("/proc/{}/status", child.id());
+    glance("it catches signals", async || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & SIGTERM != 0)
+    })
+    .await;
+}
+
 /// Waits for the end of a process.
 pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
     let mut glances = interval(GLANCE);
