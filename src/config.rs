@@ -60,6 +60,8 @@ pub struct ServerSection {
     pub io_threads: usize,
     /// Images decoded side by side; 0: one a core.
     pub decode_threads: usize,
+    /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for ServerSection {
@@ -75,6 +77,7 @@ impl Default for ServerSection {
             max_connections: 4_096,
             io_threads: 0,
             decode_threads: 0,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -85,11 +88,13 @@ impl Default for ServerSection {
 pub struct ModelsSection {
     /// The model repository.
     pub dir: PathBuf,
+    /// A model whose loading takes longer, measuring included, has failed; in milliseconds.
+    pub load_timeout_ms: u64,
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
-        Self { dir: PathBuf::from("models") }
+        Self { dir: PathBuf::from("models"), load_timeout_ms: 600_000 }
     }
 }
 
@@ -246,6 +251,7 @@ impl Config {
         in_range("server.max_connections", &server.max_connections, 1..=1_000_000)?;
         in_range("server.io_threads", &server.io_threads, 0..=1024)?;
         in_range("server.decode_threads", &server.decode_threads, 0..=1024)?;
+        in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         in_range("limits.max_body_bytes", &self.limits.max_body_bytes, 1_024..=1 << 30)?;
         in_range("limits.max_image_pixels", &self.limits.max_image_pixels, 1..=1_000_000_000)?;
         in_range("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes, self.limits.max_body_bytes..=1 << 40)?;

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod files;
 pub mod inspect;
+pub mod lifecycle;
 pub mod model;
 pub mod onnx;
 pub mod postprocess;

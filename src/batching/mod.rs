@@ -14,20 +14,22 @@ mod queue;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-pub use policy::Policy;
+pub use policy::{Policy, Priority};
 
 use crate::{
     runtime::Executor,
-    tensor::{Input, Normalizer},
+    tensor::{Input, InputShape, Normalizer},
 };
-use queue::{Job, Queue};
+use queue::{Job, JobId, Queue};
 
 /// What a job gets back.
 #[derive(Debug)]
@@ -65,6 +67,14 @@ pub enum SubmitError {
     /// The batcher is closed.
     #[error("the model is being unloaded")]
     Closed,
+    /// The image was made for another network.
+    #[error("an image made for an input of {got:?} was given to a network that takes {wanted:?}")]
+    Misfit {
+        /// What the network takes.
+        wanted: [usize; 3],
+        /// What the image was made for.
+        got: [usize; 3],
+    },
 }
 
 /// Why a job that was taken has no answer.
@@ -83,49 +93,69 @@ pub enum JobError {
 /// Called on the worker's thread: it must be quick.
 pub type RunObserver = Box<dyn Fn(usize, Duration) + Send + Sync>;
 
-/// One model's queue with its workers.
+/// One image for the queue.
+#[derive(Debug)]
+pub struct Submission {
+    /// The image.
+    pub input: Input,
+    /// When whoever asked stops waiting.
+    pub deadline: Option<Instant>,
+    /// Whom it may overtake.
+    pub priority: Priority,
+    /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was
+    /// answered, or because its client left. `None` where nobody counts.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+/// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
+#[derive(Clone)]
 pub struct Batcher {
     queue: Arc<Queue>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    shape: InputShape,
 }
 
 impl Batcher {
     /// Starts one worker for each of `executors`.
     ///
     /// * `normalizer`: how pixels become the network's input
-    /// * `height`, `width`: of every image
+    /// * `shape`: of every image
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system gives no thread; those that were started end again.
     pub fn start<E: Executor>(
         name: &str,
         policy: Policy,
         normalizer: Normalizer,
-        (height, width): (usize, usize),
+        shape: InputShape,
         executors: Vec<E>,
-    ) -> std::io::Result<Self> {
+    ) -> std::io::Result<(Self, Workers)> {
         let queue = Arc::new(Queue::new(policy, executors.len()));
-        let mut workers = Vec::with_capacity(executors.len());
+        let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(executors.len()) };
         for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(queue.clone(), executor, normalizer.clone(), (height, width));
+            let worker = worker::Worker::new(queue.clone(), executor, normalizer.clone(), shape);
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
-            workers.push(thread.spawn(move || worker.work())?);
+            workers.threads.push(thread.spawn(move || worker.work())?);
         }
-        Ok(Self { queue, workers: Mutex::new(workers) })
+        Ok((Self { queue, shape }, workers))
     }
 
-    /// Puts one image in the queue. Dropping the receiver cancels the job: it costs no session time any more.
+    /// What every image has to fit.
+    pub fn shape(&self) -> InputShape {
+        self.shape
+    }
+
+    /// Puts one image in the queue. Dropping what is returned takes it out again, if no worker has it yet.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
-    pub fn submit(
-        &self,
-        input: Input,
-        deadline: Option<Instant>,
-    ) -> Result<oneshot::Receiver<Result<Reply, JobError>>, SubmitError> {
+    pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
+        let Submission { input, deadline, priority, place } = submission;
+        if input.shape() != self.shape {
+            return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
+        }
         let (reply, receiver) = oneshot::channel();
-        self.queue.push(Job { input, deadline, reply, enqueued: Instant::now() })?;
-        Ok(receiver)
+        let id = self.queue.push(Job { input, deadline, priority, reply, enqueued: Instant::now() })?;
+        Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 
     /// Tells `observer` of every run from now on. The first observer stays; another one is dropped.
@@ -143,20 +173,79 @@ impl Batcher {
     pub fn depth(&self) -> usize {
         self.queue.depth()
     }
+}
 
-    /// Takes no more jobs, answers those that wait, and ends the workers. Blocks until they are gone.
-    pub fn close(&self) {
-        self.queue.close();
-        let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
-        for worker in workers {
-            // A worker catches the panics of its executor; one that still died has nothing left to say.
-            let _ = worker.join();
+/// The answer to a [`Submission`], when there is one.
+pub struct Pending {
+    id: JobId,
+    receiver: oneshot::Receiver<Result<Reply, JobError>>,
+    queue: Arc<Queue>,
+    place: Option<OwnedSemaphorePermit>,
+    ended: bool,
+}
+
+/// A worker ends only after it has answered; should it break all the same, whoever waits is told.
+const WORKER_GONE: &str = "the worker is gone";
+
+impl Pending {
+    /// Waits on a thread of its own, not on one of Tokio's.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub fn wait(mut self) -> Result<Reply, JobError> {
+        let (_, unused) = oneshot::channel();
+        let receiver = std::mem::replace(&mut self.receiver, unused);
+        self.ended = true;
+        receiver.blocking_recv().unwrap_or_else(|_| Err(JobError::Failed(WORKER_GONE.to_owned())))
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Reply, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.receiver).poll(cx).map(|answer| {
+            self.ended = true;
+            // Before the answer: a client that sends its next image at once finds the place free.
+            self.place = None;
+            answer.unwrap_or_else(|_| Err(JobError::Failed(WORKER_GONE.to_owned())))
+        })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.queue.forget(self.id);
         }
     }
 }
 
-impl Drop for Batcher {
+/// The threads that own one model's sessions. Dropping it closes the queue and waits for them, so only the thread that
+/// may wait for a run and free a network should hold one.
+pub struct Workers {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Takes no more jobs, answers those that wait, and ends the workers. Blocks until they are gone, and the sessions with
+    /// them.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // A worker catches its panics; one that still died has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Workers {
     fn drop(&mut self) {
-        self.close();
+        self.end();
     }
 }

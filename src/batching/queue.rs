@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    JobError, Policy, Reply, RunObserver, SubmitError,
+    JobError, Policy, Priority, Reply, RunObserver, SubmitError,
     load::Load,
     policy::{Decision, decide},
 };
@@ -19,9 +19,14 @@ use crate::tensor::Input;
 pub(super) struct Job {
     pub(super) input: Input,
     pub(super) deadline: Option<Instant>,
+    pub(super) priority: Priority,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) enqueued: Instant,
 }
+
+/// Tells a queue's jobs apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JobId(u64);
 
 pub(super) struct Queue {
     policy: Policy,
@@ -33,7 +38,9 @@ pub(super) struct Queue {
 }
 
 struct State {
-    jobs: VecDeque<Job>,
+    /// By priority; the oldest of one priority first.
+    jobs: VecDeque<(JobId, Job)>,
+    next_id: u64,
     idle: usize,
     closed: bool,
     /// The time that one image takes off the queue of late; zero until the first batch.
@@ -52,6 +59,7 @@ impl Queue {
     pub(super) fn new(policy: Policy, workers: usize) -> Self {
         let state = State {
             jobs: VecDeque::new(),
+            next_id: 0,
             idle: 0,
             closed: false,
             pace: Duration::ZERO,
@@ -77,7 +85,7 @@ impl Queue {
         let _ = self.observer.set(observer);
     }
 
-    pub(super) fn push(&self, job: Job) -> Result<(), SubmitError> {
+    pub(super) fn push(&self, job: Job) -> Result<JobId, SubmitError> {
         let mut state = self.lock();
         if state.closed {
             return Err(SubmitError::Closed);
@@ -95,13 +103,28 @@ impl Queue {
                 return Err(SubmitError::Hopeless { wait });
             }
         }
-        state.jobs.push_back(job);
+        let id = JobId(state.next_id);
+        state.next_id += 1;
+        // Nearly always at the end: what is as urgent came before.
+        let overtaken = state.jobs.iter().rev().take_while(|(_, other)| other.priority > job.priority).count();
+        let place = state.jobs.len() - overtaken;
+        state.jobs.insert(place, (id, job));
         let wake = state.idle > 0;
         drop(state);
         if wake {
             self.changed.notify_one();
         }
-        Ok(())
+        Ok(id)
+    }
+
+    /// Takes out a job that nobody waits for any more, if no worker has it yet.
+    pub(super) fn forget(&self, id: JobId) {
+        let mut state = self.lock();
+        let position = state.jobs.iter().position(|(other, _)| *other == id);
+        let job = position.and_then(|position| state.jobs.remove(position));
+        drop(state);
+        // Only now: freeing an image should not hold the others up.
+        drop(job);
     }
 
     /// Fills `batch` with the next jobs worth running; waits for them. Answers those that are too late, and forgets
@@ -111,7 +134,9 @@ impl Queue {
         state.idle += 1;
         let going = loop {
             let now = Instant::now();
-            let oldest = state.jobs.front().map_or(Duration::ZERO, |job| now.saturating_duration_since(job.enqueued));
+            // Not the first: what is more urgent stands before it.
+            let oldest = state.jobs.iter().map(|(_, job)| job.enqueued).min();
+            let oldest = oldest.map_or(Duration::ZERO, |enqueued| now.saturating_duration_since(enqueued));
             match decide(&self.policy, state.jobs.len(), oldest, state.idle) {
                 Decision::Sleep if state.closed => break false,
                 Decision::Sleep => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -154,9 +179,9 @@ impl Queue {
     }
 }
 
-fn collect(jobs: &mut VecDeque<Job>, count: usize, now: Instant, batch: &mut Vec<Job>) {
+fn collect(jobs: &mut VecDeque<(JobId, Job)>, count: usize, now: Instant, batch: &mut Vec<Job>) {
     while batch.len() < count {
-        let Some(job) = jobs.pop_front() else { break };
+        let Some((_, job)) = jobs.pop_front() else { break };
         if job.reply.is_closed() {
             continue;
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     runtime::Executor,
-    tensor::{Batch, Input, Logits, Normalizer},
+    tensor::{Batch, InputShape, Logits, Normalizer},
 };
 
 pub(super) struct Worker<E> {
@@ -24,13 +24,20 @@ pub(super) struct Worker<E> {
 }
 
 impl<E: Executor> Worker<E> {
-    pub(super) fn new(queue: Arc<Queue>, executor: E, normalizer: Normalizer, (height, width): (usize, usize)) -> Self {
-        let batch = Batch::new(normalizer.layout(), height, width, queue.policy().max_batch_size);
+    pub(super) fn new(queue: Arc<Queue>, executor: E, normalizer: Normalizer, shape: InputShape) -> Self {
+        let batch = Batch::new(shape.layout, shape.height, shape.width, queue.policy().max_batch_size);
         Self { queue, executor, normalizer, batch, logits: Logits::default() }
     }
 
-    /// Works until the queue is closed and empty.
+    /// Works until the queue is closed and empty. A panic costs the batch it happened in, never the worker: whoever waits for
+    /// that batch is told, and the next one runs.
     pub(super) fn work(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.work_on())).is_err() {
+            tracing::error!("a worker broke between two batches and goes on");
+        }
+    }
+
+    fn work_on(&mut self) {
         let mut jobs = Vec::with_capacity(self.queue.policy().max_batch_size);
         while self.queue.take(&mut jobs) {
             let started = Instant::now();
@@ -52,17 +59,15 @@ impl<E: Executor> Worker<E> {
     }
 
     fn run(&mut self, jobs: &[Job]) -> Result<(), JobError> {
-        self.batch.clear();
-        for job in jobs {
-            let slot = self.batch.push();
-            match &job.input {
-                Input::Pixels(pixels) => self.normalizer.write(pixels, slot),
-                Input::Tensor(values) => slot.copy_from_slice(values),
+        let Self { executor, normalizer, batch, logits, .. } = self;
+        let run = || {
+            batch.clear();
+            for job in jobs {
+                job.input.write(normalizer, batch.push());
             }
-        }
-        let (executor, batch, logits) = (&mut self.executor, &self.batch, &mut self.logits);
-        // A panic must not cost the model its worker: the batch fails, the next one runs.
-        match catch_unwind(AssertUnwindSafe(|| executor.run(batch, logits))) {
+            executor.run(batch, logits)
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) if self.logits.rows().len() == jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(
                 "the network gave {} rows for {} images",

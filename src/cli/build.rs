@@ -257,7 +257,7 @@ fn folder_name(architecture: &Architecture) -> String {
     architecture.to_string().replace(['[', ','], "-").replace(']', "")
 }
 
-/// One line that says what was built, with what no tensor tells.
+/// One line that says what was built, including the choices that the weights themselves do not determine.
 fn describe(architecture: &Architecture) -> String {
     let Architecture { classes, input_size, .. } = architecture;
     let millions = architecture.parameters() / 1e6;

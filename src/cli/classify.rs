@@ -21,9 +21,12 @@ use super::{
 use crate::{
     config::{Config, Flags},
     files,
+    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
     runtime::Runtime,
-    service::{ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction, Service},
-    telemetry::{self, escaped},
+    service::{
+        ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, Service, TraceContext, Wanted, cores,
+    },
+    telemetry::{self, Metrics, escaped},
 };
 
 #[derive(Debug, clap::Args)]
@@ -70,9 +73,10 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let FoundImages { files, passed_over } = FoundImages::among(&args.paths)?;
 
     let runtime = Runtime::load()?;
-    let service = Service::new(limits(&config), config.server.decode_threads);
+    let (service, writer) = Service::new(limits(&config), config.server.decode_threads, Metrics::default());
+    let lifecycle = Lifecycle::start(writer, Loader { runtime, cores: cores() }, LoadOptions::default())?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
-    service.load_models(&runtime, &config.models.dir, args.model.as_deref(), &defaults)?;
+    lifecycle.apply(wanted(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
     let model = choose(service.list(), args.model.as_deref())?;
     let table = Table::new(&files, &model);
 
@@ -88,7 +92,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let failed = tokio.block_on(async {
-        let options = ClassifyOptions { top_k: args.top_k, ..ClassifyOptions::default() };
+        let options = ClassesWanted { top_k: args.top_k, min_probability: None };
         let mut answers = stream::iter(&files)
             .map(async |file| (file, classify(&service, &model, file, options).await))
             .buffered(concurrency);
@@ -123,16 +127,19 @@ async fn classify(
     service: &Service,
     model: &ModelStatus,
     file: &Path,
-    options: ClassifyOptions,
+    classes: ClassesWanted,
 ) -> anyhow::Result<Vec<Prediction>> {
-    let request = ClassifyRequest {
-        model: model.name.to_string(),
-        version: Some(model.version),
-        images: vec![read(file, service.limits().max_body_bytes as u64)?.into()],
-        options,
+    let image = read(file, service.limits().max_body_bytes as u64)?;
+    let target = service.target(&model.name, Some(model.version))?;
+    let request = Request {
+        items: vec![target.picture(image.into())],
+        target,
+        wanted: Wanted::classes(classes),
         deadline: None,
+        priority: Priority::DEFAULT,
+        trace: TraceContext::new(file.to_string_lossy()),
     };
-    let mut answer = service.classify(request).await.map_err(|error: Error| anyhow::anyhow!(error))?;
+    let mut answer = service.answer(request).await?;
     Ok(answer.predictions.pop().unwrap_or_default())
 }
 

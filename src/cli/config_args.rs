@@ -34,7 +34,7 @@ impl ConfigArgs {
         defaults.load(self.config.as_deref(), environment, &flags)
     }
 
-    /// The repository, which must exist where the command line names it.
+    /// Refuses a repository that `--models` names and that does not exist.
     pub(super) fn check_repository(&self) -> anyhow::Result<()> {
         let Some(models) = &self.models else { return Ok(()) };
         let reason = match fs::metadata(models) {

@@ -96,7 +96,7 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// A shape as it is written down; the batch, which was taken for 1, as `N` where the graph leaves it open.
+/// A shape between brackets. An open batch is written `N`, although its size was taken for 1.
 fn bracketed(shape: &[usize], open_batch: bool) -> String {
     let dims = shape.iter().enumerate().map(|(axis, dim)| match axis {
         0 if open_batch && *dim == 1 => "N".to_owned(),

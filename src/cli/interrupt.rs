@@ -11,9 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::complain;
 use crate::telemetry::flush_log;
 
-/// Ends the process at the first signal, unless files are appearing at that moment.
+/// A thread waits for a signal and ends the process, but never while the command's files are being published.
 pub(super) struct Interrupt {
-    /// Whether the files are there; locked while they appear.
+    /// Whether the files are published. The command holds the lock while it publishes them.
     written: Arc<Mutex<bool>>,
 }
 
@@ -40,7 +40,8 @@ impl Interrupt {
                     _ = terminate.recv() => SignalKind::terminate(),
                 }
             });
-            // What is being written is finished first; then the process ends by itself.
+            // Waits until a publication in progress is over. If it was, the command is done, and ends the process
+            // itself.
             let written = lock.lock().unwrap_or_else(PoisonError::into_inner);
             if !*written {
                 tidy();
@@ -51,16 +52,17 @@ impl Interrupt {
         Ok(Self { written })
     }
 
-    /// Signals wait while the guard lives. What it guards is to be set once the files are there: then they come too late.
+    /// The command holds the guard while it publishes, and a signal waits that long. The command sets the guarded value
+    /// to `true` when its files are published; then a signal changes nothing any more.
     pub(super) fn hold(&self) -> MutexGuard<'_, bool> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends the process where it stands, once its log is written or given up. `process::exit` would run the destructors of ONNX Runtime while another thread is
-/// inside it, and crash more often than not.
+/// Ends the process at once, when its log is written or given up. No destructors: `process::exit` would run those of ONNX
+/// Runtime while another thread computes with it, which crashes more often than not.
 pub(super) fn end(code: i32) -> ! {
     flush_log();
-    // SAFETY: it takes a number and does not return; what is open is closed by the system, and nothing else is promised.
+    // SAFETY: `_exit` takes a number, touches no memory of ours and does not return; the system closes what is open.
     unsafe { libc::_exit(code) }
 }

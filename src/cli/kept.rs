@@ -1,4 +1,5 @@
-//! What lies on this machine about a graph's file besides the file: what tuning chose for it, and how it was quantized.
+//! What this machine keeps about a model's file besides the file itself: what tuning chose for it, and how it was
+//! quantized.
 
 use std::{fs, path::Path};
 
@@ -16,7 +17,7 @@ use crate::{
     tune::cache::{Cache, Entry, digest},
 };
 
-/// Nothing of it has to be there.
+/// Each part may be missing: the model was never tuned here, or was not made by `resnetd quantize`.
 #[derive(Serialize)]
 pub(super) struct Kept {
     /// What was measured for exactly this file.
@@ -28,12 +29,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Looks for it. What is damaged is said on stderr and left out.
+    /// Looks both up. A damaged file is complained of on stderr and left out.
     pub(super) fn of(file: &Path, config: ConfigArgs) -> anyhow::Result<Self> {
         let mut config = config.load(Flags::default())?;
         config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
         telemetry::start_log(&config.log)?;
-        // As a server would: DIR/NAME/model.toml, for DIR/NAME/VERSION/model.onnx.
+        // Settings as the server would read them: DIR/NAME/model.toml for the file DIR/NAME/VERSION/model.onnx.
         let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         let folder = place.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         let settings = match Manifest::read(folder, &config.batching, &config.runtime) {
@@ -74,7 +75,7 @@ fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
         ),
         None => "its answers are what others are compared with".to_owned(),
     };
-    // The names and sizes of the plugins' files follow; they are in the JSON.
+    // Only the version is shown; the names and sizes of the plugins' files behind it are in the JSON.
     let library = key.libraries.split(" lib").next().unwrap_or_default();
     [
         format!(

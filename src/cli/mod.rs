@@ -82,12 +82,10 @@ pub fn run() -> ExitCode {
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let line = format!("error: {error:#}");
-            // A server must not wait for whoever reads its log, not even when it leaves.
             if serving {
-                telemetry::last_line(&line)
+                output::error(&error);
             } else {
-                output::complain(&line)
+                output::complain(&format!("error: {error:#}"));
             }
             ExitCode::FAILURE
         }

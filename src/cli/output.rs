@@ -6,14 +6,22 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, ErrorKind, Seek, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
 
 use super::utf8::Utf8;
-use crate::telemetry::{escaped, escaped_layout, flush_log};
+use crate::{
+    staging::StagedFile,
+    telemetry::{escaped, escaped_layout, flush_log, last_line},
+};
+
+/// Says what failed, causes included, as the log would say it: a server waits for no reader, not even when it leaves.
+pub(super) fn error(error: &anyhow::Error) {
+    last_line(&format!("error: {error:#}"));
+}
 
 /// Prints one line to stderr, behind what was logged before.
 pub(super) fn complain(line: &str) {
@@ -150,27 +158,16 @@ fn publish(mut content: File, path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     if there.as_ref().is_none_or(|there| there.is_file() && there.nlink() == 1) {
-        // As any new file: the umask has its say.
-        let everybody = fs::Permissions::from_mode(0o666);
-        let renamed = tempfile::Builder::new().prefix(".resnetd-").permissions(everybody).tempfile_in(folder_of(path));
-        match renamed {
-            Ok(mut file) if there.as_ref().is_none_or(|there| has_owner_of(file.as_file(), there)) => {
+        match StagedFile::beside(path) {
+            Ok(mut file) if there.as_ref().is_none_or(|there| file.has_owner_of(there)) => {
                 io::copy(&mut content, &mut file)?;
-                if let Some(there) = &there {
-                    file.as_file().set_permissions(there.permissions())?;
-                }
-                file.persist(path)?;
-                return Ok(());
+                return file.publish().map_err(|error| error.cause);
             }
-            Err(error) if there.is_none() => return Err(error),
+            Err(error) if there.is_none() => return Err(error.cause),
             // Another owner, or a folder that takes no new file.
             _ => {}
         }
     }
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     io::copy(&mut content, &mut file).map(drop)
-}
-
-fn has_owner_of(file: &File, there: &fs::Metadata) -> bool {
-    file.metadata().is_ok_and(|new| (new.uid(), new.gid()) == (there.uid(), there.gid()))
 }

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::ConfigArgs;
 use crate::{
     config::{Config, Flags, ServerSection},
+    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
     runtime::Runtime,
-    server::{self, Listeners},
-    service::{Limits, ModelDefaults, Service, cores},
+    server::{self, DoorOptions, Listeners},
+    service::{ModelState, RequestLimits, Service, cores},
     telemetry::{self, Metrics},
 };
 
@@ -50,7 +51,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
-    let service = Service::with_metrics(limits(&config), config.server.decode_threads, metrics);
+    let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
+    let loader = Loader { runtime, cores: cores() };
+    let lifecycle = Lifecycle::start(writer, loader, load_options(&config))?;
     tracing::info!(
         http = %listeners.http.local_addr()?,
         grpc = %listeners.grpc.local_addr()?,
@@ -64,40 +67,64 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         options(&config.server),
         stop.clone().cancelled_owned(),
     ));
-    let loading = load(runtime, service, config);
-    tokio::select! {
+    let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
-        () = stop.cancelled() => {}
-        loaded = loading => {
-            if let Err(error) = loaded {
-                stop.cancel();
-                doors.abort();
-                return Err(error);
-            }
+        () = stop.cancelled() => Ok(()),
+        loaded = load(&lifecycle, &service, config) => loaded,
+    };
+    let outcome = match loaded {
+        Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
+        Err(error) => {
+            stop.cancel();
+            doors.abort();
+            Err(error)
         }
-    }
-    doors.await??;
-    tracing::info!("stopped");
-    Ok(())
+    };
+    leave(lifecycle, outcome).await
 }
 
-async fn load(runtime: Runtime, service: Service, config: Config) -> anyhow::Result<()> {
-    let loaded = service.clone();
-    tokio::task::spawn_blocking(move || {
+/// Waits until every thread of a model has ended. Where one is inside the engine still, a load that was under way or a run
+/// without end, the process ends here: returning from `main` would take the engine away under it.
+async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+    let closed = tokio::task::spawn_blocking(|| lifecycle.close(LAST_RUN)).await?;
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    if let Err(still_running) = closed {
+        tracing::info!("leaving without waiting: {still_running}");
+        let code = match &outcome {
+            Ok(()) => 0,
+            Err(error) => {
+                super::output::error(error);
+                1
+            }
+        };
+        super::interrupt::end(code);
+    }
+    outcome
+}
+
+async fn load(lifecycle: &Lifecycle, service: &Service, config: Config) -> anyhow::Result<()> {
+    let versions = tokio::task::spawn_blocking(move || {
         let defaults = ModelDefaults { batching: config.batching, runtime: config.runtime };
-        loaded.load_models(&runtime, &config.models.dir, None, &defaults)
+        wanted(&config.models.dir, None, &defaults)
     })
     .await??;
-    if service.registry().available() == 0 {
+    lifecycle.apply(versions).await;
+    if !service.list().iter().any(|model| model.state == ModelState::Available) {
         bail!("no model could be loaded; the log says why for each");
     }
-    service.registry().set_ready();
+    lifecycle.set_ready();
     tracing::info!("ready");
     Ok(())
 }
 
-pub(super) fn limits(config: &Config) -> Limits {
-    Limits {
+fn load_options(config: &Config) -> LoadOptions {
+    LoadOptions { time_limit: Duration::from_millis(config.models.load_timeout_ms), ..LoadOptions::default() }
+}
+
+pub(super) fn limits(config: &Config) -> RequestLimits {
+    RequestLimits {
         max_body_bytes: config.limits.max_body_bytes,
         max_images_per_request: config.limits.max_images_per_request,
         max_in_flight_bytes: config.limits.max_in_flight_bytes,
@@ -105,15 +132,16 @@ pub(super) fn limits(config: &Config) -> Limits {
     }
 }
 
-fn options(server: &ServerSection) -> server::Options {
-    server::Options {
+fn options(server: &ServerSection) -> DoorOptions {
+    DoorOptions {
         drain_delay: Duration::from_millis(server.drain_delay_ms),
         shutdown_grace: Duration::from_millis(server.shutdown_grace_ms),
         idle_timeout: Duration::from_millis(server.idle_timeout_ms),
         body_timeout: Duration::from_millis(server.body_timeout_ms),
         max_connections: server.max_connections,
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
-        ..server::Options::default()
+        cors_origins: server.cors_origins.clone(),
+        ..DoorOptions::default()
     }
 }
 

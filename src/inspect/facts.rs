@@ -111,7 +111,8 @@ pub(super) fn parameters(walk: &Walk<'_>, values: &Values<'_>, layers: &Layers<'
             op if has_weight(op) => [slots.weight, slots.bias],
             op if is_norm(op) => [Some(1), Some(2)],
             "PRelu" => [Some(1), None],
-            // The bias of a matrix product, or a scale that batch normalisation became; what normalises pixels is none.
+            // The bias of a matrix product, or batch normalisation written as a product, counts; constants that
+            // normalise pixels do not.
             "Add" | "Sum" | "Mul" | "Sub" | "Div"
                 if !node.output.iter().any(|name| of_input(layers.of_value(name))) =>
             {
@@ -195,7 +196,7 @@ fn node_precision(node: &NodeProto, walk: &Walk<'_>, values: &Values<'_>) -> Str
             None => break,
         }
     }
-    // Weights that the file only says the shape of (the `light` models of the onnx package).
+    // Weights of which the file holds the shape only (the `light` models of the onnx package).
     let filled = walk.producer(weight).filter(|made| made.op_type == "ConstantOfShape");
     let data_type = match filled {
         Some(made) => made.tensor("value").map_or(i32::from(DataType::Float), |value| value.data_type),

@@ -327,14 +327,15 @@ fn branches<'a>(modules: &[Module<'a>], pre_activation: bool, unusual: &mut Vec<
     foreign
 }
 
-/// timm's prefix for what a factor is computed with: two layers of weights, or one along the channels.
+/// timm's prefix for the kind of channel attention: `se` if its factor is computed by two layers of weights, `eca` if
+/// by one along the channels.
 fn attention(modules: &[Module<'_>]) -> &'static str {
     let weighted = |ops: &&Vec<&str>| ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1;
     let excited = modules.iter().all(|module| module.gates.iter().filter(weighted).count() > 0);
     if excited { "se" } else { "eca" }
 }
 
-/// Whether a factor is computed from the whole channel.
+/// Whether the factor of a gate is computed from the mean of each channel, as attention's is.
 fn is_attention(ops: &[&str]) -> bool {
     ops.contains(&"GlobalAveragePool")
 }
@@ -346,7 +347,7 @@ struct Head {
     softmax: bool,
 }
 
-/// Reads from the last module to an output. The error is what stands there and has no place in a classifier.
+/// Reads from the last module to an output. The error names the operator there that no classifier has.
 fn head(layers: &Layers<'_>, last: &Module<'_>, outputs: &[usize]) -> Result<Head, String> {
     let mut nearest = "something with several branches".to_owned();
     let mut best: Option<Head> = None;

@@ -31,7 +31,7 @@ pub(super) struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// Reads the nodes along `order`. `channels_last` is how the graph's input lies.
+    /// Reads the nodes along `order`. `channels_last`: whether the graph's input is NHWC.
     pub(super) fn of(walk: &'a Walk<'a>, order: &[usize], values: &Values<'a>, channels_last: bool) -> Self {
         let mut layers = Self {
             all: Vec::new(),
@@ -219,7 +219,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Steps over a padding that a window takes into its own.
+    /// Reads past a padding layer whose zeros were added to the window that follows.
     fn take_padding(&self, kind: &Kind<'_>, inputs: &mut [usize]) {
         if matches!(kind, Kind::Conv(_) | Kind::MaxPool(_) | Kind::AveragePool(_))
             && let [x] = inputs

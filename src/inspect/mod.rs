@@ -86,7 +86,8 @@ impl Inspection {
         &self.architecture
     }
 
-    /// Why a model called `name` is not what its name says; `None` where the name says nothing, or the truth.
+    /// Says that a model called `name` is another network than its name claims; `None` where the name claims nothing or
+    /// is right.
     pub fn contradiction(&self, name: &str) -> Option<String> {
         name::contradiction(name, &self.architecture)
     }

@@ -132,7 +132,7 @@ fn around(layers: &Layers<'_>, way: &[usize]) -> Around {
             Kind::AveragePool(_) | Kind::MaxPool(_) => pooled = true,
             Kind::Subsample => subsampled = true,
             Kind::PadChannels(found) => channels = Some(*found),
-            // Of pre-activation: the shortcut may part after them.
+            // The pre-activation of version 2: the shortcut may pass through it before it parts from the branch.
             Kind::Norm | Kind::Activation(_) => {}
             _ => return Around::Other,
         }

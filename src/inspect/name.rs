@@ -11,7 +11,7 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
     (152, Block::Bottleneck, [3, 8, 36, 3]),
 ];
 
-/// What a name also depends on.
+/// What a name depends on besides the network's facts.
 pub(super) struct Traits {
     /// `se` or `eca` where all modules have channel attention, otherwise nothing.
     pub(super) attention: &'static str,
@@ -62,7 +62,8 @@ pub(super) fn of(resnet: &ResNet, traits: &Traits) -> String {
     name
 }
 
-/// Why a model called `model` is not what its name says; `None` where the name says nothing, or the truth.
+/// Says that `model` is the name of another network than `architecture`; `None` where the name claims nothing or is
+/// right.
 pub(super) fn contradiction(model: &str, architecture: &str) -> Option<String> {
     let claimed = claim(model)?;
     (claim(architecture) != Some(claimed)).then(|| {

@@ -1,4 +1,5 @@
-//! What ONNX's operators are, by name: which activate, which normalise, which only move numbers, and where they take what.
+//! ONNX's operators by name: which are activations, which normalise, which only move numbers, and which input is the
+//! weight.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ pub(super) fn counted(walk: &Walk<'_>) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Where a node's data stand among its inputs: quantised forms have scales and zero points in between.
+/// At which positions a node's inputs hold data, weight and bias: quantised forms have scales and zero points in
+/// between.
 #[derive(Clone, Copy)]
 pub(super) struct Slots {
     /// What is computed on.

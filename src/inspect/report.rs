@@ -47,7 +47,7 @@ pub struct Inspection {
     pub metadata: BTreeMap<String, String>,
     /// How often each operator stands in the graph.
     pub operators: BTreeMap<String, usize>,
-    /// What a reader who knows the architecture's name would not expect.
+    /// What differs from what the architecture's name leads one to expect, a sentence each.
     pub unusual: Vec<String>,
 }
 
@@ -213,7 +213,7 @@ pub enum BatchNorm {
     Kept,
     /// Some folded, some kept.
     Mixed,
-    /// There are neither nodes nor biases that could have taken it in.
+    /// There are no such nodes, and no biases into which it could have been folded.
     None,
 }
 

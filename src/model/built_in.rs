@@ -4,6 +4,7 @@ use super::manifest::{Manifest, ManifestError};
 use crate::settings::{Batching, RuntimeSettings};
 
 /// A model inside the binary.
+#[derive(Debug)]
 pub struct BuiltIn {
     /// Its name and route.
     pub name: &'static str,

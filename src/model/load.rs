@@ -10,7 +10,7 @@ use super::{
     labels::label_text,
     overflow,
     prepared::Prepared,
-    served::ServedModel,
+    served::{LoadedModel, ServedModel},
     tuning::{EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
@@ -22,7 +22,7 @@ use crate::{
     postprocess::{Activation, parse_labels},
     runtime::{Executor, GraphSource, OrtExecutor, Runtime, pairs_may_overflow},
     settings::Batching,
-    tensor::Logits,
+    tensor::{InputShape, Logits},
     tune::{Candidate, cache, space::NetworkFacts},
 };
 
@@ -49,7 +49,7 @@ pub fn load_folder(
     version: u64,
     manifest: Manifest,
     cores: usize,
-) -> Result<ServedModel, ModelError> {
+) -> Result<LoadedModel, ModelError> {
     let graph = folder.graph(version);
     let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
     let labels = labels.as_deref().map(parse_labels).transpose()?;
@@ -65,7 +65,7 @@ pub fn load_built_in(
     built_in: &BuiltIn,
     manifest: Manifest,
     cores: usize,
-) -> Result<ServedModel, ModelError> {
+) -> Result<LoadedModel, ModelError> {
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
     load(runtime, Source { name, version, manifest, graph, labels }, cores)
@@ -93,7 +93,7 @@ struct GraphFacts {
     network: NetworkFacts,
     inspection: Result<Inspection, InspectError>,
     digest: String,
-    /// Sums of its products may be cut off on this processor.
+    /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
 }
 
@@ -101,7 +101,7 @@ impl GraphFacts {
     fn of(graph: GraphSource<'_>) -> Self {
         let bytes = match graph {
             GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
-            // What cannot be read is refused with the reason when the session is made.
+            // A file that cannot be read counts as empty here: making its session fails next, and says why.
             GraphSource::File(path) => Bytes::from(files::read(path, u64::MAX).unwrap_or_default()),
         };
         let model = onnx::decode(bytes.clone());
@@ -109,7 +109,7 @@ impl GraphFacts {
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes: bytes.len() as u64, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
-        // Before the sessions, so that memory does not hold both.
+        // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
         Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
     }
@@ -125,7 +125,7 @@ impl GraphFacts {
     }
 }
 
-fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
+fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph);
     let tuning = facts.tuning(runtime, graph, &manifest, cores);
@@ -150,7 +150,7 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
 
     let inspection = facts
         .inspection
-        // The runtime runs it all the same.
+        // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
     let precision = match (facts.network.quantized, signature.half_input) {
@@ -175,19 +175,20 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         probability_drift,
         choice: reason,
     };
-    let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
+    let shape = InputShape { layout: signature.layout, height: size.0, width: size.1 };
+    let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
-    Ok(ServedModel {
+    let model = ServedModel {
         name: name.into(),
         version,
         info: Arc::new(info),
         spec,
-        size,
         activation,
         batcher,
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
-    })
+    };
+    Ok(LoadedModel { model, workers })
 }
 
 /// The settings as the batching stage takes them, with the largest batch that was found.
@@ -215,7 +216,8 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session in every size that is dear the first time. Gives the first row of the last run.
+/// Runs every session once with each of `sizes`, since the first run of a size is slow. Gives the first row of the last
+/// run.
 fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
     let mut logits = Logits::default();
     let mut first = Vec::new();

@@ -22,5 +22,5 @@ pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use labels::label_text;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
-pub use served::ServedModel;
+pub use served::{LoadedModel, ServedModel};
 pub use tuning::TuningReport;

@@ -1,4 +1,5 @@
-//! From settings to a plan: which engine in how many sessions; as it was set, as it was found before, or measured now.
+//! From settings to a plan: which engine, in how many sessions. It is what the settings say, what an earlier
+//! measurement found, or what a measurement finds now.
 //!
 //! Brings together what [`tune`](crate::tune) must not know: a model's graph, its images and its settings.
 
@@ -22,7 +23,7 @@ use crate::{
         bench::{Effort, Search, Workbench},
         cache::{Cache, Found, Key},
         choose::{Choice, Rules, choose},
-        space::{self, Engines, Machine, NetworkFacts, Wishes},
+        space::{self, Engines, NetworkFacts, Wishes},
     },
 };
 
@@ -31,22 +32,24 @@ use crate::{
 pub(super) struct EnginePlan {
     pub(super) candidate: Candidate,
     pub(super) max_batch_size: usize,
-    /// The largest difference of a probability from the reference's, where it was looked at.
+    /// The largest difference of a probability from the reference's; `None` where they were not compared.
     pub(super) probability_drift: Option<f64>,
-    /// How it came to this.
+    /// Why this plan, for the log and the metadata.
     pub(super) reason: String,
 }
 
 /// What was found out about a model on this machine, for people.
 #[derive(Clone, Debug)]
 pub struct TuningReport {
-    /// What was measured, chosen and why. The first row is what is there by default.
+    /// What was measured, which row was chosen, and why. The first row is the default: what would be used without
+    /// measuring.
     pub found: Found,
     /// What was not measured, and why.
     pub passed_over: Vec<(Candidate, String)>,
     /// The processor's name.
     pub processor: String,
-    /// The network's weights are integers: an engine's precision is that of what is left.
+    /// Whether the network's weights are integers. An engine's precision then applies only to the layers that stayed in
+    /// floats.
     pub quantized: bool,
 }
 
@@ -57,7 +60,7 @@ impl TuningReport {
     }
 }
 
-/// What was found, where anything was; and what was not measured, and why.
+/// What was found (`None` if nothing could be measured), and what was passed over with the reason.
 type Measured = (Option<Found>, Vec<(Candidate, String)>);
 
 /// Told what is measured next, and how many candidates there are.
@@ -82,8 +85,8 @@ impl Tuning<'_> {
         (0..shape.instances).map(|_| self.runtime.executor(self.graph, options)).collect()
     }
 
-    /// A quantized network without the rounding of its activations, on the processor; `None` for others, and where its form
-    /// does not allow it.
+    /// A session on the processor for the quantized network without the rounding of its activations. `None` for a
+    /// network that is not quantized, or whose form does not allow taking the rounding out.
     fn without_rounding(&self) -> Option<OrtExecutor> {
         if !self.network.quantized {
             return None;
@@ -92,7 +95,8 @@ impl Tuning<'_> {
         self.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.cores, 1)).ok()
     }
 
-    /// Finds the plan: from what was kept, or by a short measurement where something is left open.
+    /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is
+    /// made.
     pub(super) fn plan(&self) -> Result<EnginePlan, ModelError> {
         let settings = &self.manifest.runtime;
         let wishes = self.wishes();
@@ -144,7 +148,7 @@ impl Tuning<'_> {
         progress: Progress<'_>,
     ) -> Result<Measured, ModelError> {
         let settings = &self.manifest.runtime;
-        // What was asked for in both respects is not compared with anything.
+        // If provider and precision were both asked for, their answers are taken as they are.
         let compare_answers = wishes.provider.is_none() || wishes.precision.is_none();
         let first = if compare_answers { Engine::REFERENCE } else { engines.usable[0] };
         let yardstick = self.candidates(wishes, first)[0];
@@ -183,7 +187,7 @@ impl Tuning<'_> {
             let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
             search.measure(candidate, &batches, |drift| rules.admit(drift));
         };
-        // What is there by default first; then, should time run short, the most promising.
+        // The default first, then the most promising engines: time may run out before the others.
         let (default, others) = engines.usable.split_at(1);
         for &engine in default.iter().chain(others.iter().rev()) {
             look_at(&mut search, self.candidates(wishes, engine)[0]);
@@ -206,9 +210,8 @@ impl Tuning<'_> {
     }
 
     fn engines(&self, wishes: &Wishes, processor: &Processor) -> Result<Engines, ModelError> {
-        let machine = Machine { processor, cores: self.cores };
         let available = |provider: Provider| self.runtime.provider(provider);
-        let engines = space::engines(wishes, machine, self.network, available)
+        let engines = space::engines(wishes, processor, self.network, available)
             .map_err(|cause| self.graph_error(LoadError::Provider(cause)))?;
         for broken in &engines.broken {
             tracing::warn!("served without it: {broken}");
@@ -311,7 +314,7 @@ impl EnginePlan {
 /// A model's sessions and images for [`Search`].
 struct ModelBench<'a> {
     tuning: &'a Tuning<'a>,
-    /// The first candidate's sessions: its graph had to be looked at before.
+    /// The sessions of the first candidate, already open because the graph's signature was needed.
     yardstick: Option<Vec<OrtExecutor>>,
     images: WarmUpImages,
     activation: Option<Activation>,

@@ -1,7 +1,8 @@
 //! The images that a network sees before its first request: some photos, prepared as the model wants them.
 //!
-//! They do two things. No request pays for the first run of a batch size, which costs several times the next; and
-//! answers can be compared between engines on what the network was made for, not on noise.
+//! They serve two ends. The first run of a batch size takes several times as long as the next, and no request has to
+//! wait for it; and engines can be compared by their answers to pictures of the kind that the network was made for, not
+//! to noise.
 
 use std::{borrow::Cow, iter, sync::Arc};
 
@@ -28,14 +29,14 @@ pub(super) struct WarmUpImages {
     batch: Batch,
 }
 
-/// Clients of a network for small images send small ones: below this many pixels a side, what stands for theirs is as
-/// small as what the network takes.
+/// Clients of a network for small images send small images. Below this many pixels a side, the upload that stands for
+/// theirs is as small as the network's input.
 const SMALL_SIDE: u32 = 128;
 
 impl WarmUpImages {
     /// * `size`: height and width of what the network takes
     pub(super) fn new(spec: &Spec, normalizer: Normalizer, (height, width): (usize, usize)) -> Self {
-        // Without resize and crop a photo keeps its own size, and the pattern is all there is.
+        // Without resize and crop a photo keeps its own size, which does not fit; then only the pattern remains.
         let photos = PHOTOS
             .iter()
             .filter_map(|photo| preprocess(photo, spec, &Limits::default()).ok())
@@ -49,7 +50,7 @@ impl WarmUpImages {
         Self { images, spec: spec.clone(), normalizer, batch }
     }
 
-    /// How many different ones there are.
+    /// The number of different images.
     pub(super) fn len(&self) -> usize {
         self.images.len()
     }
@@ -67,7 +68,7 @@ impl WarmUpImages {
     pub(super) fn upload(&self) -> Prepare {
         let (photo, spec) = (self.jpeg(), self.spec.clone());
         Arc::new(move || {
-            // What matters is that it was done.
+            // The result is thrown away: only the time that it took counts.
             let _ = std::hint::black_box(preprocess(&photo, &spec, &Limits::default()));
         })
     }

@@ -1,6 +1,7 @@
 //! Attributes of nodes, typed: `node.int("group")`, and their constructors.
 //!
-//! A getter answers `None` both for an absent attribute and for one of another type: the operator's default applies.
+//! A getter gives `None` both for an absent attribute and for one of another type; the caller then applies the
+//! operator's default.
 
 use super::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
@@ -33,13 +34,6 @@ impl NodeProto {
     /// A TENSOR attribute.
     pub fn tensor(&self, name: &str) -> Option<&TensorProto> {
         self.typed(name, AttributeType::Tensor).and_then(|attribute| attribute.t.as_ref())
-    }
-
-    /// Adds an attribute.
-    #[must_use]
-    pub fn with(mut self, attribute: AttributeProto) -> Self {
-        self.attribute.push(attribute);
-        self
     }
 
     fn typed(&self, name: &str, wanted: AttributeType) -> Option<&AttributeProto> {

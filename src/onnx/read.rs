@@ -74,7 +74,7 @@ pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
 /// [`ReadError::Corrupt`].
 pub fn decode(bytes: Bytes) -> Result<ModelProto, ReadError> {
     let model = ModelProto::decode(bytes).map_err(|cause| ReadError::Corrupt { reason: cause.to_string() })?;
-    // A protobuf message has no mark of its own: an empty or foreign file can decode to nothing.
+    // Protobuf messages carry no signature, so an empty or foreign file may decode to a message without content.
     let has_nodes = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
     if model.ir_version <= 0 || !has_nodes {
         return Err(ReadError::Corrupt { reason: "it has no graph".into() });

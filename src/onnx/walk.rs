@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::{GraphProto, NodeProto, TensorProto};
 
 impl GraphProto {
-    /// The first node that computes with integers, or turns them into floats and back: one by which a network shows
-    /// that it is quantized, in the form of any exporter (QDQ, QOperator, dynamic).
+    /// The first node that shows that the network is quantized, in whichever form (QDQ, QOperator, dynamic): one that
+    /// computes with integers, or converts between them and floats.
     pub fn quantized_node(&self) -> Option<&NodeProto> {
         let rounds = |node: &&NodeProto| matches!(node.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear");
         self.node.iter().find(|node| rounds(node) || node.is_integer_arithmetic())

@@ -19,8 +19,8 @@ pub(super) const MAX_MEAN_DRIFT: f64 = 0.005;
 /// The most that top-1 may fall, in points, unless the user says otherwise.
 pub const MAX_TOP1_DROP: f64 = 0.5;
 
-/// The classes of an image whose probabilities count: those that users see. Over all of a thousand classes, the average
-/// would be near zero whatever happened.
+/// The classes of an image whose probabilities count: those that users see. Averaged over all of a thousand classes,
+/// the movement would be near zero whatever happened.
 const TOP_K: usize = 5;
 
 /// How the answers of two networks compare.

@@ -35,7 +35,7 @@ pub struct ImagePreparation {
 pub trait Progress {
     /// A step over `total` images begins.
     fn begin(&self, step: &str, total: usize);
-    /// So many more images are done.
+    /// `count` more images are done.
     fn advance(&self, count: usize);
     /// The step is over.
     fn end(&self);

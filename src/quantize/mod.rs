@@ -53,7 +53,7 @@ const OBSERVED_BATCH: usize = 1;
 const BATCH: usize = 8;
 /// Images that layers are compared on.
 const NOISE_IMAGES: usize = 32;
-/// How many layers with the most noise stay fp32, from try to try, when the answers do not hold.
+/// When the answers do not hold: how many of the noisiest layers stay fp32 in the first try, the second, and so on.
 const KEEP_TRIES: [usize; 4] = [1, 2, 4, 8];
 /// How many layers the report names.
 const WORST_LAYERS: usize = 5;
@@ -105,7 +105,8 @@ pub struct Outcome {
 }
 
 /// Makes an 8-bit version of `source`, from what it does with `calibration`, and compares the two on `evaluation` or,
-/// where that is `None`, on the calibration images: ranges are two numbers a value, too few to learn images by heart.
+/// where that is `None`, on the calibration images: that is fair, because calibration only takes two numbers from each
+/// inner value, too few to memorize images.
 ///
 /// The outcome may have an objection; whether it is written all the same is the caller's decision.
 ///
@@ -188,15 +189,15 @@ fn noisiest(noise: &[LayerNoise], count: usize) -> BTreeSet<String> {
     by_added.iter().take(count).map(|noise| noise.layer.clone()).collect()
 }
 
-/// 7 where its answers hold: engines compute it at full speed and exactly. Otherwise the one whose answers are nearer; 8
-/// where nothing had to be tried.
+/// 7 bits if their answers hold, because engines compute them exactly and at full speed; otherwise the size whose
+/// answers are nearer to fp32's. 8 if nothing was tried.
 fn better_bits(tried: &[TriedBits]) -> u32 {
     let [seven, eight] = tried else { return 8 };
     let holds = seven.answers.objection(MAX_TOP1_DROP).is_none();
     if holds || !eight.answers.is_nearer_than(&seven.answers) { seven.weight_bits } else { eight.weight_bits }
 }
 
-/// The fp32 network on the bench, with everything that stays the same from try to try.
+/// The fp32 network with everything that stays the same while several 8-bit versions are tried.
 struct Bench<'a> {
     runtime: &'a Runtime,
     options: &'a QuantizeOptions,
@@ -225,13 +226,13 @@ impl<'a> Bench<'a> {
         executor(self.runtime, model, self.options)
     }
 
-    /// The first of `samples`, as one batch; the size that the graph fixes comes first.
+    /// The first `size` of `samples` as one batch, or as many as the graph fixes.
     fn batch(&self, samples: &[Sample], size: usize) -> Result<Batch, QuantizeError> {
         let size = self.fp32.signature().fixed_batch.unwrap_or(size);
         let (height, width) = self.images.size;
         let mut first = Batch::new(self.images.normalizer.layout(), height, width, size);
         self.images.batches(&samples[..samples.len().min(size)], size, |batch, _| {
-            // A graph with a fixed batch gets no smaller one.
+            // A graph with a fixed batch takes no smaller one: too few images are repeated.
             for place in 0..size {
                 let start = place % batch.len() * batch.image_len();
                 first.push().copy_from_slice(&batch.data()[start..start + batch.image_len()]);

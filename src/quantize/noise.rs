@@ -17,7 +17,7 @@ pub struct LayerNoise {
     pub layer: String,
     /// Signal to quantization noise of its output, all layers before it in 8 bits too.
     pub sqnr_db: f64,
-    /// Noise that this layer adds, as a share of its signal: its output's less its input's.
+    /// The noise that this layer adds: the noise of its output less that of its input, each as a share of its signal.
     #[serde(skip)]
     pub added: f64,
 }

@@ -18,7 +18,7 @@ use crate::{
     tensor::Batch,
 };
 
-/// What the exposed values of one run may take together.
+/// The most bytes that the exposed values of one run may take together.
 const GROUP_BYTES: usize = 256 << 20;
 
 /// Sessions that show what flows inside a graph, one for each group of values.
@@ -108,7 +108,7 @@ impl Observer {
             visit(input, batch.data());
         }
         let show = |name: &str, seen: Seen<'_>| {
-            if let Seen::Floats(_, values) = seen {
+            if let Seen::Floats(values) = seen {
                 visit(name, values);
             }
         };

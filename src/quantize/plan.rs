@@ -35,7 +35,8 @@ pub struct PlannedLayer {
 pub struct QuantizationPlan {
     /// By index of the node in the graph.
     pub layers: HashMap<usize, PlannedLayer>,
-    /// ReLUs that the 8-bit range of what is before them stands for, by index of the node.
+    /// ReLUs that are left out, by index of the node: the 8-bit range of the layer before begins at zero and cuts as
+    /// they do.
     pub relus: HashSet<usize>,
     /// Every value that is written in 8 bits, and the value whose scale it has (itself, mostly).
     scale_of: HashMap<String, String>,
@@ -101,8 +102,9 @@ impl QuantizationPlan {
     }
 }
 
-/// The nodes that can and should be 8-bit. A layer whose value only leaves the graph gives the answer, and the answer has
-/// more than 256 steps: a fully connected layer adds in 32 bits and writes fp32, any other stays fp32 as a whole.
+/// The nodes that can and should be 8-bit. A layer that is read only as the graph's output gives the answer, for which
+/// 256 steps are too coarse: a fully connected layer then adds in 32 bits and writes fp32, and any other layer stays
+/// fp32 as a whole.
 fn eight_bit_nodes(graph: &GraphProto, walk: &Walk<'_>) -> HashMap<usize, LayerRole> {
     let mut nodes = HashMap::new();
     for (index, node) in graph.node.iter().enumerate().rev() {
@@ -152,7 +154,7 @@ fn kind_of(walk: &Walk<'_>, node: &NodeProto) -> Option<LayerRole> {
     }
 }
 
-/// The ReLU that alone reads what `node` makes, and what it makes of it.
+/// The ReLU that is the only reader of what `node` makes, and the name of its output.
 fn relu_after(graph: &GraphProto, walk: &Walk<'_>, node: &NodeProto) -> Option<(usize, String)> {
     let output = node.output.first()?;
     if walk.is_output(output) || walk.consumers(output).len() != 1 {
@@ -163,7 +165,8 @@ fn relu_after(graph: &GraphProto, walk: &Walk<'_>, node: &NodeProto) -> Option<(
     Some((index, relu.output.first()?.clone()))
 }
 
-/// Whether a convolution copies channels and makes others of zeros: then its output is its input's numbers.
+/// Whether a convolution only copies channels and adds channels of zeros, so that its output has the values of its
+/// input.
 fn is_identity_convolution(walk: &Walk<'_>, node: &NodeProto) -> bool {
     node.op_type == "Conv"
         && node.input.len() == 2

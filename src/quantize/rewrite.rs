@@ -71,7 +71,7 @@ pub fn rewrite(
     })
 }
 
-/// The name of a value that went through 8 bits, for those who look inside.
+/// What a value is called after it went through 8 bits; the comparison of layers looks for it by this name.
 pub(super) fn dequantized(graph: &GraphProto, value: &str) -> String {
     let is_output = graph.output.iter().any(|output| output.name == value);
     if is_output { value.to_owned() } else { format!("{value}_dequantized") }
@@ -115,7 +115,8 @@ impl Writer<'_> {
         self.push("DequantizeLinear", &[&quantized, scale, zero_point], &back, Vec::new());
     }
 
-    /// What the node that makes `value` writes: an output's own name belongs to what went through 8 bits.
+    /// The name that the node that makes `value` writes to. For an output of the graph it is another one, because the
+    /// output's name goes to the value after 8 bits.
     fn made(&self, value: &str) -> String {
         let taken = self.plan.scale_of(value).is_some() && self.walk.is_output(value);
         if taken { format!("{value}_fp32") } else { value.to_owned() }
@@ -236,7 +237,7 @@ mod tests {
         (plan, rewritten)
     }
 
-    /// What engines must find to fuse a node: everything it reads was 8-bit, and what it makes becomes 8-bit.
+    /// Checks that engines can fuse a node: everything it reads comes from 8 bits, and what it makes goes to 8 bits.
     fn is_fusible(walk: &Walk<'_>, node: &NodeProto) -> bool {
         let is = |node: Option<&NodeProto>, op: &str| node.is_some_and(|node| node.op_type == op);
         node.input.iter().all(|input| is(walk.producer(input), "DequantizeLinear"))

@@ -1,8 +1,8 @@
 //! The names of architectures: `resnet50`, `resnext101_64x4d`, `wide_resnet50_2`, `resnet20-cifar`, `resnet[3,4,6,3]-basic`.
 //!
-//! torchvision's names where it has one. What it has no name for is spelled out: the modules of each stage, the block,
-//! `-cifar` for the 3x3 stem, `-32x4d` for groups and their width, `-w32` for the width of the first stage. Parsing what
-//! [`Architecture`]'s `Display` prints gives the same layers.
+//! Where torchvision has a name, it is that one. Other networks are spelled out: the modules of each stage, the block,
+//! `-cifar` for the 3x3 stem, `-32x4d` for groups and their width, `-w32` for the width of the first stage. Parsing
+//! what [`Architecture`]'s `Display` prints gives the same layers.
 
 use std::{fmt, str::FromStr};
 
@@ -20,10 +20,10 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
     (152, Block::Bottleneck, [3, 8, 36, 3]),
 ];
 
-/// Four bytes each make the 2 GiB that an ONNX file can hold.
+/// The most parameters: at four bytes each they fill the 2 GiB that an ONNX file can hold.
 const MAX_PARAMETERS: f64 = (1_u64 << 29) as f64;
 
-/// A name that says no architecture.
+/// A name that is of no architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{name:?} names no architecture ({reason}); it is one of resnet18, resnet34, resnet50, resnet101, resnet152, \

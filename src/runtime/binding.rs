@@ -1,4 +1,5 @@
-//! Input and output of a session in memory that stays where it is: for engines that cannot read ours.
+//! Input and output tensors that a session keeps from run to run: for GPUs, which cannot read a batch where it lies in
+//! our memory.
 //!
 //! For each shape of a batch there is one input tensor and one output tensor, made the first time and used from then on.
 //! In pinned memory a GPU fetches and writes them by itself, without a copy by the driver in between.
@@ -35,7 +36,7 @@ impl HostMemory {
 pub(super) struct Bindings {
     bound: BTreeMap<[usize; 4], Bound>,
     allocator: Allocator,
-    /// For a graph with 16-bit output.
+    /// 16-bit outputs as `f32`; reused from run to run.
     widened: Vec<f32>,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Bindings {
 struct Bound {
     binding: IoBinding,
     input: Input,
-    /// The output's shape is known once it has run.
+    /// Set by the first run, which tells the output's shape.
     has_output: bool,
 }
 
@@ -53,7 +54,7 @@ enum Input {
 }
 
 impl Bindings {
-    /// None bound yet.
+    /// Without tensors: those of a shape are made when its first batch comes.
     ///
     /// # Errors
     /// If the session's provider has no such memory.
@@ -157,7 +158,7 @@ mod tests {
         executor
     }
 
-    /// Images of 32x32, `black` ones behind; no two are alike, and those of other seeds neither.
+    /// Images of 32x32 that all differ, also from those of another seed, followed by `black` black ones.
     fn images(seed: usize, count: usize, black: usize) -> Batch {
         let mut batch = Batch::new(Layout::Nchw, 32, 32, count + black);
         for image in 0..count + black {

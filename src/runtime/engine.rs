@@ -70,7 +70,8 @@ impl Provider {
         matches!(self, Self::Cuda | Self::Tensorrt)
     }
 
-    /// The batch sizes that are run before the first request: each of them costs several times as much the first time.
+    /// The batch sizes that are run before the first request: the first run of a size takes several times as long as
+    /// the next.
     ///
     /// * `max_batch_size`: the largest batch, at least 1
     pub fn warmed_sizes(self, max_batch_size: usize) -> Vec<usize> {
@@ -133,7 +134,8 @@ impl Engine {
         Err(PrecisionError { provider, precision, hint })
     }
 
-    /// Whether the network has to be converted: a GPU computes as the graph is typed, OpenVINO as it is told.
+    /// Whether the graph has to be converted to fp16: a GPU computes in the types of the graph, while OpenVINO takes
+    /// the precision as an option.
     pub(super) fn needs_fp16_graph(self) -> bool {
         self.provider.is_gpu() && self.precision == Precision::Fp16
     }

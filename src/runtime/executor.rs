@@ -130,7 +130,7 @@ impl OrtExecutor {
     fn padded_len(&self, len: usize) -> usize {
         let SessionOptions { engine, max_batch_size, .. } = self.options;
         self.signature.fixed_batch.unwrap_or_else(|| match self.bindings {
-            // Also where a test binds another provider's memory.
+            // A GPU's sizes, also in a test that binds memory to a session of the processor.
             Some(_) => engine::bucket(len, max_batch_size),
             None => engine.provider.padded_len(len, max_batch_size),
         })

@@ -29,14 +29,14 @@ pub struct Runtime {
     plugins: Arc<Plugins>,
 }
 
-/// What became of each provider's library; they are loaded once in a process, when the first model may use them.
+/// Whether each provider's library could be loaded. Each is tried once in a process, when the first model may use it.
 #[derive(Default)]
 struct Plugins {
     openvino: OnceLock<Result<PathBuf, ProviderError>>,
     tensorrt: OnceLock<Result<PathBuf, ProviderError>>,
-    /// No plugin, and tried once all the same.
+    /// Part of ONNX Runtime, not a plugin; tried once like the others.
     cuda: OnceLock<Result<PathBuf, ProviderError>>,
-    /// Set once it is said that there is no pinned memory; there can be many sessions.
+    /// Set when the missing pinned memory was logged, so that a hundred sessions log it once.
     unpinned: OnceLock<()>,
 }
 
@@ -73,7 +73,7 @@ pub enum LoadError {
     /// Its file cannot be read for the conversion.
     #[error(transparent)]
     File(#[from] onnx::ReadError),
-    /// The provider computes in fp16 only what is in fp16, and the network cannot be converted.
+    /// The provider needs an fp16 graph to compute in fp16, and the network cannot be converted.
     #[error("it cannot be converted to fp16: {0}; set precision = \"fp32\"")]
     Conversion(#[from] Fp16Error),
 }
@@ -90,7 +90,7 @@ impl From<ort::Error<SessionBuilder>> for LoadError {
     }
 }
 
-/// What is wrong, without the places in ONNX Runtime's source that it came by.
+/// The cause in an error message, without the places in ONNX Runtime's source that it passed on its way.
 pub(super) fn in_words(message: &str) -> String {
     // The system's loader: a library is missing, or of another version.
     let message = message.rsplit_once(" with error: ").map_or(message, |(_, words)| words);
@@ -135,7 +135,7 @@ impl Runtime {
         }
     }
 
-    /// What tells this installation from another: a measurement holds for one of them only.
+    /// A text that changes when ONNX Runtime, a plugin or a GPU changes: a measurement holds for one installation only.
     pub fn fingerprint(&self) -> String {
         let plugins = [&self.plugins.openvino, &self.plugins.tensorrt];
         let registered = plugins.into_iter().filter_map(|plugin| plugin.get()?.as_ref().ok());
@@ -167,8 +167,9 @@ impl Runtime {
         Ok(path)
     }
 
-    /// CUDA is part of the GPU build of ONNX Runtime. What it needs is checked before, for the message's sake; then it has
-    /// to take a network, or a CUDA that is not installed would look like a fault of the first model.
+    /// CUDA is part of the GPU build of ONNX Runtime. The libraries that it needs are looked for first, because their
+    /// absence makes the clearest message. Then it has to load a tiny network: otherwise a broken CUDA would look like
+    /// a fault of the first model.
     fn cuda(&self) -> Result<PathBuf, ProviderError> {
         let provider = Provider::Cuda;
         plugin::gpu_visible(provider)?;
@@ -233,7 +234,8 @@ impl Runtime {
             // with one scale for all of their weights.
             .with_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")?;
         let plugin = match engine.provider {
-            // A plugin, once registered, takes every session that names no device; so the processor is named too.
+            // Once a plugin is registered, it takes every session that names no device. So the processor is named as
+            // well.
             Provider::Cpu => {
                 // Exact sums for 8-bit weights, which costs speed; graphs with 7-bit weights are left as they are.
                 let builder = if pairs_may_overflow() { builder.with_config_entry(EXACT_SUMS, "1")? } else { builder };
@@ -258,7 +260,7 @@ impl Runtime {
     }
 }
 
-/// The network as an ONNX file in fp16. Memory holds the fp32 file once, and no longer than this takes.
+/// The network as an ONNX file in fp16. The fp32 graph is in memory once, and only until the conversion is done.
 fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
     Ok(onnx::into_bytes(onnx::to_fp16(graph.read()?)?))
 }

@@ -59,7 +59,8 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether it is simply not installed, or has nothing to run on: no fault of the machine's, unless it was asked for.
+    /// Whether the provider is simply not installed or has no device here. `auto` then goes without it and says
+    /// nothing; only whoever asked for this provider is told.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::NoDevice { .. } | Self::NotBuiltIn { .. })
     }
@@ -116,7 +117,8 @@ pub(super) const TENSORRT: Plugin = Plugin {
 };
 
 impl Plugin {
-    /// Finds the library and checks that every library beside it is whole: it loads them itself, some of them late.
+    /// Finds the library and checks that every library beside it is whole: the plugin loads them itself, some only long
+    /// after its own start.
     ///
     /// # Errors
     /// [`ProviderError::Missing`] and [`ProviderError::Unusable`].
@@ -162,10 +164,10 @@ pub(super) fn find_cuda(runtime: &Path) -> Result<PathBuf, ProviderError> {
     Ok(folder.join(CUDA))
 }
 
-/// Where NVIDIA's driver shows itself.
+/// Where NVIDIA's driver tells its version and the names of the GPUs.
 pub(super) const DRIVER_FOLDER: &str = "/proc/driver/nvidia";
 
-/// What tells one set of GPUs and drivers from another: the driver's version and the models; empty without any.
+/// A text that changes with the GPUs and their driver: the driver's version and the GPUs' names; empty without any.
 pub(super) fn gpus(folder: &Path) -> String {
     let version = fs::read_to_string(folder.join("version")).unwrap_or_default();
     let gpus = fs::read_dir(folder.join("gpus")).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
@@ -178,10 +180,11 @@ pub(super) fn gpus(folder: &Path) -> String {
     models.into_iter().chain(Some(driver).filter(|driver| !driver.is_empty())).collect::<Vec<_>>().join(", ")
 }
 
-/// Where the driver shows an NVIDIA GPU to programs: Linux, Windows' Linux, and NVIDIA's boards.
+/// The device files of NVIDIA GPUs: on Linux, in WSL, and on Jetson boards.
 const GPU_NODES: [&str; 3] = ["/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu"];
 
-/// Whether there is a GPU to speak of; without one, a library that is missing is not what is wrong.
+/// Asked before the libraries are looked for: without a GPU, the message should say so rather than name a missing
+/// library.
 ///
 /// # Errors
 /// [`ProviderError::NoDevice`].
@@ -197,7 +200,7 @@ pub(super) fn gpu_visible(provider: Provider) -> Result<(), ProviderError> {
     Err(ProviderError::NoDevice { provider, cause })
 }
 
-/// What tells one installation of a plugin from another: the names and sizes of its libraries.
+/// A text that changes with the installed plugin: the names and sizes of its libraries.
 pub(super) fn fingerprint(path: &Path) -> String {
     let mut files: Vec<_> = libraries_beside(path)
         .into_iter()

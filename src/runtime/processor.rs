@@ -13,10 +13,11 @@ pub struct Processor {
     pub features: Vec<String>,
 }
 
-/// AMX has no test in the standard library; Linux lists it where programs may use it. It is an addition to AVX-512.
+/// The standard library cannot test for AMX, so Linux is asked, which lists it where programs may use it. Processors
+/// with AMX have AVX-512 too.
 const AMX: [&str; 3] = ["amx_bf16", "amx_int8", "amx_fp16"];
 
-/// What means instructions for a 16-bit arithmetic.
+/// For each 16-bit arithmetic, the features of which any one means that there are instructions for it.
 const NATIVE: [(Precision, [&str; 2]); 2] =
     [(Precision::Bf16, ["avx512_bf16", "amx_bf16"]), (Precision::Fp16, ["avx512_fp16", "amx_fp16"])];
 

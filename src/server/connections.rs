@@ -2,18 +2,26 @@
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
-use std::{fmt::Display, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt::Display,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::Options;
+use super::DoorOptions;
 
 /// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -23,6 +31,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Life {
     door: &'static str,
     max_age: Duration,
+    max_idle: Duration,
     /// From being told to close until being cut.
     grace: Duration,
     slots: Arc<Semaphore>,
@@ -34,7 +43,7 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(
         door: &'static str,
-        options: &Options,
+        options: &DoorOptions,
         closing: &CancellationToken,
         cut: &CancellationToken,
         tasks: &TaskTracker,
@@ -42,6 +51,7 @@ impl Life {
         Self {
             door,
             max_age: options.max_connection_age,
+            max_idle: options.idle_timeout,
             grace: options.shutdown_grace,
             slots: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
             closing: closing.clone(),
@@ -51,10 +61,66 @@ impl Life {
     }
 }
 
+/// What a new connection is given by the one who lets it in.
+pub(super) struct Connecting {
+    /// Fires when the connection is told to close: for calls that would never end by themselves.
+    pub(super) leaving: CancellationToken,
+    /// To be told of every request.
+    pub(super) activity: Activity,
+}
+
+/// Whether a connection has requests in work, and since when it has none.
+#[derive(Clone, Debug)]
+pub(super) struct Activity(Arc<Works>);
+
+#[derive(Debug)]
+struct Works {
+    requests: AtomicUsize,
+    idle_since: Mutex<Instant>,
+}
+
+/// A request in work; it ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct InWork(#[expect(dead_code, reason = "held for its end")] Arc<Request>);
+
+#[derive(Debug)]
+struct Request(Activity);
+
+impl Activity {
+    fn new() -> Self {
+        Self(Arc::new(Works { requests: AtomicUsize::new(0), idle_since: Mutex::new(Instant::now()) }))
+    }
+
+    /// A request has begun.
+    pub(super) fn begin(&self) -> InWork {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        InWork(Arc::new(Request(self.clone())))
+    }
+
+    /// Ready once no request was in work for `limit`.
+    async fn idle_for(&self, limit: Duration) {
+        loop {
+            let since = *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
+            let busy = self.0.requests.load(Ordering::Relaxed) > 0;
+            let until = if busy { Instant::now() + limit } else { since + limit };
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until.into()).await;
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let Activity(works) = &self.0;
+        *works.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        works.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Accepts connections and serves each on a task of its own until `life` ends.
-///
-/// `connect` is given a token as well, which fires when the connection is told to close: for calls that would never end by themselves.
-pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, CancellationToken) -> C)
+pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, Connecting) -> C)
 where
     C: GracefulConnection + Send + 'static,
     C::Error: Display + Send,
@@ -77,10 +143,11 @@ where
                     debug!(door = life.door, %error, "cannot set TCP_NODELAY");
                 }
                 let leaving = life.closing.child_token();
-                let connection = connect(stream, leaving.clone());
+                let activity = Activity::new();
+                let connection = connect(stream, Connecting { leaving: leaving.clone(), activity: activity.clone() });
                 let life = life.clone();
                 life.tasks.clone().spawn(async move {
-                    live(connection, life, leaving).await;
+                    live(connection, life, leaving, activity).await;
                     drop(slot);
                 });
             }
@@ -92,7 +159,7 @@ where
     }
 }
 
-async fn live<C>(connection: C, life: Life, leaving: CancellationToken)
+async fn live<C>(connection: C, life: Life, leaving: CancellationToken, activity: Activity)
 where
     C: GracefulConnection,
     C::Error: Display + Send,
@@ -102,6 +169,8 @@ where
         tokio::select! {
             () = leaving.cancelled() => {}
             () = sleep(with_jitter(life.max_age)) => {}
+            // Also a client that has said nothing yet, and one that does not read its last answer.
+            () = activity.idle_for(life.max_idle) => {}
         }
     });
     let mut cut = pin!(life.cut.cancelled());

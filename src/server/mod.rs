@@ -29,7 +29,7 @@ use request_id::RequestIds;
 /// Where clients come in.
 #[derive(Debug)]
 pub struct Listeners {
-    /// HTTP/1.
+    /// HTTP/1.1, and HTTP/2 without TLS.
     pub http: TcpListener,
     /// gRPC over HTTP/2 without TLS.
     pub grpc: TcpListener,
@@ -37,7 +37,7 @@ pub struct Listeners {
 
 /// How the server treats its connections, and how it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct DoorOptions {
     /// From the stop signal until connections are told to close; requests are accepted meanwhile.
     pub drain_delay: Duration,
     /// From the stop signal until what is still in flight is cut. Longer than `drain_delay`.
@@ -59,11 +59,13 @@ pub struct Options {
     pub max_concurrent_streams: u32,
     /// The most requests of one `ClassifyStream` that are worked on at a time.
     pub stream_concurrency: usize,
+    /// The origins whose pages may read the answers (CORS); `*` for all.
+    pub cors_origins: Vec<String>,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
 }
 
-impl Default for Options {
+impl Default for DoorOptions {
     fn default() -> Self {
         Self {
             drain_delay: Duration::from_secs(5),
@@ -76,6 +78,7 @@ impl Default for Options {
             keepalive_timeout: Duration::from_secs(20),
             max_concurrent_streams: 256,
             stream_concurrency: 32,
+            cors_origins: Vec::new(),
             slow_request: Duration::from_secs(1),
         }
     }
@@ -93,7 +96,7 @@ pub enum ServeError {
 #[derive(Clone)]
 struct Shared {
     service: Service,
-    options: Options,
+    options: DoorOptions,
     ids: Arc<RequestIds>,
 }
 
@@ -108,7 +111,7 @@ struct Shared {
 pub async fn serve(
     listeners: Listeners,
     service: Service,
-    options: Options,
+    options: DoorOptions,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let cut = CancellationToken::new();

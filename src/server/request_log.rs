@@ -24,11 +24,6 @@ impl<'a> RequestLog<'a> {
         Self { protocol, id, started: Instant::now(), slow, finished: false }
     }
 
-    /// When the request came.
-    pub(super) fn started(&self) -> Instant {
-        self.started
-    }
-
     /// Logs the answer: our own failure at level error, a slow one at info, everything else at debug.
     ///
     /// Overload, loading and draining are states that clients are told about, not failures: at error, each would flood the log.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// What the best way to run a network is best at.
+/// What tuning optimizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Goal {
@@ -13,12 +13,12 @@ pub enum Goal {
     Throughput,
     /// The shortest run of one image.
     Latency,
-    /// The most images a second of which 99 in 100 are answered within so many milliseconds, waiting for the run before
-    /// included, preprocessing and network not.
+    /// The most images a second while 99 of 100 are answered within so many milliseconds. That includes waiting for the
+    /// run before; it includes neither preprocessing nor the transfer of request and answer.
     P99(f64),
 }
 
-/// It is no goal.
+/// The text names no goal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no goal: expected throughput, latency or p99=MS with MS above 0, for instance p99=50")]
 pub struct GoalError(String);

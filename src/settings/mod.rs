@@ -47,7 +47,7 @@ pub fn overlay<T: Serialize + DeserializeOwned>(base: &T, over: Table) -> Result
     let mut merged = Value::try_from(base).map_err(|error| key_error(String::new(), error.to_string()))?;
     merge(&mut merged, Value::Table(over));
     serde_path_to_error::deserialize(merged).map_err(|error| {
-        // Where the key itself is unknown, the path ends before it; the message names it.
+        // If the key itself is unknown, the path ends with the table that it stands in; the message names the key.
         let problem = error.inner().message().trim().replace('\n', " ");
         key_error(error.path().to_string(), problem)
     })

@@ -1,4 +1,4 @@
-//! The numbers that grow with every request, and who may count them up.
+//! The counters and histograms of requests, and the handles that count them up.
 //!
 //! [`Metrics`] has the families of one service (no global: two services in one process count apart). A model's handles are
 //! found once, when it is served ([`ModelMetrics`]): a request then costs an atomic for a count and one uncontended lock
@@ -43,7 +43,7 @@ impl Protocol {
 /// The `code` of an answered request; refusals have the name of their error.
 pub(super) const OK: &str = "OK";
 
-/// The upper bounds of the time histograms, in seconds: from a small network's run to a queue that stands.
+/// The upper bounds of the time histograms, in seconds: from one run of a small network to a queue that hardly moves.
 const SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 

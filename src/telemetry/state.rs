@@ -1,4 +1,4 @@
-//! The numbers that are true in this moment: looked up at every scrape, so that nothing is left of a model that is gone.
+//! The gauges: looked up anew at every scrape, so that a model that is gone leaves no stale value behind.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub(super) fn registry(versions: &[VersionState]) -> Registry {
         loaded.get_or_create(&labels).set(serving.is_some().into());
         let Some(serving) = serving else { continue };
         let label = ModelLabel { model: model.clone() };
-        // Versions of a model have queues of their own: all that waits, and the one that is nearest to its limit.
+        // Each version of a model has its own queue: the depths are added up, and of the loads the largest counts.
         queue_depth.get_or_create(&label).inc_by(i64::try_from(serving.queue_depth).unwrap_or(i64::MAX));
         let ratio = load_ratio.get_or_create(&label);
         ratio.set(ratio.get().max(serving.load_ratio));

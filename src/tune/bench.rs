@@ -1,8 +1,8 @@
 //! Executors against the clock.
 //!
-//! The machine is seldom quiet when a model is loaded, so a candidate is never timed by itself: short slices of it and
-//! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down. Images a second
-//! are taken with the preparation of images beside it (`line`), the time of one image without.
+//! The machine is seldom quiet while a model is loaded, so a candidate is never timed by itself: short slices of the
+//! candidate and of a yardstick alternate, and their ratio counts. Another process that takes a core slows both down.
+//! Images a second are measured while other threads prepare images (`line`), the time of a single image without them.
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,7 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// At load: a first impression, good to some percent.
+    /// For loading a model: a quick impression, accurate to some percent.
     pub const QUICK: Self = Self { slices: 3, slice: Duration::from_millis(20), patience: Duration::from_millis(700) };
     /// For `resnetd tune`.
     pub const THOROUGH: Self = Self { slices: 5, slice: Duration::from_millis(250), patience: Duration::from_secs(20) };
@@ -45,7 +45,7 @@ pub trait Workbench {
     /// Makes the sessions of a candidate.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason in words.
     fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<Self::Executor>, String>;
 
     /// The probabilities of the warm-up images, a row each.
@@ -54,7 +54,7 @@ pub trait Workbench {
     /// [`RunError`].
     fn answers(&mut self, executor: &mut Self::Executor) -> Result<Vec<Box<[f32]>>, RunError>;
 
-    /// What the answers should be, where the yardstick's are not: a quantized network rounds in every engine.
+    /// The right answers, where the yardstick's own are not: a quantized network rounds in every engine.
     fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
         None
     }
@@ -74,11 +74,11 @@ pub struct Search<W: Workbench> {
     yardstick: Vec<W::Executor>,
     yardstick_is: Candidate,
     yardstick_bytes: u64,
-    /// The yardstick's images a second by sessions, batch size and whether images are prepared beside it, when first
-    /// seen: what every ratio is a ratio to.
+    /// The yardstick's images a second when it was first timed, by sessions, batch size, and whether images were
+    /// prepared beside it. Measured ratios are turned into images a second with it.
     paces: BTreeMap<(usize, usize, bool), f64>,
     reference: Option<Vec<Box<[f32]>>>,
-    /// Of [`Engine::REFERENCE`]; none where its own answers are the right ones.
+    /// How far the answers of [`Engine::REFERENCE`] are off; `None` where they are the right ones.
     pub default_drift: Option<Drift>,
     /// A row for each candidate and batch size.
     pub rows: Vec<Measurement>,

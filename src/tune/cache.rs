@@ -3,8 +3,7 @@
 //! A cache may always be thrown away: whatever is wrong with it is a warning, never a failure.
 
 use std::{
-    env, fs,
-    io::{self, Write},
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -12,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Measurement;
-use crate::files;
-use crate::runtime::Engine;
-use crate::settings::Goal;
+use crate::{files, runtime::Engine, settings::Goal, staging::write_file};
 
 /// An entry has some kilobytes.
 const LARGEST_ENTRY: u64 = 16 << 20;
@@ -84,7 +81,7 @@ impl Cache {
         Self { folder: base.map(|base| base.join("resnetd/tune")) }
     }
 
-    /// What was found for `key` before. A file that is damaged or for something else is passed over, with a warning.
+    /// What was found for `key` before. A damaged file is passed over with a warning.
     pub fn get(&self, key: &Key) -> Option<Found> {
         let path = self.path(key)?;
         let text = match files::read(&path, LARGEST_ENTRY) {
@@ -147,11 +144,8 @@ impl Cache {
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, entry)?;
-    file.flush()?;
-    file.persist(path)?;
-    Ok(())
+    let text = serde_json::to_vec_pretty(entry)?;
+    write_file(path, |file| file.write_all(&text)).map_err(|error| error.cause)
 }
 
 /// SHA-256 of `bytes`, hexadecimal.

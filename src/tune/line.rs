@@ -1,8 +1,9 @@
 //! Executors at work, as the server gives them work: other threads prepare the images meanwhile, and take their share
 //! of the same cores.
 //!
-//! An engine that is timed by itself has the machine to itself, and the more threads share a run, the more it minds when
-//! that ends: a run is over when its last thread is. So sessions and threads are told apart here, where it counts.
+//! An engine that is timed alone has all cores to itself. In the server, other threads take some of them, and a run
+//! that is shared by many threads suffers most, because it ends only when its slowest thread does. So it is measured
+//! here which number of sessions and threads serves best.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -44,7 +45,8 @@ pub(super) fn alone<E: Executor>(executors: &mut [E], batch: &Batch, length: Dur
 
 /// The same, while `beside` prepares an image for each that is run.
 ///
-/// At the start each executor has two batches waiting and one to be prepared: as many images go round as keep it busy.
+/// Each executor starts with two prepared batches and one to be prepared. The images then go round: what was run comes
+/// back to be prepared, so that there are always enough to keep the executors busy.
 pub(super) fn served<E: Executor>(
     executors: &mut [E],
     batch: &Batch,
@@ -106,7 +108,7 @@ fn work<E: Executor>(
     })
 }
 
-/// Images on their way round: what an executor has run comes back as images to be prepared.
+/// The images that go round between the threads that prepare and the executors that run.
 struct Stock {
     counts: Mutex<Counts>,
     changed: Condvar,
@@ -123,7 +125,7 @@ impl Stock {
         Self { counts: Mutex::new(Counts { raw, ready, closed: false }), changed: Condvar::new() }
     }
 
-    /// Waits for an image to prepare; `false` once the executors are done.
+    /// Waits until there is an image to prepare; `false` when the executors are done, and the thread should end.
     fn take_raw(&self) -> bool {
         let mut counts = self.wait_while(|counts| counts.raw == 0 && !counts.closed);
         let going = !counts.closed;
@@ -183,7 +185,8 @@ mod tests {
             prepare: Arc::new({
                 let (prepared, blocked) = (prepared.clone(), blocked.clone());
                 move || {
-                    // Both executors are held until an image was prepared: it happens while they run, or this never ends.
+                    // The first batches are held until an image was prepared, so that the test ends only if preparation
+                    // runs beside them.
                     blocked.wait_for_batches(2);
                     prepared.fetch_add(1, SeqCst);
                     blocked.release();

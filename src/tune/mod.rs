@@ -55,7 +55,7 @@ pub struct Candidate {
 pub struct Drift {
     /// The largest difference of a probability.
     pub probability: f64,
-    /// Whether every image on which the reference is decided has the same most probable class.
+    /// Whether the most probable class is the same for every image, apart from those where the reference is undecided.
     pub same_top: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Measurement {
     pub batch_size: usize,
     /// All sessions busy, and for each image another one prepared on the same cores.
     pub images_per_second: f64,
-    /// The same in the worst comparison with what is there by default: far below it, the machine was busy.
+    /// The same by the worst comparison with the default. If it is far below `images_per_second`, the machine was busy.
     pub at_least: f64,
     /// The median of a run while all sessions are busy, in milliseconds.
     pub p50_ms: f64,
@@ -80,9 +80,10 @@ pub struct Measurement {
     pub p99_ms: f64,
     /// The median of a run of one image while nothing else runs, in milliseconds.
     pub alone_ms: f64,
-    /// By how much the process grew, all sessions together. Rough: allocators keep what they have.
+    /// By how much the process grew when all sessions were made. Rough, since allocators keep memory that was freed.
     pub memory_bytes: u64,
-    /// Against [`Engine::REFERENCE`], which has none itself; of a quantized network, against the same without rounding.
+    /// How far the answers are from [`Engine::REFERENCE`]'s, or for a quantized network from those of the same network
+    /// without rounding. `None` for the reference itself.
     pub drift: Option<Drift>,
 }
 

@@ -1,6 +1,6 @@
 //! What there is to choose from: providers, arithmetic, sessions, threads and batches. Pure.
 //!
-//! What was set is not questioned; what was left open is spread out, as far as the machine has it.
+//! What the settings fix stays fixed. What they leave open is spread out into everything that this machine has.
 
 use super::{Candidate, SessionShape};
 use crate::runtime::{Engine, Precision, Processor, Provider, ProviderError};
@@ -21,17 +21,8 @@ pub struct Wishes {
     pub max_batch_size: usize,
     /// What it should be best at.
     pub goal: Goal,
-    /// Whether every provider is asked for; otherwise only until one is there.
+    /// Whether every provider is tried; otherwise the first that is there is enough.
     pub all_engines: bool,
-}
-
-/// What is there to be used.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine<'a> {
-    /// The processor.
-    pub processor: &'a Processor,
-    /// How many of its cores we may use, at least 1.
-    pub cores: usize,
 }
 
 /// What the network says of itself.
@@ -39,7 +30,7 @@ pub struct Machine<'a> {
 pub struct NetworkFacts {
     /// The size of its file, in bytes.
     pub bytes: u64,
-    /// Its weights are integers already: there is no other arithmetic to choose.
+    /// Whether its weights are integers: then there is no arithmetic to choose.
     pub quantized: bool,
     /// The batch, where the graph fixes it.
     pub fixed_batch: Option<usize>,
@@ -48,7 +39,7 @@ pub struct NetworkFacts {
 /// The engines that may be tried, and those that cannot.
 #[derive(Clone, Debug, Default)]
 pub struct Engines {
-    /// The reference first where it is among them, then the more promising the later. Never empty.
+    /// The reference first, if it is among them; of the others, the most promising last. Never empty.
     pub usable: Vec<Engine>,
     /// What is installed and does not work: worth a warning.
     pub broken: Vec<ProviderError>,
@@ -70,11 +61,11 @@ const GPU_BATCH: usize = 32;
 /// [`ProviderError`], if what was asked for is not to be had.
 pub fn engines(
     wishes: &Wishes,
-    machine: Machine<'_>,
+    processor: &Processor,
     network: NetworkFacts,
     mut available: impl FnMut(Provider) -> Result<(), ProviderError>,
 ) -> Result<Engines, ProviderError> {
-    let precisions = |provider| precisions(provider, wishes.precision, machine.processor, network.quantized);
+    let precisions = |provider| precisions(provider, wishes.precision, processor, network.quantized);
     if let Some(provider) = wishes.provider {
         if let Some(precision) = wishes.precision {
             Engine { provider, precision }.check()?;
@@ -93,7 +84,7 @@ pub fn engines(
         }
         match available(provider) {
             Ok(()) => engines.usable.extend(wanted.into_iter().map(|precision| Engine { provider, precision })),
-            // Not installed is no fault; and without a GPU nobody expects one to be used.
+            // A provider that is not installed, or has no GPU, is no fault: nobody asked for it.
             Err(error) if error.is_absence() => {
                 absent.get_or_insert(error);
             }
@@ -116,7 +107,7 @@ fn precisions(provider: Provider, wanted: Option<Precision>, processor: &Process
                 [Precision::Fp16, Precision::Bf16].into_iter().filter(|&precision| processor.is_native(precision));
             std::iter::once(Precision::Fp32).chain(native).collect()
         }
-        // Every GPU that its libraries still support has it.
+        // Every GPU that these providers support computes in fp16.
         None if provider.is_gpu() && !quantized => vec![Precision::Fp32, Precision::Fp16],
         None => vec![Precision::Fp32],
     }
@@ -147,7 +138,7 @@ pub fn shapes(wishes: &Wishes, provider: Provider, cores: usize, network: Networ
         return shapes;
     }
     let most = cores - cores.div_ceil(4);
-    // Sessions, and the cores that they share.
+    // Pairs: how many sessions, and how many cores they share.
     let spreads: &[(usize, usize)] = match provider.is_gpu() {
         true => &[(1, cores), (2, cores)],
         false => {
@@ -222,9 +213,8 @@ mod tests {
     ) -> Result<String, String> {
         let features = native.iter().map(|precision| format!("avx512_{precision}")).collect();
         let processor = Processor { name: String::new(), features };
-        let machine = Machine { processor: &processor, cores: 2 };
         let available = |provider| if there.contains(&provider) { Ok(()) } else { Err(missing(provider)) };
-        let engines = engines(&wishes, machine, network, available).map_err(|error| error.to_string())?;
+        let engines = engines(&wishes, &processor, network, available).map_err(|error| error.to_string())?;
         Ok(engines.usable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
 
@@ -301,8 +291,7 @@ mod tests {
             }
             _ => Err(missing(provider)),
         };
-        let machine = Machine { processor: &processor, cores: 2 };
-        let engines = engines(&OPEN, machine, RESNET50, broken).unwrap();
+        let engines = engines(&OPEN, &processor, RESNET50, broken).unwrap();
         assert_eq!(engines.usable, [Engine::REFERENCE]);
         assert!(engines.broken[0].to_string().contains("cut off"));
     }

@@ -15,6 +15,7 @@ mod grpc_stream;
 mod http_bad_requests;
 mod http_classify;
 mod http_models;
+mod http_recorded;
 mod import;
 mod inspect;
 mod metrics;

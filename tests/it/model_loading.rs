@@ -1,12 +1,14 @@
 //! What becomes of a model repository: each model is served, or reported with the reason, and none harms another.
 
-use std::{fs, path::Path};
+use std::{fs, ops::Deref, path::Path};
 
 use resnetd::{
+    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
     onnx,
     resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
-    service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
+    service::{ModelState, Priority, Request, RequestLimits, Service, TraceContext, Wanted},
     settings::RuntimeSettings,
+    telemetry::Metrics,
 };
 use tempfile::TempDir;
 
@@ -38,13 +40,29 @@ fn damage(graph: &Path) {
     onnx::write(&model, graph).unwrap();
 }
 
-fn load(repository: &Path) -> Service {
-    let service = Service::new(Limits::default(), 1);
+/// A service, and what keeps its models.
+struct Serving {
+    service: Service,
+    _lifecycle: Lifecycle,
+}
+
+impl Deref for Serving {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
+fn load(repository: &Path) -> Serving {
+    let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
+    let lifecycle = Lifecycle::start(writer, Loader { runtime: runtime(), cores: 2 }, LoadOptions::default()).unwrap();
     // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
     let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
     let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
-    service.load_models(&runtime(), repository, None, &defaults).unwrap();
-    service
+    let round = lifecycle.apply(wanted(repository, None, &defaults).unwrap());
+    tokio::task::block_in_place(|| round.wait());
+    Serving { service, _lifecycle: lifecycle }
 }
 
 fn failure(service: &Service, name: &str) -> String {
@@ -55,17 +73,19 @@ fn failure(service: &Service, name: &str) -> String {
 }
 
 async fn top_1(service: &Service, model: &str, class: &str) -> String {
-    let request = ClassifyRequest {
-        model: model.to_owned(),
-        version: None,
-        images: vec![images::cifar(class)],
-        options: ClassifyOptions::default(),
+    let target = service.target(model, None).unwrap();
+    let request = Request {
+        items: vec![target.picture(images::cifar(class))],
+        target,
+        wanted: Wanted::classes(Default::default()),
         deadline: None,
+        priority: Priority::DEFAULT,
+        trace: TraceContext::new("test"),
     };
-    service.classify(request).await.unwrap().predictions[0][0].label.to_string()
+    service.answer(request).await.unwrap().predictions[0][0].label.to_string()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_repository_serves_the_built_in_model() {
     let repository = TempDir::new().unwrap();
     let service = load(repository.path());
@@ -74,7 +94,7 @@ async fn an_empty_repository_serves_the_built_in_model() {
     assert_eq!(top_1(&missing, "resnet20-cifar10", "cat").await, "cat");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     let repository = TempDir::new().unwrap();
     let root = repository.path();
@@ -104,7 +124,7 @@ async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     assert!(unknown.contains("good"), "the message lists what is served: {unknown}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_highest_version_is_served_unless_the_policy_says_otherwise() {
     let repository = TempDir::new().unwrap();
     let root = repository.path();
@@ -125,7 +145,7 @@ async fn the_highest_version_is_served_unless_the_policy_says_otherwise() {
     assert_eq!(service.find("all", None).unwrap().version, 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_built_in_model_names_what_the_test_set_shows() {
     let service = load(Path::new("no-such-repository"));
     for class in images::CIFAR_CLASSES {

@@ -17,7 +17,7 @@ use std::{
 
 use crate::support::{
     images,
-    process::{catches_signals, ended, resnetd, terminate},
+    program::{catches_signals, ended, resnetd, terminate},
 };
 
 /// A folder with images, and an empty repository: the built-in model answers.

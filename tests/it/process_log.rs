@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{
     images,
-    process::{ServerProcess, resnetd},
+    program::{ServerProcess, resnetd},
 };
 
 const CLASSIFY: &str = "/v1/models/resnet20-cifar10:classify";

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use crate::support::{images, process::ServerProcess};
+use crate::support::{images, program::ServerProcess};
 
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/resnet20-cifar10");
 

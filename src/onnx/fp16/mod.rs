@@ -1,8 +1,8 @@
-//! From a network in fp32 to the same network in fp16, for engines that compute as the graph is typed.
+//! From a network in fp32 to the same network in fp16, for engines that compute in the types of the graph.
 //!
 //! Every float tensor inside becomes FLOAT16; what goes in and comes out keeps its type, by a Cast at each end, so that
-//! nobody outside notices. What cannot be converted without a doubt is refused with its name: an operator whose types
-//! are not known here, a weight beyond the range of fp16, an int8 network.
+//! nobody outside notices. Whatever may not survive the conversion is refused by name: an operator whose types are not
+//! known here, a weight beyond the range of fp16, an int8 network.
 //!
 //! `operators` says which nodes may be converted, `weights` rounds numbers; this file rewires the graph.
 
@@ -20,8 +20,8 @@ pub use error::Fp16Error;
 
 /// Converts a network. One that is in fp16 already comes back as it is.
 ///
-/// Batch normalisations with constant parameters are restated with mean 0 and variance 1: a variance may lie outside
-/// fp16's range when what is left after dividing by it does not.
+/// Batch normalisations with constant parameters are restated with mean 0 and variance 1: a variance may be outside
+/// fp16's range although the scale divided by its root is inside.
 ///
 /// # Errors
 /// [`Fp16Error`] names what cannot be converted.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::onnx::GraphProto;
 
-/// Names that are taken; a new one is like none of them.
+/// The names that are taken.
 pub(super) struct Names(HashSet<String>);
 
 impl Names {

@@ -1,4 +1,4 @@
-//! What makes a graph no material for 8 bits: each with what to start from instead.
+//! Why a graph cannot be quantized, each with what to start from instead.
 
 use crate::onnx::TensorError;
 

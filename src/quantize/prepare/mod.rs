@@ -1,5 +1,5 @@
-//! The fp32 graph in the one form that the other steps know: batch normalisation folded, weights laid out by output
-//! channel, identity shortcuts as convolutions. What it computes stays the same.
+//! Brings the fp32 graph into the one form that the other steps know: batch normalisation folded, weights ordered by
+//! output channel, identity shortcuts as convolutions. The graph still computes the same.
 //!
 //! Any exporter's graph comes in; what is not recognised stays as it is and is run in fp32.
 
@@ -18,9 +18,9 @@ pub use error::PrepareError;
 use fold::fold_batch_normalization;
 use shortcut::shortcuts_to_convolutions;
 
-/// What [`OPSET`] asks for at least; files from version 4 on need not list weights among the inputs.
+/// The least file version for [`OPSET`]. From version 4 on, files need not list weights among the inputs.
 const IR_VERSION: i64 = 7;
-/// The first version whose operators can be read as those of [`OPSET`], where [`UNCHANGED`] has them.
+/// From this version on, the operators in [`UNCHANGED`] mean what they mean in [`OPSET`].
 const OLDEST_OPSET: i64 = 7;
 /// Operators that mean the same from [`OLDEST_OPSET`] to [`OPSET`], in the form in which ResNets use them.
 const UNCHANGED: [&str; 18] = [
@@ -121,7 +121,7 @@ fn constants_to_initializers(graph: &mut GraphProto) {
     }
 }
 
-/// Takes out nodes that hand their input on at inference.
+/// Takes out nodes that pass their input on unchanged at inference.
 fn bypass(graph: &mut GraphProto) {
     let outputs: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     let mut instead: HashMap<String, String> = HashMap::new();

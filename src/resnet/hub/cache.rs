@@ -14,6 +14,7 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::HubError;
+use crate::staging::write_file;
 
 /// The cache of one repository.
 pub(super) struct HubCache {
@@ -41,7 +42,8 @@ impl HubCache {
         (is_hexadecimal(&commit, 40) && path.exists()).then_some((commit, path))
     }
 
-    /// What there is of a content so far, which no other process may touch meanwhile.
+    /// Opens what was fetched of a content so far, and locks it: another process that wants the same content is refused
+    /// as long as this one holds it.
     pub(super) fn incomplete(&self, sha256: &str, size: u64) -> Result<Incomplete, HubError> {
         let mut path = self.blob(sha256);
         path.add_extension("incomplete");
@@ -70,7 +72,7 @@ impl HubCache {
         let target = PathBuf::from(format!("{up}blobs/{sha256}"));
         if fs::read_link(&link).ok().as_ref() != Some(&target) {
             let _ = fs::remove_file(&link);
-            // Where there are no symbolic links, a second name has to do.
+            // Where the file system has no symbolic links, a hard link does.
             symlink(&target, &link)
                 .or_else(|_| fs::hard_link(self.blob(sha256), &link))
                 .map_err(HubError::io(&link))?;
@@ -78,7 +80,8 @@ impl HubCache {
         if !is_hexadecimal(revision, 40) {
             let reference = self.reference(revision);
             create_parent(&reference)?;
-            fs::write(&reference, commit).map_err(HubError::io(&reference))?;
+            write_file(&reference, |file| file.write_all(commit.as_bytes()))
+                .map_err(|error| HubError::Io { path: error.path, cause: error.cause })?;
         }
         Ok(link)
     }
@@ -115,13 +118,13 @@ impl Incomplete {
         Ok(())
     }
 
-    /// Forgets what is there.
+    /// Throws away what is there and begins anew.
     pub(super) fn restart(&mut self) -> Result<(), HubError> {
         self.len = 0;
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(HubError::io(&self.path))
     }
 
-    /// Throws the content away.
+    /// Deletes what is there: it was not what the hub states.
     pub(super) fn discard(self) -> Result<(), HubError> {
         fs::remove_file(&self.path).map_err(HubError::io(&self.path))
     }

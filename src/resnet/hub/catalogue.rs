@@ -35,7 +35,7 @@ struct Training {
     architectures: &'static [&'static str],
 }
 
-/// The first that has an architecture is what its bare name means.
+/// An architecture's bare name means the first training here that has it.
 const TRAININGS: [Training; 4] = [
     // torchvision's IMAGENET1K_V1.
     Training {

@@ -33,7 +33,7 @@ use raw_file::RawFile;
 
 use crate::files;
 
-/// What follows from whose file it was, and what the file says of itself.
+/// What follows from the framework that wrote the file, and what the file says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
     /// The framework's form of the network: the stem's border, the epsilon, the default stride, the preprocessing.

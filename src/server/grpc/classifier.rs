@@ -64,12 +64,15 @@ impl proto::classifier_server::Classifier for Classifier {
         let request = request.into_inner();
         let model = request.model.clone();
         let version = convert::version(request.version);
-        let meter = self.service.measure(Protocol::Grpc, &model, version, call.arrived);
-        let result = match deadline {
-            Ok(deadline) => self.service.classify(convert::request(request, deadline)).await.map(convert::response),
+        let arrival = self.service.arrive(Protocol::Grpc, &model, version, call.arrived);
+        let result = match deadline.and_then(|deadline| Ok((arrival.target()?, deadline))) {
+            Ok((target, deadline)) => {
+                let request = convert::request(request, target, deadline, call.trace());
+                self.service.answer(request).await.map(convert::response)
+            }
             Err(error) => Err(error),
         };
-        meter.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
+        arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
         Self::finish(log, "Classify", &model, result)
     }
 

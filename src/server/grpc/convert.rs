@@ -9,7 +9,8 @@ use super::proto;
 use crate::{
     server::status::wire_status,
     service::{
-        Classification, ClassifyOptions, ClassifyRequest, Error, ErrorKind, ModelState, ModelStatus, TensorInfo,
+        Answer, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target, TensorInfo,
+        TraceContext, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -21,16 +22,24 @@ pub(super) const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code"
 const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// A message as a request of the service.
-pub(super) fn request(message: proto::ClassifyRequest, deadline: Option<Instant>) -> ClassifyRequest {
-    ClassifyRequest {
-        model: message.model,
-        version: version(message.version),
-        images: message.images,
-        options: ClassifyOptions {
-            top_k: message.top_k.map(|top_k| top_k as usize),
-            min_probability: message.min_probability,
-        },
+pub(super) fn request(
+    message: proto::ClassifyRequest,
+    target: Target,
+    deadline: Option<Instant>,
+    trace: TraceContext,
+) -> Request {
+    let classes = ClassesWanted {
+        top_k: message.top_k.map(|top_k| top_k as usize),
+        // Proto's 0 is what was not set: no class is left out.
+        min_probability: (message.min_probability != 0.0).then_some(message.min_probability),
+    };
+    Request {
+        items: message.images.into_iter().map(|image| target.picture(image)).collect(),
+        target,
+        wanted: Wanted::classes(classes),
         deadline,
+        priority: Priority::DEFAULT,
+        trace,
     }
 }
 
@@ -40,7 +49,7 @@ pub(super) fn version(version: u64) -> Option<u64> {
 }
 
 /// The service's answer as a message.
-pub(super) fn response(answer: Classification) -> proto::ClassifyResponse {
+pub(super) fn response(answer: Answer) -> proto::ClassifyResponse {
     let class = |class: crate::service::Prediction| proto::Class {
         index: class.index as u32,
         label: class.label.to_string(),

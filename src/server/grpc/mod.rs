@@ -13,6 +13,7 @@ mod stream;
 
 use std::{convert::Infallible, time::Instant};
 
+use http_body_util::BodyExt as _;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -28,12 +29,15 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::Service as _;
 
 use super::{
-    Options, ServeError, Shared,
-    connections::{self, Life},
+    DoorOptions, ServeError, Shared,
+    connections::{self, Connecting, InWork, Life},
     request_id::{REQUEST_ID, RequestId},
     status::wire_status,
 };
-use crate::service::ErrorKind;
+use crate::{
+    service::ErrorKind,
+    telemetry::{TraceContext, TraceParent},
+};
 use proto::classifier_server::ClassifierServer;
 
 /// The messages, servers and clients that are generated from `proto/resnetd/v1`.
@@ -53,11 +57,17 @@ struct Call {
     id: RequestId,
     /// When the head of the request was there.
     arrived: Instant,
+    parent: Option<TraceParent>,
     /// Fires when the connection is told to close.
     leaving: CancellationToken,
 }
 
 impl Call {
+    /// What the call's lines of log carry.
+    fn trace(&self) -> TraceContext {
+        TraceContext { request_id: self.id.as_str().into(), parent: self.parent }
+    }
+
     /// The context that [`Door`] left with the request.
     fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
         request.extensions().get::<Self>().cloned().ok_or_else(|| Status::internal("a call without a context"))
@@ -92,12 +102,14 @@ impl Door {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
-        let connect = |stream: TcpStream, leaving: CancellationToken| {
+        let connect = |stream: TcpStream, Connecting { leaving, activity }: Connecting| {
             let (routes, ids) = (self.routes.clone(), self.shared.ids.clone());
             let answer = service_fn(move |request: Request<Incoming>| {
                 let id = ids.take_or_make(request.headers().get(REQUEST_ID));
-                let call = Call { id, arrived: Instant::now(), leaving: leaving.clone() };
-                answer(routes.clone(), request, call)
+                let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+                let parent = parent.and_then(TraceParent::parse);
+                let call = Call { id, parent, arrived: Instant::now(), leaving: leaving.clone() };
+                answer(routes.clone(), request, call, activity.begin())
             });
             builder.serve_connection(TokioIo::new(stream), answer)
         };
@@ -105,7 +117,7 @@ impl Door {
     }
 }
 
-fn connection_builder(options: &Options) -> http2::Builder<TokioExecutor> {
+fn connection_builder(options: &DoorOptions) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -115,7 +127,13 @@ fn connection_builder(options: &Options) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(mut routes: Routes, request: Request<Incoming>, call: Call) -> Result<Response<Body>, Infallible> {
+/// Answers one call. `in_work` lives as long as its answer, which may be a stream.
+async fn answer(
+    mut routes: Routes,
+    request: Request<Incoming>,
+    call: Call,
+    in_work: InWork,
+) -> Result<Response<Body>, Infallible> {
     let id = call.id.header();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(call);
@@ -128,7 +146,12 @@ async fn answer(mut routes: Routes, request: Request<Incoming>, call: Call) -> R
         headers.insert(convert::ERROR_CODE, HeaderValue::from_static(name));
     }
     headers.insert(REQUEST_ID, id);
-    Ok(response)
+    Ok(response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _ = &in_work;
+            frame
+        }))
+    }))
 }
 
 /// The same for a stream, whose handler sees the refusal.

@@ -100,14 +100,17 @@ async fn answer(
     let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
     let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
     let (model, version) = request.request.as_ref().map_or(("", 0), |message| (&message.model, message.version));
-    let meter = service.measure(Protocol::Grpc, model, convert::version(version), started);
+    let arrival = service.arrive(Protocol::Grpc, model, convert::version(version), started);
     let result = match request.request {
-        Some(message) => service.classify(convert::request(message, deadline)).await,
+        Some(message) => match arrival.target() {
+            Ok(target) => service.answer(convert::request(message, target, deadline, call.trace())).await,
+            Err(error) => Err(error),
+        },
         None => Err(Error::new(ErrorKind::InvalidArgument, "the item has no `request`: nothing to classify")),
     };
-    meter.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
+    arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
     let item = match result {
-        Ok(classification) => Item::Response(convert::response(classification)),
+        Ok(answer) => Item::Response(convert::response(answer)),
         Err(error) => {
             debug!(request_id = %call.id, item = request.id, kind = ?error.kind, error.message, "a request of a stream failed");
             Item::Error(convert::error_item(error))

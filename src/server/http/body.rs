@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
 
-use super::{error::Failure, linger::Linger};
+use super::{call::Call, error::Failure};
 use crate::service::{Error, ErrorKind};
 
 /// The most memory that a body's announced length reserves before its bytes are there.
@@ -17,7 +17,7 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 /// # Errors
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
 /// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early.
-pub(super) async fn read(body: Incoming, limit: usize, timeout: Duration, linger: &Linger) -> Result<Bytes, Failure> {
+pub(super) async fn read(body: Body, limit: usize, timeout: Duration, call: &Call) -> Result<Bytes, Failure> {
     let read = match body.size_hint().exact() {
         Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
         announced => match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit)).await {
@@ -25,18 +25,19 @@ pub(super) async fn read(body: Incoming, limit: usize, timeout: Duration, linger
             Err(_) => Err(Failure::timeout(timeout)),
         },
     };
-    if read.is_err() {
-        linger.set();
+    match read {
+        Ok(_) => call.note_body_read(),
+        Err(_) => call.note_body_given_up(),
     }
     read
 }
 
 /// The memory that a body may take: its announced length, or the limit where it announces none.
-pub(super) fn expected_bytes(body: &Incoming, limit: usize) -> usize {
+pub(super) fn expected_bytes(body: &Body, limit: usize) -> usize {
     body.size_hint().exact().map_or(limit, |announced| limit.min(usize::try_from(announced).unwrap_or(limit)))
 }
 
-async fn collect(mut body: Incoming, announced: usize, limit: usize) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
@@ -61,6 +62,6 @@ fn too_large(announced: Option<u64>, limit: usize) -> Failure {
     Error::new(ErrorKind::TooLarge, message).into()
 }
 
-fn broken(error: &hyper::Error) -> Failure {
+fn broken(error: &axum::Error) -> Failure {
     Error::new(ErrorKind::InvalidArgument, format!("the body ended before it was complete: {error}")).into()
 }

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use hyper::{
-    Method, StatusCode,
-    header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER},
+use axum::{
+    body::Body,
+    http::{
+        Method, StatusCode,
+        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use super::{super::request_id::RequestId, Answer, json_answer};
+use super::reply;
 use crate::{
-    server::status::wire_status,
+    server::{request_id::RequestId, status::wire_status},
     service::{Error, ErrorKind},
 };
 
-/// Why a request has no answer.
-#[derive(Debug)]
+/// Why a request has no answer. As a response it is a bare status: `call` writes the document, which has the request's id.
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// The service's word for it, where it has one.
     kind: Option<ErrorKind>,
@@ -26,13 +30,16 @@ pub(super) struct Failure {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ErrorDocument<'a> {
     error: &'a str,
     code: &'a str,
     request_id: &'a str,
 }
 
 impl Failure {
+    /// The methods of a route that is only read.
+    pub(super) const GET: &'static str = "GET, HEAD";
+
     /// A method that the route does not have.
     pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
         Self {
@@ -55,6 +62,23 @@ impl Failure {
         }
     }
 
+    /// A head over the limit.
+    pub(super) fn head_too_large(limit: usize) -> Self {
+        Self {
+            kind: None,
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            code: "HEADERS_TOO_LARGE",
+            message: format!("the head of the request has more than {limit} bytes: send shorter headers"),
+            header: None,
+        }
+    }
+
+    /// A refusal of which only the status is known.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let reason = status.canonical_reason().unwrap_or("refused");
+        Self { kind: None, status, code: "HTTP_ERROR", message: reason.to_lowercase(), header: None }
+    }
+
     /// The service's word for it, where it has one.
     pub(super) fn kind(&self) -> Option<ErrorKind> {
         self.kind
@@ -70,14 +94,27 @@ impl Failure {
         &self.message
     }
 
-    /// The answer to the client.
-    pub(super) fn answer(&self, id: &RequestId) -> Answer {
-        let document = Document { error: &self.message, code: self.code, request_id: id.as_str() };
-        let mut answer = json_answer(self.status, &document, 128 + self.message.len());
+    /// Makes `answer`, which is a bare status so far, the answer to the client.
+    pub(super) fn write(&self, id: &RequestId, answer: &mut Response) {
+        let document = ErrorDocument { error: &self.message, code: self.code, request_id: id.as_str() };
+        let (parts, body) = reply::json(self.status, &document, 128 + self.message.len()).into_parts();
+        *answer.body_mut() = body;
+        *answer.status_mut() = parts.status;
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Of a body that is no longer there.
+        answer.headers_mut().remove(CONTENT_LENGTH);
         if let Some((name, value)) = self.header.clone() {
             answer.headers_mut().insert(name, value);
         }
-        answer
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

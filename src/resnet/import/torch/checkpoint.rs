@@ -14,7 +14,7 @@ use crate::resnet::import::values::Dtype;
 const STATE_DICT_KEYS: [&str; 8] =
     ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "state_dict_ema"];
 
-/// Checkpoints in checkpoints: `{"model": {"state_dict": …}}` is the deepest that was ever seen.
+/// How deeply checkpoints may be nested; `{"model": {"state_dict": …}}` is the deepest that is known.
 const MAX_DEPTH: usize = 3;
 
 /// A strided view of a storage. Everything is in values, not in bytes.
@@ -28,7 +28,7 @@ pub(super) struct TensorView {
 }
 
 impl TensorView {
-    /// Whether it is its storage of `length` values, from the first to the last, in row-major order.
+    /// Whether the view is simply all `length` values of its storage, in row-major order.
     pub(super) fn is_whole(&self, length: usize) -> bool {
         let mut stride = 1usize;
         let mut is_contiguous = self.shape.len() == self.strides.len();
@@ -75,12 +75,12 @@ pub(super) fn state_dict(graph: &Graph) -> Result<Vec<(String, TensorView)>, Rea
         return Err(Reason::NoStateDict { found: described(graph, graph.root) });
     };
     refuse_callables(graph, items)?;
-    // What holds no tensor is no weight: `_extra_state`, an epoch.
+    // Entries without a tensor are no weights: `_extra_state`, an epoch.
     let named = |&(key, value)| Some((graph.text(key)?.to_owned(), tensor(graph, value)?));
     Ok(items.iter().filter_map(named).collect())
 }
 
-/// Weights behind a callable are an error; a callable without weights is none of our business.
+/// An unknown callable with weights among its arguments is an error; one without weights is ignored.
 fn refuse_callables(graph: &Graph, items: &[(Id, Id)]) -> Result<(), Reason> {
     let mut seen = HashSet::new();
     for &(key, value) in items {
@@ -100,7 +100,7 @@ fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reas
     }
     let Some(items) = dict(graph, id).filter(|_| depth <= MAX_DEPTH) else { return Ok(None) };
     for wanted in STATE_DICT_KEYS {
-        // The last one counts, as in Python.
+        // Of several items with one key the last one counts, as in Python.
         if let Some(&(_, value)) = items.iter().rev().find(|&&(key, _)| graph.text(key) == Some(wanted))
             && let Some(found) = find(graph, value, depth + 1)?
         {
@@ -111,7 +111,7 @@ fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reas
     if has_tensors(items) {
         return Ok(Some(items));
     }
-    // Under a name of the script's own: taken if there is one only.
+    // The script may have chosen a key of its own: taken if only one value is a state dict.
     let own = |&(key, value)| Some((graph.text(key)?, dict(graph, value).filter(|items| has_tensors(items))?));
     let found: Vec<(&str, &[(Id, Id)])> = items.iter().filter_map(own).collect();
     match found[..] {
@@ -158,7 +158,7 @@ fn rebuilt(graph: &Graph, function: &str, args: &[Id]) -> Option<TensorView> {
     match function {
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => view(graph, args, None),
         "torch._utils._rebuild_tensor_v3" => view(graph, args, Some(*args.get(6)?)),
-        // Around a tensor, which is itself never one of these: no recursion that a file could deepen.
+        // A wrapper around a tensor. Wrappers do not nest, so a file cannot make this recurse deeply.
         "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
             let Node::Call { callable, args, .. } = graph.node(*args.first()?) else { return None };
             plain(graph, graph.global(*callable)?, graph.tuple(*args)?)
@@ -192,8 +192,8 @@ fn view(graph: &Graph, args: &[Id], dtype: Option<Id>) -> Option<TensorView> {
     })
 }
 
-/// The callable at or nearest below `id` that has a storage among what it is called with, and is none of PyTorch's that
-/// [`tensor`] understands. Objects in `seen` are known to be free of such.
+/// Looks at and below `id` for a callable that is called with a storage and that [`tensor`] does not understand.
+/// Objects in `seen` were looked at before.
 fn holder(graph: &Graph, id: Id, seen: &mut HashSet<Id>) -> Option<String> {
     let mut pending = vec![(id, None)];
     while let Some((id, mut inside)) = pending.pop() {
@@ -210,7 +210,7 @@ fn holder(graph: &Graph, id: Id, seen: &mut HashSet<Id>) -> Option<String> {
 
 /// What an object is, for a message.
 fn described(graph: &Graph, id: Id) -> String {
-    /// More keys than this say nothing.
+    /// A message names at most so many keys.
     const SHOWN: usize = 8;
     if let Some(items) = dict(graph, id) {
         let mut keys: Vec<String> =

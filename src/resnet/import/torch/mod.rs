@@ -103,7 +103,7 @@ fn read_storage(archive: &mut Archive, entry: &str, dtype: Dtype, budget: &mut B
         reason => reason,
     };
     let values = budget.read(&mut reader, dtype, bytes / size).map_err(told)?;
-    // The end has to be read for the archive's checksum to be looked at.
+    // Read to the end: only then does the archive compare its checksum.
     std::io::copy(&mut reader, &mut std::io::sink()).map_err(|error| damaged(error.to_string()))?;
     Ok(values)
 }

@@ -1,4 +1,4 @@
-//! The stack machine that runs a pickle and calls nothing: each instruction moves descriptions of objects about.
+//! The stack machine that reads a pickle and calls nothing: each instruction only moves descriptions of objects.
 
 use std::collections::HashMap;
 

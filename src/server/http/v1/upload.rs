@@ -3,16 +3,16 @@
 //! The content type decides between form and JSON; everything else is taken for a file, whatever its type says, because
 //! clients name it as they like (`curl --data-binary` sends `application/x-www-form-urlencoded`) and the decoder tells by the bytes.
 
-use bytes::Bytes;
-use hyper::{
+use axum::http::{
     HeaderMap,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
+use bytes::Bytes;
 use multer::Multipart;
 
 use super::{
     json,
-    options::{BadOption, Options},
+    options::{BadOption, RequestOptions},
 };
 
 /// JSON of this size takes long enough to read that other requests should not wait for it.
@@ -45,7 +45,7 @@ enum Form<'a> {
 pub(super) async fn parse(
     headers: &HeaderMap,
     body: Bytes,
-    options: &mut Options,
+    options: &mut RequestOptions,
     max_images: usize,
 ) -> Result<Upload, BadOption> {
     if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
@@ -93,7 +93,7 @@ fn form<'a>(content_type: &'a str, body: &[u8]) -> Form<'a> {
 async fn multipart(
     content_type: &str,
     body: Bytes,
-    options: &mut Options,
+    options: &mut RequestOptions,
     max_images: usize,
 ) -> Result<Upload, BadOption> {
     let broken = |error: multer::Error| BadOption::Other(format!("the multipart body cannot be read: {error}"));
@@ -142,10 +142,10 @@ mod tests {
         let body = "--x\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\n\r\nfirst\r\n\
                     --x\r\ncontent-disposition: form-data; name=\"top_k\"\r\n\r\n3\r\n\
                     --x\r\ncontent-disposition: form-data; name=\"data\"; filename=\"b.jpg\"\r\n\r\nsecond\r\n--x--\r\n";
-        let mut options = Options::default();
+        let mut options = RequestOptions::default();
         let upload = multipart("multipart/form-data; boundary=x", body.into(), &mut options, 8).await.expect("valid");
         assert_eq!(upload.images, ["first", "second"]);
-        assert_eq!(options.answer.top_k, Some(3));
+        assert_eq!(options.classes.top_k, Some(3));
     }
 
     #[tokio::test]
@@ -156,7 +156,7 @@ mod tests {
             ("multipart/form-data; boundary=x", "--x--\r\n"),
             ("multipart/form-data; boundary=x", "--x\r\ncontent-disposition: form-data; name=\"image\"\r\n\r\ncut"),
         ] {
-            let result = multipart(content_type, body.into(), &mut Options::default(), 8).await;
+            let result = multipart(content_type, body.into(), &mut RequestOptions::default(), 8).await;
             assert!(matches!(result, Err(BadOption::Other(_))), "{content_type} {body:?}: {result:?}");
         }
     }

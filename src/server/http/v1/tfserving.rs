@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::service::{Classification, ModelState, ModelStatus, Prediction};
+use crate::service::{Answer, ModelState, ModelStatus, Prediction};
 
 /// `{"results": [[["tabby", 0.83], …]]}`: one list an image, label and probability of each class.
 #[derive(Serialize)]
@@ -13,8 +13,8 @@ pub(super) struct Results<'a> {
 }
 
 /// The answer to a request with `examples`.
-pub(super) fn results(classification: &Classification) -> Results<'_> {
-    Results { results: &classification.predictions }
+pub(super) fn results(answer: &Answer) -> Results<'_> {
+    Results { results: &answer.predictions }
 }
 
 fn write_results<S: Serializer>(images: &[Vec<Prediction>], serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,16 +59,17 @@ mod tests {
     #[test]
     fn results_are_pairs_of_label_and_probability() {
         let class = |label: &str, probability| Prediction { index: 0, label: label.into(), probability };
-        let classification = Classification {
+        let answer = Answer {
             model: "m".into(),
             version: 1,
             architecture: "a".into(),
             predictions: vec![vec![class("tabby", 0.5), class("tiger \"cat\"", 0.25)], vec![]],
+            outputs: Vec::new(),
             timing: Default::default(),
             batch_size: 1,
         };
         assert_eq!(
-            serde_json::to_string(&results(&classification)).expect("JSON"),
+            serde_json::to_string(&results(&answer)).expect("JSON"),
             r#"{"results":[[["tabby",0.5],["tiger \"cat\"",0.25]],[]]}"#
         );
     }

@@ -17,7 +17,7 @@ use serde::{
 use serde_json::Value;
 
 use super::{
-    options::{BadOption, Options},
+    options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
 
@@ -29,7 +29,7 @@ const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object such as {\"instances\": [{\"b64\": \"…\"}]}")]
-struct Document<'a> {
+struct JsonRequest<'a> {
     #[serde(borrow)]
     instances: Option<Vec<Image<'a>>>,
     #[serde(borrow)]
@@ -56,8 +56,8 @@ struct Context {
 ///
 /// # Errors
 /// [`BadOption`] that says what was wrong, with line and column for broken JSON.
-pub(super) fn parse(body: &[u8], options: &mut Options, max_images: usize) -> Result<Upload, BadOption> {
-    let document: Document<'_> = serde_json::from_slice(body)
+pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize) -> Result<Upload, BadOption> {
+    let document: JsonRequest<'_> = serde_json::from_slice(body)
         .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {error}")))?;
     let given = [
         ("top_k", document.context.k),
@@ -153,8 +153,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Image<'a> {
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<(Upload, Options), String> {
-        let mut options = Options::default();
+    fn read(body: &str) -> Result<(Upload, RequestOptions), String> {
+        let mut options = RequestOptions::default();
         let upload = parse(body.as_bytes(), &mut options, 4).map_err(|bad| bad.into_error(Some(10)).message)?;
         Ok((upload, options))
     }
@@ -166,8 +166,8 @@ mod tests {
                 .expect("valid");
         assert_eq!(upload.images, [&[1, 2, 3][..], &[4]]);
         assert_eq!(upload.dialect, Dialect::Own);
-        assert_eq!(options.answer.top_k, Some(3));
-        assert_eq!(options.answer.min_probability, 0.5);
+        assert_eq!(options.classes.top_k, Some(3));
+        assert_eq!(options.classes.min_probability, Some(0.5));
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         .expect("valid");
         assert_eq!(upload.images, [&[1, 2, 3][..]; 3]);
         assert_eq!(upload.dialect, Dialect::TensorFlowServing);
-        assert_eq!(options.answer.top_k, Some(2));
+        assert_eq!(options.classes.top_k, Some(2));
     }
 
     #[test]

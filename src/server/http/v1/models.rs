@@ -1,13 +1,18 @@
 //! What is served: the list, and a model's status, metadata and labels.
 
-use hyper::StatusCode;
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
-use super::{Answer, Door, error::Failure, json_answer, router::Target, tfserving};
-use crate::service::{ModelInfo, ModelState, Readiness, TensorInfo};
+use super::{path::ModelPath, tfserving};
+use crate::{
+    server::http::{Door, error::Failure, reply},
+    service::{ModelInfo, ModelState, Readiness, TensorInfo},
+};
 
 /// `GET /v1/models`: every version of every model.
-pub(super) fn list(door: &Door) -> Answer {
+pub(super) async fn list(State(door): State<Arc<Door>>) -> Response {
     let models: Vec<_> = door
         .service()
         .list()
@@ -27,25 +32,26 @@ pub(super) fn list(door: &Door) -> Answer {
             entry
         })
         .collect();
-    json_answer(StatusCode::OK, &json!({ "models": models }), 256 * models.len() + 16)
+    reply::json(StatusCode::OK, &json!({ "models": models }), 256 * models.len() + 16)
 }
 
 /// `GET /v1/models/{model}[/versions/{version}]`: whether it is ready, and where its versions stand.
-pub(super) fn status(door: &Door, target: Target<'_>) -> Result<Answer, Failure> {
-    let name = target.model()?;
+pub(super) fn status(door: &Door, path: &ModelPath) -> Result<Response, Failure> {
+    let name = path.model()?;
     let service = door.service();
-    let versions = match target.number()? {
-        None => service.versions(&name)?,
-        version => vec![service.find(&name, version)?],
+    let versions = match path.version()? {
+        None => service.versions(name)?,
+        version => vec![service.find(name, version)?],
     };
     let ready =
         service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state == ModelState::Available);
-    Ok(json_answer(StatusCode::OK, &tfserving::status(&name, ready, &versions), 512))
+    Ok(reply::json(StatusCode::OK, &tfserving::status(name, ready, &versions), 512))
 }
 
 /// `GET …/metadata`: how the model looks from outside.
-pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failure> {
-    let model = door.service().served(&target.model()?, target.number()?)?;
+pub(super) async fn metadata(State(door): State<Arc<Door>>, path: ModelPath) -> Result<Response, Failure> {
+    let target = door.service().target(path.model()?, path.version()?)?;
+    let model = target.model();
     let info = &model.info;
     let document = json!({
         "name": &*model.name,
@@ -65,7 +71,7 @@ pub(super) fn metadata(door: &Door, target: Target<'_>) -> Result<Answer, Failur
         "intra_threads": info.intra_threads,
         "untrained": info.untrained,
     });
-    Ok(json_answer(StatusCode::OK, &document, 2048))
+    Ok(reply::json(StatusCode::OK, &document, 2048))
 }
 
 /// The network's name, and what the graph shows of it.
@@ -80,11 +86,12 @@ fn architecture(info: &ModelInfo) -> Value {
 }
 
 /// `GET …/labels`: the labels in index order.
-pub(super) fn labels(door: &Door, target: Target<'_>) -> Result<Answer, Failure> {
-    let model = door.service().served(&target.model()?, target.number()?)?;
+pub(super) async fn labels(State(door): State<Arc<Door>>, path: ModelPath) -> Result<Response, Failure> {
+    let target = door.service().target(path.model()?, path.version()?)?;
+    let model = target.model();
     let labels: Vec<&str> = model.info.labels.iter().map(|label| &**label).collect();
     let document = json!({ "name": &*model.name, "version": model.version, "labels": labels });
-    Ok(json_answer(StatusCode::OK, &document, 64 + 24 * labels.len()))
+    Ok(reply::json(StatusCode::OK, &document, 64 + 24 * labels.len()))
 }
 
 fn state_name(state: &ModelState) -> &'static str {

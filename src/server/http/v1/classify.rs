@@ -1,76 +1,96 @@
 //! `POST /v1/models/{model}:classify`: images in, the most probable classes out. The hot path of the HTTP door.
 
-use std::{fmt::Write as _, time::Instant};
+use std::{fmt::Write as _, sync::Arc};
 
-use hyper::{
-    StatusCode,
-    body::Incoming,
-    header::{HeaderName, HeaderValue},
+use axum::{
+    extract::Request,
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue},
+    },
+    response::Response,
 };
 use serde::{Serialize, Serializer};
 
 use super::{
-    Answer, Door, Head, body,
-    error::Failure,
-    json_answer,
-    options::{BadOption, Options},
-    router::Target,
+    options::{BadOption, RequestOptions},
+    path::ModelPath,
     tfserving,
     upload::{self, Dialect},
 };
-use crate::service::{Classification, ClassifyRequest, Error, ErrorKind, Prediction, Timing};
+use crate::{
+    server::http::{Door, body, call::Call, error::Failure, reply},
+    service::{self, Answer, Arrival, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
+    telemetry::Protocol,
+};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Answers with the top-k classes of every image of the body, in the shape of the client's dialect.
+/// Answers with the top-k classes of every image of the body, in the shape of the client's dialect; counts the request by
+/// its outcome.
 pub(super) async fn classify(
+    door: &Arc<Door>,
+    call: &Call,
+    path: &ModelPath,
+    request: Request,
+) -> Result<Response, Failure> {
+    // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
+    // none. The client is told below.
+    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(Some(0)));
+    let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
+    let outcome = answer(door, call, path, &arrival, request).await;
+    arrival.finish(outcome.as_ref().err().map(Failure::code));
+    outcome
+}
+
+async fn answer(
     door: &Door,
-    head: &Head,
-    target: Target<'_>,
-    incoming: Incoming,
-    arrived: Instant,
-) -> Result<Answer, Failure> {
+    call: &Call,
+    path: &ModelPath,
+    arrival: &Arrival<'_>,
+    request: Request,
+) -> Result<Response, Failure> {
     let service = door.service();
     let limits = *service.limits();
-    let model = target.model()?;
-    let version = target.number()?;
-    // The range of `top_k` is the model's; it is looked up only for the message.
-    let refuse = |bad: BadOption| {
-        let info = service.find(&model, version).ok().and_then(|status| status.info);
-        bad.into_error(info.map(|info| info.labels.len()))
-    };
+    let (head, incoming) = request.into_parts();
+    path.model()?;
+    path.version()?;
+    // The range of `top_k` is the model's, where there is one.
+    let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
-    let mut options = Options::from_query(head.parts.uri.query()).map_err(refuse)?;
+    let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
     let _memory = service.admit_body(body::expected_bytes(&incoming, limits.max_body_bytes))?;
-    let body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, &head.linger).await?;
+    let body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call).await?;
     if body.is_empty() {
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
     }
     let upload =
-        upload::parse(&head.parts.headers, body, &mut options, limits.max_images_per_request).await.map_err(refuse)?;
-    let request = ClassifyRequest {
-        model: model.into_owned(),
-        version,
-        images: upload.images,
-        options: options.answer,
-        deadline: options.timeout.map(|timeout| arrived + timeout),
+        upload::parse(&head.headers, body, &mut options, limits.max_images_per_request).await.map_err(refuse)?;
+    let target = arrival.target()?;
+    let request = service::Request {
+        items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
+        target,
+        wanted: Wanted::classes(options.classes),
+        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        priority: Priority::DEFAULT,
+        trace: call.trace(),
     };
-    let classification = service.classify(request).await?;
+    let classified = service.answer(request).await?;
 
-    let size = 256 + 96 * classification.predictions.iter().map(Vec::len).sum::<usize>();
+    let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
     let mut answer = match upload.dialect {
-        Dialect::Own => json_answer(StatusCode::OK, &document(&classification), size),
-        Dialect::TensorFlowServing => json_answer(StatusCode::OK, &tfserving::results(&classification), size),
+        Dialect::Own => reply::json(StatusCode::OK, &document(&classified), size),
+        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(&classified), size),
     };
-    if let Some(value) = server_timing(&classification.timing) {
+    if let Some(value) = server_timing(&classified.timing) {
         answer.headers_mut().insert(SERVER_TIMING, value);
     }
     Ok(answer)
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ClassifyDocument<'a> {
     model: &'a str,
     version: u64,
     architecture: &'a str,
@@ -101,20 +121,20 @@ struct TimingMs {
     total: f64,
 }
 
-fn document(classification: &Classification) -> Document<'_> {
-    let timing = &classification.timing;
-    Document {
-        model: &classification.model,
-        version: classification.version,
-        architecture: &classification.architecture,
-        predictions: &classification.predictions,
+fn document(answer: &Answer) -> ClassifyDocument<'_> {
+    let timing = &answer.timing;
+    ClassifyDocument {
+        model: &answer.model,
+        version: answer.version,
+        architecture: &answer.architecture,
+        predictions: &answer.predictions,
         timing_ms: TimingMs {
             preprocess: to_microseconds(timing.preprocess_ms),
             queue: to_microseconds(timing.queue_ms),
             inference: to_microseconds(timing.inference_ms),
             total: to_microseconds(timing.total_ms),
         },
-        batch_size: classification.batch_size,
+        batch_size: answer.batch_size,
     }
 }
 
@@ -153,20 +173,21 @@ mod tests {
 
     #[test]
     fn the_answer_has_the_shape_of_the_contract() {
-        let classification = Classification {
+        let answer = Answer {
             model: "resnet50".into(),
             version: 1,
             architecture: "resnet50".into(),
             predictions: vec![vec![Prediction { index: 281, label: "tabby".into(), probability: 0.83 }]],
+            outputs: Vec::new(),
             timing: Timing { preprocess_ms: 2.9, queue_ms: 0.40049, inference_ms: 49.1, total_ms: 52.6 },
             batch_size: 4,
         };
         assert_eq!(
-            serde_json::to_string(&document(&classification)).expect("JSON"),
+            serde_json::to_string(&document(&answer)).expect("JSON"),
             r#"{"model":"resnet50","version":1,"architecture":"resnet50","predictions":[{"classes":[{"index":281,"label":"tabby","probability":0.83}]}],"timing_ms":{"preprocess":2.9,"queue":0.4,"inference":49.1,"total":52.6},"batch_size":4}"#
         );
         assert_eq!(
-            server_timing(&classification.timing).expect("a header"),
+            server_timing(&answer.timing).expect("a header"),
             "preprocess;dur=2.900, queue;dur=0.400, inference;dur=49.100, total;dur=52.600"
         );
     }

@@ -6,15 +6,15 @@ use std::{borrow::Cow, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use crate::service::{ClassifyOptions, Error, ErrorKind};
+use crate::service::{ClassesWanted, Error, ErrorKind};
 
 /// The longest `timeout_ms`: an hour. More is a mistake of units.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
 /// The options of one request; those that were not given are absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Options {
-    pub(super) answer: ClassifyOptions,
+pub(super) struct RequestOptions {
+    pub(super) classes: ClassesWanted,
     pub(super) timeout: Option<Duration>,
 }
 
@@ -41,7 +41,7 @@ impl BadOption {
     }
 }
 
-impl Options {
+impl RequestOptions {
     /// The options of a URL's query.
     pub(super) fn from_query(query: Option<&str>) -> Result<Self, BadOption> {
         let mut options = Self::default();
@@ -57,10 +57,10 @@ impl Options {
         match key {
             // 0 and what is too large are left to the service, which knows the model.
             "top_k" => {
-                self.answer.top_k = Some(parse_saturating(value).ok_or_else(|| BadOption::TopK(value.to_owned()))?)
+                self.classes.top_k = Some(parse_saturating(value).ok_or_else(|| BadOption::TopK(value.to_owned()))?)
             }
             "min_probability" => match value.parse::<f32>() {
-                Ok(number) if (0.0..=1.0).contains(&number) => self.answer.min_probability = number,
+                Ok(number) if (0.0..=1.0).contains(&number) => self.classes.min_probability = Some(number),
                 _ => {
                     return Err(BadOption::Other(format!(
                         "min_probability is `{value}`: it must be a number from 0 to 1"
@@ -99,17 +99,17 @@ mod tests {
 
     #[test]
     fn a_query_sets_its_options() {
-        let options = Options::from_query(Some("top_k=3&min_probability=0.25&timeout_ms=1500")).expect("valid");
-        assert_eq!(options.answer, ClassifyOptions { top_k: Some(3), min_probability: 0.25 });
+        let options = RequestOptions::from_query(Some("top_k=3&min_probability=0.25&timeout_ms=1500")).expect("valid");
+        assert_eq!(options.classes, ClassesWanted { top_k: Some(3), min_probability: Some(0.25) });
         assert_eq!(options.timeout, Some(Duration::from_millis(1500)));
-        assert_eq!(Options::from_query(None), Ok(Options::default()));
-        assert_eq!(Options::from_query(Some("top%5Fk=%33")).expect("decoded").answer.top_k, Some(3));
+        assert_eq!(RequestOptions::from_query(None), Ok(RequestOptions::default()));
+        assert_eq!(RequestOptions::from_query(Some("top%5Fk=%33")).expect("decoded").classes.top_k, Some(3));
     }
 
     #[test]
     fn a_value_that_cannot_be_meant_is_refused_with_the_range() {
         for value in ["abc", "-1", "1.5", "", "+3", "0x5"] {
-            let bad = Options::from_query(Some(&format!("top_k={value}"))).expect_err(value);
+            let bad = RequestOptions::from_query(Some(&format!("top_k={value}"))).expect_err(value);
             let message = bad.into_error(Some(10)).message;
             assert!(message.contains("from 1 to 10") && message.contains(value), "{message}");
         }
@@ -121,20 +121,20 @@ mod tests {
             "timeout_ms=1e3",
             "timeout_ms=3600001",
         ] {
-            let bad = Options::from_query(Some(pair)).expect_err(pair);
+            let bad = RequestOptions::from_query(Some(pair)).expect_err(pair);
             assert!(bad.into_error(None).message.contains("it must be"), "{pair}");
         }
     }
 
     #[test]
     fn a_huge_top_k_is_left_to_the_service() {
-        let options = Options::from_query(Some("top_k=99999999999999999999999999")).expect("an integer");
-        assert_eq!(options.answer.top_k, Some(usize::MAX));
+        let options = RequestOptions::from_query(Some("top_k=99999999999999999999999999")).expect("an integer");
+        assert_eq!(options.classes.top_k, Some(usize::MAX));
     }
 
     #[test]
     fn a_misspelt_option_is_refused_with_the_known_ones() {
-        let bad = Options::from_query(Some("topk=3")).expect_err("a typo");
+        let bad = RequestOptions::from_query(Some("topk=3")).expect_err("a typo");
         assert_eq!(
             bad.into_error(None).message,
             "there is no option `topk`: use `top_k`, `min_probability` or `timeout_ms`"

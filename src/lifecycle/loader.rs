@@ -1,0 +1,60 @@
+//! Loading one version of a model, on a thread of its own.
+
+use std::time::Duration;
+
+use super::wanted::{Source, Wanted};
+use crate::{
+    model::{
+        LoadedModel, Manifest,
+        load::{load_built_in, load_folder},
+    },
+    runtime::Runtime,
+    service::cores,
+};
+
+/// What turns a wanted version into a model that answers. Called on threads of the control task, several at a time.
+pub trait Load: Send + Sync + 'static {
+    /// Loads it; blocks as long as that takes.
+    ///
+    /// # Errors
+    /// Why it cannot be served, and how to mend it.
+    fn load(&self, wanted: &Wanted) -> Result<LoadedModel, String>;
+}
+
+/// Loads into ONNX Runtime.
+pub struct Loader {
+    /// The engine.
+    pub runtime: Runtime,
+    /// How many cores models may use.
+    pub cores: usize,
+}
+
+impl Load for Loader {
+    fn load(&self, Wanted { version, source, .. }: &Wanted) -> Result<LoadedModel, String> {
+        let loaded = match source {
+            Source::Folder(folder, manifest) => {
+                load_folder(&self.runtime, folder, *version, Manifest::clone(manifest), self.cores)
+            }
+            Source::BuiltIn(model, manifest) => {
+                load_built_in(&self.runtime, model, Manifest::clone(manifest), self.cores)
+            }
+            Source::Broken(reason) => return Err(reason.clone()),
+        };
+        loaded.map_err(|error| error.to_string())
+    }
+}
+
+/// How models are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// The most models that are loaded side by side.
+    pub threads: usize,
+    /// A load that takes longer has failed; its thread is left behind.
+    pub time_limit: Duration,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { threads: cores(), time_limit: Duration::from_secs(600) }
+    }
+}

@@ -1,0 +1,30 @@
+//! Answers in JSON.
+
+use axum::{
+    body::Body,
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, HeaderValue},
+    },
+    response::Response,
+};
+
+/// `value` as a JSON answer: always whole, never streamed.
+///
+/// * `capacity`: about how many bytes it will have
+pub(super) fn json(status: StatusCode, value: &impl serde::Serialize, capacity: usize) -> Response {
+    let mut body = Vec::with_capacity(capacity);
+    // Writing to memory what has string keys and no foreign `Serialize` cannot fail; if it does, the client gets no half document.
+    let status = match serde_json::to_writer(&mut body, value) {
+        Ok(()) => status,
+        Err(error) => {
+            tracing::error!(%error, "cannot write an answer as JSON");
+            body.clear();
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}

@@ -1,0 +1,57 @@
+//! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
+
+mod classify;
+mod json;
+mod models;
+mod options;
+mod path;
+mod tfserving;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::Method,
+    response::Response,
+    routing::{any, get},
+};
+
+use super::{
+    Door,
+    call::Call,
+    error::Failure,
+    routes::{Routes, nowhere, read},
+};
+use path::ModelPath;
+
+/// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
+pub(super) fn router() -> Router<Arc<Door>> {
+    Routes::default()
+        .route("/v1/models", read(get(models::list)))
+        .route("/v1/models/{model}", any(named))
+        .route("/v1/models/{model}/metadata", read(get(models::metadata)))
+        .route("/v1/models/{model}/labels", read(get(models::labels)))
+        .route("/v1/models/{model}/versions/{version}", any(named))
+        .route("/v1/models/{model}/versions/{version}/metadata", read(get(models::metadata)))
+        .route("/v1/models/{model}/versions/{version}/labels", read(get(models::labels)))
+        .into_router()
+}
+
+/// What is behind a name depends on its verb: without one, the model's status.
+async fn named(
+    State(door): State<Arc<Door>>,
+    method: Method,
+    call: Call,
+    path: ModelPath,
+    request: Request,
+) -> Result<Response, Failure> {
+    match (path.verb.as_deref(), method) {
+        (None, Method::GET | Method::HEAD) => models::status(&door, &path),
+        (None, method) => Err(Failure::method(&method, Failure::GET)),
+        (Some("classify"), Method::POST) => classify::classify(&door, &call, &path, request).await,
+        (Some("classify"), method) => Err(Failure::method(&method, "POST")),
+        (Some(_), _) => Err(nowhere(request.uri().clone()).await),
+    }
+}
