@@ -71,7 +71,7 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     })?;
     progress.finish_and_clear();
 
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     match args.format {
         Format::Table => write_table(&mut output, &args.model, goal, &report)?,
         Format::Json => {
@@ -98,7 +98,7 @@ struct Subject {
 impl Subject {
     fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
         let repository: &Path = &config.models.dir;
-        let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+        let folders = scan(repository)?;
         let (batching, runtime) = (&config.batching, &config.runtime);
         if folders.is_empty() && name == RESNET20_CIFAR10.name {
             return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None });
@@ -121,7 +121,8 @@ impl Subject {
 }
 
 fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningReport) -> anyhow::Result<()> {
-    writeln!(output, "{model} on {}, {} cores, for {goal}\n", report.processor, cores())?;
+    output.line(&format!("{model} on {}, {} cores, for {goal}", report.processor, cores()))?;
+    writeln!(output)?;
     writeln!(
         output,
         "  {:10}{:11}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>8}  DRIFT",
@@ -146,7 +147,8 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningRepo
     writeln!(output)?;
     for (candidate, reason) in &report.passed_over {
         let Candidate { engine, shape } = candidate;
-        writeln!(output, "not measured: {} {} in {shape}: {reason}", engine.provider, report.precision(*engine))?;
+        let precision = report.precision(*engine);
+        output.line(&format!("not measured: {} {precision} in {shape}: {reason}", engine.provider))?;
     }
     let Candidate { engine, shape } = report.found.chosen.candidate;
     let batch_size = report.found.chosen.batch_size;

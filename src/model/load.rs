@@ -1,12 +1,14 @@
 //! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo, overflow,
+    BuiltIn, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    labels::label_text,
+    overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
     tuning::{EnginePlan, Tuning, TuningReport},
@@ -14,9 +16,10 @@ use super::{
 };
 use crate::{
     batching::{Batcher, Policy},
+    files,
     inspect::{InspectError, Inspection, inspect},
     onnx,
-    postprocess::{Activation, LabelsError, parse_labels, read_labels},
+    postprocess::{Activation, parse_labels},
     runtime::{Executor, GraphSource, OrtExecutor, pairs_may_overflow},
     settings::Batching,
     tensor::{InputShape, Logits},
@@ -47,16 +50,9 @@ pub fn load_folder(
     manifest: Manifest,
 ) -> Result<LoadedModel, ModelError> {
     let graph = folder.graph(version);
-    let labels = match &manifest.output.labels {
-        Some(file) => Some(read_labels(&folder.path.join(file))?),
-        None => default_labels(&folder.path)?,
-    };
+    let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
+    let labels = labels.as_deref().map(parse_labels).transpose()?;
     load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels })
-}
-
-fn default_labels(folder: &Path) -> Result<Option<Arc<[Arc<str>]>>, LabelsError> {
-    let path = folder.join("labels.txt");
-    if path.is_file() { read_labels(&path).map(Some) } else { Ok(None) }
 }
 
 /// Loads the model that the binary carries.
@@ -99,7 +95,7 @@ impl GraphFacts {
         let bytes = match graph {
             GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
             // A file that cannot be read counts as empty here: making its session fails next, and says why.
-            GraphSource::File(path) => Bytes::from(fs::read(path).unwrap_or_default()),
+            GraphSource::File(path) => Bytes::from(files::read(path, u64::MAX).unwrap_or_default()),
         };
         let model = onnx::decode(bytes.clone());
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());

@@ -6,6 +6,7 @@
 mod built_in;
 mod error;
 mod info;
+mod labels;
 pub mod load;
 mod machine;
 pub mod manifest;
@@ -19,6 +20,7 @@ mod warm_up;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use error::ModelError;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use labels::label_text;
 pub use machine::Machine;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
