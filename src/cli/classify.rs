@@ -21,7 +21,8 @@ use super::{
 use crate::{
     config::{Config, Flags},
     files,
-    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
+    model::Machine,
     runtime::Runtime,
     service::{
         ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, Service, TraceContext, Wanted, cores,
@@ -74,9 +75,9 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
 
     let runtime = Runtime::load()?;
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, Metrics::default());
-    let lifecycle = Lifecycle::start(writer, Loader { runtime, cores: cores() }, LoadOptions::default())?;
+    let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores()), LoadOptions::default())?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
-    lifecycle.apply(wanted(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
+    lifecycle.apply(wanted_models(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
     let model = choose(service.list(), args.model.as_deref())?;
     let table = Table::new(&files, &model);
 

@@ -14,7 +14,7 @@ use super::{ConfigArgs, output::Output};
 use crate::{
     config::Config,
     model::{
-        Manifest, RESNET20_CIFAR10, TuningReport,
+        Machine, Manifest, RESNET20_CIFAR10, TuningReport,
         load::tune,
         repository::{GRAPH_FILE, scan},
     },
@@ -57,11 +57,11 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     settings.tune = true;
     let goal = settings.tune_goal;
 
-    let runtime = Runtime::load()?;
+    let machine = Machine::new(Runtime::load()?, cores());
     let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
     let mut begun = 0;
-    let report = tune(&runtime, subject.graph(), &subject.manifest, cores(), &mut |candidate, count| {
+    let report = tune(&machine, subject.graph(), &subject.manifest, &mut |candidate, count| {
         progress.set_length(count as u64);
         progress.set_position(begun);
         progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));

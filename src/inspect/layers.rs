@@ -149,7 +149,7 @@ impl<'a> Layers<'a> {
             },
             "AveragePool" | "QLinearAveragePool" => match Window::of(node, None, values.shape(input(0))) {
                 Some(window) => match values.shape(input(0)) {
-                    Some(&[_, _, height, width]) if window.kernel == [height, width] && height * width > 1 => {
+                    Some(&[_, _, height, width]) if window.kernel == [height, width] && window.kernel != [1, 1] => {
                         Kind::GlobalPool
                     }
                     _ if window.kernel == [1, 1] => Kind::Subsample,

@@ -13,6 +13,10 @@ use super::{
 };
 use crate::onnx::{NodeProto, TypeProto, Walk, tensor_shape_proto::dimension, type_proto};
 
+/// No classifier has a value with so many dimensions. Each node goes through the shapes of its inputs: a file with a million
+/// dimensions and a thousand nodes would be work without an end.
+const MAX_RANK: usize = 64;
+
 /// What is known of the values of a graph.
 pub(super) struct Values<'a> {
     shapes: HashMap<&'a str, Shape>,
@@ -24,11 +28,12 @@ impl<'a> Values<'a> {
     /// Infers along `order`, starting from the shape of each of `inputs`.
     pub(super) fn infer(walk: &'a Walk<'a>, order: &[usize], inputs: HashMap<&'a str, Shape>) -> Self {
         let graph = walk.graph();
-        let mut values = Self { shapes: inputs, numbers: HashMap::new(), inert: HashSet::new() };
+        let mut values = Self { shapes: HashMap::new(), numbers: HashMap::new(), inert: HashSet::new() };
+        inputs.into_iter().for_each(|(input, shape)| values.note_shape(input, shape));
         for tensor in &graph.initializer {
             values.inert.insert(&tensor.name);
             if let Some(shape) = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect() {
-                values.shapes.insert(&tensor.name, shape);
+                values.note_shape(&tensor.name, shape);
             }
             if let Some(numbers) = Numbers::of(tensor) {
                 values.numbers.insert(&tensor.name, numbers);
@@ -46,13 +51,19 @@ impl<'a> Values<'a> {
             let Some(output) = node.output.first().filter(|output| !output.is_empty()) else { continue };
             let shape = values.output_shape(node).or_else(|| declared.get(output.as_str()).cloned());
             if let Some(shape) = shape {
-                values.shapes.insert(output, shape);
+                values.note_shape(output, shape);
             }
             if let Some(numbers) = values.computed(node) {
                 values.numbers.insert(output, numbers);
             }
         }
         values
+    }
+
+    fn note_shape(&mut self, value: &'a str, shape: Shape) {
+        if shape.len() <= MAX_RANK {
+            self.shapes.insert(value, shape);
+        }
     }
 
     /// The shape of a value.
@@ -176,7 +187,7 @@ impl<'a> Values<'a> {
             }
             "Unsqueeze" => {
                 let mut shape = input(0)?.to_vec();
-                let axes = self.list(node, "axes", 1)?;
+                let axes = self.list(node, "axes", 1).filter(|axes| axes.len() <= MAX_RANK)?;
                 let mut axes = indices(&axes, shape.len() + axes.len());
                 axes.sort_unstable();
                 for axis in axes {

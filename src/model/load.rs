@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    BuiltIn, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
     labels::label_text,
     overflow,
     prepared::Prepared,
@@ -20,7 +20,7 @@ use crate::{
     inspect::{InspectError, Inspection, inspect},
     onnx,
     postprocess::{Activation, parse_labels},
-    runtime::{Executor, GraphSource, OrtExecutor, Runtime, pairs_may_overflow},
+    runtime::{Executor, GraphSource, OrtExecutor, pairs_may_overflow},
     settings::Batching,
     tensor::{InputShape, Logits},
     tune::{Candidate, cache, space::NetworkFacts},
@@ -44,31 +44,25 @@ struct Source<'a> {
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn load_folder(
-    runtime: &Runtime,
+    machine: &Machine,
     folder: &ModelFolder,
     version: u64,
     manifest: Manifest,
-    cores: usize,
 ) -> Result<LoadedModel, ModelError> {
     let graph = folder.graph(version);
     let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
     let labels = labels.as_deref().map(parse_labels).transpose()?;
-    load(runtime, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, cores)
+    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels })
 }
 
 /// Loads the model that the binary carries.
 ///
 /// # Errors
 /// [`ModelError`], for instance if the machine has too little memory.
-pub fn load_built_in(
-    runtime: &Runtime,
-    built_in: &BuiltIn,
-    manifest: Manifest,
-    cores: usize,
-) -> Result<LoadedModel, ModelError> {
+pub fn load_built_in(machine: &Machine, built_in: &BuiltIn, manifest: Manifest) -> Result<LoadedModel, ModelError> {
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
-    load(runtime, Source { name, version, manifest, graph, labels }, cores)
+    load(machine, Source { name, version, manifest, graph, labels })
 }
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
@@ -78,14 +72,13 @@ pub fn load_built_in(
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn tune(
-    runtime: &Runtime,
+    machine: &Machine,
     graph: GraphSource<'_>,
     manifest: &Manifest,
-    cores: usize,
     progress: &mut dyn FnMut(Candidate, usize),
 ) -> Result<TuningReport, ModelError> {
     let facts = GraphFacts::of(graph);
-    facts.tuning(runtime, graph, manifest, cores).report(progress)
+    facts.tuning(machine, graph, manifest).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
@@ -114,21 +107,15 @@ impl GraphFacts {
         Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
     }
 
-    fn tuning<'a>(
-        &'a self,
-        runtime: &'a Runtime,
-        graph: GraphSource<'a>,
-        manifest: &'a Manifest,
-        cores: usize,
-    ) -> Tuning<'a> {
-        Tuning { runtime, graph, digest: &self.digest, network: self.network, manifest, cores }
+    fn tuning<'a>(&'a self, machine: &'a Machine, graph: GraphSource<'a>, manifest: &'a Manifest) -> Tuning<'a> {
+        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest }
     }
 }
 
-fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<LoadedModel, ModelError> {
+fn load(machine: &Machine, source: Source<'_>) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph);
-    let tuning = facts.tuning(runtime, graph, &manifest, cores);
+    let tuning = facts.tuning(machine, graph, &manifest);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
     let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;

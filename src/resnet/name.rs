@@ -168,12 +168,16 @@ impl Architecture {
     /// [`WeightsError::Architecture`] says which number cannot be.
     pub fn validate(&self) -> Result<(), WeightsError> {
         let smallest_input = if self.stem == Stem::Cifar { 4 } else { 32 };
-        let inner = self.width * self.width_per_group / 64;
+        let inner = self.width.saturating_mul(self.width_per_group) / 64;
         let reason = if self.stages.is_empty() || self.stages.len() > 8 {
             format!("a network has 1 to 8 stages, not {}", self.stages.len())
         } else if self.stages.iter().any(|&count| count == 0 || count > 1000) {
             format!("a stage has 1 to 1000 modules, not {:?}", self.stages)
-        } else if self.width == 0 || self.width > 4096 || inner == 0 || self.groups == 0 || inner * self.groups > 65_536
+        } else if self.width == 0
+            || self.width > 4096
+            || inner == 0
+            || self.groups == 0
+            || inner.saturating_mul(self.groups) > 65_536
         {
             format!(
                 "{} groups of {} at width {} leave no channels or too many",

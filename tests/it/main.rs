@@ -18,6 +18,8 @@ mod http_models;
 mod http_recorded;
 mod import;
 mod inspect;
+mod inspect_bounds;
+mod lifecycle;
 mod metrics;
 mod model_loading;
 mod onnx_file;

@@ -1,0 +1,44 @@
+//! What the targets share: weight files made around the fuzzer's bytes, so that it need not find checksums, lengths and names by chance.
+
+use std::{
+    cell::RefCell,
+    fs,
+    io::{Cursor, Write as _},
+    path::PathBuf,
+};
+
+use resnetd::resnet::{check, detect, import};
+use tempfile::TempDir;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+/// Reads `bytes` as `resnetd build auto --weights FILE` does, as far as the graph.
+pub fn import(bytes: &[u8]) {
+    thread_local! {
+        // In memory where the system has such a folder: a run is a write and a read.
+        static FOLDER: RefCell<Option<(TempDir, PathBuf)>> = const { RefCell::new(None) };
+    }
+    FOLDER.with_borrow_mut(|folder| {
+        let (_, path) = folder.get_or_insert_with(|| {
+            let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a folder");
+            let path = folder.path().join("weights");
+            (folder, path)
+        });
+        fs::write(&*path, bytes).expect("the file is written");
+        if let Ok(imported) = import::read(path)
+            && let Ok(architecture) = detect(&imported.state_dict)
+        {
+            let _ = check(&architecture, &imported.state_dict);
+        }
+    });
+}
+
+/// A zip archive of these entries.
+pub fn archive<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for (name, bytes) in entries {
+        zip.start_file(name, stored).expect("a new name");
+        zip.write_all(bytes).expect("memory");
+    }
+    zip.finish().expect("memory").into_inner()
+}
