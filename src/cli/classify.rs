@@ -67,10 +67,10 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let mut defaults = Config::default();
     // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
     defaults.runtime.tune = false;
-    let mut config = args.config.load_over(defaults, Flags::default())?;
-    args.config.check_repository()?;
     // Of the log, only what is wrong: results are on stdout, progress on stderr.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    defaults.log.level = "warn".to_owned();
+    let config = args.config.load_over(defaults, Flags::default())?;
+    args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
     let FoundImages { files, passed_over } = FoundImages::among(&args.paths)?;
 

@@ -27,6 +27,7 @@ mod onnx_file;
 mod preprocess_bad_input;
 mod preprocess_parity;
 mod process_commands;
+mod process_config;
 mod process_log;
 mod process_repository;
 mod providers;
