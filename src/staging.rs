@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -40,12 +41,23 @@ impl StagedFile {
     /// # Errors
     /// [`FileError`].
     pub fn beside(path: &Path) -> Result<Self, FileError> {
+        // A link stays one: what it leads to is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = Builder::new();
         #[cfg(unix)]
         builder.permissions(up_to_the_umask(0o666));
-        let file = builder.prefix(".new-").tempfile_in(folder).map_err(at(path))?;
-        Ok(Self { file, path: path.to_owned() })
+        let file = builder.prefix(".new-").tempfile_in(folder).map_err(at(&path))?;
+        // What is replaced keeps its rights.
+        if let Ok(there) = fs::metadata(&path) {
+            file.as_file().set_permissions(there.permissions()).map_err(at(&path))?;
+        }
+        Ok(Self { file, path })
+    }
+
+    /// Whether a rename leaves the owner and group of the file that is `there` as they are.
+    pub fn has_owner_of(&self, there: &fs::Metadata) -> bool {
+        self.file.as_file().metadata().is_ok_and(|new| (new.uid(), new.gid()) == (there.uid(), there.gid()))
     }
 
     /// Gives it its name, in place of the file that had it.

@@ -8,104 +8,26 @@
 //!
 //! Knows tensors and [`Executor`]. Must not know HTTP, gRPC, image formats, labels or the config file.
 
+mod job;
 mod load;
+mod pending;
 pub mod policy;
 mod queue;
 mod worker;
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread::JoinHandle, time::Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
+pub use job::{JobError, Reply, RunObserver, Submission, SubmitError};
+pub use pending::Pending;
 pub use policy::{Policy, Priority};
 
 use crate::{
     runtime::Executor,
-    tensor::{Input, InputShape, Normalizer},
+    tensor::{InputShape, Normalizer},
 };
-use queue::{Job, JobId, Queue};
-
-/// What a job gets back.
-#[derive(Debug)]
-pub struct Reply {
-    /// What the network says of the image, `f32[K]`.
-    pub logits: Box<[f32]>,
-    /// From submission until a worker took the job.
-    pub queued: Duration,
-    /// The run of the whole batch.
-    pub inference: Duration,
-    /// How many images the batch had.
-    pub batch_size: usize,
-}
-
-/// Why a job was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// `capacity` jobs wait already.
-    #[error("{capacity} images wait already")]
-    Full {
-        /// The queue's capacity.
-        capacity: usize,
-        /// When there may be room, from the speed of late.
-        retry_after: Duration,
-    },
-    /// The job would still wait when its deadline passes.
-    #[error("the queue takes longer than the deadline allows")]
-    Hopeless {
-        /// How long the queue takes, from the speed of late.
-        wait: Duration,
-    },
-    /// The deadline had passed before the job came.
-    #[error("the deadline had passed already")]
-    Expired,
-    /// The batcher is closed.
-    #[error("the model is being unloaded")]
-    Closed,
-    /// The image was made for another network.
-    #[error("an image made for an input of {got:?} was given to a network that takes {wanted:?}")]
-    Misfit {
-        /// What the network takes.
-        wanted: [usize; 3],
-        /// What the image was made for.
-        got: [usize; 3],
-    },
-}
-
-/// Why a job that was taken has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JobError {
-    /// Its deadline passed while it waited; it was not run.
-    #[error("the deadline passed in the queue")]
-    Expired,
-    /// The engine failed.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// Told of every run that ended, before its images are answered: how many images it had, and how long it took.
-///
-/// Called on the worker's thread: it must be quick.
-pub type RunObserver = Box<dyn Fn(usize, Duration) + Send + Sync>;
-
-/// One image for the queue.
-#[derive(Debug)]
-pub struct Submission {
-    /// The image.
-    pub input: Input,
-    /// When whoever asked stops waiting.
-    pub deadline: Option<Instant>,
-    /// Whom it may overtake.
-    pub priority: Priority,
-    /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was
-    /// answered, or because its client left. `None` where nobody counts.
-    pub place: Option<OwnedSemaphorePermit>,
-}
+use queue::{Job, Queue};
 
 /// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
 #[derive(Clone)]
@@ -172,52 +94,6 @@ impl Batcher {
     /// How many images wait.
     pub fn depth(&self) -> usize {
         self.queue.depth()
-    }
-}
-
-/// The answer to a [`Submission`], when there is one.
-pub struct Pending {
-    id: JobId,
-    receiver: oneshot::Receiver<Result<Reply, JobError>>,
-    queue: Arc<Queue>,
-    place: Option<OwnedSemaphorePermit>,
-    ended: bool,
-}
-
-/// A worker ends only after it has answered; should it break all the same, whoever waits is told.
-const WORKER_GONE: &str = "the worker is gone";
-
-impl Pending {
-    /// Waits on a thread of its own, not on one of Tokio's.
-    ///
-    /// # Errors
-    /// [`JobError`].
-    pub fn wait(mut self) -> Result<Reply, JobError> {
-        let (_, unused) = oneshot::channel();
-        let receiver = std::mem::replace(&mut self.receiver, unused);
-        self.ended = true;
-        receiver.blocking_recv().unwrap_or_else(|_| Err(JobError::Failed(WORKER_GONE.to_owned())))
-    }
-}
-
-impl Future for Pending {
-    type Output = Result<Reply, JobError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.receiver).poll(cx).map(|answer| {
-            self.ended = true;
-            // Before the answer: a client that sends its next image at once finds the place free.
-            self.place = None;
-            answer.unwrap_or_else(|_| Err(JobError::Failed(WORKER_GONE.to_owned())))
-        })
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.queue.forget(self.id);
-        }
     }
 }
 

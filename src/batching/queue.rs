@@ -9,9 +9,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    JobError, Policy, Priority, Reply, RunObserver, SubmitError,
+    job::{JobError, Reply, RunObserver, SubmitError},
     load::Load,
-    policy::{Decision, decide},
+    policy::{Decision, Policy, Priority, decide},
 };
 use crate::tensor::Input;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    JobError, Reply,
+    job::{JobError, Reply},
     queue::{Job, Queue},
 };
 use crate::{

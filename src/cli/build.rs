@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -10,7 +9,8 @@ use std::{
 use anyhow::Context;
 use clap::ValueEnum;
 
-use super::output::Output;
+use super::{interrupt::Interrupt, output::Output};
+use crate::files;
 use crate::resnet::{
     Choices, GraphOptions, IMAGENET_LABELS, Recipe, Variant,
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
@@ -139,6 +139,7 @@ enum PrecisionArg {
 }
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
+    let interrupt = Interrupt::watch(|| (), "error: interrupted; nothing was written")?;
     let source = Source::open(&args.weights)?;
     let variant = args.variant.map_or(source.variant, |variant| match variant {
         VariantArg::Pytorch => Variant::PyTorch,
@@ -166,13 +167,18 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
         architecture,
     };
     let weights = source.state.unwrap_or_else(|| untrained(&recipe.architecture, source.seed));
+    // Folders that are half filled appear under another name; a signal waits until that is gone.
+    let mut held = interrupt.hold();
     let written = build(&recipe, weights, &args.output)?;
+    *held = true;
+    drop(held);
 
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     let untrained = if args.weights.is_untrained() { "untrained " } else { "" };
-    writeln!(output, "{}: {untrained}{}", written.model.display(), describe(&recipe.architecture))?;
+    let model = files::shown(&written.model);
+    output.line(&format!("{model}: {untrained}{}", describe(&recipe.architecture)))?;
     if recipe.labels.is_none() {
-        writeln!(output, "its classes have no names; give them with --labels")?;
+        output.line("its classes have no names; give them with --labels")?;
     }
     output.finish()
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
             Manifest::read(&folder.path, &config.batching, &config.runtime)?;
         }
     }
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
     output.finish()
 }

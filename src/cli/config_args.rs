@@ -1,10 +1,13 @@
 //! `--config` and `--models`, and the configuration that they, the environment and a command's own flags make.
 
-use std::path::PathBuf;
+use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 
-use crate::config::{Config, ConfigError, Flags};
+use crate::{
+    config::{Config, ConfigError, Flags},
+    files,
+};
 
 /// The options of every command that reads the configuration.
 #[derive(Debug, Clone, Default, Args)]
@@ -33,11 +36,13 @@ impl ConfigArgs {
 
     /// Refuses a repository that `--models` names and that does not exist.
     pub(super) fn check_repository(&self) -> anyhow::Result<()> {
-        match &self.models {
-            Some(models) if !models.is_dir() => {
-                anyhow::bail!("--models {}: there is no such folder; create it or correct the path", models.display())
-            }
-            _ => Ok(()),
-        }
+        let Some(models) = &self.models else { return Ok(()) };
+        let reason = match fs::metadata(models) {
+            Ok(there) if there.is_dir() => return Ok(()),
+            Ok(_) => "it is no folder".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        anyhow::bail!("--models {}: {reason}; create it or correct the path", files::shown(models))
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::{ConfigArgs, kept::Kept, output::Output, table::labelled};
 use crate::{
+    files,
     inspect::{Block, ImageInput, Inspection, ResNet, StrideIn, inspect_file},
     tensor::Layout,
 };
@@ -42,9 +43,9 @@ struct Everything<'a> {
 }
 
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let inspection = inspect_file(&args.file).with_context(|| args.file.display().to_string())?;
+    let inspection = inspect_file(&args.file).with_context(|| files::shown(&args.file))?;
     let kept = Kept::of(&args.file, ConfigArgs { config: args.config.clone(), models: None })?;
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     match args.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut output, &Everything { inspection: &inspection, kept: &kept })?;
@@ -52,7 +53,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         }
         Format::Table => {
             for (label, value) in rows(&inspection).into_iter().chain(kept.rows(&inspection)) {
-                writeln!(output, "{label:<LABEL_WIDTH$}  {value}")?;
+                output.line(&format!("{label:<LABEL_WIDTH$}  {value}"))?;
             }
         }
     }

@@ -9,6 +9,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::complain;
+use crate::telemetry::flush_log;
 
 /// A thread waits for a signal and ends the process, but never while the command's files are being published.
 pub(super) struct Interrupt {
@@ -20,10 +21,11 @@ impl Interrupt {
     /// Watches from now on.
     ///
     /// * `tidy`: puts the terminal in order before the line
+    /// * `line`: what is said then
     ///
     /// # Errors
     /// If the system gives no handler or no thread.
-    pub(super) fn watch(tidy: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(super) fn watch(tidy: impl FnOnce() + Send + 'static, line: &'static str) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut interrupt, mut terminate) = {
             let _entered = runtime.enter();
@@ -43,7 +45,7 @@ impl Interrupt {
             let written = lock.lock().unwrap_or_else(PoisonError::into_inner);
             if !*written {
                 tidy();
-                complain("error: interrupted; nothing was written");
+                complain(line);
                 end(128 + signal.as_raw_value());
             }
         })?;
@@ -57,9 +59,10 @@ impl Interrupt {
     }
 }
 
-/// Ends the process at once, without destructors: `process::exit` would run those of ONNX Runtime while another thread
-/// computes with it, which crashes more often than not.
+/// Ends the process at once, when its log is written or given up. No destructors: `process::exit` would run those of ONNX
+/// Runtime while another thread computes with it, which crashes more often than not.
 pub(super) fn end(code: i32) -> ! {
+    flush_log();
     // SAFETY: `_exit` takes a number, touches no memory of ours and does not return; the system closes what is open.
     unsafe { libc::_exit(code) }
 }

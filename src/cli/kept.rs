@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{ConfigArgs, output::complain, table::labelled};
 use crate::{
     config::Flags,
+    files,
     inspect::Inspection,
     model::Manifest,
     quantize::{Comparison, QuantizationReport},
@@ -43,7 +44,7 @@ impl Kept {
                 config.runtime
             }
         };
-        let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+        let bytes = files::read(file, u64::MAX).with_context(|| files::shown(file))?;
         let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&digest(&bytes));
         let quantization = QuantizationReport::beside(file).unwrap_or_else(|error| {
             complain(&format!("warning: {error}"));

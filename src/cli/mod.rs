@@ -14,6 +14,7 @@ mod check_config;
 mod classify;
 mod config_args;
 mod healthcheck;
+mod images;
 mod inspect;
 mod interrupt;
 mod kept;
@@ -23,12 +24,15 @@ mod quantize;
 mod serve;
 mod table;
 mod tune;
+mod utf8;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use config_args::ConfigArgs;
+
+use crate::telemetry;
 
 /// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
 #[derive(Debug, Parser)]
@@ -62,7 +66,9 @@ enum Command {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let serving = matches!(command, Command::Serve(_));
+    let outcome = match command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
@@ -73,11 +79,17 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&error);
+            if serving {
+                output::error(&error);
+            } else {
+                output::complain(&format!("error: {error:#}"));
+            }
             ExitCode::FAILURE
         }
-    }
+    };
+    telemetry::flush_log();
+    code
 }

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::ConfigArgs;
 use crate::{
     config::{Config, Flags, ServerSection},
-    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
+    model::Machine,
     runtime::Runtime,
     server::{self, DoorOptions, Listeners},
     service::{ModelState, RequestLimits, Service, cores},
@@ -52,8 +53,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
-    let loader = Loader { runtime, cores: cores() };
-    let lifecycle = Lifecycle::start(writer, loader, load_options(&config))?;
+    let machine = Machine::new(runtime, cores());
+    let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
     tracing::info!(
         http = %listeners.http.local_addr()?,
         grpc = %listeners.grpc.local_addr()?,
@@ -107,7 +108,7 @@ async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Res
 async fn load(lifecycle: &Lifecycle, service: &Service, config: Config) -> anyhow::Result<()> {
     let versions = tokio::task::spawn_blocking(move || {
         let defaults = ModelDefaults { batching: config.batching, runtime: config.runtime };
-        wanted(&config.models.dir, None, &defaults)
+        wanted_models(&config.models.dir, None, &defaults)
     })
     .await??;
     lifecycle.apply(versions).await;

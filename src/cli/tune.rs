@@ -14,7 +14,7 @@ use super::{ConfigArgs, output::Output};
 use crate::{
     config::{Config, Flags},
     model::{
-        Manifest, RESNET20_CIFAR10, TuningReport,
+        Machine, Manifest, RESNET20_CIFAR10, TuningReport,
         load::tune,
         repository::{GRAPH_FILE, scan},
     },
@@ -59,11 +59,11 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     settings.tune = true;
     let goal = settings.tune_goal;
 
-    let runtime = Runtime::load()?;
+    let machine = Machine::new(Runtime::load()?, cores());
     let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
     let mut begun = 0;
-    let report = tune(&runtime, subject.graph(), &subject.manifest, cores(), &mut |candidate, count| {
+    let report = tune(&machine, subject.graph(), &subject.manifest, &mut |candidate, count| {
         progress.set_length(count as u64);
         progress.set_position(begun);
         progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));
@@ -71,7 +71,7 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     })?;
     progress.finish_and_clear();
 
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     match args.format {
         Format::Table => write_table(&mut output, &args.model, goal, &report)?,
         Format::Json => {
@@ -98,7 +98,7 @@ struct Subject {
 impl Subject {
     fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
         let repository: &Path = &config.models.dir;
-        let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+        let folders = scan(repository)?;
         let (batching, runtime) = (&config.batching, &config.runtime);
         if folders.is_empty() && name == RESNET20_CIFAR10.name {
             return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None });
@@ -121,7 +121,8 @@ impl Subject {
 }
 
 fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningReport) -> anyhow::Result<()> {
-    writeln!(output, "{model} on {}, {} cores, for {goal}\n", report.processor, cores())?;
+    output.line(&format!("{model} on {}, {} cores, for {goal}", report.processor, cores()))?;
+    writeln!(output)?;
     writeln!(
         output,
         "  {:10}{:11}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>8}  DRIFT",
@@ -146,7 +147,8 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningRepo
     writeln!(output)?;
     for (candidate, reason) in &report.passed_over {
         let Candidate { engine, shape } = candidate;
-        writeln!(output, "not measured: {} {} in {shape}: {reason}", engine.provider, report.precision(*engine))?;
+        let precision = report.precision(*engine);
+        output.line(&format!("not measured: {} {precision} in {shape}: {reason}", engine.provider))?;
     }
     let Candidate { engine, shape } = report.found.chosen.candidate;
     let batch_size = report.found.chosen.batch_size;

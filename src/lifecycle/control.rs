@@ -18,9 +18,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    decide::{Step, decide},
-    loader::{Load, LoadOptions},
-    wanted::{Key, Wanted},
+    decide::{RoundStep, decide},
+    loader::{LoadModel, LoadOptions},
+    wanted::{VersionKey, WantedModel},
 };
 use crate::{
     batching::Workers,
@@ -32,7 +32,7 @@ use crate::{
 pub(super) enum Command {
     /// Make this what is served; say so when every load of it has ended.
     Apply {
-        wanted: Vec<Wanted>,
+        wanted: Vec<WantedModel>,
         done: oneshot::Sender<()>,
     },
     /// Put a model in place.
@@ -64,14 +64,14 @@ pub(super) enum Command {
 
 /// A load that runs.
 struct Loading {
-    wanted: Wanted,
+    wanted: WantedModel,
     since: Instant,
     thread: JoinHandle<()>,
 }
 
 /// Whoever waits for a round, and the versions that it still waits for.
 struct Round {
-    open: BTreeSet<Key>,
+    open: BTreeSet<VersionKey>,
     done: oneshot::Sender<()>,
 }
 
@@ -86,8 +86,8 @@ pub(super) struct Control<L> {
     options: LoadOptions,
     commands: Sender<Command>,
     /// What the last round asked for.
-    wanted: BTreeSet<Key>,
-    waiting: VecDeque<Wanted>,
+    wanted: BTreeSet<VersionKey>,
+    waiting: VecDeque<WantedModel>,
     loading: BTreeMap<u64, Loading>,
     rounds: Vec<Round>,
     /// Models whose threads are not gone yet, served or retired.
@@ -98,7 +98,7 @@ pub(super) struct Control<L> {
     next: u64,
 }
 
-impl<L: Load> Control<L> {
+impl<L: LoadModel> Control<L> {
     pub(super) fn new(writer: RegistryWriter, loader: L, options: LoadOptions, commands: Sender<Command>) -> Self {
         Self {
             writer,
@@ -165,7 +165,7 @@ impl<L: Load> Control<L> {
         }
     }
 
-    fn apply(&mut self, wanted: Vec<Wanted>, done: oneshot::Sender<()>) {
+    fn apply(&mut self, wanted: Vec<WantedModel>, done: oneshot::Sender<()>) {
         if self.closing.is_some() {
             return;
         }
@@ -173,19 +173,19 @@ impl<L: Load> Control<L> {
         let mut open = BTreeSet::new();
         for step in decide(&wanted, &self.writer.list(), &loading, |_| false) {
             match step {
-                Step::Load(key) => {
+                RoundStep::Load(key) => {
                     self.writer.announce(&key.0, key.1);
                     open.insert(key);
                 }
-                Step::Fail((name, version), reason) => self.fail(&name, version, &reason),
-                Step::Retire((name, version)) => {
+                RoundStep::Fail((name, version), reason) => self.fail(&name, version, &reason),
+                RoundStep::Retire((name, version)) => {
                     tracing::info!(model = name, version, "no longer wanted: retired");
                     self.writer.remove(&name, version);
                     self.close_in_rounds(&(name, version));
                 }
             }
         }
-        self.wanted = wanted.iter().map(Wanted::key).collect();
+        self.wanted = wanted.iter().map(WantedModel::key).collect();
         // A later round's wish replaces an earlier one that nobody has begun with.
         self.waiting
             .retain(|earlier| wanted.iter().any(|now| now.key() == earlier.key()) && !open.contains(&earlier.key()));
@@ -325,7 +325,7 @@ impl<L: Load> Control<L> {
         running
     }
 
-    fn close_in_rounds(&mut self, key: &Key) {
+    fn close_in_rounds(&mut self, key: &VersionKey) {
         for round in &mut self.rounds {
             round.open.remove(key);
         }
@@ -362,7 +362,7 @@ fn told(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// What the log says of a model that is served now.
-fn tell(info: &ModelInfo, Wanted { name, version, .. }: &Wanted, time: Duration) {
+fn tell(info: &ModelInfo, WantedModel { name, version, .. }: &WantedModel, time: Duration) {
     tracing::info!(
         model = &**name,
         version,

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::wanted::{Key, Source, Wanted};
+use super::wanted::{Source, VersionKey, WantedModel};
 use crate::model::{ModelState, ModelStatus};
 
 /// What one version needs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum RoundStep {
     /// It is not served yet, or was changed on disk.
-    Load(Key),
+    Load(VersionKey),
     /// It cannot be loaded; why.
-    Fail(Key, String),
+    Fail(VersionKey, String),
     /// Nobody wants it any more.
-    Retire(Key),
+    Retire(VersionKey),
 }
 
 /// Compares what is wanted with what is there.
@@ -22,29 +22,32 @@ pub(super) enum Step {
 /// * `loading`: versions that a thread loads already, from an earlier round
 /// * `changed`: versions that answer from other files than those that are wanted now
 pub(super) fn decide(
-    wanted: &[Wanted],
+    wanted: &[WantedModel],
     served: &[ModelStatus],
-    loading: &BTreeSet<Key>,
-    changed: impl Fn(&Wanted) -> bool,
-) -> Vec<Step> {
-    let answers = |key: &Key| served.iter().any(|it| is(it, key) && it.state == ModelState::Available);
+    loading: &BTreeSet<VersionKey>,
+    changed: impl Fn(&WantedModel) -> bool,
+) -> Vec<RoundStep> {
+    let answers = |key: &VersionKey| served.iter().any(|it| is(it, key) && it.state == ModelState::Available);
     let mut steps = Vec::new();
     for version in wanted {
         let key = version.key();
         match &version.source {
-            Source::Broken(reason) => steps.push(Step::Fail(key, reason.clone())),
+            Source::Broken(reason) => steps.push(RoundStep::Fail(key, reason.clone())),
             _ if loading.contains(&key) || (answers(&key) && !changed(version)) => {}
-            _ => steps.push(Step::Load(key)),
+            _ => steps.push(RoundStep::Load(key)),
         }
     }
     let is_wanted = |status: &ModelStatus| wanted.iter().any(|version| is(status, &version.key()));
     steps.extend(
-        served.iter().filter(|status| !is_wanted(status)).map(|it| Step::Retire((it.name.to_string(), it.version))),
+        served
+            .iter()
+            .filter(|status| !is_wanted(status))
+            .map(|it| RoundStep::Retire((it.name.to_string(), it.version))),
     );
     steps
 }
 
-fn is(status: &ModelStatus, (name, version): &Key) -> bool {
+fn is(status: &ModelStatus, (name, version): &VersionKey) -> bool {
     *status.name == **name && status.version == *version
 }
 
@@ -53,25 +56,25 @@ mod tests {
     use super::*;
     use crate::model::RESNET20_CIFAR10;
 
-    fn sound(name: &str, version: u64) -> Wanted {
-        Wanted { name: name.into(), version, source: Source::BuiltIn(&RESNET20_CIFAR10, Box::default()) }
+    fn sound(name: &str, version: u64) -> WantedModel {
+        WantedModel { name: name.into(), version, source: Source::BuiltIn(&RESNET20_CIFAR10, Box::default()) }
     }
 
-    fn broken(name: &str, version: u64) -> Wanted {
-        Wanted { name: name.into(), version, source: Source::Broken("no labels".into()) }
+    fn broken(name: &str, version: u64) -> WantedModel {
+        WantedModel { name: name.into(), version, source: Source::Broken("no labels".into()) }
     }
 
     fn status(name: &str, version: u64, state: ModelState) -> ModelStatus {
         ModelStatus { name: name.into(), version, state, info: None }
     }
 
-    fn key(name: &str, version: u64) -> Key {
+    fn key(name: &str, version: u64) -> VersionKey {
         (name.to_owned(), version)
     }
 
     #[test]
     fn a_round_loads_what_is_missing_and_retires_what_nobody_wants() {
-        use {ModelState as S, Step::*};
+        use {ModelState as S, RoundStep::*};
         let available = |version| status("a", version, S::Available);
         let failed = |version| status("a", version, S::Failed("once".into()));
         // What is wanted, what is there, what has to be done.
@@ -100,6 +103,6 @@ mod tests {
     #[test]
     fn what_was_changed_on_disk_is_loaded_again() {
         let served = [status("a", 1, ModelState::Available)];
-        assert_eq!(decide(&[sound("a", 1)], &served, &BTreeSet::new(), |_| true), [Step::Load(key("a", 1))]);
+        assert_eq!(decide(&[sound("a", 1)], &served, &BTreeSet::new(), |_| true), [RoundStep::Load(key("a", 1))]);
     }
 }

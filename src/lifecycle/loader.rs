@@ -2,42 +2,29 @@
 
 use std::time::Duration;
 
-use super::wanted::{Source, Wanted};
+use super::wanted::{Source, WantedModel};
 use crate::{
     model::{
-        LoadedModel, Manifest,
+        LoadedModel, Machine, Manifest,
         load::{load_built_in, load_folder},
     },
-    runtime::Runtime,
     service::cores,
 };
 
 /// What turns a wanted version into a model that answers. Called on threads of the control task, several at a time.
-pub trait Load: Send + Sync + 'static {
+pub trait LoadModel: Send + Sync + 'static {
     /// Loads it; blocks as long as that takes.
     ///
     /// # Errors
     /// Why it cannot be served, and how to mend it.
-    fn load(&self, wanted: &Wanted) -> Result<LoadedModel, String>;
+    fn load(&self, wanted: &WantedModel) -> Result<LoadedModel, String>;
 }
 
-/// Loads into ONNX Runtime.
-pub struct Loader {
-    /// The engine.
-    pub runtime: Runtime,
-    /// How many cores models may use.
-    pub cores: usize,
-}
-
-impl Load for Loader {
-    fn load(&self, Wanted { version, source, .. }: &Wanted) -> Result<LoadedModel, String> {
+impl LoadModel for Machine {
+    fn load(&self, WantedModel { version, source, .. }: &WantedModel) -> Result<LoadedModel, String> {
         let loaded = match source {
-            Source::Folder(folder, manifest) => {
-                load_folder(&self.runtime, folder, *version, Manifest::clone(manifest), self.cores)
-            }
-            Source::BuiltIn(model, manifest) => {
-                load_built_in(&self.runtime, model, Manifest::clone(manifest), self.cores)
-            }
+            Source::Folder(folder, manifest) => load_folder(self, folder, *version, Manifest::clone(manifest)),
+            Source::BuiltIn(model, manifest) => load_built_in(self, model, Manifest::clone(manifest)),
             Source::Broken(reason) => return Err(reason.clone()),
         };
         loaded.map_err(|error| error.to_string())

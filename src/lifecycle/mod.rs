@@ -24,8 +24,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
-pub use loader::{Load, LoadOptions, Loader};
-pub use wanted::{ModelDefaults, Source, Wanted, wanted};
+pub use loader::{LoadModel, LoadOptions};
+pub use wanted::{ModelDefaults, Source, WantedModel, wanted_models};
 
 use crate::{model::LoadedModel, service::RegistryWriter};
 use control::{Command, Control};
@@ -47,7 +47,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(writer: RegistryWriter, loader: impl Load, options: LoadOptions) -> io::Result<Self> {
+    pub fn start(writer: RegistryWriter, loader: impl LoadModel, options: LoadOptions) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
         let control = Control::new(writer, loader, options, commands.clone());
         let control = std::thread::Builder::new().name("models".to_owned()).spawn(move || control.run(&inbox))?;
@@ -58,7 +58,7 @@ impl Lifecycle {
     /// loaded is reported in the log and in the registry, and what served stays.
     ///
     /// Returns at once; the round tells when every load of it has ended. Dropping it changes nothing.
-    pub fn apply(&self, wanted: Vec<Wanted>) -> Round {
+    pub fn apply(&self, wanted: Vec<WantedModel>) -> Round {
         let (done, ended) = oneshot::channel();
         self.send(Command::Apply { wanted, done });
         Round(ended)

@@ -20,11 +20,11 @@ pub struct ModelDefaults {
 }
 
 /// A version of a model.
-pub(super) type Key = (String, u64);
+pub(super) type VersionKey = (String, u64);
 
 /// One version of a model that should be served.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedModel {
     /// Its name and route.
     pub name: Arc<str>,
     /// A positive integer.
@@ -44,8 +44,8 @@ pub enum Source {
     Broken(String),
 }
 
-impl Wanted {
-    pub(super) fn key(&self) -> Key {
+impl WantedModel {
+    pub(super) fn key(&self) -> VersionKey {
         (self.name.to_string(), self.version)
     }
 
@@ -61,7 +61,11 @@ impl Wanted {
 ///
 /// # Errors
 /// If the repository exists and cannot be read.
-pub fn wanted(repository: &Path, only: Option<&str>, defaults: &ModelDefaults) -> Result<Vec<Wanted>, RepositoryError> {
+pub fn wanted_models(
+    repository: &Path,
+    only: Option<&str>,
+    defaults: &ModelDefaults,
+) -> Result<Vec<WantedModel>, RepositoryError> {
     let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
     if folders.is_empty() {
         tracing::info!(repository = %repository.display(), "no models there: serving the built-in {}", RESNET20_CIFAR10.name);
@@ -71,19 +75,19 @@ pub fn wanted(repository: &Path, only: Option<&str>, defaults: &ModelDefaults) -
     Ok(folders.flat_map(|folder| versions(folder, defaults)).collect())
 }
 
-fn built_in(defaults: &ModelDefaults) -> Wanted {
+fn built_in(defaults: &ModelDefaults) -> WantedModel {
     let model = &RESNET20_CIFAR10;
     match model.manifest(&defaults.batching, &defaults.runtime) {
-        Ok(manifest) => Wanted {
+        Ok(manifest) => WantedModel {
             name: model.name.into(),
             version: model.version,
             source: Source::BuiltIn(model, Box::new(manifest)),
         },
-        Err(error) => Wanted::broken(model.name, model.version, error),
+        Err(error) => WantedModel::broken(model.name, model.version, error),
     }
 }
 
-fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<Wanted> {
+fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
     let Some(&highest) = folder.versions.last() else {
         tracing::warn!(
             model = folder.name,
@@ -94,15 +98,15 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<Wanted> {
     };
     let manifest = match Manifest::read(&folder.path, &defaults.batching, &defaults.runtime) {
         Ok(manifest) => manifest,
-        Err(error) => return vec![Wanted::broken(&folder.name, highest, error)],
+        Err(error) => return vec![WantedModel::broken(&folder.name, highest, error)],
     };
     let picked = manifest.versions.policy.pick(&folder.versions);
     if picked.is_empty() {
         let reason = "[versions] policy in its model.toml picks none of the versions on disk";
-        return vec![Wanted::broken(&folder.name, highest, reason)];
+        return vec![WantedModel::broken(&folder.name, highest, reason)];
     }
     let (name, folder) = (Arc::from(folder.name.as_str()), Arc::new(folder));
-    let version = |version| Wanted {
+    let version = |version| WantedModel {
         name: Arc::clone(&name),
         version,
         source: Source::Folder(folder.clone(), Box::new(manifest.clone())),

@@ -1,12 +1,14 @@
 //! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo, overflow,
+    BuiltIn, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    labels::label_text,
+    overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
     tuning::{EnginePlan, Tuning, TuningReport},
@@ -14,10 +16,11 @@ use super::{
 };
 use crate::{
     batching::{Batcher, Policy},
+    files,
     inspect::{InspectError, Inspection, inspect},
     onnx,
-    postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    runtime::{Executor, GraphSource, OrtExecutor, Runtime, pairs_may_overflow},
+    postprocess::{Activation, parse_labels},
+    runtime::{Executor, GraphSource, OrtExecutor, pairs_may_overflow},
     settings::Batching,
     tensor::{InputShape, Logits},
     tune::{Candidate, cache, space::NetworkFacts},
@@ -41,38 +44,25 @@ struct Source<'a> {
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn load_folder(
-    runtime: &Runtime,
+    machine: &Machine,
     folder: &ModelFolder,
     version: u64,
     manifest: Manifest,
-    cores: usize,
 ) -> Result<LoadedModel, ModelError> {
     let graph = folder.graph(version);
-    let labels = match &manifest.output.labels {
-        Some(file) => Some(read_labels(&folder.path.join(file))?),
-        None => default_labels(&folder.path)?,
-    };
-    load(runtime, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, cores)
-}
-
-fn default_labels(folder: &Path) -> Result<Option<Arc<[Arc<str>]>>, LabelsError> {
-    let path = folder.join("labels.txt");
-    if path.is_file() { read_labels(&path).map(Some) } else { Ok(None) }
+    let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
+    let labels = labels.as_deref().map(parse_labels).transpose()?;
+    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels })
 }
 
 /// Loads the model that the binary carries.
 ///
 /// # Errors
 /// [`ModelError`], for instance if the machine has too little memory.
-pub fn load_built_in(
-    runtime: &Runtime,
-    built_in: &BuiltIn,
-    manifest: Manifest,
-    cores: usize,
-) -> Result<LoadedModel, ModelError> {
+pub fn load_built_in(machine: &Machine, built_in: &BuiltIn, manifest: Manifest) -> Result<LoadedModel, ModelError> {
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
-    load(runtime, Source { name, version, manifest, graph, labels }, cores)
+    load(machine, Source { name, version, manifest, graph, labels })
 }
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
@@ -82,14 +72,13 @@ pub fn load_built_in(
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn tune(
-    runtime: &Runtime,
+    machine: &Machine,
     graph: GraphSource<'_>,
     manifest: &Manifest,
-    cores: usize,
     progress: &mut dyn FnMut(Candidate, usize),
 ) -> Result<TuningReport, ModelError> {
     let facts = GraphFacts::of(graph);
-    facts.tuning(runtime, graph, manifest, cores).report(progress)
+    facts.tuning(machine, graph, manifest).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
@@ -106,7 +95,7 @@ impl GraphFacts {
         let bytes = match graph {
             GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
             // A file that cannot be read counts as empty here: making its session fails next, and says why.
-            GraphSource::File(path) => Bytes::from(fs::read(path).unwrap_or_default()),
+            GraphSource::File(path) => Bytes::from(files::read(path, u64::MAX).unwrap_or_default()),
         };
         let model = onnx::decode(bytes.clone());
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
@@ -118,21 +107,15 @@ impl GraphFacts {
         Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
     }
 
-    fn tuning<'a>(
-        &'a self,
-        runtime: &'a Runtime,
-        graph: GraphSource<'a>,
-        manifest: &'a Manifest,
-        cores: usize,
-    ) -> Tuning<'a> {
-        Tuning { runtime, graph, digest: &self.digest, network: self.network, manifest, cores }
+    fn tuning<'a>(&'a self, machine: &'a Machine, graph: GraphSource<'a>, manifest: &'a Manifest) -> Tuning<'a> {
+        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest }
     }
 }
 
-fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<LoadedModel, ModelError> {
+fn load(machine: &Machine, source: Source<'_>) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph);
-    let tuning = facts.tuning(runtime, graph, &manifest, cores);
+    let tuning = facts.tuning(machine, graph, &manifest);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
     let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;

@@ -1,13 +1,14 @@
 //! `model.toml`: how to prepare pixels, name classes, batch and run. Every key is optional.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::{Component, Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    files,
     postprocess::Activation,
     preprocess::{Interpolation, Orientation, ResizeMode, Spec},
     settings::{Batching, RuntimeSettings, SettingError, in_range, overlay},
@@ -16,6 +17,9 @@ use crate::{
 
 /// The file's name in a model's folder.
 pub const MANIFEST_FILE: &str = "model.toml";
+
+/// It says some dozens of things.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// ImageNet's statistics, red, green, blue, of pixels in 0 to 1.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -151,9 +155,9 @@ impl Manifest {
     /// [`ManifestError`].
     pub fn read(folder: &Path, batching: &Batching, runtime: &RuntimeSettings) -> Result<Self, ManifestError> {
         let path = folder.join(MANIFEST_FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match files::read_text(&path, LARGEST_FILE) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => String::new(),
             Err(cause) => return Err(ManifestError::Read { path, cause }),
         };
         Self::parse(&text, &path, batching, runtime)
@@ -187,6 +191,13 @@ impl Manifest {
         in_range("input.scale", &input.scale.unwrap_or(1.0), f64::MIN_POSITIVE..=1e6)?;
         for std in input.std.unwrap_or(IMAGENET_STD) {
             in_range("input.std", &std, f32::MIN_POSITIVE..=1e6)?;
+        }
+        // They are served to anybody. That no link leaves the folder is seen when the file is read.
+        if let Some(labels) = &self.output.labels
+            && labels.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+        {
+            let problem = format!("{} leaves the model's folder; name a file inside it", labels.display());
+            return Err(SettingError::Key { key: "output.labels".to_owned(), problem });
         }
         self.batching.validate()?;
         self.runtime.validate()
@@ -228,6 +239,14 @@ impl InputSection {
 }
 
 impl VersionPolicy {
+    /// The versions that are asked for by number and not on disk.
+    pub fn missing(&self, on_disk: &[u64]) -> Vec<u64> {
+        match self {
+            Self::Named(_) => Vec::new(),
+            Self::List(wanted) => wanted.iter().copied().filter(|version| !on_disk.contains(version)).collect(),
+        }
+    }
+
     /// Picks from the versions on disk, which come sorted.
     pub fn pick(&self, on_disk: &[u64]) -> Vec<u64> {
         match self {

@@ -6,7 +6,9 @@
 mod built_in;
 mod error;
 mod info;
+mod labels;
 pub mod load;
+mod machine;
 pub mod manifest;
 mod overflow;
 mod prepared;
@@ -18,6 +20,8 @@ mod warm_up;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use error::ModelError;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use labels::label_text;
+pub use machine::Machine;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::{LoadedModel, ServedModel};

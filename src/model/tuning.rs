@@ -8,13 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manifest, ModelError, prepared::Prepared, warm_up::WarmUpImages};
+use super::{Manifest, ModelError, machine::Machine, prepared::Prepared, warm_up::WarmUpImages};
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, Runtime,
-        SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, SessionOptions,
     },
     settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
@@ -68,13 +67,12 @@ type Progress<'a> = &'a mut dyn FnMut(Candidate, usize);
 
 /// A model on a machine: what a plan is made for.
 pub(super) struct Tuning<'a> {
-    pub(super) runtime: &'a Runtime,
+    pub(super) machine: &'a Machine,
     pub(super) graph: GraphSource<'a>,
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
     pub(super) network: NetworkFacts,
     pub(super) manifest: &'a Manifest,
-    pub(super) cores: usize,
 }
 
 impl Tuning<'_> {
@@ -82,7 +80,7 @@ impl Tuning<'_> {
     pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
-        (0..shape.instances).map(|_| self.runtime.executor(self.graph, options)).collect()
+        (0..shape.instances).map(|_| self.machine.runtime.executor(self.graph, options)).collect()
     }
 
     /// A session on the processor for the quantized network without the rounding of its activations. `None` for a
@@ -92,7 +90,7 @@ impl Tuning<'_> {
             return None;
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
-        self.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.cores, 1)).ok()
+        self.machine.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.machine.cores, 1)).ok()
     }
 
     /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is
@@ -107,6 +105,8 @@ impl Tuning<'_> {
             let reason = if settings.tune { "nothing is left to choose" } else { "as set; [runtime] tune is off" };
             return Ok(self.untuned(&wishes, engines.usable[0], reason));
         }
+        // The look into the cache as well: what an equal model before this one has measured is there by then.
+        let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
         if let Some(found) = cache.get(&key) {
@@ -210,7 +210,7 @@ impl Tuning<'_> {
     }
 
     fn engines(&self, wishes: &Wishes, processor: &Processor) -> Result<Engines, ModelError> {
-        let available = |provider: Provider| self.runtime.provider(provider);
+        let available = |provider: Provider| self.machine.runtime.provider(provider);
         let engines = space::engines(wishes, processor, self.network, available)
             .map_err(|cause| self.graph_error(LoadError::Provider(cause)))?;
         for broken in &engines.broken {
@@ -220,7 +220,7 @@ impl Tuning<'_> {
     }
 
     fn candidates(&self, wishes: &Wishes, engine: Engine) -> Vec<Candidate> {
-        space::candidates(wishes, engine, self.cores, self.network)
+        space::candidates(wishes, engine, self.machine.cores, self.network)
     }
 
     fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> EnginePlan {
@@ -253,10 +253,10 @@ impl Tuning<'_> {
         Key {
             resnetd: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.digest.to_owned(),
-            libraries: self.runtime.fingerprint(),
+            libraries: self.machine.runtime.fingerprint(),
             processor: processor.name.clone(),
             features: processor.features.clone(),
-            cores: self.cores,
+            cores: self.machine.cores,
             engines: engines.usable.clone(),
             set: [wishes.instances, wishes.intra_threads, wishes.max_batch_size],
             goal: wishes.goal,
@@ -354,6 +354,6 @@ impl Workbench for ModelBench<'_> {
     }
 
     fn preparation(&self) -> PreparationLoad {
-        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.cores }
+        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.machine.cores }
     }
 }

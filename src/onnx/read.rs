@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
     path::{Component, Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{ModelProto, TensorProto, proto::tensor_proto::DataLocation};
+use crate::files;
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum ReadError {
 /// [`ReadError`]; a weight file outside the model's own folder is refused.
 pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
     let mut model = read_graph(path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut files = HashMap::new();
     for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
         if tensor.data_location() == DataLocation::External {
@@ -63,7 +64,7 @@ pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
 /// # Errors
 /// [`ReadError`].
 pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
-    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    let bytes = files::read(path, u64::MAX).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
     decode(Bytes::from(bytes))
 }
 
@@ -99,7 +100,8 @@ fn load_external(tensor: &mut TensorProto, folder: &Path, files: &mut HashMap<St
     let file = match files.get(&location) {
         Some(file) => file.clone(),
         None => {
-            let bytes = Bytes::from(fs::read(folder.join(&location)).map_err(|cause| fail(cause.to_string()))?);
+            let place = files::inside(folder, Path::new(&location)).map_err(|cause| fail(cause.to_string()))?;
+            let bytes = Bytes::from(files::read(&place, u64::MAX).map_err(|cause| fail(cause.to_string()))?);
             files.insert(location.clone(), bytes.clone());
             bytes
         }

@@ -1,14 +1,15 @@
 //! The images that a network is calibrated and judged on, streamed: one batch in memory at a time.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
+    files,
     preprocess::{Limits, Spec, preprocess},
     tensor::{Batch, Normalizer, Pixels},
 };
+
+/// The most bytes of one image file.
+const LARGEST_IMAGE: u64 = 1 << 30;
 
 /// An image file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ impl ImagePreparation {
     }
 
     fn pixels(&self, file: &Path) -> Result<Pixels, String> {
-        let bytes = fs::read(file).map_err(|error| error.to_string())?;
+        let bytes = files::read(file, LARGEST_IMAGE).map_err(|error| error.to_string())?;
         let pixels = preprocess(&bytes, &self.spec, &Limits::default()).map_err(|error| error.to_string())?;
         let (height, width) = self.size;
         if (pixels.height() as usize, pixels.width() as usize) == (height, width) {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    files,
     onnx::{self, WriteError},
     staging::{FileError, StagedFolder, at, write_file},
 };
@@ -25,6 +26,9 @@ use super::{
 const MODEL_FILE: &str = "model.onnx";
 const MANIFEST_FILE: &str = "model.toml";
 const LABELS_FILE: &str = "labels.txt";
+
+/// The most bytes of `model.toml` and `labels.txt`.
+const LARGEST_TEXT: u64 = 16 << 20;
 
 /// What to make.
 #[derive(Clone, Debug)]
@@ -197,7 +201,7 @@ fn checked_labels(labels: &str, classes: usize) -> Result<String, BuildError> {
 /// Checks a file that all versions of the model share: it may stay if it says the same as ours would. Only the sections
 /// that this crate writes are compared; `[batching]`, `[runtime]` and comments are the owner's.
 fn check_agrees(path: &Path, content: &str) -> Result<(), BuildError> {
-    let Ok(there) = fs::read_to_string(path) else { return Ok(()) };
+    let Ok(there) = files::read_text(path, LARGEST_TEXT) else { return Ok(()) };
     let agrees = if path.ends_with(MANIFEST_FILE) {
         let parse = |text: &str| text.parse::<toml::Table>().ok();
         let sections = |table: &toml::Table| ["input", "output"].map(|section| table.get(section).cloned());

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The shortest time after which trying again makes sense.
+pub(super) const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
 /// The kinds of failure that a client can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {

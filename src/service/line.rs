@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     Answer, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, NamedOutput, Prediction, Request, Service, Target,
-    Timing, TraceContext, Wanted, request::Content,
+    Timing, TraceContext, Wanted, error::SHORTEST_RETRY, target::Content,
 };
 use crate::{
     batching::{JobError, Priority, Reply, Submission, SubmitError},
@@ -24,9 +24,6 @@ use crate::{
 
 /// Up to so many pixels an image is decoded where the request is: handing it to another thread would cost more.
 const INLINE_PIXELS: u64 = 64 * 64;
-
-/// The shortest time after which trying again makes sense.
-pub(super) const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
 /// An image that went through preprocessing, queue and network.
 struct Answered {

@@ -10,6 +10,8 @@ mod line;
 mod readiness;
 mod registry;
 mod request;
+mod served;
+mod target;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
@@ -25,17 +27,16 @@ pub use arrival::Arrival;
 pub use error::{Error, ErrorKind};
 pub use limits::RequestLimits;
 pub use readiness::Readiness;
-pub use registry::{RegistryWriter, Retire};
-pub use request::{ClassesWanted, Item, Request, Target, Wanted};
+pub use registry::RegistryWriter;
+pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
+pub use served::Retire;
+pub use target::{Item, Target};
 
 use crate::telemetry::Metrics;
-use line::SHORTEST_RETRY;
+use error::SHORTEST_RETRY;
 use registry::Registry;
 
 const KIB: usize = 1024;
-
-/// The default number of classes in an answer.
-pub const DEFAULT_TOP_K: usize = 5;
 
 /// Answers requests for all models. Cheap to clone.
 #[derive(Clone)]

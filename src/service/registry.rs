@@ -8,11 +8,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{Error, ErrorKind, Readiness, Target};
+use super::{
+    Error, ErrorKind, Readiness, Target,
+    served::{Retire, Served},
+};
 use crate::{
-    batching::Workers,
     model::{LoadedModel, ModelState, ModelStatus, ServedModel},
-    telemetry::{Metrics, ModelMetrics, ServingState, Subject, VersionState},
+    telemetry::{Metrics, ServingState, Subject, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
@@ -46,27 +48,6 @@ enum Entry {
     Loading,
     Available(Arc<Served>),
     Failed(Arc<str>),
-}
-
-/// A model that answers, with its handles on the metrics. Snapshots and requests share it; the last one that lets go of it
-/// hands its threads to whoever frees them, and waits for nothing.
-pub(super) struct Served {
-    pub(super) model: ServedModel,
-    pub(super) metrics: Arc<ModelMetrics>,
-    workers: Option<Workers>,
-    retire: Retire,
-}
-
-/// Takes the threads of a model that nobody uses any more. Called wherever the last user let go, an I/O thread most often:
-/// it must not wait.
-pub type Retire = Arc<dyn Fn(Workers) + Send + Sync>;
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(workers) = self.workers.take() {
-            (self.retire)(workers);
-        }
-    }
 }
 
 /// The only way to change what is served. Each change is a new snapshot; whoever has the old one keeps it.

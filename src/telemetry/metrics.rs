@@ -7,15 +7,18 @@
 //!
 //! The names are those of the contract with operators; a change is a breaking change.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text},
-    metrics::{MetricType, TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use super::state::{self, VersionState};
+use super::{
+    count::Count,
+    state::{self, VersionState},
+};
 
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,27 +81,6 @@ struct ModelLabel {
 struct PredictionLabels {
     model: Arc<str>,
     label: Arc<str>,
-}
-
-/// A counter in Prometheus' text format 0.0.4, whose `# TYPE` line names the sample in full, with `_total`. The library
-/// writes OpenMetrics, which leaves `_total` out of that line; Prometheus, reading it as 0.0.4, would take the counter
-/// for untyped.
-#[derive(Clone, Debug, Default)]
-struct Count(Counter);
-
-impl EncodeMetric for Count {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        // A gauge's sample is name, labels and value, without a suffix.
-        encoder.encode_gauge(&self.0.get())
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
-}
-
-impl TypedMetric for Count {
-    const TYPE: MetricType = MetricType::Counter;
 }
 
 /// The metrics of one service.

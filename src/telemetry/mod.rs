@@ -2,13 +2,14 @@
 //!
 //! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
+mod count;
 mod log;
 mod meter;
 mod metrics;
 mod state;
 mod trace;
 
-pub use log::start_log;
+pub use log::{escaped, escaped_layout, flush_log, last_line, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use state::{ServingState, VersionState};

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::{count::Count, log::lost_lines};
+
 /// One version of a model at the moment of a scrape.
 #[derive(Clone, Debug)]
 pub struct VersionState {
@@ -99,5 +101,12 @@ pub(super) fn registry(versions: &[VersionState]) -> Registry {
         drift,
     );
     registry.register("build_info", "The version that runs", build);
+    let lost = Count::default();
+    lost.0.inc_by(lost_lines());
+    registry.register(
+        "log_lines_lost_total",
+        "Lines of the log that stderr did not take, or that nobody read in time",
+        lost,
+    );
     registry
 }

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Measurement;
-use crate::{runtime::Engine, settings::Goal, staging::write_file};
+use crate::{files, runtime::Engine, settings::Goal, staging::write_file};
+
+/// An entry has some kilobytes.
+const LARGEST_ENTRY: u64 = 16 << 20;
 
 /// Everything that a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +84,7 @@ impl Cache {
     /// What was found for `key` before. A damaged file is passed over with a warning.
     pub fn get(&self, key: &Key) -> Option<Found> {
         let path = self.path(key)?;
-        let text = match fs::read(&path) {
+        let text = match files::read(&path, LARGEST_ENTRY) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -107,7 +110,7 @@ impl Cache {
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort_unstable();
         let entry = |path: &PathBuf| {
-            let text = fs::read(path).ok()?;
+            let text = files::read(path, LARGEST_ENTRY).ok()?;
             String::from_utf8_lossy(&text).find(digest)?;
             match serde_json::from_slice::<Entry>(&text) {
                 Ok(entry) => (entry.key.model == digest).then_some(entry),

@@ -3,7 +3,8 @@
 use std::{fs, ops::Deref, path::Path};
 
 use resnetd::{
-    lifecycle::{Lifecycle, LoadOptions, Loader, ModelDefaults, wanted},
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
+    model::Machine,
     onnx,
     resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
     service::{ModelState, Priority, Request, RequestLimits, Service, TraceContext, Wanted},
@@ -56,11 +57,11 @@ impl Deref for Serving {
 
 fn load(repository: &Path) -> Serving {
     let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
-    let lifecycle = Lifecycle::start(writer, Loader { runtime: runtime(), cores: 2 }, LoadOptions::default()).unwrap();
+    let lifecycle = Lifecycle::start(writer, Machine::new(runtime(), 2), LoadOptions::default()).unwrap();
     // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
     let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
     let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
-    let round = lifecycle.apply(wanted(repository, None, &defaults).unwrap());
+    let round = lifecycle.apply(wanted_models(repository, None, &defaults).unwrap());
     tokio::task::block_in_place(|| round.wait());
     Serving { service, _lifecycle: lifecycle }
 }

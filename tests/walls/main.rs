@@ -17,17 +17,13 @@ use std::{
 use source::Modules;
 
 /// Rooms that still have circles inside. It is a list of debts: a room that has paid has to leave it.
-const KNOWN_CIRCLES: [&str; 3] = [
-    // `mod.rs` defines the errors and the observer that queue and worker need, and starts both.
-    "batching",
+const KNOWN_CIRCLES: [&str; 1] = [
     // `mod.rs` files define what the steps share, and call the steps.
     "preprocess",
-    // Options, doors, calls and answers are defined where the doors are put together.
-    "server",
 ];
 
 /// Names that several public types have, and how many.
-const SHARED_NAMES: [(&str, usize); 8] = [
+const SHARED_NAMES: [(&str, usize); 5] = [
     // The paper's words for a network's parts: of one to build in `resnet`, of one that was found in `inspect`. Neither
     // room knows the other.
     ("Block", 2),
@@ -35,11 +31,6 @@ const SHARED_NAMES: [(&str, usize); 8] = [
     ("Shortcut", 2),
     ("Stem", 2),
     ("StrideIn", 2),
-    // Of the two doors, and of the server and the query of a request: debts.
-    ("Door", 2),
-    ("Options", 2),
-    // What decoding an image may cost, and how large a request may be: a debt.
-    ("Limits", 2),
 ];
 
 const LONGEST_FILE: usize = 450;

@@ -31,6 +31,8 @@ pub use error::{ImportError, Reason};
 pub use layout::KeyLayout;
 use raw_file::RawFile;
 
+use crate::files;
+
 /// What follows from the framework that wrote the file, and what the file says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
@@ -61,7 +63,7 @@ pub fn read(path: &Path) -> Result<Imported, ImportError> {
 }
 
 fn read_file(path: &Path) -> Result<Imported, Reason> {
-    let raw = read_format(File::open(path)?)?;
+    let raw = read_format(files::open(path)?)?;
     let (layout, state_dict) = layout::to_torchvision(raw.state_dict)?;
     let variant = match layout {
         KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Call, convert, deadline::deadline, proto, stream};
+use super::{call::GrpcCall, convert, deadline::deadline, proto, stream};
 use crate::{
-    server::{Shared, request_log::RequestLog, status::wire_status},
+    server::{request_log::RequestLog, shared::Shared, status::wire_status},
     service::{Error, Service},
     telemetry::Protocol,
 };
@@ -58,7 +58,7 @@ impl proto::classifier_server::Classifier for Classifier {
         &self,
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let log = RequestLog::start("grpc", &call.id, self.slow_request);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
@@ -80,7 +80,7 @@ impl proto::classifier_server::Classifier for Classifier {
         &self,
         request: Request<Streaming<proto::ClassifyStreamRequest>>,
     ) -> Result<Response<Self::ClassifyStreamStream>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let deadline = deadline(request.metadata(), call.arrived).map_err(|error| convert::status(&error))?;
         let answers = stream::start(stream::Stream {
             service: self.service.clone(),
@@ -102,7 +102,7 @@ impl proto::classifier_server::Classifier for Classifier {
     }
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let log = RequestLog::start("grpc", &call.id, self.slow_request);
         let request = request.into_inner();
         let found = self.service.find(&request.name, convert::version(request.version));

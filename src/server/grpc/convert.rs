@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderName, HeaderValue};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::proto;
 use crate::{
@@ -83,6 +83,14 @@ pub(super) fn status(error: &Error) -> Status {
         headers.insert(RETRY_PUSHBACK, HeaderValue::from(milliseconds(delay)));
     }
     Status::with_metadata(code, &*error.message, MetadataMap::from_headers(headers))
+}
+
+/// A status of tonic's own as ours: it refuses a message over the limit with OUT_OF_RANGE, which nothing else here says.
+pub(super) fn mend_code(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => Status::new(wire_status(ErrorKind::TooLarge).1, status.message()),
+        _ => status,
+    }
 }
 
 /// A refusal as the item of a stream.

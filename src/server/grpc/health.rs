@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server};
 
-use super::{Call, proto::classifier_server::SERVICE_NAME};
+use super::{call::GrpcCall, proto::classifier_server::SERVICE_NAME};
 use crate::service::{ModelState, Readiness, Service};
 
 /// Answers health checks from the state of the service.
@@ -48,7 +48,7 @@ impl health_server::Health for Health {
 
     /// Sends the state, and again each time it changes, until the client leaves or the connection is told to close.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let name = request.into_inner().service;
         let service = self.service.clone();
         let mut changes = service.readiness_watch();

@@ -5,10 +5,12 @@
 //!
 //! Knows the service. Must not know the stages behind it, or the other door.
 
+mod call;
 mod classifier;
 mod convert;
 mod deadline;
 mod health;
+pub mod proto;
 mod stream;
 
 use std::{convert::Infallible, time::Instant};
@@ -23,64 +25,33 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body, service::Routes};
+use tonic::{body::Body, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Service as _;
 
 use super::{
-    DoorOptions, ServeError, Shared,
     connections::{self, Connecting, InWork, Life},
-    request_id::{REQUEST_ID, RequestId},
+    error::ServeError,
+    request_id::REQUEST_ID,
+    shared::{DoorOptions, Shared},
     status::wire_status,
 };
-use crate::{
-    service::ErrorKind,
-    telemetry::{TraceContext, TraceParent},
-};
+use crate::{service::ErrorKind, telemetry::TraceParent};
+use call::GrpcCall;
 use proto::classifier_server::ClassifierServer;
-
-/// The messages, servers and clients that are generated from `proto/resnetd/v1`.
-#[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
-pub mod proto {
-    tonic::include_proto!("resnetd.v1");
-}
 
 /// The descriptors of every file under `proto/`, for reflection.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// What a handler knows of its call, from the request's extensions.
-#[derive(Clone, Debug)]
-struct Call {
-    id: RequestId,
-    /// When the head of the request was there.
-    arrived: Instant,
-    parent: Option<TraceParent>,
-    /// Fires when the connection is told to close.
-    leaving: CancellationToken,
-}
-
-impl Call {
-    /// What the call's lines of log carry.
-    fn trace(&self) -> TraceContext {
-        TraceContext { request_id: self.id.as_str().into(), parent: self.parent }
-    }
-
-    /// The context that [`Door`] left with the request.
-    fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
-        request.extensions().get::<Self>().cloned().ok_or_else(|| Status::internal("a call without a context"))
-    }
-}
-
 /// The gRPC services over one [`Service`](crate::service::Service).
-pub(super) struct Door {
+pub(super) struct GrpcDoor {
     shared: Shared,
     routes: Routes,
 }
 
-impl Door {
+impl GrpcDoor {
     pub(super) fn new(shared: Shared) -> Result<Self, ServeError> {
         // A message is the files and a few numbers: the limit of the body holds for it as well.
         let max_message = shared.service.limits().max_body_bytes;
@@ -108,7 +79,7 @@ impl Door {
                 let id = ids.take_or_make(request.headers().get(REQUEST_ID));
                 let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
                 let parent = parent.and_then(TraceParent::parse);
-                let call = Call { id, parent, arrived: Instant::now(), leaving: leaving.clone() };
+                let call = GrpcCall { id, parent, arrived: Instant::now(), leaving: leaving.clone() };
                 answer(routes.clone(), request, call, activity.begin())
             });
             builder.serve_connection(TokioIo::new(stream), answer)
@@ -131,7 +102,7 @@ fn connection_builder(options: &DoorOptions) -> http2::Builder<TokioExecutor> {
 async fn answer(
     mut routes: Routes,
     request: Request<Incoming>,
-    call: Call,
+    call: GrpcCall,
     in_work: InWork,
 ) -> Result<Response<Body>, Infallible> {
     let id = call.id.header();
@@ -152,12 +123,4 @@ async fn answer(
             frame
         }))
     }))
-}
-
-/// The same for a stream, whose handler sees the refusal.
-fn mend_code(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => Status::new(wire_status(ErrorKind::TooLarge).1, status.message()),
-        _ => status,
-    }
 }

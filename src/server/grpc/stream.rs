@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, error};
 
-use super::{Call, convert, mend_code, proto};
+use super::{call::GrpcCall, convert, convert::mend_code, proto};
 use crate::{
     server::{request_log::RequestLog, status::wire_status},
     service::{Error, ErrorKind, Service},
@@ -24,7 +24,7 @@ type Answers = mpsc::Sender<Result<proto::ClassifyStreamResponse, Status>>;
 pub(super) struct Stream {
     pub(super) service: Service,
     pub(super) requests: Streaming<proto::ClassifyStreamRequest>,
-    pub(super) call: Call,
+    pub(super) call: GrpcCall,
     /// The deadline of the whole stream.
     pub(super) deadline: Option<Instant>,
     /// The most requests that are worked on at a time.
@@ -92,7 +92,7 @@ async fn answer(
     service: Service,
     request: proto::ClassifyStreamRequest,
     stream_deadline: Option<Instant>,
-    call: Call,
+    call: GrpcCall,
     answers: Answers,
 ) {
     use proto::classify_stream_response::Result as Item;

@@ -6,7 +6,7 @@ use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
-use super::{call::Call, error::Failure};
+use super::{call::HttpCall, error::Failure};
 use crate::service::{Error, ErrorKind};
 
 /// The most memory that a body's announced length reserves before its bytes are there.
@@ -17,7 +17,7 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 /// # Errors
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
 /// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early.
-pub(super) async fn read(body: Body, limit: usize, timeout: Duration, call: &Call) -> Result<Bytes, Failure> {
+pub(super) async fn read(body: Body, limit: usize, timeout: Duration, call: &HttpCall) -> Result<Bytes, Failure> {
     let read = match body.size_hint().exact() {
         Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
         announced => match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit)).await {

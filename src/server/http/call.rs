@@ -26,7 +26,7 @@ use tower::{BoxError, Service, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{Door, error::Failure, linger::Linger};
+use super::{door::HttpDoor, error::Failure, linger::Linger};
 use crate::{
     server::{connections::InWork, request_id::RequestId, request_log::RequestLog},
     service::{Error, ErrorKind, TraceContext},
@@ -43,7 +43,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What a handler knows of its request beside method, path and body.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct HttpCall {
     id: RequestId,
     /// When the head of the request was there.
     pub(super) arrived: Instant,
@@ -60,7 +60,7 @@ struct BodyState {
     given_up: AtomicBool,
 }
 
-impl Call {
+impl HttpCall {
     fn of(request: &Request<Incoming>) -> Self {
         let extensions = request.extensions();
         let named = extensions.get::<request_id::RequestId>().map(|id| id.header_value().clone());
@@ -92,7 +92,7 @@ impl Call {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Call {
+impl<S: Sync> FromRequestParts<S> for HttpCall {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
@@ -103,7 +103,7 @@ impl<S: Sync> FromRequestParts<S> for Call {
 
 /// `inner`, with a line of log for each request and our form for each refusal, wherever it comes from.
 pub(super) fn answered<S, B>(
-    door: Arc<Door>,
+    door: Arc<HttpDoor>,
     inner: S,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
 + Clone
@@ -119,13 +119,13 @@ where
 }
 
 /// Answers one request. Dropped when the client leaves, and with it all that was under way for it.
-async fn answer<S, B>(door: Arc<Door>, mut inner: S, mut request: Request<Incoming>) -> Result<Response, Infallible>
+async fn answer<S, B>(door: Arc<HttpDoor>, mut inner: S, mut request: Request<Incoming>) -> Result<Response, Infallible>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let call = Call::of(&request);
+    let call = HttpCall::of(&request);
     // The connection is not idle while this lives.
     let _in_work = request.extensions_mut().remove::<InWork>();
     let linger = request.extensions_mut().remove::<Linger>();

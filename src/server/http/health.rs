@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::json;
 
-use super::{Door, error::Failure, reply};
+use super::{door::HttpDoor, error::Failure, reply};
 use crate::service::{Error, ErrorKind, Readiness};
 
 /// `GET /livez`: the process answers, so it lives.
@@ -14,7 +14,7 @@ pub(super) async fn live() -> Response {
 }
 
 /// `GET /readyz`: 200 while models answer and the process means to stay.
-pub(super) async fn ready(State(door): State<Arc<Door>>) -> Result<Response, Failure> {
+pub(super) async fn ready(State(door): State<Arc<HttpDoor>>) -> Result<Response, Failure> {
     let message = match door.service().readiness() {
         Readiness::Ready => return Ok(reply::json(StatusCode::OK, &json!({ "status": "ready" }), 32)),
         Readiness::Loading => "loading: the models are not warmed up yet",

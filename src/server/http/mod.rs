@@ -8,11 +8,14 @@
 
 mod body;
 mod call;
+mod door;
 mod error;
 mod health;
 mod linger;
 mod metrics;
+mod nearest;
 mod reply;
+mod route;
 mod routes;
 mod v1;
 
@@ -35,11 +38,12 @@ use tower_http::{
 };
 
 use super::{
-    DoorOptions, Shared,
     connections::{self, Connecting, Life},
     request_id::{MakeId, REQUEST_ID_NAME, forget_malformed},
+    shared::DoorOptions,
 };
-use crate::service::Service;
+pub(super) use door::HttpDoor;
+
 use call::MAX_HEAD_BYTES;
 use linger::{Linger, LingeringStream};
 
@@ -47,24 +51,7 @@ use linger::{Linger, LingeringStream};
 /// little too long gets our own answer; hyper refuses what does not fit.
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
-/// What every handler sees.
-pub(super) struct Door {
-    shared: Shared,
-}
-
-impl Door {
-    pub(super) fn new(shared: Shared) -> Self {
-        Self { shared }
-    }
-
-    fn service(&self) -> &Service {
-        &self.shared.service
-    }
-
-    fn options(&self) -> &DoorOptions {
-        &self.shared.options
-    }
-
+impl HttpDoor {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(self.options());
@@ -99,7 +86,7 @@ fn connection_builder(options: &DoorOptions) -> auto::Builder<TokioExecutor> {
 /// The routes, and around them what every route has; the first layer is the outermost. On the way of an image there is
 /// nothing that belongs to one route.
 fn stack(
-    door: Arc<Door>,
+    door: Arc<HttpDoor>,
 ) -> impl tower::Service<Request<Incoming>, Response = Response, Error = std::convert::Infallible, Future: Send + 'static>
 + Clone
 + Send

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use resnetd::{
     batching::{Batcher, Policy},
     inspect::inspect,
-    lifecycle::{Lifecycle, Load, LoadOptions, Source, Wanted},
+    lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
     model::{LoadedModel, ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
     onnx::decode,
     postprocess::Activation,
     preprocess::Spec,
-    runtime::scripted::ScriptedExecutor,
+    runtime::{Executor, scripted::ScriptedExecutor},
     server::{self, DoorOptions, Listeners, ServeError, grpc::proto::classifier_client::ClassifierClient},
     service::{Readiness, RequestLimits, Service},
     telemetry::Metrics,
@@ -161,7 +161,7 @@ impl Builder {
         let options = LoadOptions { threads: 1, ..LoadOptions::default() };
         let lifecycle = Lifecycle::start(writer, NeverLoads, options).expect("a thread");
         if self.ready {
-            let broken = Wanted {
+            let broken = WantedModel {
                 name: "broken".into(),
                 version: 1,
                 source: Source::Broken("model.toml: no such key `crop`".to_owned()),
@@ -193,15 +193,15 @@ impl Builder {
 }
 
 /// The scripted model while it loads.
-fn loading() -> Wanted {
-    Wanted { name: MODEL.into(), version: 3, source: Source::BuiltIn(&RESNET20_CIFAR10, Box::default()) }
+fn loading() -> WantedModel {
+    WantedModel { name: MODEL.into(), version: 3, source: Source::BuiltIn(&RESNET20_CIFAR10, Box::default()) }
 }
 
 /// A loader under which every load lasts for ever.
 struct NeverLoads;
 
-impl Load for NeverLoads {
-    fn load(&self, _: &Wanted) -> Result<LoadedModel, String> {
+impl LoadModel for NeverLoads {
+    fn load(&self, _: &WantedModel) -> Result<LoadedModel, String> {
         loop {
             std::thread::park();
         }
@@ -211,7 +211,7 @@ impl Load for NeverLoads {
 /// A model whose network does what `executor` says.
 pub(crate) fn scripted_model(
     version: u64,
-    executor: ScriptedExecutor,
+    executor: impl Executor,
     capacity: usize,
     max_batch_size: usize,
 ) -> LoadedModel {

@@ -13,13 +13,14 @@ use axum::{
 use serde::{Serialize, Serializer};
 
 use super::{
+    form,
     options::{BadOption, RequestOptions},
     path::ModelPath,
     tfserving,
-    upload::{self, Dialect},
+    upload::Dialect,
 };
 use crate::{
-    server::http::{Door, body, call::Call, error::Failure, reply},
+    server::http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply},
     service::{self, Answer, Arrival, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
     telemetry::Protocol,
 };
@@ -29,8 +30,8 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Answers with the top-k classes of every image of the body, in the shape of the client's dialect; counts the request by
 /// its outcome.
 pub(super) async fn classify(
-    door: &Arc<Door>,
-    call: &Call,
+    door: &Arc<HttpDoor>,
+    call: &HttpCall,
     path: &ModelPath,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -44,8 +45,8 @@ pub(super) async fn classify(
 }
 
 async fn answer(
-    door: &Door,
-    call: &Call,
+    door: &HttpDoor,
+    call: &HttpCall,
     path: &ModelPath,
     arrival: &Arrival<'_>,
     request: Request,
@@ -65,8 +66,7 @@ async fn answer(
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
     }
-    let upload =
-        upload::parse(&head.headers, body, &mut options, limits.max_images_per_request).await.map_err(refuse)?;
+    let upload = form::parse(&head.headers, body, &mut options, limits.max_images_per_request).await.map_err(refuse)?;
     let target = arrival.target()?;
     let request = service::Request {
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),

@@ -1,6 +1,7 @@
 //! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
 
 mod classify;
+mod form;
 mod json;
 mod models;
 mod options;
@@ -19,15 +20,16 @@ use axum::{
 };
 
 use super::{
-    Door,
-    call::Call,
+    call::HttpCall,
+    door::HttpDoor,
     error::Failure,
-    routes::{Routes, nowhere, read},
+    nearest::nowhere,
+    route::{Routes, read},
 };
 use path::ModelPath;
 
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
-pub(super) fn router() -> Router<Arc<Door>> {
+pub(super) fn router() -> Router<Arc<HttpDoor>> {
     Routes::default()
         .route("/v1/models", read(get(models::list)))
         .route("/v1/models/{model}", any(named))
@@ -41,9 +43,9 @@ pub(super) fn router() -> Router<Arc<Door>> {
 
 /// What is behind a name depends on its verb: without one, the model's status.
 async fn named(
-    State(door): State<Arc<Door>>,
+    State(door): State<Arc<HttpDoor>>,
     method: Method,
-    call: Call,
+    call: HttpCall,
     path: ModelPath,
     request: Request,
 ) -> Result<Response, Failure> {

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{path::ModelPath, tfserving};
 use crate::{
-    server::http::{Door, error::Failure, reply},
+    server::http::{door::HttpDoor, error::Failure, reply},
     service::{ModelInfo, ModelState, Readiness, TensorInfo},
 };
 
 /// `GET /v1/models`: every version of every model.
-pub(super) async fn list(State(door): State<Arc<Door>>) -> Response {
+pub(super) async fn list(State(door): State<Arc<HttpDoor>>) -> Response {
     let models: Vec<_> = door
         .service()
         .list()
@@ -36,7 +36,7 @@ pub(super) async fn list(State(door): State<Arc<Door>>) -> Response {
 }
 
 /// `GET /v1/models/{model}[/versions/{version}]`: whether it is ready, and where its versions stand.
-pub(super) fn status(door: &Door, path: &ModelPath) -> Result<Response, Failure> {
+pub(super) fn status(door: &HttpDoor, path: &ModelPath) -> Result<Response, Failure> {
     let name = path.model()?;
     let service = door.service();
     let versions = match path.version()? {
@@ -49,7 +49,7 @@ pub(super) fn status(door: &Door, path: &ModelPath) -> Result<Response, Failure>
 }
 
 /// `GET …/metadata`: how the model looks from outside.
-pub(super) async fn metadata(State(door): State<Arc<Door>>, path: ModelPath) -> Result<Response, Failure> {
+pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
     let target = door.service().target(path.model()?, path.version()?)?;
     let model = target.model();
     let info = &model.info;
@@ -86,7 +86,7 @@ fn architecture(info: &ModelInfo) -> Value {
 }
 
 /// `GET …/labels`: the labels in index order.
-pub(super) async fn labels(State(door): State<Arc<Door>>, path: ModelPath) -> Result<Response, Failure> {
+pub(super) async fn labels(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
     let target = door.service().target(path.model()?, path.version()?)?;
     let model = target.model();
     let labels: Vec<&str> = model.info.labels.iter().map(|label| &**label).collect();

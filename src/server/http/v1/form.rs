@@ -1,0 +1,148 @@
+//! The forms in which a body carries images: the file itself, a form with files, or JSON.
+//!
+//! The content type decides between form and JSON; everything else is taken for a file, whatever its type says, because
+//! clients name it as they like (`curl --data-binary` sends `application/x-www-form-urlencoded`) and the decoder tells by the bytes.
+
+use axum::http::{
+    HeaderMap,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+use bytes::Bytes;
+use multer::Multipart;
+
+use super::{
+    json,
+    options::{BadOption, RequestOptions},
+    upload::{Dialect, Upload},
+};
+
+/// JSON of this size takes long enough to read that other requests should not wait for it.
+const LARGE_JSON_BYTES: usize = 256 << 10;
+
+#[derive(Debug, PartialEq)]
+enum Form<'a> {
+    File,
+    Multipart(&'a str),
+    Json,
+}
+
+/// Takes the images out of `body`; sets the options that it carries. Stops after `max_images` + 1: the service refuses so many.
+pub(super) async fn parse(
+    headers: &HeaderMap,
+    body: Bytes,
+    options: &mut RequestOptions,
+    max_images: usize,
+) -> Result<Upload, BadOption> {
+    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let message = format!(
+            "content-encoding {encoding:?} is not read: send the image file as it is, it is compressed already"
+        );
+        return Err(BadOption::Other(message));
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match form(content_type, &body) {
+        Form::File => Ok(Upload { images: vec![body], dialect: Dialect::Own }),
+        Form::Multipart(content_type) => multipart(content_type, body, options, max_images).await,
+        Form::Json if body.len() < LARGE_JSON_BYTES => json::parse(&body, options, max_images),
+        Form::Json => {
+            let mut theirs = *options;
+            let parsed = tokio::task::spawn_blocking(move || {
+                let upload = json::parse(&body, &mut theirs, max_images)?;
+                Ok((upload, theirs))
+            });
+            let (upload, theirs) = parsed
+                .await
+                .unwrap_or_else(|error| Err(BadOption::Other(format!("the JSON body cannot be read: {error}"))))?;
+            *options = theirs;
+            Ok(upload)
+        }
+    }
+}
+
+/// The form of a body. No image format starts with a brace, so JSON without its content type is found as well.
+fn form<'a>(content_type: &'a str, body: &[u8]) -> Form<'a> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    let starts = |prefix: &str| essence.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let looks_like_json = || body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    if is("multipart/form-data") {
+        Form::Multipart(content_type)
+    } else if is("application/json") || (!starts("image/") && looks_like_json()) {
+        Form::Json
+    } else {
+        Form::File
+    }
+}
+
+/// Every part that is a file, or named `image`, is an image; the others are options.
+async fn multipart(
+    content_type: &str,
+    body: Bytes,
+    options: &mut RequestOptions,
+    max_images: usize,
+) -> Result<Upload, BadOption> {
+    let broken = |error: multer::Error| BadOption::Other(format!("the multipart body cannot be read: {error}"));
+    let boundary = multer::parse_boundary(content_type).map_err(broken)?;
+    let mut parts = Multipart::new(tokio_stream::once(Ok::<_, std::convert::Infallible>(body)), boundary);
+    let mut images = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        if part.file_name().is_some() || part.name().is_none_or(|name| matches!(name, "image" | "images" | "image[]")) {
+            images.push(part.bytes().await.map_err(broken)?);
+            if images.len() > max_images {
+                break;
+            }
+        } else {
+            let name = part.name().unwrap_or_default().to_owned();
+            options.set(&name, part.text().await.map_err(broken)?.trim())?;
+        }
+    }
+    if images.is_empty() {
+        let message = "the form has no file: send one or more parts named `image`, as `curl -F image=@cat.jpg` does";
+        return Err(BadOption::Other(message.to_owned()));
+    }
+    Ok(Upload { images, dialect: Dialect::Own })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_follows_the_content_type_then_the_bytes() {
+        let jpeg = [0xff, 0xd8, 0xff];
+        for content_type in
+            ["", "image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain"]
+        {
+            assert_eq!(form(content_type, &jpeg), Form::File, "{content_type}");
+        }
+        assert_eq!(form("application/json; charset=utf-8", &jpeg), Form::Json);
+        assert_eq!(form("Application/JSON", b"[]"), Form::Json);
+        assert_eq!(form("application/x-www-form-urlencoded", b" \n{\"instances\""), Form::Json);
+        assert_eq!(form("image/jpeg", b"{"), Form::File);
+        assert_eq!(form("multipart/form-data; boundary=x", b""), Form::Multipart("multipart/form-data; boundary=x"));
+    }
+
+    #[tokio::test]
+    async fn a_form_gives_its_files_in_order_and_its_options() {
+        let body = "--x\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\n\r\nfirst\r\n\
+                    --x\r\ncontent-disposition: form-data; name=\"top_k\"\r\n\r\n3\r\n\
+                    --x\r\ncontent-disposition: form-data; name=\"data\"; filename=\"b.jpg\"\r\n\r\nsecond\r\n--x--\r\n";
+        let mut options = RequestOptions::default();
+        let upload = multipart("multipart/form-data; boundary=x", body.into(), &mut options, 8).await.expect("valid");
+        assert_eq!(upload.images, ["first", "second"]);
+        assert_eq!(options.classes.top_k, Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_broken_form_is_refused() {
+        for (content_type, body) in [
+            ("multipart/form-data", "--x--\r\n"),
+            ("multipart/form-data; boundary=x", ""),
+            ("multipart/form-data; boundary=x", "--x--\r\n"),
+            ("multipart/form-data; boundary=x", "--x\r\ncontent-disposition: form-data; name=\"image\"\r\n\r\ncut"),
+        ] {
+            let result = multipart(content_type, body.into(), &mut RequestOptions::default(), 8).await;
+            assert!(matches!(result, Err(BadOption::Other(_))), "{content_type} {body:?}: {result:?}");
+        }
+    }
+}
