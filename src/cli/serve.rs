@@ -130,6 +130,12 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
         max_images_per_request: config.limits.max_images_per_request,
         max_in_flight_bytes: config.limits.max_in_flight_bytes,
         max_image_pixels: config.limits.max_image_pixels,
+        max_request_pixels: config.limits.max_request_pixels,
+        default_timeout: match config.limits.default_timeout_ms {
+            0 => None,
+            timeout => Some(Duration::from_millis(timeout)),
+        },
+        max_timeout: Duration::from_millis(config.limits.max_timeout_ms),
     }
 }
 

@@ -126,8 +126,14 @@ pub struct LimitsSection {
     pub max_image_pixels: u64,
     /// The most images of one request.
     pub max_images_per_request: usize,
-    /// The most bytes of all HTTP bodies that are being read or worked on.
+    /// The most pixels of all images of one request.
+    pub max_request_pixels: u64,
+    /// The most bytes that all requests take together, on both doors: bodies, messages, copies, pictures being decoded.
     pub max_in_flight_bytes: usize,
+    /// The deadline of a request that has none, in milliseconds; 0: none.
+    pub default_timeout_ms: u64,
+    /// The latest deadline of a request, in milliseconds.
+    pub max_timeout_ms: u64,
 }
 
 impl Default for LimitsSection {
@@ -136,7 +142,10 @@ impl Default for LimitsSection {
             max_body_bytes: 32 << 20,
             max_image_pixels: 100_000_000,
             max_images_per_request: 64,
+            max_request_pixels: 400_000_000,
             max_in_flight_bytes: 1 << 30,
+            default_timeout_ms: 60_000,
+            max_timeout_ms: 3_600_000,
         }
     }
 }
@@ -292,6 +301,17 @@ impl Config {
         at_least(
             ("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes),
             ("limits.max_body_bytes", &self.limits.max_body_bytes),
+        )?;
+        in_range("limits.max_request_pixels", &self.limits.max_request_pixels, 1..=1_000_000_000_000)?;
+        at_least(
+            ("limits.max_request_pixels", &self.limits.max_request_pixels),
+            ("limits.max_image_pixels", &self.limits.max_image_pixels),
+        )?;
+        in_range("limits.max_timeout_ms", &self.limits.max_timeout_ms, 1..=DAY_MS)?;
+        in_range("limits.default_timeout_ms", &self.limits.default_timeout_ms, 0..=DAY_MS)?;
+        at_least(
+            ("limits.max_timeout_ms", &self.limits.max_timeout_ms),
+            ("limits.default_timeout_ms", &self.limits.default_timeout_ms),
         )?;
         in_range("limits.max_images_per_request", &self.limits.max_images_per_request, 1..=4_096)?;
         if let Some(problem) = level_problem(&self.log.level) {

@@ -20,6 +20,7 @@ mod import;
 mod inspect;
 mod inspect_bounds;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod model_loading;
 mod onnx_file;
