@@ -23,7 +23,7 @@ pub use self::{
     values::parse_address,
 };
 use self::{
-    layers::{ConfigLayer, judge, of_variable},
+    layers::{SettingLayer, judge, of_variable},
     values::level_problem,
 };
 use crate::{
@@ -116,13 +116,13 @@ impl Config {
         if let Some(path) = file {
             let text = read(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
             let table = parse(&text).map_err(|cause| ConfigError::Syntax { path: path.into(), cause })?;
-            layers.push(ConfigLayer { origin: files::shown(path), table });
+            layers.push(SettingLayer { origin: files::shown(path), table });
         }
         layers.extend(self.variables(environment)?);
         for (flag, key, address) in [("--http", "http", flags.http), ("--grpc", "grpc", flags.grpc)] {
             let table = |address: SocketAddr| Table::from_iter([(key.to_owned(), address.to_string().into())]);
             let section = |address| Table::from_iter([("server".to_owned(), Value::Table(table(address)))]);
-            layers.extend(address.map(|address| ConfigLayer { origin: flag.to_owned(), table: section(address) }));
+            layers.extend(address.map(|address| SettingLayer { origin: flag.to_owned(), table: section(address) }));
         }
         let mut config = judge(&self, &layers, Self::validate).map_err(ConfigError::Setting)?;
         // A path may be no text, so it is no value of a table.
@@ -136,7 +136,7 @@ impl Config {
     fn variables(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Vec<ConfigLayer>, ConfigError> {
+    ) -> Result<Vec<SettingLayer>, ConfigError> {
         let defaults = Value::try_from(self).unwrap_or_else(|_| Value::Table(Table::new()));
         let mut variables: Vec<_> = environment
             .into_iter()
@@ -147,7 +147,7 @@ impl Config {
             let name = name.to_string_lossy().into_owned();
             let Ok(value) = value.into_string() else { return Err(ConfigError::NotUnicode { name }) };
             let table = of_variable(&name[ENVIRONMENT_PREFIX.len()..], &value, &defaults);
-            Ok(ConfigLayer { origin: format!("environment variable {name}"), table })
+            Ok(SettingLayer { origin: format!("environment variable {name}"), table })
         };
         variables.into_iter().map(layer).collect()
     }
