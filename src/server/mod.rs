@@ -6,10 +6,12 @@
 //!
 //! Must not know a stage of the line, the configuration file or the command line.
 
+mod activity;
 mod connections;
 mod error;
 pub mod grpc;
 mod http;
+mod places;
 mod request_id;
 mod request_log;
 mod shared;
@@ -59,7 +61,7 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let tasks = TaskTracker::new();
     let shared = Shared { service: service.clone(), options: options.clone(), ids: Arc::new(RequestIds::new()) };
-    let life = |door| Life::new(door, &options, &closing, &cut, &tasks);
+    let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = grpc::GrpcDoor::new(shared.clone())?;
     tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http")));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));

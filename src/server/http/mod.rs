@@ -63,6 +63,7 @@ impl HttpDoor {
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(linger.clone());
                 request.extensions_mut().insert(connecting.activity.begin());
+                request.extensions_mut().insert(connecting.place.clone());
                 request
             });
             builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer)).into_owned()

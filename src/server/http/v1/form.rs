@@ -15,6 +15,7 @@ use super::{
     options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
+use crate::service::Charge;
 
 /// JSON of this size takes long enough to read that other requests should not wait for it.
 const LARGE_JSON_BYTES: usize = 256 << 10;
@@ -32,6 +33,7 @@ pub(super) async fn parse(
     body: Bytes,
     options: &mut RequestOptions,
     max_images: usize,
+    charge: &Charge,
 ) -> Result<Upload, BadOption> {
     if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let message = format!(
@@ -40,7 +42,12 @@ pub(super) async fn parse(
         return Err(BadOption::Other(message));
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match form(content_type, &body) {
+    let form = form(content_type, &body);
+    if form != Form::File {
+        // What is taken out of it is a copy.
+        charge.add(body.len()).map_err(BadOption::Refused)?;
+    }
+    match form {
         Form::File => Ok(Upload { images: vec![body], dialect: Dialect::Own }),
         Form::Multipart(content_type) => multipart(content_type, body, options, max_images).await,
         Form::Json if body.len() < LARGE_JSON_BYTES => json::parse(&body, options, max_images),
