@@ -7,9 +7,30 @@ use std::{
     path::PathBuf,
 };
 
-use resnetd::resnet::{check, detect, import};
+use bytes::Bytes;
+use resnetd::{
+    resnet::{check, detect, import},
+    server,
+};
 use tempfile::TempDir;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+/// The most images of a request: so many and one more may come out of a body.
+const MAX_IMAGES: usize = 8;
+
+/// Longer messages would carry the client's own text back to it.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// Takes a body apart as `POST :classify` does.
+pub fn take_apart(content_type: &str, body: Bytes) {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().expect("no thread is started");
+    }
+    match RUNTIME.with(|runtime| runtime.block_on(server::take_apart(content_type, body, MAX_IMAGES))) {
+        Ok(images) => assert!(images <= MAX_IMAGES + 1, "{images} images"),
+        Err(message) => assert!(message.len() <= LONGEST_MESSAGE, "a message of {} bytes: {message}", message.len()),
+    }
+}
 
 /// Reads `bytes` as `resnetd build auto --weights FILE` does, as far as the graph.
 pub fn import(bytes: &[u8]) {

@@ -43,6 +43,7 @@ use super::{
     shared::DoorOptions,
 };
 pub(super) use door::HttpDoor;
+pub use v1::take_apart;
 
 use call::MAX_HEAD_BYTES;
 use linger::{Linger, LingeringStream};
