@@ -27,6 +27,7 @@ use super::{
     nearest::nowhere,
     route::{Routes, read},
 };
+use crate::service::Charge;
 use options::RequestOptions;
 use path::ModelPath;
 
@@ -67,6 +68,6 @@ pub async fn take_apart(content_type: &str, body: Bytes, max_images: usize) -> R
     if let Ok(value) = HeaderValue::from_str(content_type) {
         headers.insert(CONTENT_TYPE, value);
     }
-    let upload = form::parse(&headers, body, &mut RequestOptions::default(), max_images).await;
+    let upload = form::parse(&headers, body, &mut RequestOptions::default(), max_images, &Charge::unbounded()).await;
     upload.map(|upload| upload.images.len()).map_err(|bad| bad.into_error(None).message)
 }
