@@ -11,25 +11,32 @@ use bytes::Bytes;
 use resnetd::{
     resnet::{check, detect, import},
     server,
+    service::{RequestLimits, Service},
+    telemetry::Metrics,
 };
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// The most images of a request: so many and one more may come out of a body.
 const MAX_IMAGES: usize = 8;
 
-/// Longer messages would carry the client's own text back to it.
-const LONGEST_MESSAGE: usize = 1000;
-
 /// Takes a body apart as `POST :classify` does.
 pub fn take_apart(content_type: &str, body: Bytes) {
     thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().expect("no thread is started");
+        static RUNTIME: Runtime = Builder::new_current_thread().build().expect("no thread is started");
+        static SERVICE: Service = {
+            let limits = RequestLimits { max_images_per_request: MAX_IMAGES, ..RequestLimits::default() };
+            Service::new(limits, 1, Metrics::new(false)).0
+        };
     }
-    match RUNTIME.with(|runtime| runtime.block_on(server::take_apart(content_type, body, MAX_IMAGES))) {
-        Ok(images) => assert!(images <= MAX_IMAGES + 1, "{images} images"),
-        Err(message) => assert!(message.len() <= LONGEST_MESSAGE, "a message of {} bytes: {message}", message.len()),
+    let taken = SERVICE.with(|service| {
+        RUNTIME.with(|runtime| runtime.block_on(server::take_apart(service, content_type, body)))
+    });
+    if let Ok(images) = taken {
+        assert!(images <= MAX_IMAGES + 1, "{images} images");
     }
+    SERVICE.with(|service| assert_eq!(service.in_flight_bytes(), 0, "what was charged is given back"));
 }
 
 /// Reads `bytes` as `resnetd build auto --weights FILE` does, as far as the graph.

@@ -27,7 +27,7 @@ use super::{
     nearest::nowhere,
     route::{Routes, read},
 };
-use crate::service::Charge;
+use crate::service::Service;
 use options::RequestOptions;
 use path::ModelPath;
 
@@ -63,11 +63,13 @@ async fn named(
 
 /// Takes a body apart as `:classify` does: how many images are in it, or why it is refused. For the fuzz targets, which have
 /// no connection.
-pub async fn take_apart(content_type: &str, body: Bytes, max_images: usize) -> Result<usize, String> {
+pub async fn take_apart(service: &Service, content_type: &str, body: Bytes) -> Result<usize, String> {
     let mut headers = HeaderMap::new();
     if let Ok(value) = HeaderValue::from_str(content_type) {
         headers.insert(CONTENT_TYPE, value);
     }
-    let upload = form::parse(&headers, body, &mut RequestOptions::default(), max_images, &Charge::unbounded()).await;
+    let charge = service.open_charge().map_err(|error| error.message)?;
+    let most = service.limits().max_images_per_request;
+    let upload = form::parse(&headers, body, &mut RequestOptions::default(), most, &charge).await;
     upload.map(|upload| upload.images.len()).map_err(|bad| bad.into_error(None).message)
 }
