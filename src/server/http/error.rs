@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{
         Method, StatusCode,
-        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+        header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::reply;
 use crate::{
-    server::{request_id::RequestId, status::wire_status},
-    service::{Error, ErrorKind},
+    server::{coding::READ, request_id::RequestId, status::wire_status},
+    service::{Error, ErrorKind, Shown},
 };
 
 /// Why a request has no answer. As a response it is a bare status: `call` writes the document, which has the request's id.
@@ -46,9 +46,17 @@ impl Failure {
             kind: None,
             status: StatusCode::METHOD_NOT_ALLOWED,
             code: "METHOD_NOT_ALLOWED",
-            message: format!("{method} is not a method of this route: use {allowed}"),
+            message: format!("{} is not a method of this route: use {allowed}", Shown(method.as_str())),
             header: Some((ALLOW, HeaderValue::from_static(allowed))),
         }
+    }
+
+    /// A body that is packed as nobody here can unpack it.
+    pub(super) fn encoding(name: &str) -> Self {
+        let name = Shown(name);
+        let message = format!("content-encoding `{name}` is not read: send one of {READ}, or the body as it is");
+        let header = (ACCEPT_ENCODING, HeaderValue::from_static(READ));
+        Self { header: Some(header), ..Error::new(ErrorKind::UnsupportedFormat, message).into() }
     }
 
     /// A body that did not come in time.

@@ -9,6 +9,7 @@
 mod body;
 mod call;
 mod door;
+mod encoding;
 mod error;
 mod health;
 mod linger;
