@@ -81,6 +81,21 @@ impl Failure {
         }
     }
 
+    /// What is no request, and what does not fit, where hyper's parser says no more than its status.
+    pub(super) fn unreadable(status: StatusCode) -> Self {
+        let (code, message) = match status {
+            StatusCode::URI_TOO_LONG => ("URI_TOO_LONG", "the path of the request is too long: send a shorter one"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ("HEADERS_TOO_LARGE", "the head of the request is too long, or has more than 100 headers: send fewer")
+            }
+            _ => (
+                "INVALID_ARGUMENT",
+                "what came is no HTTP request: is it TLS, or a line or a header that is malformed?",
+            ),
+        };
+        Self { kind: None, status, code, message: message.to_owned(), header: None }
+    }
+
     /// A refusal of which only the status is known.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let reason = status.canonical_reason().unwrap_or("refused");
@@ -102,12 +117,16 @@ impl Failure {
         &self.message
     }
 
+    /// The document that a client gets.
+    pub(super) fn document(&self, id: &RequestId) -> Vec<u8> {
+        let document = ErrorDocument { error: &self.message, code: self.code, request_id: id.as_str() };
+        reply::bytes(&document, 128 + self.message.len()).unwrap_or_default()
+    }
+
     /// Makes `answer`, which is a bare status so far, the answer to the client.
     pub(super) fn write(&self, id: &RequestId, answer: &mut Response) {
-        let document = ErrorDocument { error: &self.message, code: self.code, request_id: id.as_str() };
-        let (parts, body) = reply::json(self.status, &document, 128 + self.message.len()).into_parts();
-        *answer.body_mut() = body;
-        *answer.status_mut() = parts.status;
+        *answer.body_mut() = Body::from(self.document(id));
+        *answer.status_mut() = self.status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Of a body that is no longer there.
         answer.headers_mut().remove(CONTENT_LENGTH);
