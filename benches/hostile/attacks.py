@@ -23,15 +23,15 @@ PATIENCE_S = 5
 class Attack:
     """What every attack gets: both doors, when to stop, where to count."""
 
-    def __init__(self, http, grpc, stop, counts):
-        self.http, self.grpc, self.stop, self.counts = http, grpc, stop, counts
+    def __init__(self, http, grpc, stop, pace, counts):
+        self.http, self.grpc, self.stop, self.pace, self.counts = http, grpc, stop, pace, counts
         self.random = random.Random(7)
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def pause(self, seconds):
-        self.stop.wait(seconds)
+        self.stop.wait(seconds * self.pace)
 
     def going(self):
         return not self.stop.is_set()
@@ -369,11 +369,11 @@ ALL = {attack.__name__: attack for attack in [
     huge_json, tiny_parts, long_paths, huge_heads, nonsense, compressed, bad_protobuf, rapid_reset, frame_floods, connection_flood, hang_ups]}
 
 
-def main(name, http, grpc, stop, results):
+def main(name, http, grpc, stop, pace, results):
     """A process of one attack; gives what it counted."""
     counts = {}
     try:
-        ALL[name](Attack(http, grpc, stop, counts))
+        ALL[name](Attack(http, grpc, stop, pace, counts))
     except OSError as error:
         counts[f"gave up: {error}"] = 1
     results.put((name, counts))

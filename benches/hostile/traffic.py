@@ -1,6 +1,6 @@
 """Honest and hostile traffic on a server: is everybody honest answered, how late, and where does memory go?
 
-    python3 benches/hostile/traffic.py --binary target/release/resnetd [--seconds 60] [--turn 10] [--only ATTACK…] [--each]
+    python3 benches/hostile/traffic.py --binary target/release/resnetd [--seconds 60] [--turn 10] [--only ATTACK…] [--each] [--pace 1]
 
 Starts the server with the built-in model on free ports of the loopback address, and lets it be asked by honest clients
 alone and with all attacks at once, by turns. `--each` gives every attack a turn of its own instead. Exit 1 when an honest request
@@ -35,7 +35,7 @@ def main():
     started = time.monotonic()
     try:
         for names in plan(arguments):
-            turns.append(run_turn(server, watch, names, arguments.turn))
+            turns.append(run_turn(server, watch, names, arguments))
             if not server.is_alive():
                 print(f"THE SERVER ENDED with {server.process.returncode} in the turn of {turns[-1].name}")
                 break
@@ -59,6 +59,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=60, help="the whole run without start and end")
     parser.add_argument("--turn", type=float, default=10, help="seconds of one turn")
     parser.add_argument("--only", nargs="+", choices=list(attacks.ALL), default=list(attacks.ALL), metavar="ATTACK", help=", ".join(attacks.ALL))
+    parser.add_argument("--pace", type=float, default=1, help="the attackers' pauses times this: 2 is half the malice")
     parser.add_argument("--each", action="store_true", help="a turn for each attack alone, and one without any before them")
     parser.add_argument("--h2c", action="store_true", help="honest HTTP/2 at the HTTP door as well")
     parser.add_argument("--set", nargs="*", default=[], metavar="RESNETD__A__B=C", help="settings of the server")
@@ -101,13 +102,13 @@ class Watch:
             time.sleep(min(1, max(0, end - time.monotonic())))
 
 
-def run_turn(server, watch, names, seconds):
+def run_turn(server, watch, names, arguments):
     turn = Turn(names, time.monotonic())
     stop, results = multiprocessing.Event(), multiprocessing.Queue()
-    processes = [multiprocessing.Process(target=attack, args=(name, server.http, server.grpc, stop, results)) for name in names]
+    processes = [multiprocessing.Process(target=attack, args=(name, server.http, server.grpc, stop, arguments.pace, results)) for name in names]
     for process in processes:
         process.start()
-    watch.until(turn.start + seconds)
+    watch.until(turn.start + arguments.turn)
     turn.end = time.monotonic()
     stop.set()
     deadline = time.monotonic() + ENDS_WITHIN_S

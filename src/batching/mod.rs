@@ -66,6 +66,14 @@ impl Batcher {
         self.shape
     }
 
+    /// Whether an image that came now would be taken: asked before it is decoded, so that what has to be refused costs nothing.
+    ///
+    /// # Errors
+    /// As [`Batcher::submit`], which decides.
+    pub fn consider(&self, deadline: Option<Instant>) -> Result<(), SubmitError> {
+        self.queue.consider(deadline, Instant::now())
+    }
+
     /// Puts one image in the queue. Dropping what is returned takes it out again, if no worker has it yet.
     ///
     /// # Errors

@@ -54,6 +54,23 @@ impl State {
     }
 }
 
+impl State {
+    fn admits(&self, capacity: usize, deadline: Option<Instant>, now: Instant) -> Result<(), SubmitError> {
+        if self.closed {
+            return Err(SubmitError::Closed);
+        }
+        let wait = self.wait();
+        if self.jobs.len() >= capacity {
+            return Err(SubmitError::Full { capacity, retry_after: wait });
+        }
+        match deadline {
+            Some(deadline) if deadline <= now => Err(SubmitError::Expired),
+            Some(deadline) if deadline < now + wait => Err(SubmitError::Hopeless { wait }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Queue {
     /// A queue that `workers` threads take from.
     pub(super) fn new(policy: Policy, workers: usize) -> Self {
@@ -85,24 +102,14 @@ impl Queue {
         let _ = self.observer.set(observer);
     }
 
+    /// Whether a job that came at `now` would be taken.
+    pub(super) fn consider(&self, deadline: Option<Instant>, now: Instant) -> Result<(), SubmitError> {
+        self.lock().admits(self.policy.queue_capacity, deadline, now)
+    }
+
     pub(super) fn push(&self, job: Job) -> Result<JobId, SubmitError> {
         let mut state = self.lock();
-        if state.closed {
-            return Err(SubmitError::Closed);
-        }
-        let capacity = self.policy.queue_capacity;
-        if state.jobs.len() >= capacity {
-            return Err(SubmitError::Full { capacity, retry_after: state.wait() });
-        }
-        if let Some(deadline) = job.deadline {
-            let wait = state.wait();
-            if deadline <= job.enqueued {
-                return Err(SubmitError::Expired);
-            }
-            if deadline < job.enqueued + wait {
-                return Err(SubmitError::Hopeless { wait });
-            }
-        }
+        state.admits(self.policy.queue_capacity, job.deadline, job.enqueued)?;
         let id = JobId(state.next_id);
         state.next_id += 1;
         // Nearly always at the end: what is as urgent came before.

@@ -25,7 +25,8 @@ use crate::{
     model::Machine,
     runtime::Runtime,
     service::{
-        ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, Service, TraceContext, Wanted, cores,
+        ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, RequestLimits, Service, TraceContext,
+        Wanted, cores,
     },
     telemetry::{self, Metrics, escaped},
 };
@@ -66,15 +67,19 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let mut defaults = Config::default();
     // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
     defaults.runtime.tune = false;
-    let mut config = args.config.load_over(defaults, Flags::default())?;
-    args.config.check_repository()?;
     // Of the log, only what is wrong: results are on stdout, progress on stderr.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    defaults.log.level = "warn".to_owned();
+    let config = args.config.load_over(defaults, Flags::default())?;
+    args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
     let FoundImages { files, passed_over } = FoundImages::among(&args.paths)?;
 
     let runtime = Runtime::load()?;
-    let (service, writer) = Service::new(limits(&config), config.server.decode_threads, Metrics::default());
+    let (service, writer) = Service::new(
+        RequestLimits { default_timeout: None, ..limits(&config) },
+        config.server.decode_threads,
+        Metrics::default(),
+    );
     let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores()), LoadOptions::default())?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
     lifecycle.apply(wanted_models(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
@@ -138,6 +143,7 @@ async fn classify(
         wanted: Wanted::classes(classes),
         deadline: None,
         priority: Priority::DEFAULT,
+        charge: service.open_charge()?,
         trace: TraceContext::new(file.to_string_lossy()),
     };
     let mut answer = service.answer(request).await?;

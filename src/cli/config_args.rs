@@ -25,13 +25,18 @@ impl ConfigArgs {
         self.load_over(Config::default(), flags)
     }
 
+    /// For a command whose results are on stdout and whose progress is on stderr: it logs at `level` unless another one is
+    /// set.
+    pub(super) fn load_quiet(&self, level: &str) -> Result<Config, ConfigError> {
+        let mut defaults = Config::default();
+        defaults.log.level = level.to_owned();
+        self.load_over(defaults, Flags::default())
+    }
+
     /// For a command whose defaults differ from the server's.
     pub(super) fn load_over(&self, defaults: Config, flags: Flags) -> Result<Config, ConfigError> {
         let flags = Flags { models: self.models.clone(), ..flags };
-        // A variable that is no Unicode cannot be one of ours.
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        defaults.load(self.config.as_deref(), environment, &flags)
+        defaults.load(self.config.as_deref(), std::env::vars_os(), &flags)
     }
 
     /// Refuses a repository that `--models` names and that does not exist.

@@ -3,13 +3,14 @@
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 
-use super::ConfigArgs;
-use crate::config::Flags;
+use super::{ConfigArgs, interrupt::end, output::complain};
+use crate::config::{Flags, parse_address};
 
 /// A server that needs longer for its answer is not healthy. All in all, and less than the three seconds after which the
 /// container's own check would end without a word.
@@ -24,11 +25,18 @@ pub(super) struct HealthcheckArgs {
     config: ConfigArgs,
     /// Where the server's HTTP door is, if not where the configuration says
     #[arg(long, value_name = "ADDR")]
-    http: Option<SocketAddr>,
+    http: Option<String>,
 }
 
 pub(super) fn run(args: &HealthcheckArgs) -> anyhow::Result<()> {
-    let mut address = args.config.load(Flags { http: args.http, ..Flags::default() })?.server.http;
+    // Looking a name up, here or for the configuration, has no limit of its own.
+    thread::spawn(|| {
+        thread::sleep(PATIENCE + Duration::from_millis(100));
+        complain("error: no answer in time, not even where the server is; give its address as a number");
+        end(1);
+    });
+    let http = args.http.as_deref().map(parse_address).transpose().map_err(anyhow::Error::msg).context("--http")?;
+    let mut address = args.config.load(Flags { http, ..Flags::default() })?.server.http;
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
@@ -70,7 +78,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::mpsc, thread};
+    use std::{net::TcpListener, sync::mpsc};
 
     use super::*;
 

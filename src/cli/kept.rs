@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{ConfigArgs, output::complain, table::labelled};
 use crate::{
-    config::Flags,
     files,
     inspect::Inspection,
     model::Manifest,
@@ -31,8 +30,7 @@ pub(super) struct Kept {
 impl Kept {
     /// Looks both up. A damaged file is complained of on stderr and left out.
     pub(super) fn of(file: &Path, config: ConfigArgs) -> anyhow::Result<Self> {
-        let mut config = config.load(Flags::default())?;
-        config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+        let config = config.load_quiet("warn")?;
         telemetry::start_log(&config.log)?;
         // Settings as the server would read them: DIR/NAME/model.toml for the file DIR/NAME/VERSION/model.onnx.
         let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());

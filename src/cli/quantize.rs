@@ -19,7 +19,6 @@ use super::{
     output::{Output, complain},
 };
 use crate::{
-    config::Flags,
     files,
     inspect::inspect,
     model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository::scan},
@@ -108,9 +107,8 @@ fn points(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
-    let mut config = args.config.load(Flags::default())?;
     // What the engine logs as an error comes back as one, too.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn,ort=off".to_owned());
+    let config = args.config.load_quiet("warn,ort=off")?;
     telemetry::start_log(&config.log)?;
     let repository = &config.models.dir;
     let place = Place::find(repository, &args.name)?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigArgs;
 use crate::{
-    config::{Config, Flags, ServerSection},
+    config::{Config, Flags, ServerSection, parse_address},
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
     model::Machine,
     runtime::Runtime,
@@ -25,10 +25,10 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Where HTTP listens [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     http: Option<SocketAddr>,
     /// Where gRPC listens [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     grpc: Option<SocketAddr>,
 }
 
@@ -130,6 +130,12 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
         max_images_per_request: config.limits.max_images_per_request,
         max_in_flight_bytes: config.limits.max_in_flight_bytes,
         max_image_pixels: config.limits.max_image_pixels,
+        max_request_pixels: config.limits.max_request_pixels,
+        default_timeout: match config.limits.default_timeout_ms {
+            0 => None,
+            timeout => Some(Duration::from_millis(timeout)),
+        },
+        max_timeout: Duration::from_millis(config.limits.max_timeout_ms),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{ConfigArgs, output::Output};
 use crate::{
-    config::{Config, Flags},
+    config::Config,
     model::{
         Machine, Manifest, RESNET20_CIFAR10, TuningReport,
         load::tune,
@@ -47,10 +47,8 @@ enum Format {
 }
 
 pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
-    let mut config = args.config.load(Flags::default())?;
+    let config = args.config.load_quiet("warn")?;
     args.config.check_repository()?;
-    // Of the log, only what is wrong: the result is on stdout, progress on stderr.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
     telemetry::start_log(&config.log)?;
     let mut subject = Subject::find(&config, &args.model)?;
     let settings = &mut subject.manifest.runtime;

@@ -11,7 +11,7 @@ use crate::{
     files,
     postprocess::Activation,
     preprocess::{Interpolation, Orientation, ResizeMode, Spec},
-    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay},
+    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay, parse},
     tensor::{ColorOrder, Layout, Normalizer},
 };
 
@@ -173,14 +173,31 @@ impl Manifest {
         batching: &Batching,
         runtime: &RuntimeSettings,
     ) -> Result<Self, ManifestError> {
-        let table = text
-            .parse::<toml::Table>()
-            .map_err(|error| ManifestError::Syntax { path: path.into(), cause: error.to_string().trim().to_owned() })?;
+        let table = parse(text).map_err(|cause| ManifestError::Syntax { path: path.into(), cause })?;
         let base = Self { batching: batching.clone(), runtime: runtime.clone(), ..Self::default() };
         let setting = |cause| ManifestError::Setting { path: path.into(), cause };
         let manifest = overlay(&base, table).map_err(setting)?;
         manifest.validate().map_err(setting)?;
         Ok(manifest)
+    }
+
+    /// The same with every default written out, as far as it does not take a run of the network to know.
+    ///
+    /// * `size`: height and width of the graph's images, where it says so
+    /// * `layout`: the graph's
+    pub fn in_force(&self, size: Option<(usize, usize)>, layout: Option<Layout>) -> Self {
+        let spec = self.input.spec(size);
+        let (mean, std) = self.input.statistics();
+        let input = InputSection {
+            resize_size: Some(spec.resize_size.unwrap_or(0)),
+            crop_size: Some(spec.crop_size.unwrap_or(0)),
+            layout: self.input.layout.or(layout),
+            scale: Some(self.input.factor()),
+            mean: Some(mean),
+            std: Some(std),
+            ..self.input.clone()
+        };
+        Self { input, ..self.clone() }
     }
 
     fn validate(&self) -> Result<(), SettingError> {
@@ -222,19 +239,23 @@ impl InputSection {
 
     /// How pixels become numbers.
     pub fn normalizer(&self, graph_layout: Layout) -> Normalizer {
-        let mut mean = IMAGENET_MEAN;
-        let mut std = IMAGENET_STD;
+        let (mean, std) = self.statistics();
+        Normalizer::new(self.factor(), mean, std, self.color, self.layout.unwrap_or(graph_layout))
+    }
+
+    /// What a pixel of 0 to 255 is multiplied by.
+    fn factor(&self) -> f64 {
+        self.scale.unwrap_or(1.0 / 255.0)
+    }
+
+    /// What is subtracted and what is divided by, in the order of the channels.
+    fn statistics(&self) -> ([f32; 3], [f32; 3]) {
+        let (mut mean, mut std) = (IMAGENET_MEAN, IMAGENET_STD);
         if self.color == ColorOrder::Bgr {
             mean.reverse();
             std.reverse();
         }
-        Normalizer::new(
-            self.scale.unwrap_or(1.0 / 255.0),
-            self.mean.unwrap_or(mean),
-            self.std.unwrap_or(std),
-            self.color,
-            self.layout.unwrap_or(graph_layout),
-        )
+        (self.mean.unwrap_or(mean), self.std.unwrap_or(std))
     }
 }
 

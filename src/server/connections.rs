@@ -2,26 +2,22 @@
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
-use std::{
-    fmt::Display,
-    pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{fmt::Display, pin::pin, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, sleep_until},
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::shared::DoorOptions;
+use super::{
+    activity::Activity,
+    places::{Place, Places},
+    shared::DoorOptions,
+};
+use crate::telemetry::DoorMetrics;
 
 /// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -34,7 +30,7 @@ pub(super) struct Life {
     max_idle: Duration,
     /// From being told to close until being cut.
     grace: Duration,
-    slots: Arc<Semaphore>,
+    places: Places,
     closing: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
@@ -44,6 +40,7 @@ impl Life {
     pub(super) fn new(
         door: &'static str,
         options: &DoorOptions,
+        metrics: DoorMetrics,
         closing: &CancellationToken,
         cut: &CancellationToken,
         tasks: &TaskTracker,
@@ -53,7 +50,7 @@ impl Life {
             max_age: options.max_connection_age,
             max_idle: options.idle_timeout,
             grace: options.shutdown_grace,
-            slots: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(door, options.max_connections, metrics),
             closing: closing.clone(),
             cut: cut.clone(),
             tasks: tasks.clone(),
@@ -67,57 +64,12 @@ pub(super) struct Connecting {
     pub(super) leaving: CancellationToken,
     /// To be told of every request.
     pub(super) activity: Activity,
+    /// Its place at the door.
+    pub(super) place: Place,
 }
 
-/// Whether a connection has requests in work, and since when it has none.
-#[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Works>);
-
-#[derive(Debug)]
-struct Works {
-    requests: AtomicUsize,
-    idle_since: Mutex<Instant>,
-}
-
-/// A request in work; it ends when the last clone is dropped.
-#[derive(Clone, Debug)]
-pub(super) struct InWork(#[expect(dead_code, reason = "held for its end")] Arc<Request>);
-
-#[derive(Debug)]
-struct Request(Activity);
-
-impl Activity {
-    fn new() -> Self {
-        Self(Arc::new(Works { requests: AtomicUsize::new(0), idle_since: Mutex::new(Instant::now()) }))
-    }
-
-    /// A request has begun.
-    pub(super) fn begin(&self) -> InWork {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
-        InWork(Arc::new(Request(self.clone())))
-    }
-
-    /// Ready once no request was in work for `limit`.
-    async fn idle_for(&self, limit: Duration) {
-        loop {
-            let since = *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
-            let busy = self.0.requests.load(Ordering::Relaxed) > 0;
-            let until = if busy { Instant::now() + limit } else { since + limit };
-            if until <= Instant::now() {
-                return;
-            }
-            sleep_until(until.into()).await;
-        }
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        let Activity(works) = &self.0;
-        *works.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        works.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// A connection without a request that is told to close gets so long to do it.
+const SILENT_GRACE: Duration = Duration::from_secs(1);
 
 /// Accepts connections and serves each on a task of its own until `life` ends.
 pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, Connecting) -> C)
@@ -127,10 +79,10 @@ where
 {
     loop {
         let next = async {
-            let slot = life.slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
+            let room = life.places.room().await;
+            (room, listener.accept().await)
         };
-        let (slot, accepted) = tokio::select! {
+        let (room, accepted) = tokio::select! {
             biased;
             () = life.closing.cancelled() => return,
             () = life.cut.cancelled() => return,
@@ -144,11 +96,13 @@ where
                 }
                 let leaving = life.closing.child_token();
                 let activity = Activity::new();
-                let connection = connect(stream, Connecting { leaving: leaving.clone(), activity: activity.clone() });
+                let place = life.places.take(room, activity.clone());
+                let connecting =
+                    Connecting { leaving: leaving.clone(), activity: activity.clone(), place: place.clone() };
+                let connection = connect(stream, connecting);
                 let life = life.clone();
                 life.tasks.clone().spawn(async move {
-                    live(connection, life, leaving, activity).await;
-                    drop(slot);
+                    live(connection, life, leaving, activity, &place).await;
                 });
             }
             Err(error) => {
@@ -159,7 +113,7 @@ where
     }
 }
 
-async fn live<C>(connection: C, life: Life, leaving: CancellationToken, activity: Activity)
+async fn live<C>(connection: C, life: Life, leaving: CancellationToken, activity: Activity, place: &Place)
 where
     C: GracefulConnection,
     C::Error: Display + Send,
@@ -171,6 +125,7 @@ where
             () = sleep(with_jitter(life.max_age)) => {}
             // Also a client that has said nothing yet, and one that does not read its last answer.
             () = activity.idle_for(life.max_idle) => {}
+            () = place.evicted().cancelled() => {}
         }
     });
     let mut cut = pin!(life.cut.cancelled());
@@ -190,12 +145,20 @@ where
                 ended = &mut connection => ended,
                 () = &mut cut => return,
                 () = sleep(life.grace) => return,
+                () = silent(&activity) => return,
             }
         }
     };
     if let Err(error) = ended {
         debug!(door = life.door, %error, "a connection broke");
     }
+}
+
+/// Ready once a connection that was told to close has had no request in work for a while: whoever is at the other end says
+/// nothing, does not read, or never began to speak.
+async fn silent(activity: &Activity) {
+    sleep(SILENT_GRACE).await;
+    activity.idle_for(SILENT_GRACE).await;
 }
 
 /// `age`, 10 % more or less by chance: connections that came together do not leave together.

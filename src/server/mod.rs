@@ -6,11 +6,13 @@
 //!
 //! Must not know a stage of the line, the configuration file or the command line.
 
+mod activity;
 mod coding;
 mod connections;
 mod error;
 pub mod grpc;
 mod http;
+mod places;
 mod request_id;
 mod request_log;
 mod shared;
@@ -64,7 +66,7 @@ pub async fn serve(
         ids: Arc::new(RequestIds::new()),
         unpacker: Unpacker::new(),
     };
-    let life = |door| Life::new(door, &options, &closing, &cut, &tasks);
+    let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = grpc::GrpcDoor::new(shared.clone())?;
     tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http")));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));

@@ -56,7 +56,7 @@ pub enum ErrorKind {
 }
 
 /// A refused or failed request: what was wrong and how to mend it.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     /// Decides the status on the wire.

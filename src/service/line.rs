@@ -1,6 +1,9 @@
 //! One request's way: admit → preprocess → submit → await → classes and outputs.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -11,8 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Answer, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, NamedOutput, Prediction, Request, Service, Shown,
-    Target, Timing, TraceContext, Wanted, error::SHORTEST_RETRY, target::Content,
+    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, NamedOutput, Prediction, Request, Service,
+    Shown, Target, Timing, TraceContext, Wanted, decoders::Share, error::SHORTEST_RETRY, target::Content,
 };
 use crate::{
     batching::{JobError, Priority, Reply, Submission, SubmitError},
@@ -36,6 +39,9 @@ struct Common<'r> {
     target: &'r Target,
     deadline: Option<Instant>,
     priority: Priority,
+    charge: &'r Arc<Charge>,
+    /// The request's part of the threads that decode.
+    decoding: &'r Share,
     trace: &'r TraceContext,
 }
 
@@ -46,13 +52,17 @@ impl Service {
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
     pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
         let started = Instant::now();
-        let Request { target, items, wanted, deadline, priority, trace } = request;
+        let Request { target, items, wanted, deadline, priority, charge, trace } = request;
         let model = target.model();
         let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
         check_outputs(&wanted, model)?;
         self.check_count(items.len(), model)?;
+        self.check_pixels(&items)?;
+        let deadline = self.deadline(deadline, started);
         let mut places = admit(model, items.len())?;
-        let common = Common { target: &target, deadline, priority, trace: &trace };
+        let decoding = self.inner.decoders.share();
+        let common =
+            Common { target: &target, deadline, priority, charge: &charge, decoding: &decoding, trace: &trace };
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
             vec![self.answer_one(&common, item, places).await?]
@@ -116,6 +126,31 @@ impl Service {
         Ok(())
     }
 
+    /// Refuses a request whose pictures, by their headers, are more work together than one request may be.
+    fn check_pixels(&self, items: &[Item]) -> Result<(), Error> {
+        let limit = self.limits().max_request_pixels;
+        // What has no header is refused with its index, when it is its turn.
+        let headers = items.iter().filter_map(|item| match &item.0 {
+            Content::Picture(file) if items.len() > 1 => preprocess::probe(file).ok(),
+            _ => None,
+        });
+        let pixels: u64 = headers.map(|header| u64::from(header.width) * u64::from(header.height)).sum();
+        if pixels > limit {
+            let message =
+                format!("the images have {pixels} pixels together, the limit of a request is {limit}; split it");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// The client's deadline, or ours where it has none; never later than allowed.
+    fn deadline(&self, asked: Option<Instant>, started: Instant) -> Option<Instant> {
+        let limits = self.limits();
+        let latest = started.checked_add(limits.max_timeout);
+        let wanted = asked.or_else(|| limits.default_timeout.and_then(|timeout| started.checked_add(timeout)));
+        wanted.map(|deadline| latest.map_or(deadline, |latest| deadline.min(latest)))
+    }
+
     async fn answer_one(
         &self,
         common: &Common<'_>,
@@ -123,11 +158,13 @@ impl Service {
         place: OwnedSemaphorePermit,
     ) -> Result<Answered, Error> {
         let work = async {
+            let &Common { deadline, priority, .. } = common;
+            // Before anything is decoded for it.
+            common.target.model().batcher.consider(deadline).map_err(|error| refused(common, error))?;
             let (input, place, preprocess) = match item.0 {
                 Content::Tensor(input) => (input, place, Duration::ZERO),
-                Content::Picture(file) => self.prepare(common.target, file, place).await?,
+                Content::Picture(file) => self.prepare(common, file, place).await?,
             };
-            let &Common { deadline, priority, .. } = common;
             let submission = Submission { input, deadline, priority, place: Some(place) };
             let pending = common.target.model().batcher.submit(submission);
             match pending.map_err(|error| refused(common, error))?.await {
@@ -144,15 +181,18 @@ impl Service {
 
     /// Decodes, resizes and crops; tells how long it took without the wait for a thread.
     ///
-    /// * `place`: travels with the work, so that an image counts as in work while a thread decodes it, whoever still waits
+    /// * `place`: travels with the work, and so does the charge for its memory: an image counts as in work while a thread
+    ///   decodes it, whoever still waits
     async fn prepare(
         &self,
-        target: &Target,
+        common: &Common<'_>,
         file: Bytes,
         place: OwnedSemaphorePermit,
     ) -> Result<(Input, OwnedSemaphorePermit, Duration), Error> {
+        let target = common.target;
         let header = preprocess::probe(&file).map_err(bad_image)?;
         let limits = preprocess::Limits { max_pixels: self.limits().max_image_pixels };
+        let pixels = u64::from(header.width) * u64::from(header.height);
         let work = {
             let target = target.clone();
             move || {
@@ -161,12 +201,13 @@ impl Service {
                 Ok((pixels, place, started.elapsed()))
             }
         };
-        let outcome = if u64::from(header.width) * u64::from(header.height) <= INLINE_PIXELS {
+        let outcome = if pixels <= INLINE_PIXELS {
             work()
         } else {
-            let permit = self.inner.decoders.clone().acquire_owned().await;
+            let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;
+            let held = (common.charge.clone(), turn);
             let decode = spawn_blocking(move || {
-                let _permit = permit;
+                let _held = held;
                 work()
             });
             decode.await.map_err(|_| Error::new(ErrorKind::Internal, "decoding failed"))?

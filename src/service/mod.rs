@@ -2,8 +2,10 @@
 //!
 //! Knows models and stages. Must not know HTTP, gRPC or the command line, nor how models come and go.
 
+mod account;
 mod answer;
 mod arrival;
+mod decoders;
 mod error;
 mod limits;
 mod line;
@@ -15,13 +17,14 @@ mod target;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 pub use crate::{
     batching::Priority,
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     telemetry::TraceContext,
 };
+pub use account::Charge;
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
@@ -32,11 +35,10 @@ pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use target::{Item, Target};
 
-use crate::telemetry::Metrics;
-use error::SHORTEST_RETRY;
+use crate::telemetry::{DoorMetrics, Metrics};
+use account::Account;
+use decoders::Decoders;
 use registry::Registry;
-
-const KIB: usize = 1024;
 
 /// Answers requests for all models. Cheap to clone.
 #[derive(Clone)]
@@ -48,10 +50,8 @@ struct Inner {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     limits: RequestLimits,
-    /// One permit for each KiB of the bodies in work.
-    bodies: Arc<Semaphore>,
-    /// One permit for each thread that may decode: decoding is the expensive, attackable step.
-    decoders: Arc<Semaphore>,
+    account: Arc<Account>,
+    decoders: Decoders,
 }
 
 impl Service {
@@ -66,10 +66,10 @@ impl Service {
             registry: registry.clone(),
             metrics: metrics.clone(),
             limits,
-            bodies: Arc::new(Semaphore::new((limits.max_in_flight_bytes / KIB).min(Semaphore::MAX_PERMITS))),
-            decoders: Arc::new(Semaphore::new(threads)),
+            account: Arc::new(Account::new(limits.max_in_flight_bytes)),
+            decoders: Decoders::new(threads),
         };
-        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics))
+        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
     }
 
     /// Every model and version, sorted by name, then version.
@@ -103,7 +103,12 @@ impl Service {
 
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        self.metrics().text(&self.registry().current().states())
+        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes())
+    }
+
+    /// The metrics of a door.
+    pub fn door_metrics(&self, door: &'static str) -> DoorMetrics {
+        self.metrics().door(door)
     }
 
     /// Whether traffic may come.
@@ -126,17 +131,17 @@ impl Service {
         &self.inner.limits
     }
 
-    /// Reserves memory for a body of `bytes`, before it is read. Held until the request is answered.
+    /// A charge on the account of memory, for a request that just came.
     ///
     /// # Errors
-    /// [`ErrorKind::Overloaded`] where the bodies in work leave no room.
-    pub fn admit_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let wanted = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
-        self.inner.bodies.clone().try_acquire_many_owned(wanted).map_err(|_| {
-            let limit = self.limits().max_in_flight_bytes;
-            let message = format!("the requests in work have {limit} bytes already, the limit; try again later");
-            Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY)
-        })
+    /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
+    pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
+        self.inner.account.open().map(Arc::new)
+    }
+
+    /// The bytes that the requests in work take.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.inner.account.used()
     }
 
     fn registry(&self) -> &Registry {

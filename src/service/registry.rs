@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     Error, ErrorKind, Readiness, Shown, Target,
+    decoders::Share,
     served::{Retire, Served},
 };
 use crate::{
@@ -54,11 +55,12 @@ enum Entry {
 pub struct RegistryWriter {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
+    decode_threads: usize,
 }
 
 impl RegistryWriter {
-    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>) -> Self {
-        Self { registry, metrics }
+    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, decode_threads: usize) -> Self {
+        Self { registry, metrics, decode_threads }
     }
 
     /// Announces a version that is about to be loaded, so that clients are told "loading" and not "unknown". One that
@@ -80,7 +82,8 @@ impl RegistryWriter {
         let observer = metrics.clone();
         model.batcher.observe_runs(Box::new(move |images, time| observer.note_run(images, time)));
         let (name, version) = (model.name.clone(), model.version);
-        let served = Arc::new(Served { model, metrics, workers: Some(workers), retire });
+        let decoding = Share::new(self.decode_threads);
+        let served = Arc::new(Served { model, metrics, decoding, workers: Some(workers), retire });
         self.change(|models| {
             models.entry(name).or_default().insert(version, Entry::Available(served));
         });

@@ -1,8 +1,8 @@
 //! What a door asks of the line: which model, on what, what is wanted of it, and until when.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use super::{Item, Target};
+use super::{Charge, Item, Target};
 use crate::{batching::Priority, telemetry::TraceContext};
 
 /// The default number of classes in an answer.
@@ -21,6 +21,8 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// Whom it may overtake.
     pub priority: Priority,
+    /// The memory that it takes; given back when nothing of it is left.
+    pub charge: Arc<Charge>,
     /// What its lines of log carry.
     pub trace: TraceContext,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decoders::Share;
 use crate::{batching::Workers, model::ServedModel, telemetry::ModelMetrics};
 
 /// A model that answers, with its handles on the metrics. Snapshots and requests share it; the last one that lets go of it
@@ -9,6 +10,8 @@ use crate::{batching::Workers, model::ServedModel, telemetry::ModelMetrics};
 pub(super) struct Served {
     pub(super) model: ServedModel,
     pub(super) metrics: Arc<ModelMetrics>,
+    /// Its part of the threads that decode.
+    pub(super) decoding: Share,
     pub(super) workers: Option<Workers>,
     pub(super) retire: Retire,
 }

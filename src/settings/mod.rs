@@ -36,6 +36,43 @@ pub enum SettingError {
         /// The range.
         allowed: String,
     },
+    /// A number that is less than another setting.
+    #[error("`{key}` is {value}, allowed is `{bound}` or more, which is {bound_value}")]
+    Less {
+        /// The path.
+        key: String,
+        /// The offending value.
+        value: String,
+        /// The path of the other.
+        bound: String,
+        /// Its value.
+        bound_value: String,
+    },
+}
+
+impl SettingError {
+    /// The settings that it speaks of.
+    pub fn keys(&self) -> Vec<&str> {
+        match self {
+            Self::Key { key, .. } | Self::Range { key, .. } => vec![key],
+            Self::Less { key, bound, .. } => vec![key, bound],
+        }
+    }
+}
+
+/// Parses a file of settings.
+///
+/// # Errors
+/// Line, column and what is wrong there, on one line.
+pub fn parse(text: &str) -> Result<Table, String> {
+    text.parse::<Table>().map_err(|error: toml::de::Error| {
+        let message = error.message().trim().replace('\n', ", ");
+        let Some(start) = error.span().map(|span| span.start.min(text.len())) else { return message };
+        let before = text.get(..start).unwrap_or_default();
+        let (line, column) =
+            (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1);
+        format!("line {line}, column {column}: {message}")
+    })
 }
 
 /// Lays `over` on top of `base`, key by key.
@@ -51,6 +88,15 @@ pub fn overlay<T: Serialize + DeserializeOwned>(base: &T, over: Table) -> Result
         let problem = error.inner().message().trim().replace('\n', " ");
         key_error(error.path().to_string(), problem)
     })
+}
+
+/// Lays `over` on top of `base`, key by key, whatever they mean.
+pub fn lay_over(base: &mut Table, over: Table) {
+    let mut merged = Value::Table(std::mem::take(base));
+    merge(&mut merged, Value::Table(over));
+    if let Value::Table(merged) = merged {
+        *base = merged;
+    }
 }
 
 fn merge(base: &mut Value, over: Value) {
@@ -79,4 +125,21 @@ pub fn in_range<T: PartialOrd + Display>(key: &str, value: &T, allowed: RangeInc
     }
     let allowed = format!("{} to {}", allowed.start(), allowed.end());
     Err(SettingError::Range { key: key.to_owned(), value: value.to_string(), allowed })
+}
+
+/// Checks that a setting is not less than another. Each is given with its path.
+///
+/// # Errors
+/// [`SettingError::Less`].
+pub fn at_least<T: PartialOrd + Display>(this: (&str, &T), bound: (&str, &T)) -> Result<(), SettingError> {
+    if this.1 >= bound.1 {
+        return Ok(());
+    }
+    let ((key, value), (bound, bound_value)) = (this, bound);
+    Err(SettingError::Less {
+        key: key.to_owned(),
+        value: value.to_string(),
+        bound: bound.to_owned(),
+        bound_value: bound_value.to_string(),
+    })
 }

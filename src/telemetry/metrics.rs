@@ -17,6 +17,7 @@ use prometheus_client::{
 
 use super::{
     count::Count,
+    door::{DoorFamilies, DoorMetrics},
     state::{self, VersionState},
 };
 
@@ -95,6 +96,7 @@ pub struct Metrics {
     batch_size: Family<ModelLabel, Histogram>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
+    doors: DoorFamilies,
 }
 
 impl Default for Metrics {
@@ -118,6 +120,7 @@ impl Metrics {
             batch_size: Family::new_with_constructor(images),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
+            doors: DoorFamilies::default(),
         };
         metrics.register();
         metrics
@@ -148,6 +151,7 @@ impl Metrics {
             "Requests to classify between their head and their answer",
             self.in_flight.clone(),
         );
+        self.doors.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
         }
@@ -180,6 +184,11 @@ impl Metrics {
         }
     }
 
+    /// The handles of a door.
+    pub fn door(&self, door: &'static str) -> DoorMetrics {
+        self.doors.door(door)
+    }
+
     /// Counts a request that was not answered, or not by a model that is served.
     pub(super) fn note_refusal(
         &self,
@@ -195,12 +204,12 @@ impl Metrics {
 
     /// Everything in Prometheus' text format 0.0.4.
     ///
-    /// * `versions`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState]) -> String {
+    /// * `versions`, `in_flight_bytes`: what is true in this moment
+    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
-        let _ = text::encode_registry(&mut text, &state::registry(versions));
+        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes));
         text
     }
 }

@@ -3,12 +3,14 @@
 //! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
 mod count;
+mod door;
 mod log;
 mod meter;
 mod metrics;
 mod state;
 mod trace;
 
+pub use door::DoorMetrics;
 pub use log::{escaped, escaped_layout, flush_log, last_line, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};

@@ -63,7 +63,7 @@ struct BuildLabels {
 type RatioGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// The gauges of `versions`.
-pub(super) fn registry(versions: &[VersionState]) -> Registry {
+pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Registry {
     let queue_depth = Family::<ModelLabel, Gauge>::default();
     let load_ratio = Family::<ModelLabel, RatioGauge>::default();
     let loaded = Family::<VersionLabels, Gauge>::default();
@@ -101,6 +101,9 @@ pub(super) fn registry(versions: &[VersionState]) -> Registry {
         drift,
     );
     registry.register("build_info", "The version that runs", build);
+    let bytes = Gauge::<i64>::default();
+    bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
+    registry.register("in_flight_bytes", "Memory that requests in work are charged for", bytes);
     let lost = Count::default();
     lost.0.inc_by(lost_lines());
     registry.register(

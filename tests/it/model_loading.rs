@@ -81,6 +81,7 @@ async fn top_1(service: &Service, model: &str, class: &str) -> String {
         wanted: Wanted::classes(Default::default()),
         deadline: None,
         priority: Priority::DEFAULT,
+        charge: service.open_charge().unwrap(),
         trace: TraceContext::new("test"),
     };
     service.answer(request).await.unwrap().predictions[0][0].label.to_string()

@@ -1,12 +1,13 @@
 //! What a handler knows of its call.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
     server::request_id::RequestId,
+    service::Charge,
     telemetry::{TraceContext, TraceParent},
 };
 
@@ -16,6 +17,8 @@ pub(super) struct GrpcCall {
     pub(super) id: RequestId,
     /// When the head of the request was there.
     pub(super) arrived: Instant,
+    /// The memory that it takes.
+    pub(super) charge: Arc<Charge>,
     pub(super) parent: Option<TraceParent>,
     /// Fires when the connection is told to close.
     pub(super) leaving: CancellationToken,

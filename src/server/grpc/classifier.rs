@@ -67,7 +67,7 @@ impl proto::classifier_server::Classifier for Classifier {
         let arrival = self.service.arrive(Protocol::Grpc, &model, version, call.arrived);
         let result = match deadline.and_then(|deadline| Ok((arrival.target()?, deadline))) {
             Ok((target, deadline)) => {
-                let request = convert::request(request, target, deadline, call.trace());
+                let request = convert::request(request, target, deadline, call.charge.clone(), call.trace());
                 self.service.answer(request).await.map(convert::response)
             }
             Err(error) => Err(error),

@@ -1,6 +1,9 @@
 //! Between the service's words and the messages of `resnetd.v1`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::header::{HeaderName, HeaderValue};
 use tonic::{Code, Status, metadata::MetadataMap};
@@ -9,8 +12,8 @@ use super::proto;
 use crate::{
     server::status::wire_status,
     service::{
-        Answer, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target, TensorInfo,
-        TraceContext, Wanted,
+        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target,
+        TensorInfo, TraceContext, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -26,6 +29,7 @@ pub(super) fn request(
     message: proto::ClassifyRequest,
     target: Target,
     deadline: Option<Instant>,
+    charge: Arc<Charge>,
     trace: TraceContext,
 ) -> Request {
     let classes = ClassesWanted {
@@ -39,6 +43,7 @@ pub(super) fn request(
         wanted: Wanted::classes(classes),
         deadline,
         priority: Priority::DEFAULT,
+        charge,
         trace,
     }
 }

@@ -6,6 +6,7 @@
 //! Knows the service. Must not know the stages behind it, or the other door.
 
 mod call;
+mod charged;
 mod classifier;
 mod convert;
 mod deadline;
@@ -30,14 +31,19 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::Service as _;
 
 use super::{
-    connections::{self, Connecting, InWork, Life},
+    activity::InWork,
+    connections::{self, Connecting, Life},
     error::ServeError,
-    request_id::REQUEST_ID,
+    request_id::{REQUEST_ID, RequestId},
     shared::{DoorOptions, Shared},
     status::wire_status,
 };
-use crate::{service::ErrorKind, telemetry::TraceParent};
+use crate::{
+    service::{Error, ErrorKind},
+    telemetry::TraceParent,
+};
 use call::GrpcCall;
+use charged::ChargedBody;
 use proto::classifier_server::ClassifierServer;
 
 /// The descriptors of every file under `proto/`, for reflection.
@@ -73,14 +79,18 @@ impl GrpcDoor {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
-        let connect = |stream: TcpStream, Connecting { leaving, activity }: Connecting| {
-            let (routes, ids) = (self.routes.clone(), self.shared.ids.clone());
+        let connect = |stream: TcpStream, Connecting { leaving, activity, .. }: Connecting| {
+            let (routes, ids, service) = (self.routes.clone(), self.shared.ids.clone(), self.shared.service.clone());
             let answer = service_fn(move |request: Request<Incoming>| {
                 let id = ids.take_or_make(request.headers().get(REQUEST_ID));
                 let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
                 let parent = parent.and_then(TraceParent::parse);
-                let call = GrpcCall { id, parent, arrived: Instant::now(), leaving: leaving.clone() };
-                answer(routes.clone(), request, call, activity.begin())
+                let arrived = Instant::now();
+                let call = service.open_charge().map(|charge| {
+                    let leaving = leaving.clone();
+                    GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
+                });
+                answer(routes.clone(), request, id, call, activity.begin())
             });
             builder.serve_connection(TokioIo::new(stream), answer)
         };
@@ -102,13 +112,18 @@ fn connection_builder(options: &DoorOptions) -> http2::Builder<TokioExecutor> {
 async fn answer(
     mut routes: Routes,
     request: Request<Incoming>,
-    call: GrpcCall,
+    id: RequestId,
+    call: Result<GrpcCall, Error>,
     in_work: InWork,
 ) -> Result<Response<Body>, Infallible> {
-    let id = call.id.header();
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(call);
-    let mut response = routes.call(request).await?;
+    let mut response = match call {
+        Ok(call) => {
+            let mut request = request.map(|body| Body::new(ChargedBody { body, charge: call.charge.clone() }));
+            request.extensions_mut().insert(call);
+            routes.call(request).await?
+        }
+        Err(refused) => convert::status(&refused).into_http(),
+    };
     let headers = response.headers_mut();
     // Tonic refuses a message over the limit before a handler sees it, with OUT_OF_RANGE; nothing else here says that.
     if headers.get(GRPC_STATUS).is_some_and(|status| status.as_bytes() == b"11") {
@@ -116,7 +131,7 @@ async fn answer(
         headers.insert(GRPC_STATUS, HeaderValue::from(code as i32));
         headers.insert(convert::ERROR_CODE, HeaderValue::from_static(name));
     }
-    headers.insert(REQUEST_ID, id);
+    headers.insert(REQUEST_ID, id.header());
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let _ = &in_work;

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -68,6 +69,8 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
             request = stream.requests.message(), if jobs.len() < stream.concurrency => match request {
                 Ok(Some(request)) => {
                     read += 1;
+                    // The bytes of this message are the request's own from here on; those of the next come from now on.
+                    stream.call.charge.keep(0);
                     jobs.spawn(answer(stream.service.clone(), request, stream.deadline, stream.call.clone(), answers.clone()));
                 }
                 Ok(None) => break None,
@@ -100,10 +103,13 @@ async fn answer(
     let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
     let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
     let (model, version) = request.request.as_ref().map_or(("", 0), |message| (&message.model, message.version));
+    let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
     let arrival = service.arrive(Protocol::Grpc, model, convert::version(version), started);
     let result = match request.request {
-        Some(message) => match arrival.target() {
-            Ok(target) => service.answer(convert::request(message, target, deadline, call.trace())).await,
+        Some(message) => match charge.and_then(|charge| Ok((charge, arrival.target()?))) {
+            Ok((charge, target)) => {
+                service.answer(convert::request(message, target, deadline, charge, call.trace())).await
+            }
             Err(error) => Err(error),
         },
         None => Err(Error::new(ErrorKind::InvalidArgument, "the item has no `request`: nothing to classify")),

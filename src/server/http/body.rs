@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
 use super::{call::HttpCall, error::Failure};
-use crate::service::{Error, ErrorKind, Shown};
+use crate::service::{Charge, Error, ErrorKind, Shown};
 
 /// The most memory that a body's announced length reserves before its bytes are there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -16,14 +16,23 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
-/// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early.
-pub(super) async fn read(body: Body, limit: usize, timeout: Duration, call: &HttpCall) -> Result<Bytes, Failure> {
+/// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early;
+/// `OVERLOADED` when the requests in work leave no memory for what came.
+pub(super) async fn read(
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    call: &HttpCall,
+    charge: &Charge,
+) -> Result<Bytes, Failure> {
     let read = match body.size_hint().exact() {
         Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
-        announced => match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit)).await {
-            Ok(read) => read,
-            Err(_) => Err(Failure::timeout(timeout)),
-        },
+        announced => {
+            match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit, charge)).await {
+                Ok(read) => read,
+                Err(_) => Err(Failure::timeout(timeout)),
+            }
+        }
     };
     match read {
         Ok(_) => call.note_body_read(),
@@ -32,16 +41,12 @@ pub(super) async fn read(body: Body, limit: usize, timeout: Duration, call: &Htt
     read
 }
 
-/// The memory that a body may take: its announced length, or the limit where it announces none.
-pub(super) fn expected_bytes(body: &Body, limit: usize) -> usize {
-    body.size_hint().exact().map_or(limit, |announced| limit.min(usize::try_from(announced).unwrap_or(limit)))
-}
-
-async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Charge) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
         let Ok(data) = frame.into_data() else { continue };
+        charge.add(data.len())?;
         if whole.is_empty() && data.len() == announced {
             return Ok(data);
         }

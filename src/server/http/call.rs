@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -30,7 +30,7 @@ use tracing::Span;
 
 use super::{door::HttpDoor, error::Failure, framing, peer::Peer};
 use crate::{
-    server::{connections::InWork, request_id::RequestId, request_log::RequestLog},
+    server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
     service::{Error, ErrorKind, Shown, TraceContext},
     telemetry::TraceParent,
 };
@@ -134,6 +134,7 @@ where
     let log = RequestLog::start("http", &call.id, door.options().slow_request);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
+    let place = request.extensions_mut().remove::<Place>();
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
         Failure::head_too_large(MAX_HEAD_BYTES).into_response()
@@ -141,6 +142,8 @@ where
         // Where the next request begins is not to be relied on.
         goes_on = false;
         Failure::from(error).into_response()
+    } else if !is_probe(uri.path()) && place.is_some_and(|place| !place.is_full()) {
+        Failure::from(no_place()).into_response()
     } else {
         request.extensions_mut().insert(call.clone());
         tokio::select! {
@@ -199,6 +202,16 @@ fn finish(log: RequestLog<'_>, method: &Method, uri: &Uri, status: StatusCode, f
     let (method, path) = (Shown(method.as_str()), Shown(uri.path()));
     let what = format_args!("{method} {path}");
     log.finish(what, status.as_str(), failed.and_then(Failure::kind), failed.map_or("", Failure::message));
+}
+
+/// What a connection without a place of its own is answered.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/metrics")
+}
+
+fn no_place() -> Error {
+    let message = "the server has as many connections as it takes, [server] max_connections; try again soon";
+    Error::new(ErrorKind::Unavailable, message).retry_after(Duration::from_secs(1))
 }
 
 /// Method, path and headers as they went over the wire, about.

@@ -67,6 +67,7 @@ impl HttpDoor {
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
                 request.extensions_mut().insert(connecting.activity.begin());
+                request.extensions_mut().insert(connecting.place.clone());
                 request
             });
             builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer)).into_owned()

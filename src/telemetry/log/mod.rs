@@ -96,8 +96,9 @@ fn of_this_process() -> &'static Lines {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    // ONNX Runtime says a great deal at `info`, about optimizations that it did.
-    EnvFilter::builder().parse(format!("ort=warn,{level}"))
+    // ONNX Runtime says a great deal at `info`, about optimizations that it did. A filter that speaks of some targets only
+    // leaves the others at `info`: alone it would silence them, errors included.
+    EnvFilter::builder().parse(format!("info,ort=warn,{level}"))
 }
 
 fn subscriber<W>(

@@ -17,6 +17,9 @@ const STATE_DICT_KEYS: [&str; 8] =
 /// How deeply checkpoints may be nested; `{"model": {"state_dict": …}}` is the deepest that is known.
 const MAX_DEPTH: usize = 3;
 
+/// PyTorch's own limit of dimensions.
+const MAX_RANK: usize = 64;
+
 /// A strided view of a storage. Everything is in values, not in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TensorView {
@@ -70,7 +73,7 @@ impl fmt::Display for StorageType {
 
 /// The tensors of the state dict that the pickle holds, by name.
 pub(super) fn state_dict(graph: &Graph) -> Result<Vec<(String, TensorView)>, Reason> {
-    let Some(items) = find(graph, graph.root, 0)? else {
+    let Some(items) = find(graph, graph.root, 0, &mut HashSet::new())? else {
         refuse_callables(graph, dict(graph, graph.root).unwrap_or_default())?;
         return Err(Reason::NoStateDict { found: described(graph, graph.root) });
     };
@@ -93,8 +96,11 @@ fn refuse_callables(graph: &Graph, items: &[(Id, Id)]) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The items of the state dict at or below `id`.
-fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reason> {
+/// The items of the state dict at or below `id`. What is in `seen` was looked at before: a dict can hold itself under every key.
+fn find<'g>(graph: &'g Graph, id: Id, depth: usize, seen: &mut HashSet<Id>) -> Result<Option<&'g [(Id, Id)]>, Reason> {
+    if !seen.insert(id) {
+        return Ok(None);
+    }
     if let Some(class) = module_class(graph, id) {
         return Err(Reason::WholeModule { class });
     }
@@ -102,7 +108,7 @@ fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reas
     for wanted in STATE_DICT_KEYS {
         // Of several items with one key the last one counts, as in Python.
         if let Some(&(_, value)) = items.iter().rev().find(|&&(key, _)| graph.text(key) == Some(wanted))
-            && let Some(found) = find(graph, value, depth + 1)?
+            && let Some(found) = find(graph, value, depth + 1, seen)?
         {
             return Ok(Some(found));
         }
@@ -177,7 +183,11 @@ fn plain(graph: &Graph, function: &str, args: &[Id]) -> Option<TensorView> {
 /// The arguments of `_rebuild_tensor_v2`: storage, offset, size, stride, …; `_v3` names the type by itself.
 fn view(graph: &Graph, args: &[Id], dtype: Option<Id>) -> Option<TensorView> {
     let &[storage, offset, shape, strides, ..] = args else { return None };
-    let sizes = |id| graph.tuple(id)?.iter().map(|&size| graph.size(size)).collect::<Option<Vec<usize>>>();
+    // The tuple is copied for each tensor that refers to it.
+    let sizes = |id| {
+        let sizes = graph.tuple(id).filter(|sizes| sizes.len() <= MAX_RANK)?;
+        sizes.iter().map(|&size| graph.size(size)).collect::<Option<Vec<usize>>>()
+    };
     let Node::Persistent(key) = graph.node(storage) else { return None };
     let &[kind, storage_type, key, ..] = graph.tuple(*key)? else { return None };
     if graph.text(kind) != Some("storage") {

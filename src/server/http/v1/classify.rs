@@ -61,16 +61,18 @@ async fn answer(
 
     let coding = encoding::coding(&head.headers)?;
     let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
-    let _memory = service.admit_body(body::expected_bytes(&incoming, limits.max_body_bytes))?;
-    let mut body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call).await?;
+    let charge = service.open_charge()?;
+    let mut body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call, &charge).await?;
     if let Some(coding) = coding.filter(|_| !body.is_empty()) {
-        body = door.unpacker().unpack(coding, body, limits.max_body_bytes, |_| Ok(())).await?;
+        let charge = charge.clone();
+        body = door.unpacker().unpack(coding, body, limits.max_body_bytes, move |bytes| charge.add(bytes)).await?;
     }
     if body.is_empty() {
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
     }
-    let upload = form::parse(&head.headers, body, &mut options, limits.max_images_per_request).await.map_err(refuse)?;
+    let upload =
+        form::parse(&head.headers, body, &mut options, limits.max_images_per_request, &charge).await.map_err(refuse)?;
     let target = arrival.target()?;
     let request = service::Request {
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
@@ -78,6 +80,7 @@ async fn answer(
         wanted: Wanted::classes(options.classes),
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
         priority: Priority::DEFAULT,
+        charge,
         trace: call.trace(),
     };
     let mut classified = service.answer(request).await;

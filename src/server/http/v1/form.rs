@@ -15,7 +15,7 @@ use super::{
     options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
-use crate::service::Shown;
+use crate::service::{Charge, Shown};
 
 /// JSON of this size takes long enough to read that other requests should not wait for it.
 const LARGE_JSON_BYTES: usize = 256 << 10;
@@ -33,9 +33,15 @@ pub(super) async fn parse(
     body: Bytes,
     options: &mut RequestOptions,
     max_images: usize,
+    charge: &Charge,
 ) -> Result<Upload, BadOption> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match form(content_type, &body) {
+    let form = form(content_type, &body);
+    if form != Form::File {
+        // What is taken out of it is a copy.
+        charge.add(body.len()).map_err(BadOption::Refused)?;
+    }
+    match form {
         Form::File => {
             let is_form = essence(content_type).eq_ignore_ascii_case("application/x-www-form-urlencoded");
             Ok(Upload { images: vec![body], dialect: Dialect::Own, is_form })

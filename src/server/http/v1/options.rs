@@ -25,6 +25,8 @@ pub(super) enum BadOption {
     TopK(String),
     /// What was wrong, and how to mend it.
     Other(String),
+    /// It was not looked at.
+    Refused(Error),
 }
 
 impl BadOption {
@@ -36,6 +38,7 @@ impl BadOption {
                 format!("top_k is `{}`: it must be an integer from 1 to {most}", Shown(&text))
             }
             Self::Other(message) => message,
+            Self::Refused(error) => return error,
         };
         Error::new(ErrorKind::InvalidArgument, message)
     }
