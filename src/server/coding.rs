@@ -62,7 +62,12 @@ impl Coding {
         }
     }
 
-    /// Packs `bytes`. Brotli, which nobody asks of gRPC, is only read: `None`.
+    /// Whether it can be written, too. Brotli is no coding of gRPC's, and no answer over HTTP is packed.
+    pub(super) fn packs(self) -> bool {
+        self != Self::Brotli
+    }
+
+    /// Packs `bytes`; `None` where it cannot.
     pub(super) fn pack(self, bytes: &[u8]) -> Option<Vec<u8>> {
         let out = Vec::with_capacity(bytes.len() / 2);
         // Writing to memory does not fail; should it, the bytes are sent as they are.

@@ -12,7 +12,7 @@ const MAX_SHOWN: usize = 200;
 const LONGEST_MESSAGE: usize = 4_000;
 
 /// What a client wrote, as a message repeats it: its start and its end, where it is longer than 200 characters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Shown<'t>(pub &'t str);
 
 impl fmt::Display for Shown<'_> {
@@ -20,6 +20,16 @@ impl fmt::Display for Shown<'_> {
         match around(self.0, MAX_SHOWN) {
             None => f.write_str(self.0),
             Some((head, tail)) => write!(f, "{head}…{tail}"),
+        }
+    }
+}
+
+/// The same in quotes.
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match around(self.0, MAX_SHOWN) {
+            None => write!(f, "{:?}", self.0),
+            Some((head, tail)) => write!(f, "{head:?}…{tail:?}"),
         }
     }
 }
