@@ -16,7 +16,7 @@ use crate::server::{
 };
 
 /// What stands between status line and date.
-const FIELDS: &[u8] = b"\r\ncontent-length: 0\r\nconnection: close\r\ndate: ";
+const FIELDS: &[u8] = b"\r\nconnection: close\r\ncontent-length: 0\r\ndate: ";
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 const DATE_BYTES: usize = 29;
@@ -86,7 +86,7 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    const BARE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\
+    const BARE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\
                         date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
     #[test]
