@@ -7,6 +7,7 @@
 //! Must not know a stage of the line, the configuration file or the command line.
 
 mod activity;
+mod coding;
 mod connections;
 mod error;
 pub mod grpc;
@@ -24,11 +25,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::service::Service;
+use coding::Unpacker;
 use connections::Life;
 use request_id::RequestIds;
 use shared::Shared;
 
 pub use error::ServeError;
+#[doc(hidden)]
+pub use http::take_apart;
 pub use shared::DoorOptions;
 
 /// Where clients come in.
@@ -58,7 +62,12 @@ pub async fn serve(
     let _cut_when_dropped = cut.clone().drop_guard();
     let closing = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let shared = Shared { service: service.clone(), options: options.clone(), ids: Arc::new(RequestIds::new()) };
+    let shared = Shared {
+        service: service.clone(),
+        options: options.clone(),
+        ids: Arc::new(RequestIds::new()),
+        unpacker: Unpacker::new(),
+    };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = grpc::GrpcDoor::new(shared.clone())?;
     tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http")));

@@ -24,6 +24,12 @@ impl<'a> RequestLog<'a> {
         Self { protocol, id, started: Instant::now(), slow, finished: false }
     }
 
+    /// The same for a request that came at `arrived`.
+    pub(super) fn since(mut self, arrived: Instant) -> Self {
+        self.started = arrived;
+        self
+    }
+
     /// Logs the answer: our own failure at level error, a slow one at info, everything else at debug.
     ///
     /// Overload, loading and draining are states that clients are told about, not failures: at error, each would flood the log.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::request_id::RequestIds;
+use super::{coding::Unpacker, request_id::RequestIds};
 use crate::service::Service;
 
 /// How the server treats its connections, and how it leaves.
@@ -60,4 +60,5 @@ pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) options: DoorOptions,
     pub(super) ids: Arc<RequestIds>,
+    pub(super) unpacker: Unpacker,
 }

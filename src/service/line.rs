@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, NamedOutput, Prediction, Request, Service,
-    Target, Timing, TraceContext, Wanted, decoders::Share, error::SHORTEST_RETRY, target::Content,
+    Shown, Target, Timing, TraceContext, Wanted, decoders::Share, error::SHORTEST_RETRY, target::Content,
 };
 use crate::{
     batching::{JobError, Priority, Reply, Submission, SubmitError},
@@ -257,7 +257,7 @@ fn check_outputs(wanted: &Wanted, model: &ServedModel) -> Result<(), Error> {
     let there = &model.info.output.name;
     match wanted.outputs.iter().find(|name| *name != there) {
         Some(name) => {
-            let message = format!("model `{}` has no output `{name:.200}`; it has `{there}`", model.name);
+            let message = format!("model `{}` has no output `{}`; it has `{there}`", model.name, Shown(name));
             Err(Error::new(ErrorKind::InvalidArgument, message))
         }
         None => Ok(()),

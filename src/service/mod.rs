@@ -27,7 +27,7 @@ pub use crate::{
 pub use account::Charge;
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Shown};
 pub use limits::RequestLimits;
 pub use readiness::Readiness;
 pub use registry::RegistryWriter;

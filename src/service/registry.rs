@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, Readiness, Target,
+    Error, ErrorKind, Readiness, Shown, Target,
     decoders::Share,
     served::{Retire, Served},
 };
@@ -159,7 +159,7 @@ impl Snapshot {
         };
         position.map(|position| versions.swap_remove(position)).ok_or_else(|| {
             let known = versions.iter().map(|status| status.version.to_string()).collect::<Vec<_>>().join(", ");
-            let wanted = version.unwrap_or_default();
+            let (name, wanted) = (Shown(name), version.unwrap_or_default());
             Error::new(ErrorKind::NotFound, format!("model `{name}` has no version {wanted}; there is {known}"))
         })
     }
@@ -209,7 +209,7 @@ impl Snapshot {
         let known = self.models.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
         let served =
             if known.is_empty() { "no model is served yet".to_owned() } else { format!("served are: {known}") };
-        Error::new(ErrorKind::NotFound, format!("there is no model `{name}`; {served}"))
+        Error::new(ErrorKind::NotFound, format!("there is no model `{}`; {served}", Shown(name)))
     }
 }
 

@@ -1,13 +1,20 @@
 //! What a handler knows of its call.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
+use super::convert;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
     server::request_id::RequestId,
-    service::Charge,
+    service::{Charge, Error, ErrorKind},
     telemetry::{TraceContext, TraceParent},
 };
 
@@ -24,6 +31,16 @@ pub(super) struct GrpcCall {
     pub(super) leaving: CancellationToken,
 }
 
+/// Whether a handler has taken the call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    pub(super) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl GrpcCall {
     /// What the call's lines of log carry.
     pub(super) fn trace(&self) -> TraceContext {
@@ -31,7 +48,13 @@ impl GrpcCall {
     }
 
     /// The context that [`GrpcDoor`](super::GrpcDoor) left with the request.
+    ///
+    /// From here on the handler logs and counts the call.
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
-        request.extensions().get::<Self>().cloned().ok_or_else(|| Status::internal("a call without a context"))
+        if let Some(Taken(taken)) = request.extensions().get() {
+            taken.store(true, Ordering::Relaxed);
+        }
+        let missing = || convert::status(&Error::new(ErrorKind::Internal, "a call without a context"));
+        request.extensions().get::<Self>().cloned().ok_or_else(missing)
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{call::GrpcCall, convert, deadline::deadline, proto, stream};
 use crate::{
     server::{request_log::RequestLog, shared::Shared, status::wire_status},
-    service::{Error, Service},
+    service::{Error, Service, Shown},
     telemetry::Protocol,
 };
 
@@ -35,7 +35,7 @@ impl Classifier {
         model: &str,
         result: Result<T, Error>,
     ) -> Result<Response<T>, Status> {
-        let what = format_args!("{what} model={model:?}");
+        let what = format_args!("{what} model={:?}", Shown(model));
         match result {
             Ok(answer) => {
                 log.finish(what, "OK", None, "");

@@ -22,7 +22,7 @@ use crate::{
 pub(super) const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 /// gRPC's own way to say when to try again (proposal A6).
-const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A message as a request of the service.
 pub(super) fn request(
@@ -81,21 +81,19 @@ pub(super) fn response(answer: Answer) -> proto::ClassifyResponse {
 
 /// A refusal as the status of a call, with its kind and the time to try again in the metadata.
 pub(super) fn status(error: &Error) -> Status {
-    let (_, code, name) = wire_status(error.kind);
-    let mut headers = hyper::HeaderMap::with_capacity(2);
-    headers.insert(ERROR_CODE, HeaderValue::from_static(name));
+    let (_, code, _) = wire_status(error.kind);
+    let mut status = status_of(code, error.kind, &*error.message);
     if let Some(delay) = error.retry_after {
-        headers.insert(RETRY_PUSHBACK, HeaderValue::from(milliseconds(delay)));
+        status.metadata_mut().insert(RETRY_PUSHBACK, milliseconds(delay).into());
     }
-    Status::with_metadata(code, &*error.message, MetadataMap::from_headers(headers))
+    status
 }
 
-/// A status of tonic's own as ours: it refuses a message over the limit with OUT_OF_RANGE, which nothing else here says.
-pub(super) fn mend_code(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => Status::new(wire_status(ErrorKind::TooLarge).1, status.message()),
-        _ => status,
-    }
+/// A refusal for which the protocol has a code of its own.
+pub(super) fn status_of(code: Code, kind: ErrorKind, message: impl Into<String>) -> Status {
+    let (_, _, name) = wire_status(kind);
+    let headers = hyper::HeaderMap::from_iter([(ERROR_CODE, HeaderValue::from_static(name))]);
+    Status::with_metadata(code, message, MetadataMap::from_headers(headers))
 }
 
 /// A refusal as the item of a stream.

@@ -12,7 +12,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, error};
 
-use super::{call::GrpcCall, convert, convert::mend_code, proto};
+use super::{
+    call::GrpcCall,
+    convert, proto,
+    refusal::{error_code, mend},
+};
 use crate::{
     server::{request_log::RequestLog, status::wire_status},
     service::{Error, ErrorKind, Service},
@@ -59,7 +63,8 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
         tokio::select! {
             biased;
             () = stream.call.leaving.cancelled() => {
-                break Some(Status::unavailable("this server is about to stop: open a new stream for the other requests"));
+                let message = "this server is about to stop: open a new stream for the other requests";
+                break Some(convert::status(&Error::new(ErrorKind::Unavailable, message)));
             }
             Some(ended) = jobs.join_next() => {
                 if let Err(panic) = ended {
@@ -74,7 +79,7 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
                     jobs.spawn(answer(stream.service.clone(), request, stream.deadline, stream.call.clone(), answers.clone()));
                 }
                 Ok(None) => break None,
-                Err(status) => break Some(mend_code(status)),
+                Err(status) => break Some(refuse(&stream, status)),
             }
         }
     };
@@ -127,5 +132,13 @@ async fn answer(
 
 fn broken(panic: &tokio::task::JoinError) -> Status {
     error!(%panic, "a request of a stream broke");
-    Status::internal("a request of the stream broke; the cause is in the server's log")
+    convert::status(&Error::new(ErrorKind::Internal, "a request of the stream broke; the server's log says why"))
+}
+
+/// What is no message ends the stream, and counts as a request.
+fn refuse(stream: &Stream, status: Status) -> Status {
+    let status = mend(status, "ClassifyStream");
+    let code = error_code(status.metadata().as_ref());
+    stream.service.arrive(Protocol::Grpc, "", None, Instant::now()).finish(Some(code));
+    status
 }

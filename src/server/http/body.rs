@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
 use super::{call::HttpCall, error::Failure};
-use crate::service::{Charge, Error, ErrorKind};
+use crate::service::{Charge, Error, ErrorKind, Shown};
 
 /// The most memory that a body's announced length reserves before its bytes are there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -68,5 +68,9 @@ fn too_large(announced: Option<u64>, limit: usize) -> Failure {
 }
 
 fn broken(error: &axum::Error) -> Failure {
-    Error::new(ErrorKind::InvalidArgument, format!("the body ended before it was complete: {error}")).into()
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!("the body ended before it was complete: {}", Shown(&error.to_string())),
+    )
+    .into()
 }

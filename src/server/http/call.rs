@@ -3,10 +3,12 @@
 use std::{
     any::Any,
     convert::Infallible,
+    future::{pending, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -26,10 +28,10 @@ use tower::{BoxError, Service, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{door::HttpDoor, error::Failure, linger::Linger};
+use super::{door::HttpDoor, error::Failure, framing, peer::Peer};
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
-    service::{Error, ErrorKind, TraceContext},
+    service::{Error, ErrorKind, Shown, TraceContext},
     telemetry::TraceParent,
 };
 
@@ -128,18 +130,28 @@ where
     let call = HttpCall::of(&request);
     // The connection is not idle while this lives.
     let _in_work = request.extensions_mut().remove::<InWork>();
-    let linger = request.extensions_mut().remove::<Linger>();
+    let peer = request.extensions_mut().remove::<Peer>();
     let log = RequestLog::start("http", &call.id, door.options().slow_request);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let place = request.extensions_mut().remove::<Place>();
+    let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
         Failure::head_too_large(MAX_HEAD_BYTES).into_response()
+    } else if let Err(error) = framing::check(&request) {
+        // Where the next request begins is not to be relied on.
+        goes_on = false;
+        Failure::from(error).into_response()
     } else if !is_probe(uri.path()) && place.is_some_and(|place| !place.is_full()) {
         Failure::from(no_place()).into_response()
     } else {
         request.extensions_mut().insert(call.clone());
-        inner.call(request).await.unwrap_or_else(|never| match never.into() {}).map(Body::new)
+        tokio::select! {
+            biased;
+            answer = inner.call(request) => answer.unwrap_or_else(|never| match never.into() {}).map(Body::new),
+            // The log says so when it is dropped; what is returned reaches nobody and ends the connection.
+            () = left(peer.as_ref(), &call, version) => return Ok(closing(Response::default())),
+        }
     };
 
     let failed = take_failure(&mut answer);
@@ -148,14 +160,33 @@ where
     }
     if call.body.unread.load(Ordering::Relaxed) && version < Version::HTTP_2 {
         // Should the connection close, now or later, then so that the client gets this answer.
-        linger.iter().for_each(Linger::set);
+        peer.iter().for_each(Peer::linger);
         // hyper passes over what is left of a short body, and closes where it cannot; behind a long one nobody can go on.
-        if !is_short || call.body.given_up.load(Ordering::Relaxed) {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        goes_on &= is_short && !call.body.given_up.load(Ordering::Relaxed);
+    }
+    if !goes_on && version < Version::HTTP_2 {
+        answer = closing(answer);
     }
     finish(log, &method, &uri, answer.status(), failed.as_ref());
     Ok(answer)
+}
+
+/// Ready once a client of HTTP/1 has left a request whose body is there. hyper notices that of HTTP/2 itself.
+async fn left(peer: Option<&Peer>, call: &HttpCall, version: Version) {
+    match peer.filter(|_| version < Version::HTTP_2) {
+        Some(peer) => {
+            // Looked at whenever the request goes on, also when its body has come to its end.
+            poll_fn(|_| if call.body.unread.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }).await;
+            peer.left(version == Version::HTTP_11).await;
+        }
+        None => pending().await,
+    }
+}
+
+/// `answer` as the connection's last.
+fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// The refusal of an answer: what a handler left there, or what a layer's bare status stands for.
@@ -168,7 +199,8 @@ fn take_failure(answer: &mut Response) -> Option<Failure> {
 }
 
 fn finish(log: RequestLog<'_>, method: &Method, uri: &Uri, status: StatusCode, failed: Option<&Failure>) {
-    let what = format_args!("{method} {}", uri.path());
+    let (method, path) = (Shown(method.as_str()), Shown(uri.path()));
+    let what = format_args!("{method} {path}");
     log.finish(what, status.as_str(), failed.and_then(Failure::kind), failed.map_or("", Failure::message));
 }
 

@@ -1,7 +1,10 @@
 //! What every handler of the door sees.
 
 use crate::{
-    server::shared::{DoorOptions, Shared},
+    server::{
+        coding::Unpacker,
+        shared::{DoorOptions, Shared},
+    },
     service::Service,
 };
 
@@ -17,6 +20,10 @@ impl HttpDoor {
 
     pub(super) fn service(&self) -> &Service {
         &self.shared.service
+    }
+
+    pub(super) fn unpacker(&self) -> &Unpacker {
+        &self.shared.unpacker
     }
 
     pub(super) fn options(&self) -> &DoorOptions {

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{
         Method, StatusCode,
-        header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+        header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::reply;
 use crate::{
-    server::{request_id::RequestId, status::wire_status},
-    service::{Error, ErrorKind},
+    server::{coding::READ, request_id::RequestId, status::wire_status},
+    service::{Error, ErrorKind, Shown},
 };
 
 /// Why a request has no answer. As a response it is a bare status: `call` writes the document, which has the request's id.
@@ -46,9 +46,17 @@ impl Failure {
             kind: None,
             status: StatusCode::METHOD_NOT_ALLOWED,
             code: "METHOD_NOT_ALLOWED",
-            message: format!("{method} is not a method of this route: use {allowed}"),
+            message: format!("{} is not a method of this route: use {allowed}", Shown(method.as_str())),
             header: Some((ALLOW, HeaderValue::from_static(allowed))),
         }
+    }
+
+    /// A body that is packed as nobody here can unpack it.
+    pub(super) fn encoding(name: &str) -> Self {
+        let name = Shown(name);
+        let message = format!("content-encoding `{name}` is not read: send one of {READ}, or the body as it is");
+        let header = (ACCEPT_ENCODING, HeaderValue::from_static(READ));
+        Self { header: Some(header), ..Error::new(ErrorKind::UnsupportedFormat, message).into() }
     }
 
     /// A body that did not come in time.
@@ -73,6 +81,21 @@ impl Failure {
         }
     }
 
+    /// What is no request, and what does not fit, where hyper's parser says no more than its status.
+    pub(super) fn unreadable(status: StatusCode) -> Self {
+        let (code, message) = match status {
+            StatusCode::URI_TOO_LONG => ("URI_TOO_LONG", "the path of the request is too long: send a shorter one"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ("HEADERS_TOO_LARGE", "the head of the request is too long, or has more than 100 headers: send fewer")
+            }
+            _ => (
+                "INVALID_ARGUMENT",
+                "what came is no HTTP request: is it TLS, or a line or a header that is malformed?",
+            ),
+        };
+        Self { kind: None, status, code, message: message.to_owned(), header: None }
+    }
+
     /// A refusal of which only the status is known.
     pub(super) fn of_status(status: StatusCode) -> Self {
         let reason = status.canonical_reason().unwrap_or("refused");
@@ -94,12 +117,16 @@ impl Failure {
         &self.message
     }
 
+    /// The document that a client gets.
+    pub(super) fn document(&self, id: &RequestId) -> Vec<u8> {
+        let document = ErrorDocument { error: &self.message, code: self.code, request_id: id.as_str() };
+        reply::bytes(&document, 128 + self.message.len()).unwrap_or_default()
+    }
+
     /// Makes `answer`, which is a bare status so far, the answer to the client.
     pub(super) fn write(&self, id: &RequestId, answer: &mut Response) {
-        let document = ErrorDocument { error: &self.message, code: self.code, request_id: id.as_str() };
-        let (parts, body) = reply::json(self.status, &document, 128 + self.message.len()).into_parts();
-        *answer.body_mut() = body;
-        *answer.status_mut() = parts.status;
+        *answer.body_mut() = Body::from(self.document(id));
+        *answer.status_mut() = self.status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Of a body that is no longer there.
         answer.headers_mut().remove(CONTENT_LENGTH);

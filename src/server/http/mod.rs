@@ -6,17 +6,21 @@
 //!
 //! Knows the service. Must not know the stages behind it, or the other door.
 
+mod bare;
 mod body;
 mod call;
 mod door;
+mod encoding;
 mod error;
+mod framing;
 mod health;
-mod linger;
 mod metrics;
 mod nearest;
+mod peer;
 mod reply;
 mod route;
 mod routes;
+mod socket;
 mod v1;
 
 use std::sync::Arc;
@@ -43,9 +47,11 @@ use super::{
     shared::DoorOptions,
 };
 pub(super) use door::HttpDoor;
+pub use v1::take_apart;
 
+use bare::Refusals;
 use call::MAX_HEAD_BYTES;
-use linger::{Linger, LingeringStream};
+use socket::Socket;
 
 /// What a connection holds of one request's head, or of its body at a time. Above the largest head, so that one that is a
 /// little too long gets our own answer; hyper refuses what does not fit.
@@ -55,12 +61,12 @@ impl HttpDoor {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(self.options());
+        let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.options().slow_request));
         let answer = stack(Arc::new(self));
         let connect = |stream: TcpStream, connecting: Connecting| {
-            let linger = Linger::default();
-            let stream = LingeringStream::new(stream, linger.clone());
+            let (stream, peer) = Socket::new(stream, refusals.clone());
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(linger.clone());
+                request.extensions_mut().insert(peer.clone());
                 request.extensions_mut().insert(connecting.activity.begin());
                 request.extensions_mut().insert(connecting.place.clone());
                 request
@@ -73,6 +79,8 @@ impl HttpDoor {
 
 fn connection_builder(options: &DoorOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // A client that closed its half waits for its answer; `peer` notices one that left.
+    builder.http1().half_close(true);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(MAX_BUFFER_BYTES);
     builder
         .http2()

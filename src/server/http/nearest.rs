@@ -21,6 +21,9 @@ const KNOWN: [&str; 9] = [
 /// Of a path that is on no route, so much is compared with those that are, and repeated in the answer.
 const MAX_COMPARED: usize = 200;
 
+/// A model's name up to this length stands in the nearest route.
+const MAX_NAMED: usize = 60;
+
 /// There is nothing at the path of the request.
 pub(super) async fn nowhere(uri: Uri) -> Failure {
     Error::new(ErrorKind::NotFound, no_route(uri.path())).into()
@@ -45,7 +48,7 @@ fn no_route(path: &str) -> String {
     let compared = segments.join("/");
     let nearest = KNOWN.into_iter().min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
     let nearest = match model {
-        Some(model) if more.is_empty() => nearest.replacen("{model}", model, 1),
+        Some(model) if model.len() <= MAX_NAMED => nearest.replacen("{model}", model, 1),
         _ => nearest.to_owned(),
     };
     format!("there is nothing at `{shown}{more}`; the nearest route is `{nearest}`")

@@ -20,8 +20,8 @@ use super::{
     upload::Dialect,
 };
 use crate::{
-    server::http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply},
-    service::{self, Answer, Arrival, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
+    server::http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
     telemetry::Protocol,
 };
 
@@ -59,9 +59,14 @@ async fn answer(
     // The range of `top_k` is the model's, where there is one.
     let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
+    let coding = encoding::coding(&head.headers)?;
     let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
     let charge = service.open_charge()?;
-    let body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call, &charge).await?;
+    let mut body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call, &charge).await?;
+    if let Some(coding) = coding.filter(|_| !body.is_empty()) {
+        let charge = charge.clone();
+        body = door.unpacker().unpack(coding, body, limits.max_body_bytes, move |bytes| charge.add(bytes)).await?;
+    }
     if body.is_empty() {
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
@@ -78,7 +83,11 @@ async fn answer(
         charge,
         trace: call.trace(),
     };
-    let classified = service.answer(request).await?;
+    let mut classified = service.answer(request).await;
+    if upload.is_form {
+        classified = classified.map_err(|error| with_hint(error, &options));
+    }
+    let classified = classified?;
 
     let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
     let mut answer = match upload.dialect {
@@ -89,6 +98,20 @@ async fn answer(
         answer.headers_mut().insert(SERVER_TIMING, value);
     }
     Ok(answer)
+}
+
+/// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.
+fn with_hint(error: Error, options: &RequestOptions) -> Error {
+    let is_about_the_picture = match error.kind {
+        ErrorKind::UnsupportedFormat => true,
+        ErrorKind::InvalidArgument => options.classes == ClassesWanted::default(),
+        _ => false,
+    };
+    if !is_about_the_picture {
+        return error;
+    }
+    let hint = "its type is that of a form, under which `curl -d` takes the line ends out of files: use --data-binary";
+    Error { message: format!("{}; {hint}", error.message), ..error }
 }
 
 #[derive(Serialize)]

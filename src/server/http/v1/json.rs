@@ -20,6 +20,7 @@ use super::{
     options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
+use crate::service::Shown;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -57,8 +58,8 @@ struct Context {
 /// # Errors
 /// [`BadOption`] that says what was wrong, with line and column for broken JSON.
 pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize) -> Result<Upload, BadOption> {
-    let document: JsonRequest<'_> = serde_json::from_slice(body)
-        .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {error}")))?;
+    let document: JsonRequest<'_> = serde_json::from_slice(without_mark(body))
+        .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {}", Shown(&error.to_string()))))?;
     let given = [
         ("top_k", document.context.k),
         ("top_k", document.context.top_k),
@@ -91,7 +92,12 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
             ))
         })
     });
-    Ok(Upload { images: images.collect::<Result<_, _>>()?, dialect })
+    Ok(Upload { images: images.collect::<Result<_, _>>()?, dialect, is_form: false })
+}
+
+/// A document without the byte order mark that some editors and .NET write before it.
+pub(super) fn without_mark(document: &[u8]) -> &[u8] {
+    document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
 }
 
 /// Decodes either alphabet, with or without padding; takes a `data:` URL and base64 that is broken into lines.
@@ -140,7 +146,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Image<'a> {
                 };
                 match map.next_key::<Cow<'_, str>>()? {
                     None => Ok(image),
-                    Some(key) => Err(A::Error::custom(format!("an image has one entry, `b64`; `{key}` is too many"))),
+                    Some(key) => {
+                        let key = Shown(&key);
+                        Err(A::Error::custom(format!("an image has one entry, `b64`; `{key}` is too many")))
+                    }
                 }
             }
         }
@@ -221,6 +230,30 @@ mod tests {
         ] {
             let message = read(body).err().unwrap_or_else(|| panic!("{body} was taken"));
             assert!(message.contains(part), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(read("\u{feff}{\"instances\": [{\"b64\": \"AQID\"}]}").expect("valid").0.images, [&[1, 2, 3][..]]);
+    }
+
+    #[test]
+    fn no_message_repeats_more_than_200_characters_of_a_document() {
+        let long = "x".repeat(8 << 20);
+        for body in [
+            format!(r#"{{"{long}": 1}}"#),
+            format!(r#"{{"instances": ["{long}!"]}}"#),
+            format!(r#"{{"instances": [{{"b64": "AQID", "{long}": 1}}]}}"#),
+            format!(r#"{{"instances": "{long}"}}"#),
+            format!(r#"{{"instances": ["AQID"], "top_k": "{long}"}}"#),
+            format!(r#"{{"instances": ["AQID"], "min_probability": ["{long}"]}}"#),
+            format!(r#"{{"instances": ["AQID"], "timeout_ms": {{"{long}": 1}}}}"#),
+            format!(r#"{{"instances": ["AQID"], "context": {{"{long}": 1}}}}"#),
+        ] {
+            let message = read(&body).expect_err("refused");
+            let repeated = message.matches('x').count();
+            assert!(repeated <= 200 && message.len() < 500, "{repeated} in {message:.600}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use crate::service::{ClassesWanted, Error, ErrorKind};
+use crate::service::{ClassesWanted, Error, ErrorKind, Shown};
 
 /// The longest `timeout_ms`: an hour. More is a mistake of units.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
@@ -35,7 +35,7 @@ impl BadOption {
         let message = match self {
             Self::TopK(text) => {
                 let most = classes.map_or("the model's number of classes".to_owned(), |classes| classes.to_string());
-                format!("top_k is `{text}`: it must be an integer from 1 to {most}")
+                format!("top_k is `{}`: it must be an integer from 1 to {most}", Shown(&text))
             }
             Self::Other(message) => message,
             Self::Refused(error) => return error,
@@ -66,18 +66,21 @@ impl RequestOptions {
                 Ok(number) if (0.0..=1.0).contains(&number) => self.classes.min_probability = Some(number),
                 _ => {
                     return Err(BadOption::Other(format!(
-                        "min_probability is `{value}`: it must be a number from 0 to 1"
+                        "min_probability is `{}`: it must be a number from 0 to 1",
+                        Shown(value)
                     )));
                 }
             },
             "timeout_ms" => match value.parse() {
                 Ok(number @ 1..=MAX_TIMEOUT_MS) => self.timeout = Some(Duration::from_millis(number)),
                 _ => {
+                    let value = Shown(value);
                     let message = format!("timeout_ms is `{value}`: it must be an integer from 1 to {MAX_TIMEOUT_MS}");
                     return Err(BadOption::Other(message));
                 }
             },
             _ => {
+                let key = Shown(key);
                 let message = format!("there is no option `{key}`: use `top_k`, `min_probability` or `timeout_ms`");
                 return Err(BadOption::Other(message));
             }

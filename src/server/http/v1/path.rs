@@ -7,11 +7,8 @@ use axum::{
 
 use crate::{
     server::http::error::Failure,
-    service::{Error, ErrorKind},
+    service::{Error, ErrorKind, Shown},
 };
-
-/// No more of what a client wrote is repeated to it.
-const MAX_SHOWN: usize = 200;
 
 /// What the path of a request names.
 #[derive(Debug, PartialEq)]
@@ -27,10 +24,7 @@ impl ModelPath {
     /// The model's name.
     pub(super) fn model(&self) -> Result<&str, Error> {
         self.model.as_deref().map_err(|raw| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                format!("the model name `{raw:.MAX_SHOWN$}` is not UTF-8 when decoded"),
-            )
+            Error::new(ErrorKind::InvalidArgument, format!("the model name `{}` is not UTF-8 when decoded", Shown(raw)))
         })
     }
 
@@ -41,7 +35,7 @@ impl ModelPath {
             Ok(number) if number > 0 => Ok(Some(number)),
             _ => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("`{text:.MAX_SHOWN$}` is no version: a version is a positive integer, as in `/versions/1`"),
+                format!("`{}` is no version: a version is a positive integer, as in `/versions/1`", Shown(text)),
             )),
         }
     }

@@ -16,4 +16,6 @@ pub(super) enum Dialect {
 pub(super) struct Upload {
     pub(super) images: Vec<Bytes>,
     pub(super) dialect: Dialect,
+    /// The file came under the type that `curl -d` gives to files after it has taken the line ends out of them.
+    pub(super) is_form: bool,
 }
