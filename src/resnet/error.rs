@@ -34,7 +34,7 @@ pub enum WeightsError {
         tensor: String,
     },
     /// A weight is too large for half precision.
-    #[error("tensor {tensor:?} holds {value:e}, beyond fp16's 65504; build it with --precision fp32")]
+    #[error("tensor {tensor:?} holds {}, beyond fp16's 65504; build it with --precision fp32", short(*value))]
     BeyondHalf {
         /// The tensor.
         tensor: String,
@@ -86,4 +86,9 @@ impl fmt::Display for Mismatch {
         }
         Ok(())
     }
+}
+
+/// As people write it: the largest have 39 digits otherwise.
+fn short(value: f32) -> String {
+    if value.abs() < 1e9 { value.to_string() } else { format!("{value:e}") }
 }

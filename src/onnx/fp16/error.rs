@@ -6,7 +6,7 @@ use crate::onnx::TensorError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Fp16Error {
     /// A weight is outside fp16's range.
-    #[error("tensor {tensor:?} holds {value:e}, beyond fp16's 65504")]
+    #[error("tensor {tensor:?} holds {}, beyond fp16's 65504", short(*value))]
     Overflow {
         /// The tensor.
         tensor: String,
@@ -72,4 +72,9 @@ pub enum Fp16Error {
     /// A weight's values cannot be had.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+}
+
+/// As people write it: the largest have 39 digits otherwise.
+fn short(value: f32) -> String {
+    if value.abs() < 1e9 { value.to_string() } else { format!("{value:e}") }
 }
