@@ -2,6 +2,7 @@
 
 Needs `cargo install cargo-fuzz`; a stable toolchain will do. What is found lies in fuzz/artifacts/TARGET.
 """
+import json
 import pathlib
 import struct
 import subprocess
@@ -11,6 +12,9 @@ import zipfile
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests/fixtures"
+sys.path.insert(0, str(FIXTURES / "http"))
+import cases
+
 MEMORY_MB = 512
 SLOWEST_INPUT_S = 10
 
@@ -71,9 +75,19 @@ def messages():
     yield b"\x04" + field(1, b"resnet50") + b"\x10\x01" + field(4, b"cat") + field(5, b"dog")
 
 
+def bodies(content_type):
+    """The bodies of recorded requests whose content type begins so."""
+    for line in (FIXTURES / "http/recorded.jsonl").read_text().splitlines()[1:]:
+        head, *pieces = json.loads(line)["send"]
+        if isinstance(head, str) and f"content-type: {content_type}" in head.lower():
+            whole = cases.sent([head, *pieces])
+            yield whole.split(b"\r\n\r\n", 1)[1][:MOST["multipart"]]
+
+
 # The longest input of each target, and where its seeds are from.
-MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
-SEEDS = {"picture_header": pictures, "picture": pictures, "protobuf": messages, "pickle": pickles, "safetensors": safetensors_headers,
+MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
+SEEDS = {"picture_header": pictures, "picture": pictures, "protobuf": messages,
+         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "pickle": pickles, "safetensors": safetensors_headers,
          "npz": arrays, "weight_file": weight_files, "onnx": graphs}
 
 

@@ -7,9 +7,37 @@ use std::{
     path::PathBuf,
 };
 
-use resnetd::resnet::{check, detect, import};
+use bytes::Bytes;
+use resnetd::{
+    resnet::{check, detect, import},
+    server,
+    service::{RequestLimits, Service},
+    telemetry::Metrics,
+};
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+/// The most images of a request: so many and one more may come out of a body.
+const MAX_IMAGES: usize = 8;
+
+/// Takes a body apart as `POST :classify` does.
+pub fn take_apart(content_type: &str, body: Bytes) {
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread().build().expect("no thread is started");
+        static SERVICE: Service = {
+            let limits = RequestLimits { max_images_per_request: MAX_IMAGES, ..RequestLimits::default() };
+            Service::new(limits, 1, Metrics::new(false)).0
+        };
+    }
+    let taken = SERVICE.with(|service| {
+        RUNTIME.with(|runtime| runtime.block_on(server::take_apart(service, content_type, body)))
+    });
+    if let Ok(images) = taken {
+        assert!(images <= MAX_IMAGES + 1, "{images} images");
+    }
+    SERVICE.with(|service| assert_eq!(service.in_flight_bytes(), 0, "what was charged is given back"));
+}
 
 /// Reads `bytes` as `resnetd build auto --weights FILE` does, as far as the graph.
 pub fn import(bytes: &[u8]) {

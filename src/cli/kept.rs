@@ -3,17 +3,15 @@
 
 use std::{fs, path::Path};
 
-use anyhow::Context;
 use serde::Serialize;
 
 use super::{ConfigArgs, output::complain, table::labelled};
 use crate::{
-    files,
     inspect::Inspection,
-    model::Manifest,
+    model::{Manifest, graph_digest},
     quantize::{Comparison, QuantizationReport},
     telemetry,
-    tune::cache::{Cache, Entry, digest},
+    tune::cache::{Cache, Entry},
 };
 
 /// Each part may be missing: the model was never tuned here, or was not made by `resnetd quantize`.
@@ -42,8 +40,7 @@ impl Kept {
                 config.runtime
             }
         };
-        let bytes = files::read(file, u64::MAX).with_context(|| files::shown(file))?;
-        let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&digest(&bytes));
+        let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&graph_digest(file));
         let quantization = QuantizationReport::beside(file).unwrap_or_else(|error| {
             complain(&format!("warning: {error}"));
             None
@@ -61,7 +58,7 @@ impl Kept {
     }
 }
 
-fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
+fn tuned(Entry { key, found, taken }: &Entry, int8: bool) -> Vec<String> {
     let chosen = &found.chosen;
     let engine = chosen.candidate.engine;
     let precision = if int8 { "int8" } else { engine.precision.name() };
@@ -75,7 +72,7 @@ fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
     };
     // Only the version is shown; the names and sizes of the plugins' files behind it are in the JSON.
     let library = key.libraries.split(" lib").next().unwrap_or_default();
-    [
+    let mut rows = vec![
         format!(
             "for {}: {} {precision}, {}, batches of up to {}, {:.1} images/s",
             key.goal, engine.provider, chosen.candidate.shape, chosen.batch_size, chosen.images_per_second
@@ -83,7 +80,9 @@ fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
         answers,
         found.reason.clone(),
         format!("on {}, {} cores, by resnetd {} with {}", key.processor, key.cores, key.resnetd, library.trim()),
-    ]
+    ];
+    rows.extend(taken.as_ref().map(|taken| format!("measured {taken}")));
+    rows
 }
 
 fn quantized(report: &QuantizationReport) -> Vec<String> {

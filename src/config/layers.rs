@@ -11,7 +11,7 @@ use crate::settings::{SettingError, lay_over, overlay};
 
 /// The settings of one place.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Layer {
+pub(super) struct SettingLayer {
     /// Where they come from, as messages say it: a file, an environment variable, a flag.
     pub(super) origin: String,
     pub(super) table: Table,
@@ -41,7 +41,7 @@ impl fmt::Display for Refusal {
 /// [`Refusal`], for a key that is unknown, a value of the wrong type, and what `validate` says.
 pub(super) fn judge<T: Serialize + DeserializeOwned>(
     defaults: &T,
-    layers: &[Layer],
+    layers: &[SettingLayer],
     validate: impl Fn(&T) -> Result<(), SettingError>,
 ) -> Result<T, Refusal> {
     let mut merged = Table::new();
@@ -50,7 +50,7 @@ pub(super) fn judge<T: Serialize + DeserializeOwned>(
     }
     let judged = overlay(defaults, merged).map_err(|cause| {
         // Keys and types do not depend on each other: the place that is refused for itself is the one.
-        let refused = |layer: &&Layer| overlay(defaults, layer.table.clone()).is_err_and(|alone| alone == cause);
+        let refused = |layer: &&SettingLayer| overlay(defaults, layer.table.clone()).is_err_and(|alone| alone == cause);
         let origins = layers.iter().rev().find(refused).map(|layer| layer.origin.clone());
         Refusal { origins: origins.into_iter().collect(), cause }
     })?;
@@ -63,8 +63,8 @@ pub(super) fn judge<T: Serialize + DeserializeOwned>(
 }
 
 /// The place that `key` has its value from; `None` where it is the default.
-fn origin(layers: &[Layer], key: &str) -> Option<String> {
-    let sets = |layer: &&Layer| {
+fn origin(layers: &[SettingLayer], key: &str) -> Option<String> {
+    let sets = |layer: &&SettingLayer| {
         let mut keys = key.split('.');
         let first = keys.next().and_then(|key| layer.table.get(key));
         keys.fold(first, |value, key| value.and_then(Value::as_table).and_then(|table| table.get(key))).is_some()

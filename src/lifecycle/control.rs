@@ -220,7 +220,7 @@ impl<L: LoadModel> Control<L> {
     fn loaded(&mut self, load: u64, outcome: Result<LoadedModel, String>) {
         let Some(Loading { wanted, since, thread }) = self.loading.remove(&load) else {
             // It was left behind and has come after all, too late: its threads end like those of any other.
-            if let Ok(LoadedModel { model, workers }) = outcome {
+            if let Ok(LoadedModel { model, workers, .. }) = outcome {
                 self.alive += 1;
                 self.end(format!("{} version {}", model.name, model.version), workers);
             }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
     BuiltIn, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    graph_files::GraphFiles,
     labels::label_text,
     overflow,
     prepared::Prepared,
@@ -16,14 +16,12 @@ use super::{
 };
 use crate::{
     batching::{Batcher, Policy},
-    files,
     inspect::{InspectError, Inspection, inspect},
-    onnx,
     postprocess::{Activation, parse_labels},
     runtime::{Executor, GraphSource, OrtExecutor, pairs_may_overflow},
     settings::Batching,
     tensor::{InputShape, Logits},
-    tune::{Candidate, cache, space::NetworkFacts},
+    tune::{Candidate, PaceJudge, space::NetworkFacts},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
@@ -92,19 +90,14 @@ struct GraphFacts {
 
 impl GraphFacts {
     fn of(graph: GraphSource<'_>) -> Self {
-        let bytes = match graph {
-            GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
-            // A file that cannot be read counts as empty here: making its session fails next, and says why.
-            GraphSource::File(path) => Bytes::from(files::read(path, u64::MAX).unwrap_or_default()),
-        };
-        let model = onnx::decode(bytes.clone());
+        let GraphFiles { model, digest, bytes } = GraphFiles::of(graph);
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
-        let network = NetworkFacts { bytes: bytes.len() as u64, quantized, fixed_batch: None };
-        let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
+        let network = NetworkFacts { bytes, quantized, fixed_batch: None };
+        let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
-        Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
+        Self { network, inspection, digest, may_overflow }
     }
 
     fn tuning<'a>(&'a self, machine: &'a Machine, graph: GraphSource<'a>, manifest: &'a Manifest) -> Tuning<'a> {
@@ -126,7 +119,7 @@ fn load(machine: &Machine, source: Source<'_>) -> Result<LoadedModel, ModelError
     }
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
-    let EnginePlan { max_batch_size, probability_drift, reason, .. } = plan;
+    let EnginePlan { max_batch_size, probability_drift, reason, images_per_second, .. } = plan;
     let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
     let policy = policy(&manifest.batching, max_batch_size);
 
@@ -175,7 +168,7 @@ fn load(machine: &Machine, source: Source<'_>) -> Result<LoadedModel, ModelError
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     };
-    Ok(LoadedModel { model, workers })
+    Ok(LoadedModel { model, workers, pace: images_per_second.map(PaceJudge::new) })
 }
 
 /// The settings as the batching stage takes them, with the largest batch that was found.
@@ -223,7 +216,7 @@ fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{DataType, GraphBuilder, value_info};
+    use crate::onnx::{self, DataType, GraphBuilder, value_info};
 
     fn quantized(op_type: &str, name: &str) -> bool {
         let mut graph = GraphBuilder::new(name);

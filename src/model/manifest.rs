@@ -11,7 +11,7 @@ use crate::{
     files,
     postprocess::Activation,
     preprocess::{Interpolation, Orientation, ResizeMode, Spec},
-    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay, parse},
+    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay, parse, positive},
     tensor::{ColorOrder, Layout, Normalizer},
 };
 
@@ -181,6 +181,12 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// `[input]` and `[output]` in one line, with every default: two models of one graph may differ in them.
+    pub(super) fn images_and_answers(&self) -> String {
+        // Structs of numbers and words always serialize.
+        serde_json::to_string(&(&self.input, &self.output)).unwrap_or_default()
+    }
+
     /// The same with every default written out, as far as it does not take a run of the network to know.
     ///
     /// * `size`: height and width of the graph's images, where it says so
@@ -205,9 +211,12 @@ impl Manifest {
         for (key, size) in [("input.resize_size", input.resize_size), ("input.crop_size", input.crop_size)] {
             in_range(key, &size.unwrap_or(0), 0..=4096)?;
         }
-        in_range("input.scale", &input.scale.unwrap_or(1.0), f64::MIN_POSITIVE..=1e6)?;
+        positive("input.scale", &input.scale.unwrap_or(1.0), &1e6)?;
+        for mean in input.mean.unwrap_or(IMAGENET_MEAN) {
+            in_range("input.mean", &mean, -1e6..=1e6)?;
+        }
         for std in input.std.unwrap_or(IMAGENET_STD) {
-            in_range("input.std", &std, f32::MIN_POSITIVE..=1e6)?;
+            positive("input.std", &std, &1e6)?;
         }
         // They are served to anybody. That no link leaves the folder is seen when the file is read.
         if let Some(labels) = &self.output.labels

@@ -5,6 +5,7 @@
 
 mod built_in;
 mod error;
+mod graph_files;
 mod info;
 mod labels;
 pub mod load;
@@ -19,6 +20,7 @@ mod warm_up;
 
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use error::ModelError;
+pub use graph_files::graph_digest;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use labels::label_text;
 pub use machine::Machine;

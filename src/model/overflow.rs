@@ -3,11 +3,9 @@
 //!
 //! Model files are copied from machine to machine, and without the warning nobody would notice.
 
-use bytes::Bytes;
-
 use crate::{
-    onnx::{self, DataType, ModelProto, i64_values},
-    runtime::Provider,
+    onnx::{DataType, ModelProto, i64_values},
+    runtime::{GraphSource, Provider},
 };
 
 /// Weights up to this size cannot overflow: 255 * 64 + 255 * 64 fits 16 bits.
@@ -16,9 +14,9 @@ const LARGEST_SAFE_WEIGHT: i64 = 64;
 /// Whether sums of products with the graph's integer weights may leave 16 bits. `false` for a file that cannot be read:
 /// loading refuses it with the reason.
 ///
-/// * `file`: an ONNX file's bytes
-pub(super) fn may_happen(file: Bytes) -> bool {
-    onnx::decode(file).is_ok_and(|model| has_large_weights(&model))
+/// Weights in files beside the graph's are read for it.
+pub(super) fn may_happen(graph: GraphSource<'_>) -> bool {
+    graph.read().is_ok_and(|model| has_large_weights(&model))
 }
 
 fn has_large_weights(model: &ModelProto) -> bool {

@@ -9,6 +9,7 @@ use crate::{
     batching::{Batcher, Workers},
     postprocess::Activation,
     preprocess::Spec,
+    tune::PaceJudge,
 };
 
 /// One loaded version of a model, with its own queue: one slow model never blocks another. Light: its network belongs to
@@ -45,4 +46,6 @@ pub struct LoadedModel {
     pub model: ServedModel,
     /// For whoever ends it.
     pub workers: Workers,
+    /// For whoever watches its speed; `None` where nothing was measured.
+    pub pace: Option<PaceJudge>,
 }

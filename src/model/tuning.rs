@@ -18,9 +18,9 @@ use crate::{
     settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
     tune::{
-        Candidate, Measurement, PreparationLoad,
+        Candidate, CircumstancesWatch, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
-        cache::{Cache, Found, Key},
+        cache::{Cache, Entry, Found, Key},
         choose::{Choice, Rules, choose},
         space::{self, Engines, NetworkFacts, Wishes},
     },
@@ -33,6 +33,8 @@ pub(super) struct EnginePlan {
     pub(super) max_batch_size: usize,
     /// The largest difference of a probability from the reference's; `None` where they were not compared.
     pub(super) probability_drift: Option<f64>,
+    /// With all sessions busy; `None` where nothing was measured.
+    pub(super) images_per_second: Option<f64>,
     /// Why this plan, for the log and the metadata.
     pub(super) reason: String,
 }
@@ -109,9 +111,12 @@ impl Tuning<'_> {
         let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
-        if let Some(found) = cache.get(&key) {
-            return Ok(EnginePlan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
+        if let Some(Entry { found, taken, .. }) = cache.get(&key) {
+            let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
+            let reason = format!("measured at an earlier start{taken}: {}", found.reason);
+            return Ok(EnginePlan::of(&found.chosen, reason));
         }
+        let watch = CircumstancesWatch::start();
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
         for (candidate, reason) in passed_over {
             tracing::info!("{} in {} not taken: {reason}", candidate.engine, candidate.shape);
@@ -120,7 +125,7 @@ impl Tuning<'_> {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
         let plan = EnginePlan::of(&found.chosen, found.reason.clone());
-        cache.put(key, found);
+        cache.put(&Entry { key, found, taken: Some(watch.end()) });
         Ok(plan)
     }
 
@@ -131,11 +136,13 @@ impl Tuning<'_> {
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
+        let watch = CircumstancesWatch::start();
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::THOROUGH, Depth::Everything, progress)?;
+        let taken = Some(watch.end());
         let found = found.ok_or_else(|| ModelError::Unmeasured {
             reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
         })?;
-        self.cache().put(self.key(&wishes, &processor, &engines), found.clone());
+        self.cache().put(&Entry { key: self.key(&wishes, &processor, &engines), found: found.clone(), taken });
         Ok(TuningReport { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
@@ -228,6 +235,7 @@ impl Tuning<'_> {
             candidate: self.candidates(wishes, engine)[0],
             max_batch_size: space::default_batch(wishes, engine.provider, self.network),
             probability_drift: None,
+            images_per_second: None,
             reason: reason.to_owned(),
         }
     }
@@ -253,6 +261,7 @@ impl Tuning<'_> {
         Key {
             resnetd: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.digest.to_owned(),
+            images_and_answers: self.manifest.images_and_answers(),
             libraries: self.machine.runtime.fingerprint(),
             processor: processor.name.clone(),
             features: processor.features.clone(),
@@ -306,8 +315,13 @@ enum Depth {
 
 impl EnginePlan {
     fn of(row: &Measurement, reason: String) -> Self {
-        let probability_drift = row.drift.map(|drift| drift.probability);
-        Self { candidate: row.candidate, max_batch_size: row.batch_size, probability_drift, reason }
+        Self {
+            candidate: row.candidate,
+            max_batch_size: row.batch_size,
+            probability_drift: row.drift.map(|drift| drift.probability),
+            images_per_second: Some(row.images_per_second),
+            reason,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A file can be anything that somebody downloaded: every size in it is checked against what is there.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     path::{Component, Path, PathBuf},
 };
@@ -80,6 +80,14 @@ pub fn decode(bytes: Bytes) -> Result<ModelProto, ReadError> {
         return Err(ReadError::Corrupt { reason: "it has no graph".into() });
     }
     Ok(model)
+}
+
+/// The files beside the model that weights are kept in, each once.
+pub fn external_locations(model: &ModelProto) -> BTreeSet<&str> {
+    let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
+    let external = tensors.filter(|tensor| tensor.data_location() == DataLocation::External);
+    let locations = external.filter_map(|tensor| tensor.external_data.iter().find(|entry| entry.key == "location"));
+    locations.map(|entry| entry.value.as_str()).collect()
 }
 
 fn load_external(tensor: &mut TensorProto, folder: &Path, files: &mut HashMap<String, Bytes>) -> Result<(), ReadError> {

@@ -34,7 +34,7 @@ pub enum WeightsError {
         tensor: String,
     },
     /// A weight is too large for half precision.
-    #[error("tensor {tensor:?} holds {value}, beyond fp16's 65504; build it with --precision fp32")]
+    #[error("tensor {tensor:?} holds {value:e}, beyond fp16's 65504; build it with --precision fp32")]
     BeyondHalf {
         /// The tensor.
         tensor: String,

@@ -14,7 +14,8 @@ use ort::{
 };
 
 use super::{
-    Engine, GraphSource, LibraryError, Precision, Provider, ProviderError, SignatureError, library, pairs_may_overflow,
+    Engine, GraphSource, LibraryError, Precision, Processor, Provider, ProviderError, SignatureError, library,
+    pairs_may_overflow,
     plugin::{self, Plugin},
     profile::tensorrt_profile,
     shared_object,
@@ -160,7 +161,7 @@ impl Runtime {
             cause: in_words(&error.to_string()),
         })?;
         if self.devices(plugin.ep, device_type(provider)).next().is_none() {
-            let cause = format!("{} offers no {:?}", path.display(), device_type(provider));
+            let cause = plugin::offers_nothing(provider, &path, &Processor::of_this_machine());
             return Err(ProviderError::NoDevice { provider, cause });
         }
         tracing::debug!(%provider, path = %path.display(), "plugin registered");

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Provider, engine::PrecisionError, library, shared_object};
+use super::{Provider, engine::PrecisionError, library, processor::Processor, shared_object};
 
 /// The environment variable that names the folder of the plugins and ends the search.
 pub const PLUGIN_VARIABLE: &str = "RESNETD_PLUGIN_DIR";
@@ -200,6 +200,23 @@ pub(super) fn gpu_visible(provider: Provider) -> Result<(), ProviderError> {
     Err(ProviderError::NoDevice { provider, cause })
 }
 
+/// Why a plugin that loads has nothing to run on, and what to set instead.
+pub(super) fn offers_nothing(provider: Provider, path: &Path, processor: &Processor) -> String {
+    let path = path.display();
+    match (provider.is_gpu(), processor.is_intel) {
+        (true, _) => format!(
+            "{path} offers no GPU: it needs a newer GPU or a newer driver of NVIDIA's; set provider = \"cuda\", or \
+             \"auto\""
+        ),
+        // The hardware would do: it is the plugin that does not offer it.
+        (false, Some(false)) => format!(
+            "{path} offers itself on Intel's processors only, and this one is {}; set provider = \"cpu\", or \"auto\"",
+            processor.name
+        ),
+        (false, _) => format!("{path} offers no processor; set provider = \"cpu\", or \"auto\""),
+    }
+}
+
 /// A text that changes with the installed plugin: the names and sizes of its libraries.
 pub(super) fn fingerprint(path: &Path) -> String {
     let mut files: Vec<_> = libraries_beside(path)
@@ -253,6 +270,22 @@ mod tests {
         fs::write(folder.path().join("libopenvino.so.2641"), &program[..program.len() / 2]).unwrap();
         assert!(refusal().contains("libopenvino.so.2641 cannot be used: it is cut off"), "{}", refusal());
         assert!(refusal().contains("make runtime-openvino"), "{}", refusal());
+    }
+
+    #[test]
+    fn a_plugin_without_a_device_says_what_it_wants_and_what_to_set() {
+        let path = Path::new("/p/libonnxruntime_providers_openvino_plugin.so");
+        let said = |provider, is_intel| {
+            let processor = Processor { name: "AMD EPYC 9B14".to_owned(), is_intel, ..Processor::default() };
+            let cause = offers_nothing(provider, path, &processor);
+            ProviderError::NoDevice { provider, cause }.to_string()
+        };
+        let amd = said(Provider::Openvino, Some(false));
+        for part in ["Intel's processors only", "this one is AMD EPYC 9B14", "set provider = \"cpu\", or \"auto\""] {
+            assert!(amd.contains(part), "{part} is missing in: {amd}");
+        }
+        assert!(!said(Provider::Openvino, Some(true)).contains("Intel"), "it is not the maker then");
+        assert!(said(Provider::Tensorrt, Some(false)).contains("offers no GPU"));
     }
 
     #[test]

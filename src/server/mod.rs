@@ -31,6 +31,8 @@ use request_id::RequestIds;
 use shared::Shared;
 
 pub use error::ServeError;
+#[doc(hidden)]
+pub use http::take_apart;
 pub use shared::DoorOptions;
 
 /// Where clients come in.

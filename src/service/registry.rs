@@ -77,7 +77,7 @@ impl RegistryWriter {
     /// Serves a model from now on, in the place of what had its name and version.
     ///
     /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered
-    pub fn serve(&mut self, LoadedModel { model, workers }: LoadedModel, retire: Retire) {
+    pub fn serve(&mut self, LoadedModel { model, workers, .. }: LoadedModel, retire: Retire) {
         let metrics = Arc::new(self.metrics.model(&model.name, model.version, &model.info.labels));
         let observer = metrics.clone();
         model.batcher.observe_runs(Box::new(move |images, time| observer.note_run(images, time)));

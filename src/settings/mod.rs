@@ -123,8 +123,30 @@ pub fn in_range<T: PartialOrd + Display>(key: &str, value: &T, allowed: RangeInc
     if allowed.contains(value) {
         return Ok(());
     }
-    let allowed = format!("{} to {}", allowed.start(), allowed.end());
-    Err(SettingError::Range { key: key.to_owned(), value: value.to_string(), allowed })
+    let allowed = format!("{} to {}", short(allowed.start()), short(allowed.end()));
+    Err(SettingError::Range { key: key.to_owned(), value: short(value), allowed })
+}
+
+/// Checks that `value` is more than nothing, and at most `limit`.
+///
+/// # Errors
+/// [`SettingError::Range`].
+pub fn positive<T: PartialOrd + Display + Default>(key: &str, value: &T, limit: &T) -> Result<(), SettingError> {
+    if *value > T::default() && value <= limit {
+        return Ok(());
+    }
+    let allowed = format!("more than 0, up to {}", short(limit));
+    Err(SettingError::Range { key: key.to_owned(), value: short(value), allowed })
+}
+
+/// A number as people write it: the smallest and the largest have hundreds of digits otherwise.
+fn short(number: &impl Display) -> String {
+    const LONGEST: usize = 20;
+    let text = number.to_string();
+    match text.parse::<f64>() {
+        Ok(number) if text.len() > LONGEST => format!("{number:.3e}"),
+        _ => text,
+    }
 }
 
 /// Checks that a setting is not less than another. Each is given with its path.
@@ -142,4 +164,36 @@ pub fn at_least<T: PartialOrd + Display>(this: (&str, &T), bound: (&str, &T)) ->
         bound: bound.to_owned(),
         bound_value: bound_value.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_messages_are_short() {
+        let message = |value: f64| in_range("x", &value, f64::MIN_POSITIVE..=1e6).unwrap_err().to_string();
+        assert_eq!(message(1e300), "`x` is 1.000e300, allowed is 2.225e-308 to 1000000");
+        assert_eq!(message(f64::NAN), "`x` is NaN, allowed is 2.225e-308 to 1000000");
+        assert_eq!(
+            positive("x", &0.0, &1e6).unwrap_err().to_string(),
+            "`x` is 0, allowed is more than 0, up to 1000000"
+        );
+        assert!(positive("x", &f32::NAN, &1e6).is_err() && positive("x", &1e-40_f32, &1e6).is_ok());
+        assert_eq!(
+            in_range("x", &u64::MAX, 0..=9).unwrap_err().to_string(),
+            format!("`x` is {}, allowed is 0 to 9", u64::MAX)
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_by_line_and_column_on_one_line() {
+        assert_eq!(parse("a = 1").unwrap().len(), 1);
+        for (text, place) in
+            [("a = 1\n\nb = = 2\n", "line 3, column 5: "), ("x", "line 1, column "), ("ä = [1,\n", "line ")]
+        {
+            let message = parse(text).unwrap_err();
+            assert!(message.starts_with(place) && !message.contains('\n'), "{message:?}");
+        }
+    }
 }

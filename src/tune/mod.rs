@@ -4,21 +4,25 @@
 //! settings, providers, processor ─ space ─▶ candidates ─ bench ─▶ measurements ─ choose ─▶ a plan ─ cache ─▶ disk
 //! ```
 //!
-//! [`space`] and [`choose`] are pure; [`mod@bench`] runs executors against the clock, in a `line` as the server's;
+//! [`space`], [`choose`] and the judge of the served pace are pure; [`mod@bench`] runs executors against the clock, in a `line` as the server's;
 //! [`cache`] keeps what was found.
 //! Knows executors and tensors. Must not know models, files of models, image formats or the command line.
 
 pub mod bench;
 pub mod cache;
 pub mod choose;
+mod circumstances;
 mod line;
+mod pace;
 pub mod space;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use circumstances::{Circumstances, CircumstancesWatch};
 pub use line::{PreparationLoad, Prepare};
+pub use pace::{PaceJudge, WatchedStretch};
 
 use crate::runtime::Engine;
 

@@ -212,7 +212,7 @@ mod tests {
         there: &[Provider],
     ) -> Result<String, String> {
         let features = native.iter().map(|precision| format!("avx512_{precision}")).collect();
-        let processor = Processor { name: String::new(), features };
+        let processor = Processor { features, ..Processor::default() };
         let available = |provider| if there.contains(&provider) { Ok(()) } else { Err(missing(provider)) };
         let engines = engines(&wishes, &processor, network, available).map_err(|error| error.to_string())?;
         Ok(engines.usable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))

@@ -166,7 +166,7 @@ fn models_load_side_by_side() {
 
 #[test]
 fn a_load_that_panics_fails_or_never_ends_is_the_failure_of_its_own_model() {
-    let (service, lifecycle) = start(1, Duration::from_millis(200));
+    let (service, lifecycle) = start(1, Duration::from_secs(3));
     lifecycle.apply(["panics", "hangs", "fails", MODEL].map(wanted).into()).wait();
     assert!(reason(&service, "panics").contains("no such layer"), "{}", reason(&service, "panics"));
     assert!(reason(&service, "hangs").contains("left behind"), "{}", reason(&service, "hangs"));

@@ -6,7 +6,7 @@ use crate::onnx::TensorError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Fp16Error {
     /// A weight is outside fp16's range.
-    #[error("tensor {tensor:?} holds {value}, beyond fp16's 65504")]
+    #[error("tensor {tensor:?} holds {value:e}, beyond fp16's 65504")]
     Overflow {
         /// The tensor.
         tensor: String,

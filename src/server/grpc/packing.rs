@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(sent, [message(0, &small), message(1, &packed), message(0, &small)].concat());
         // Should a message come in pieces, it goes out as it came.
         let whole = message(0, &large);
-        let pieces = [&whole[..2000], &whole[2000..2003], &whole[2003..]].map(|piece| Bytes::copy_from_slice(piece));
+        let pieces = [&whole[..2000], &whole[2000..2003], &whole[2003..]].map(Bytes::copy_from_slice);
         assert_eq!(pieces.map(|piece| packer.pack(piece)).concat(), whole);
         assert_eq!(packer.pack(message(0, &large).into()), message(1, &packed));
     }

@@ -48,6 +48,7 @@ use super::{
     shared::DoorOptions,
 };
 pub(super) use door::HttpDoor;
+pub use v1::take_apart;
 
 use bare::Refusals;
 use call::MAX_HEAD_BYTES;

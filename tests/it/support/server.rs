@@ -247,5 +247,5 @@ pub(crate) fn scripted_model(
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     };
-    LoadedModel { model, workers }
+    LoadedModel { model, workers, pace: None }
 }

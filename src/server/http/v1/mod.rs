@@ -14,10 +14,11 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::Method,
+    http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE},
     response::Response,
     routing::{any, get},
 };
+use bytes::Bytes;
 
 use super::{
     call::HttpCall,
@@ -26,6 +27,8 @@ use super::{
     nearest::nowhere,
     route::{Routes, read},
 };
+use crate::service::Service;
+use options::RequestOptions;
 use path::ModelPath;
 
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
@@ -56,4 +59,17 @@ async fn named(
         (Some("classify"), method) => Err(Failure::method(&method, "POST")),
         (Some(_), _) => Err(nowhere(request.uri().clone()).await),
     }
+}
+
+/// Takes a body apart as `:classify` does: how many images are in it, or why it is refused. For the fuzz targets, which have
+/// no connection.
+pub async fn take_apart(service: &Service, content_type: &str, body: Bytes) -> Result<usize, String> {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    let charge = service.open_charge().map_err(|error| error.message)?;
+    let most = service.limits().max_images_per_request;
+    let upload = form::parse(&headers, body, &mut RequestOptions::default(), most, &charge).await;
+    upload.map(|upload| upload.images.len()).map_err(|bad| bad.into_error(None).message)
 }
