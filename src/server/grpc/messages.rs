@@ -24,7 +24,7 @@ use crate::{
 const HEAD_BYTES: usize = 5;
 
 /// What the messages of a call may be.
-pub(super) struct Rules<T> {
+pub(super) struct MessageRules<T> {
     /// How those are packed that say they are.
     pub(super) coding: Option<Coding>,
     /// The most bytes of one, packed or not.
@@ -39,7 +39,7 @@ pub(super) struct Rules<T> {
 /// The body for tonic.
 pub(super) struct Messages<B, T> {
     body: B,
-    rules: Rules<T>,
+    rules: MessageRules<T>,
     begun: usize,
     /// The start of the next message's head, where it came in pieces.
     head: BytesMut,
@@ -60,7 +60,7 @@ impl<B, T> Messages<B, T>
 where
     T: Fn(usize) -> Result<(), Error> + Clone + Send + 'static,
 {
-    pub(super) fn new(body: B, rules: Rules<T>) -> Self {
+    pub(super) fn new(body: B, rules: MessageRules<T>) -> Self {
         let (head, came, out) = (BytesMut::new(), Bytes::new(), VecDeque::new());
         Self { body, rules, begun: 0, head, came, rest: 0, packed: None, unpacking: None, out }
     }
@@ -119,7 +119,7 @@ where
 
     fn unpack(&mut self) {
         let packed = self.packed.take().unwrap_or_default().freeze();
-        let Rules { coding: Some(coding), limit, .. } = self.rules else { return };
+        let MessageRules { coding: Some(coding), limit, .. } = self.rules else { return };
         let (unpacker, take) = (self.rules.unpacker.clone(), self.rules.take.clone());
         self.unpacking = Some(Box::pin(async move { unpacker.unpack(coding, packed, limit, take).await }));
     }
@@ -206,7 +206,7 @@ mod tests {
     /// What tonic gets of a body that comes in pieces of `size`.
     async fn read(sent: &[u8], size: usize, coding: Option<Coding>, single: bool) -> Result<Vec<u8>, Status> {
         let frames: Vec<_> = sent.chunks(size).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
-        let rules = Rules { coding, limit: 1000, single, unpacker: Unpacker::new(), take: |_| Ok(()) };
+        let rules = MessageRules { coding, limit: 1000, single, unpacker: Unpacker::new(), take: |_| Ok(()) };
         let body = Messages::new(StreamBody::new(tokio_stream::iter(frames)), rules);
         body.collect().await.map(|whole| whole.to_bytes().to_vec())
     }

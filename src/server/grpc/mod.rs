@@ -50,7 +50,7 @@ use crate::{
 };
 use call::{GrpcCall, Taken};
 use charged::ChargedBody;
-use messages::{Messages, Rules};
+use messages::{MessageRules, Messages};
 use packing::Packer;
 use proto::classifier_server::ClassifierServer;
 use refusal::{error_code, mend_headers};
@@ -205,7 +205,7 @@ impl GrpcDoor {
             Err(refused) => return Ok(refused.into_http()),
         };
         let charge = call.charge.clone();
-        let rules = Rules {
+        let rules = MessageRules {
             coding,
             limit: self.shared.service.limits().max_body_bytes,
             single: !self.streaming.contains(request.uri().path()),

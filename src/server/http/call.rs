@@ -28,7 +28,7 @@ use tower::{BoxError, Service, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{door::HttpDoor, error::Failure, framing, peer::Peer};
+use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer};
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
     service::{Error, ErrorKind, Shown, TraceContext},
@@ -113,7 +113,7 @@ pub(super) fn answered<S, B>(
 + Sync
 + 'static
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
     S::Error: Into<Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
@@ -123,7 +123,7 @@ where
 /// Answers one request. Dropped when the client leaves, and with it all that was under way for it.
 async fn answer<S, B>(door: Arc<HttpDoor>, mut inner: S, mut request: Request<Incoming>) -> Result<Response, Infallible>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
@@ -146,6 +146,10 @@ where
         Failure::from(no_place()).into_response()
     } else {
         request.extensions_mut().insert(call.clone());
+        let request = request.map(|body| match version < Version::HTTP_2 {
+            true => Body::new(body),
+            false => Body::new(Leftover::new(body)),
+        });
         tokio::select! {
             biased;
             answer = inner.call(request) => answer.unwrap_or_else(|never| match never.into() {}).map(Body::new),

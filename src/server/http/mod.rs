@@ -14,6 +14,7 @@ mod encoding;
 mod error;
 mod framing;
 mod health;
+mod leftover;
 mod metrics;
 mod nearest;
 mod peer;

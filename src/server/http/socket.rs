@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::{
@@ -21,14 +21,9 @@ use tokio::{
 
 use super::{
     bare::{BareRefusal, Refusals},
+    leftover::{IDLE, LONGEST},
     peer::Peer,
 };
-
-/// A client that sends nothing for so long after the answer is done with it.
-const LINGER_IDLE: Duration = Duration::from_secs(2);
-
-/// A client that sends for so long after the answer will not read it.
-const LINGER_LONGEST: Duration = Duration::from_secs(30);
 
 /// What is thrown away at a time.
 const SCRATCH_BYTES: usize = 16 << 10;
@@ -131,10 +126,8 @@ impl AsyncWrite for Socket {
                 return Poll::Ready(Ok(()));
             }
         }
-        let Lingering { idle, until } = lingering.get_or_insert_with(|| Lingering {
-            idle: Box::pin(sleep(LINGER_IDLE)),
-            until: Instant::now() + LINGER_LONGEST,
-        });
+        let Lingering { idle, until } =
+            lingering.get_or_insert_with(|| Lingering { idle: Box::pin(sleep(IDLE)), until: Instant::now() + LONGEST });
         let mut scratch = [0; SCRATCH_BYTES];
         loop {
             if idle.as_mut().poll(cx).is_ready() {
@@ -149,7 +142,7 @@ impl AsyncWrite for Socket {
             if now > *until {
                 return Poll::Ready(Ok(()));
             }
-            idle.as_mut().reset((now + LINGER_IDLE).into());
+            idle.as_mut().reset((now + IDLE).into());
         }
     }
 }
