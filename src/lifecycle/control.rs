@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SendError, Sender},
@@ -23,8 +22,9 @@ use super::{
     wanted::{VersionKey, WantedModel},
 };
 use crate::{
-    batching::Workers,
+    batching::{WorkerObserver, Workers},
     model::{LoadedModel, ModelInfo},
+    runtime::caught,
     service::{RegistryWriter, Retire},
 };
 
@@ -50,6 +50,11 @@ pub(super) enum Command {
     Retired {
         name: String,
         workers: Workers,
+    },
+    /// Every worker of a model has broken. `served` tells it from another one that took its place.
+    Broken {
+        served: u64,
+        key: VersionKey,
     },
     /// Its threads are gone.
     Freed {
@@ -90,6 +95,8 @@ pub(super) struct Control<L> {
     waiting: VecDeque<WantedModel>,
     loading: BTreeMap<u64, Loading>,
     rounds: Vec<Round>,
+    /// The number of each model that is served.
+    served: BTreeMap<VersionKey, u64>,
     /// Models whose threads are not gone yet, served or retired.
     alive: usize,
     /// The threads that wait for a model's last run.
@@ -109,6 +116,7 @@ impl<L: LoadModel> Control<L> {
             waiting: VecDeque::new(),
             loading: BTreeMap::new(),
             rounds: Vec::new(),
+            served: BTreeMap::new(),
             alive: 0,
             ending: BTreeMap::new(),
             closing: None,
@@ -155,6 +163,7 @@ impl<L: LoadModel> Control<L> {
             Command::SetReady => self.writer.set_ready(),
             Command::Loaded { load, outcome } => self.loaded(load, outcome),
             Command::Retired { name, workers } => self.end(name, workers),
+            Command::Broken { served, key } => self.broken(served, &key),
             Command::Freed { end } => {
                 self.alive -= 1;
                 if let Some((_, thread)) = self.ending.remove(&end) {
@@ -201,8 +210,8 @@ impl<L: LoadModel> Control<L> {
             let (loader, commands, ours) = (self.loader.clone(), self.commands.clone(), wanted.clone());
             tracing::info!(model = &*wanted.name, version = wanted.version, "loading");
             let thread = std::thread::Builder::new().name(format!("load {}", wanted.name)).spawn(move || {
-                let outcome = catch_unwind(AssertUnwindSafe(|| loader.load(&ours)));
-                let outcome = outcome.unwrap_or_else(|panic| Err(format!("loading it panicked: {}", told(&*panic))));
+                let outcome = caught(|| loader.load(&ours));
+                let outcome = outcome.unwrap_or_else(|reason| Err(format!("loading it panicked: {reason}")));
                 give(&commands, Command::Loaded { load, outcome });
             });
             match thread {
@@ -267,12 +276,24 @@ impl<L: LoadModel> Control<L> {
 
     fn serve(&mut self, loaded: LoadedModel) {
         self.alive += 1;
-        let name = format!("{} version {}", loaded.model.name, loaded.model.version);
+        let (served, key) = (self.number(), (loaded.model.name.to_string(), loaded.model.version));
+        let name = format!("{} version {}", key.0, key.1);
         let commands = self.commands.clone();
+        self.served.insert(key.clone(), served);
+        loaded.model.batcher.observe(Box::new(Breakdown { served, key, commands: commands.clone() }));
         let retire: Retire = Arc::new(move |workers| {
             give(&commands, Command::Retired { name: name.clone(), workers });
         });
         self.writer.serve(loaded, retire);
+    }
+
+    fn broken(&mut self, served: u64, key: &VersionKey) {
+        if self.served.get(key) == Some(&served) {
+            let (name, version) = (&*key.0, key.1);
+            let reason = "all of its workers have broken, and the log says how; restart the server to load it again";
+            tracing::error!(model = name, version, "served no more: {reason}");
+            self.writer.break_down(name, version, reason);
+        }
     }
 
     fn fail(&mut self, name: &str, version: u64, reason: &str) {
@@ -349,16 +370,25 @@ impl<L: LoadModel> Control<L> {
     }
 }
 
+/// Tells the control task when a model's last worker is gone.
+struct Breakdown {
+    served: u64,
+    key: VersionKey,
+    commands: Sender<Command>,
+}
+
+impl WorkerObserver for Breakdown {
+    fn gone(&self) {
+        give(&self.commands, Command::Broken { served: self.served, key: self.key.clone() });
+    }
+}
+
 /// Tells the control task. Where it is gone, the process is about to leave, and what it would have ended is left to the
 /// system: freeing a model here would wait for its last run, on whatever thread this is.
 fn give(commands: &Sender<Command>, command: Command) {
     if let Err(SendError(command)) = commands.send(command) {
         std::mem::forget(command);
     }
-}
-
-fn told(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
 }
 
 /// What the log says of a model that is served now.

@@ -4,6 +4,7 @@
 //! makes sessions.
 
 mod binding;
+mod caught;
 mod engine;
 mod executor;
 mod library;
@@ -22,6 +23,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+pub use caught::caught;
 pub use engine::{Engine, Precision, PrecisionError, Provider};
 pub use executor::OrtExecutor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};

@@ -34,3 +34,4 @@ mod quantize;
 mod scripts;
 mod server_life;
 mod support;
+mod workers;
