@@ -60,7 +60,10 @@ pub trait Workbench {
     }
 
     /// Some images, `1 <= size`.
-    fn batch(&mut self, size: usize) -> &Batch;
+    ///
+    /// # Errors
+    /// [`RunError`] where there is no memory for them.
+    fn batch(&mut self, size: usize) -> Result<&Batch, RunError>;
 
     /// What else the machine does for each image.
     fn preparation(&self) -> PreparationLoad;
@@ -195,7 +198,7 @@ impl<W: Workbench> Search<W> {
         size: usize,
         beside: Option<&PreparationLoad>,
     ) -> Result<Timing, RunError> {
-        let setting = Setting { batch: self.bench.batch(size), beside, effort: self.effort, deadline: self.deadline };
+        let setting = Setting { batch: self.bench.batch(size)?, beside, effort: self.effort, deadline: self.deadline };
         let Pairs { pace, ratio, worst_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
         let pace = *self.paces.entry((sessions, size, beside.is_some())).or_insert(pace);
         Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
@@ -341,14 +344,14 @@ mod tests {
 
         fn answers(&mut self, executor: &mut ScriptedExecutor) -> Result<Vec<Box<[f32]>>, RunError> {
             let mut logits = Logits::default();
-            executor.run(self.batch(1), &mut logits)?;
+            executor.run(self.batch(1)?, &mut logits)?;
             Ok(logits.rows().map(Into::into).collect())
         }
 
-        fn batch(&mut self, size: usize) -> &Batch {
+        fn batch(&mut self, size: usize) -> Result<&Batch, RunError> {
             self.batch.clear();
             (0..size).for_each(|_| self.batch.push().fill(0.0));
-            &self.batch
+            Ok(&self.batch)
         }
 
         fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
