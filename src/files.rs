@@ -30,11 +30,13 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Reads a whole file.
 ///
 /// # Errors
-/// As [`open`]; [`io::ErrorKind::FileTooLarge`] beyond `limit` bytes.
+/// As [`open`]; [`io::ErrorKind::FileTooLarge`] beyond `limit` bytes; [`io::ErrorKind::OutOfMemory`].
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let size = file.metadata()?.len();
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0).saturating_add(1));
+    let mut bytes = Vec::new();
+    // More than there is memory for is a refusal, not the end of the process.
+    bytes.try_reserve_exact(usize::try_from(size.min(limit)).unwrap_or(usize::MAX).saturating_add(1))?;
     // Its size may be no more than a guess, as that of files in /proc.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     let read = bytes.len() as u64;

@@ -43,6 +43,9 @@ pub enum SubmitError {
     /// The batcher is closed.
     #[error("the model is being unloaded")]
     Closed,
+    /// Every worker is gone; nothing will ever be answered.
+    #[error("every worker of the model has broken, and the log says why; load the model again")]
+    Broken,
     /// The image was made for another network.
     #[error("an image made for an input of {got:?} was given to a network that takes {wanted:?}")]
     Misfit {
@@ -64,10 +67,17 @@ pub enum JobError {
     Failed(String),
 }
 
-/// Told of every run that ended, before its images are answered: how many images it had, and how long it took.
-///
-/// Called on the worker's thread: it must be quick.
-pub type RunObserver = Box<dyn Fn(usize, Duration) + Send + Sync>;
+/// Told of what the workers of a queue do, on their threads: it must be quick.
+pub trait WorkerObserver: Send + Sync + 'static {
+    /// A run ended that had so many images; they are answered next.
+    fn ran(&self, _images: usize, _time: Duration) {}
+
+    /// A worker broke between two runs and begins anew; the images that it had are answered with an error.
+    fn restarted(&self) {}
+
+    /// The last worker has broken for good: what waited was answered with an error, and nothing is taken any more.
+    fn gone(&self) {}
+}
 
 /// One image for the queue.
 #[derive(Debug)]

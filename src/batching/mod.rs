@@ -15,11 +15,11 @@ pub mod policy;
 mod queue;
 mod worker;
 
-use std::{sync::Arc, thread::JoinHandle, time::Instant};
+use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
 
 use tokio::sync::oneshot;
 
-pub use job::{JobError, Reply, RunObserver, Submission, SubmitError};
+pub use job::{JobError, Reply, Submission, SubmitError, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
 
@@ -43,18 +43,20 @@ impl Batcher {
     /// * `shape`: of every image
     ///
     /// # Errors
-    /// If the system gives no thread; those that were started end again.
+    /// If the system gives no thread, or no memory for the batches; workers that were started end again.
     pub fn start<E: Executor>(
         name: &str,
         policy: Policy,
         normalizer: Normalizer,
         shape: InputShape,
         executors: Vec<E>,
-    ) -> std::io::Result<(Self, Workers)> {
+    ) -> io::Result<(Self, Workers)> {
         let queue = Arc::new(Queue::new(policy, executors.len()));
         let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(executors.len()) };
+        let model = Arc::from(name);
         for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(queue.clone(), executor, normalizer.clone(), shape);
+            let worker = worker::Worker::new(&model, queue.clone(), executor, normalizer.clone(), shape)
+                .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
             workers.threads.push(thread.spawn(move || worker.work())?);
         }
@@ -88,9 +90,9 @@ impl Batcher {
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 
-    /// Tells `observer` of every run from now on. The first observer stays; another one is dropped.
-    pub fn observe_runs(&self, observer: RunObserver) {
-        self.queue.observe_runs(observer);
+    /// Tells `observer` of what the workers do from now on.
+    pub fn observe(&self, observer: Box<dyn WorkerObserver>) {
+        self.queue.observe(observer);
     }
 
     /// The share of the workers that were busy of late, a mean that fades with a time constant of 10 s: 0 idle, 1 where
@@ -122,7 +124,7 @@ impl Workers {
     fn end(&mut self) {
         self.queue.close();
         for thread in self.threads.drain(..) {
-            // A worker catches its panics; one that still died has nothing left to say.
+            // A worker catches its panics; one that still died has told the queue.
             let _ = thread.join();
         }
     }

@@ -2,14 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use super::{
-    job::{JobError, Reply, RunObserver, SubmitError},
+    job::{JobError, Reply, SubmitError, WorkerObserver},
     load::Load,
     policy::{Decision, Policy, Priority, decide},
 };
@@ -31,7 +31,7 @@ pub(super) struct JobId(u64);
 pub(super) struct Queue {
     policy: Policy,
     workers: usize,
-    observer: OnceLock<RunObserver>,
+    observers: RwLock<Vec<Box<dyn WorkerObserver>>>,
     state: Mutex<State>,
     /// Signalled for every new job, and for all at the close.
     changed: Condvar,
@@ -42,7 +42,11 @@ struct State {
     jobs: VecDeque<(JobId, Job)>,
     next_id: u64,
     idle: usize,
+    /// Workers that have not left.
+    alive: usize,
     closed: bool,
+    /// The last worker left before the close.
+    broken: bool,
     /// The time that one image takes off the queue of late; zero until the first batch.
     pace: Duration,
     load: Load,
@@ -78,11 +82,13 @@ impl Queue {
             jobs: VecDeque::new(),
             next_id: 0,
             idle: 0,
+            alive: workers,
             closed: false,
+            broken: false,
             pace: Duration::ZERO,
             load: Load::new(workers, Instant::now()),
         };
-        Self { policy, workers, observer: OnceLock::new(), state: Mutex::new(state), changed: Condvar::new() }
+        Self { policy, workers, observers: RwLock::default(), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -97,9 +103,8 @@ impl Queue {
         self.lock().load.at(now)
     }
 
-    pub(super) fn observe_runs(&self, observer: RunObserver) {
-        // The first one stays.
-        let _ = self.observer.set(observer);
+    pub(super) fn observe(&self, observer: Box<dyn WorkerObserver>) {
+        self.observers.write().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
 
     /// Whether a job that came at `now` would be taken.
@@ -109,6 +114,9 @@ impl Queue {
 
     pub(super) fn push(&self, job: Job) -> Result<JobId, SubmitError> {
         let mut state = self.lock();
+        if state.broken {
+            return Err(SubmitError::Broken);
+        }
         state.admits(self.policy.queue_capacity, job.deadline, job.enqueued)?;
         let id = JobId(state.next_id);
         state.next_id += 1;
@@ -170,10 +178,41 @@ impl Queue {
         let mut state = self.lock();
         state.pace = if state.pace.is_zero() { of_late } else { (state.pace * 7 + of_late) / 8 };
         state.load.end_run(now);
-        drop(state);
-        if let Some(observer) = self.observer.get() {
-            observer(images, time);
+    }
+
+    /// Puts the counts in order after a worker that broke in the middle of [`Queue::take`].
+    pub(super) fn broke_while_taking(&self) {
+        let mut state = self.lock();
+        state.idle = state.idle.saturating_sub(1);
+    }
+
+    /// The same for one that broke before its run was noted.
+    pub(super) fn broke_while_running(&self, now: Instant) {
+        self.lock().load.end_run(now);
+    }
+
+    /// Shows `what` to every observer.
+    pub(super) fn tell(&self, what: impl Fn(&dyn WorkerObserver)) {
+        let observers = self.observers.read().unwrap_or_else(PoisonError::into_inner);
+        observers.iter().for_each(|observer| what(&**observer));
+    }
+
+    /// A worker leaves. If it is the last one and nobody has closed the queue, nothing would be answered any more: whoever
+    /// waits is told `reason`.
+    pub(super) fn leave(&self, reason: &str) {
+        let mut state = self.lock();
+        state.alive = state.alive.saturating_sub(1);
+        if state.alive > 0 || state.closed {
+            return;
         }
+        state.broken = true;
+        let left = std::mem::take(&mut state.jobs);
+        drop(state);
+        for (_, job) in left {
+            // Whoever asked may have left meanwhile.
+            let _ = job.reply.send(Err(JobError::Failed(reason.to_owned())));
+        }
+        self.tell(|observer| observer.gone());
     }
 
     pub(super) fn close(&self) {

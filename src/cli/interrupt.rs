@@ -3,18 +3,34 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 use super::output::complain;
 use crate::telemetry::flush_log;
 
-/// A thread waits for a signal and ends the process, but never while the command's files are being published.
+/// A thread waits for a signal and ends the process, but never while the command's files are being published. Dropped, it ends;
+/// the guard of [`Interrupt::hold`] has to be gone by then.
 pub(super) struct Interrupt {
     /// Whether the files are published. The command holds the lock while it publishes them.
     written: Arc<Mutex<bool>>,
+    over: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.over.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of it changes nothing any more.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Interrupt {
@@ -31,15 +47,18 @@ impl Interrupt {
             let _entered = runtime.enter();
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
         };
-        let written = Arc::new(Mutex::new(false));
-        let lock = written.clone();
-        thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        let (written, over) = (Arc::new(Mutex::new(false)), Arc::new(Notify::new()));
+        let (lock, is_over) = (written.clone(), over.clone());
+        let thread = thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
             let signal = runtime.block_on(async {
                 tokio::select! {
-                    _ = interrupt.recv() => SignalKind::interrupt(),
-                    _ = terminate.recv() => SignalKind::terminate(),
+                    biased;
+                    _ = interrupt.recv() => Some(SignalKind::interrupt()),
+                    _ = terminate.recv() => Some(SignalKind::terminate()),
+                    () = is_over.notified() => None,
                 }
             });
+            let Some(signal) = signal else { return };
             // Waits until a publication in progress is over. If it was, the command is done, and ends the process
             // itself.
             let written = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +68,7 @@ impl Interrupt {
                 end(128 + signal.as_raw_value());
             }
         })?;
-        Ok(Self { written })
+        Ok(Self { written, over, thread: Some(thread) })
     }
 
     /// The command holds the guard while it publishes, and a signal waits that long. The command sets the guarded value

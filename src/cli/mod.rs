@@ -26,13 +26,11 @@ mod table;
 mod tune;
 mod utf8;
 
-use std::process::ExitCode;
+use std::io::{self, Write as _};
 
 use clap::{Parser, Subcommand};
 
 use config_args::ConfigArgs;
-
-use crate::telemetry;
 
 /// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
 #[derive(Debug, Parser)]
@@ -64,8 +62,12 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
 }
 
-/// Runs the program.
-pub fn run() -> ExitCode {
+/// Runs the program and ends the process.
+///
+/// It ends without the exit handlers of the libraries that it has loaded: those of ONNX Runtime and of its plugins crash when
+/// one of their threads still works, and a load that nobody can stop may be under way. What is ours is closed by then: what
+/// commands return from has written its files, and the log is flushed.
+pub fn run() -> ! {
     let command = Cli::parse().command;
     let serving = matches!(command, Command::Serve(_));
     let outcome = match command {
@@ -80,16 +82,17 @@ pub fn run() -> ExitCode {
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
     let code = match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             if serving {
                 output::error(&error);
             } else {
                 output::complain(&format!("error: {error:#}"));
             }
-            ExitCode::FAILURE
+            1
         }
     };
-    telemetry::flush_log();
-    code
+    // The rest of a line, of a command that failed in the middle of it: results are flushed, and checked, where they end.
+    let _ = io::stdout().flush();
+    interrupt::end(code)
 }

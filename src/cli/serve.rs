@@ -46,10 +46,10 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let listeners =
-        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
+    let listeners =
+        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
@@ -84,23 +84,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     leave(lifecycle, outcome).await
 }
 
-/// Waits until every thread of a model has ended. Where one is inside the engine still, a load that was under way or a run
-/// without end, the process ends here: returning from `main` would take the engine away under it.
+/// Waits until every model's last run has ended. What still works then, a load or a run without end, is left to the end of the
+/// process, which takes nothing away under it.
 async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
     let closed = tokio::task::spawn_blocking(|| lifecycle.close(LAST_RUN)).await?;
-    if outcome.is_ok() {
-        tracing::info!("stopped");
-    }
     if let Err(still_running) = closed {
         tracing::info!("leaving without waiting: {still_running}");
-        let code = match &outcome {
-            Ok(()) => 0,
-            Err(error) => {
-                super::output::error(error);
-                1
-            }
-        };
-        super::interrupt::end(code);
+    }
+    if outcome.is_ok() {
+        tracing::info!("stopped");
     }
     outcome
 }
@@ -115,7 +107,7 @@ async fn load(lifecycle: &Lifecycle, service: &Service, config: Config) -> anyho
     if !service.list().iter().any(|model| model.state == ModelState::Available) {
         bail!("no model could be loaded; the log says why for each");
     }
-    lifecycle.set_ready();
+    lifecycle.set_ready().await;
     tracing::info!("ready");
     Ok(())
 }
@@ -172,6 +164,13 @@ const LAST_RUN: Duration = Duration::from_secs(2);
 fn stop_on_signals(stop: CancellationToken, grace: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Of a terminal that is closed, or of somebody who means "read your settings again".
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP is ignored: settings and models are read when the server starts");
+        }
+    });
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -14,7 +14,7 @@ use super::{ConfigArgs, output::Output};
 use crate::{
     config::Config,
     model::{
-        Machine, Manifest, RESNET20_CIFAR10, TuningReport,
+        LoadSteps, Machine, Manifest, RESNET20_CIFAR10, TuningReport,
         load::tune,
         repository::{GRAPH_FILE, scan},
     },
@@ -61,7 +61,8 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
     let mut begun = 0;
-    let report = tune(&machine, subject.graph(), &subject.manifest, &mut |candidate, count| {
+    let steps = LoadSteps::new(&args.model, 0);
+    let report = tune(&machine, subject.graph(), &subject.manifest, &steps, &mut |candidate, count| {
         progress.set_length(count as u64);
         progress.set_position(begun);
         progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));

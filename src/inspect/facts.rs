@@ -155,6 +155,15 @@ pub(super) fn macs(walk: &Walk<'_>, values: &Values<'_>) -> Option<u64> {
     Some(sum)
 }
 
+/// Numbers in the largest value that is computed from an image, as far as sizes are known.
+///
+/// * `batch`: the images that all sizes are for, where the graph fixes that
+pub(super) fn largest_value(walk: &Walk<'_>, values: &Values<'_>, batch: Option<usize>) -> u64 {
+    let outputs = walk.graph().node.iter().flat_map(|node| &node.output).filter(|output| !values.is_inert(output));
+    let sizes = outputs.filter_map(|output| values.shape(output)).map(size);
+    sizes.max().unwrap_or(0) / batch.map_or(1, |batch| batch.max(1) as u64)
+}
+
 /// The arithmetic of the weighted layers.
 pub(super) fn precision(walk: &Walk<'_>, values: &Values<'_>) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

@@ -151,6 +151,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),
         macs: facts::macs(walk, &values),
+        largest_value: facts::largest_value(walk, &values, input.as_ref().and_then(|image| image.batch)),
         batch_norm,
         precision: facts::precision(walk, &values),
         opset: model.opset(),

@@ -30,6 +30,10 @@ pub struct Inspection {
     /// Multiplications with additions of convolutions and matrix products, for one image of the input's size; `None`
     /// where a size could not be inferred.
     pub macs: Option<u64>,
+    /// Numbers in the largest of the values that are computed on the way, for one image of the input's size; 0 where no
+    /// size could be inferred. For reckoning with memory.
+    #[serde(skip)]
+    pub largest_value: u64,
     /// Where batch normalisation went.
     pub batch_norm: BatchNorm,
     /// `fp32`, `fp16`, `bf16`, `int8 QDQ`, `int8 QOperator`, `int8 dynamic`; several with how many layers have them.

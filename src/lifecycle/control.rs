@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SendError, Sender},
@@ -20,52 +19,41 @@ use tokio::sync::oneshot;
 use super::{
     decide::{RoundStep, decide},
     loader::{LoadModel, LoadOptions},
+    told::tell_served,
     wanted::{VersionKey, WantedModel},
 };
 use crate::{
-    batching::Workers,
-    model::{LoadedModel, ModelInfo},
+    batching::{WorkerObserver, Workers},
+    model::{LoadSteps, LoadedModel},
+    runtime::caught,
     service::{RegistryWriter, Retire},
 };
 
 /// What the control task is told.
 pub(super) enum Command {
     /// Make this what is served; say so when every load of it has ended.
-    Apply {
-        wanted: Vec<WantedModel>,
-        done: oneshot::Sender<()>,
-    },
+    Apply { wanted: Vec<WantedModel>, done: oneshot::Sender<()> },
     /// Put a model in place.
-    Serve {
-        model: LoadedModel,
-        done: oneshot::Sender<()>,
-    },
-    SetReady,
+    Serve { model: LoadedModel, done: oneshot::Sender<()> },
+    /// Traffic may come.
+    SetReady { done: oneshot::Sender<()> },
     /// A load has ended. `load` tells it from an earlier one of the same version that was left behind.
-    Loaded {
-        load: u64,
-        outcome: Result<LoadedModel, String>,
-    },
+    Loaded { load: u64, outcome: Result<LoadedModel, String> },
     /// Nobody uses a model any more.
-    Retired {
-        name: String,
-        workers: Workers,
-    },
+    Retired { name: String, workers: Workers },
+    /// Every worker of a model has broken. `served` tells it from another one that took its place.
+    Broken { served: u64, key: VersionKey },
     /// Its threads are gone.
-    Freed {
-        end: u64,
-    },
-    /// Retire everything, and end; say what still runs after `limit`.
-    Close {
-        limit: Duration,
-        done: std::sync::mpsc::Sender<Vec<String>>,
-    },
+    Freed { end: u64 },
+    /// Retire everything, and end; say what still runs when the models are gone, or after `limit`.
+    Close { limit: Duration, done: std::sync::mpsc::Sender<Vec<String>> },
 }
 
 /// A load that runs.
 struct Loading {
     wanted: WantedModel,
     since: Instant,
+    steps: Arc<LoadSteps>,
     thread: JoinHandle<()>,
 }
 
@@ -77,7 +65,8 @@ struct Round {
 
 struct Closing {
     deadline: Option<Instant>,
-    done: std::sync::mpsc::Sender<Vec<String>>,
+    /// Until it was answered.
+    done: Option<std::sync::mpsc::Sender<Vec<String>>>,
 }
 
 pub(super) struct Control<L> {
@@ -90,6 +79,8 @@ pub(super) struct Control<L> {
     waiting: VecDeque<WantedModel>,
     loading: BTreeMap<u64, Loading>,
     rounds: Vec<Round>,
+    /// The number of each model that is served.
+    served: BTreeMap<VersionKey, u64>,
     /// Models whose threads are not gone yet, served or retired.
     alive: usize,
     /// The threads that wait for a model's last run.
@@ -109,6 +100,7 @@ impl<L: LoadModel> Control<L> {
             waiting: VecDeque::new(),
             loading: BTreeMap::new(),
             rounds: Vec::new(),
+            served: BTreeMap::new(),
             alive: 0,
             ending: BTreeMap::new(),
             closing: None,
@@ -121,15 +113,11 @@ impl<L: LoadModel> Control<L> {
         loop {
             self.start_loads();
             self.conclude_rounds();
-            if let Some(closing) = &self.closing
-                && (self.is_done() || closing.deadline.is_some_and(|deadline| deadline <= Instant::now()))
-            {
-                // Whoever closed may not wait for the answer.
-                let _ = closing.done.send(self.still_running());
+            if self.closing.is_some() {
+                self.conclude_closing();
                 if self.is_done() {
                     return;
                 }
-                self.closing = self.closing.take().map(|closing| Closing { deadline: None, ..closing });
             }
             let command = match self.next_deadline() {
                 Some(deadline) => inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())),
@@ -152,9 +140,14 @@ impl<L: LoadModel> Control<L> {
                 // Whoever put it there may have left.
                 let _ = done.send(());
             }
-            Command::SetReady => self.writer.set_ready(),
+            Command::SetReady { done } => {
+                self.writer.set_ready();
+                // Whoever opened the gate may have left.
+                let _ = done.send(());
+            }
             Command::Loaded { load, outcome } => self.loaded(load, outcome),
             Command::Retired { name, workers } => self.end(name, workers),
+            Command::Broken { served, key } => self.broken(served, &key),
             Command::Freed { end } => {
                 self.alive -= 1;
                 if let Some((_, thread)) = self.ending.remove(&end) {
@@ -199,15 +192,18 @@ impl<L: LoadModel> Control<L> {
         {
             let load = self.number();
             let (loader, commands, ours) = (self.loader.clone(), self.commands.clone(), wanted.clone());
+            let steps = Arc::new(LoadSteps::new(&wanted.name, wanted.version));
+            let told = steps.clone();
             tracing::info!(model = &*wanted.name, version = wanted.version, "loading");
             let thread = std::thread::Builder::new().name(format!("load {}", wanted.name)).spawn(move || {
-                let outcome = catch_unwind(AssertUnwindSafe(|| loader.load(&ours)));
-                let outcome = outcome.unwrap_or_else(|panic| Err(format!("loading it panicked: {}", told(&*panic))));
+                let outcome = caught(|| loader.load(&ours, &told));
+                told.end();
+                let outcome = outcome.unwrap_or_else(|reason| Err(format!("loading it panicked: {reason}")));
                 give(&commands, Command::Loaded { load, outcome });
             });
             match thread {
                 Ok(thread) => {
-                    self.loading.insert(load, Loading { wanted, since: Instant::now(), thread });
+                    self.loading.insert(load, Loading { wanted, since: Instant::now(), steps, thread });
                 }
                 Err(error) => {
                     self.fail(&wanted.name, wanted.version, &format!("the system gives no thread to load it: {error}"));
@@ -218,7 +214,7 @@ impl<L: LoadModel> Control<L> {
     }
 
     fn loaded(&mut self, load: u64, outcome: Result<LoadedModel, String>) {
-        let Some(Loading { wanted, since, thread }) = self.loading.remove(&load) else {
+        let Some(Loading { wanted, since, steps, thread }) = self.loading.remove(&load) else {
             // It was left behind and has come after all, too late: its threads end like those of any other.
             if let Ok(LoadedModel { model, workers, .. }) = outcome {
                 self.alive += 1;
@@ -229,7 +225,7 @@ impl<L: LoadModel> Control<L> {
         let _ = thread.join();
         match outcome {
             Ok(loaded) if self.wanted.contains(&wanted.key()) => {
-                tell(&loaded.model.info, &wanted, since.elapsed());
+                tell_served(&loaded.model.info, &wanted, since.elapsed(), &steps);
                 self.serve(loaded);
             }
             // Meanwhile nobody wants it any more.
@@ -253,11 +249,13 @@ impl<L: LoadModel> Control<L> {
             .map(|(load, _)| *load)
             .collect();
         for load in late {
-            if let Some(Loading { wanted, .. }) = self.loading.remove(&load) {
+            if let Some(Loading { wanted, steps, .. }) = self.loading.remove(&load) {
+                let step = steps.now().map(|(step, time)| format!(", {} for {:.1} s", step.name(), time.as_secs_f32()));
                 let reason = format!(
-                    "loading it takes more than {} s: it is left behind on its thread; check the graph for a loop without end, \
-                     or raise [models] load_timeout_ms",
-                    limit.as_secs_f32()
+                    "loading it takes more than {} s{}: it is left behind on its thread; check the graph for a loop without \
+                     end, or raise [models] load_timeout_ms",
+                    limit.as_secs_f32(),
+                    step.unwrap_or_default()
                 );
                 self.fail(&wanted.name, wanted.version, &reason);
                 self.close_in_rounds(&wanted.key());
@@ -267,12 +265,24 @@ impl<L: LoadModel> Control<L> {
 
     fn serve(&mut self, loaded: LoadedModel) {
         self.alive += 1;
-        let name = format!("{} version {}", loaded.model.name, loaded.model.version);
+        let (served, key) = (self.number(), (loaded.model.name.to_string(), loaded.model.version));
+        let name = format!("{} version {}", key.0, key.1);
         let commands = self.commands.clone();
+        self.served.insert(key.clone(), served);
+        loaded.model.batcher.observe(Box::new(Breakdown { served, key, commands: commands.clone() }));
         let retire: Retire = Arc::new(move |workers| {
             give(&commands, Command::Retired { name: name.clone(), workers });
         });
         self.writer.serve(loaded, retire);
+    }
+
+    fn broken(&mut self, served: u64, key: &VersionKey) {
+        if self.served.get(key) == Some(&served) {
+            let (name, version) = (&*key.0, key.1);
+            let reason = "all of its workers have broken, and the log says how; restart the server to load it again";
+            tracing::error!(model = name, version, "served no more: {reason}");
+            self.writer.break_down(name, version, reason);
+        }
     }
 
     fn fail(&mut self, name: &str, version: u64, reason: &str) {
@@ -307,7 +317,23 @@ impl<L: LoadModel> Control<L> {
             self.writer.remove(&status.name, status.version);
         }
         self.rounds.clear();
-        self.closing = Some(Closing { deadline: Instant::now().checked_add(limit), done });
+        self.closing = Some(Closing { deadline: Instant::now().checked_add(limit), done: Some(done) });
+    }
+
+    /// Answers whoever closed, as soon as every model is gone or when the time is up. A load is not waited for: it may take
+    /// minutes, and nobody will use what it makes.
+    fn conclude_closing(&mut self) {
+        let still_running = self.still_running();
+        let Some(closing) = &mut self.closing else { return };
+        let is_late = closing.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if self.alive > 0 && !is_late {
+            return;
+        }
+        closing.deadline = None;
+        if let Some(done) = closing.done.take() {
+            // Whoever closed may not wait for the answer.
+            let _ = done.send(still_running);
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -349,44 +375,23 @@ impl<L: LoadModel> Control<L> {
     }
 }
 
+/// Tells the control task when a model's last worker is gone.
+struct Breakdown {
+    served: u64,
+    key: VersionKey,
+    commands: Sender<Command>,
+}
+
+impl WorkerObserver for Breakdown {
+    fn gone(&self) {
+        give(&self.commands, Command::Broken { served: self.served, key: self.key.clone() });
+    }
+}
+
 /// Tells the control task. Where it is gone, the process is about to leave, and what it would have ended is left to the
 /// system: freeing a model here would wait for its last run, on whatever thread this is.
 fn give(commands: &Sender<Command>, command: Command) {
     if let Err(SendError(command)) = commands.send(command) {
         std::mem::forget(command);
-    }
-}
-
-fn told(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
-}
-
-/// What the log says of a model that is served now.
-fn tell(info: &ModelInfo, WantedModel { name, version, .. }: &WantedModel, time: Duration) {
-    tracing::info!(
-        model = &**name,
-        version,
-        architecture = &*info.architecture,
-        classes = info.labels.len(),
-        input = ?info.input.shape,
-        provider = info.provider,
-        precision = info.precision,
-        probability_drift = info.probability_drift,
-        instances = info.instances,
-        intra_threads = info.intra_threads,
-        max_batch_size = info.max_batch_size,
-        choice = info.choice,
-        load_ms = time.as_millis() as u64,
-        "serving"
-    );
-    if let Some(inspection) = &info.inspection {
-        tracing::info!(model = &**name, version, "its graph is {inspection}");
-        if let Some(contradiction) = inspection.contradiction(name) {
-            tracing::warn!(
-                model = &**name,
-                version,
-                "{contradiction}; rename its folder, or put the right graph there"
-            );
-        }
     }
 }

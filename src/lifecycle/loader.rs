@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::wanted::{Source, WantedModel};
 use crate::{
     model::{
-        LoadedModel, Machine, Manifest,
+        LoadSteps, LoadedModel, Machine, Manifest,
         load::{load_built_in, load_folder},
     },
     service::cores,
@@ -15,16 +15,22 @@ use crate::{
 pub trait LoadModel: Send + Sync + 'static {
     /// Loads it; blocks as long as that takes.
     ///
+    /// * `steps`: told what is done, for whoever waits
+    ///
     /// # Errors
     /// Why it cannot be served, and how to mend it.
-    fn load(&self, wanted: &WantedModel) -> Result<LoadedModel, String>;
+    fn load(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String>;
 }
 
 impl LoadModel for Machine {
-    fn load(&self, WantedModel { version, source, .. }: &WantedModel) -> Result<LoadedModel, String> {
+    fn load(
+        &self,
+        WantedModel { version, source, .. }: &WantedModel,
+        steps: &LoadSteps,
+    ) -> Result<LoadedModel, String> {
         let loaded = match source {
-            Source::Folder(folder, manifest) => load_folder(self, folder, *version, Manifest::clone(manifest)),
-            Source::BuiltIn(model, manifest) => load_built_in(self, model, Manifest::clone(manifest)),
+            Source::Folder(folder, manifest) => load_folder(self, folder, *version, Manifest::clone(manifest), steps),
+            Source::BuiltIn(model, manifest) => load_built_in(self, model, Manifest::clone(manifest), steps),
             Source::Broken(reason) => return Err(reason.clone()),
         };
         loaded.map_err(|error| error.to_string())

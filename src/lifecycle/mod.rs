@@ -11,6 +11,7 @@
 mod control;
 mod decide;
 mod loader;
+mod told;
 mod wanted;
 
 use std::{
@@ -72,16 +73,18 @@ impl Lifecycle {
         Round(ended)
     }
 
-    /// Opens the gate: traffic may come.
-    pub fn set_ready(&self) {
-        self.send(Command::SetReady);
+    /// Opens the gate: traffic may come. The round ends once the probes say so.
+    pub fn set_ready(&self) -> Round {
+        let (done, ended) = oneshot::channel();
+        self.send(Command::SetReady { done });
+        Round(ended)
     }
 
-    /// Retires every model and waits until the control task, the loads and the models' threads have ended.
+    /// Retires every model and waits until the models' threads have ended, `limit` at most.
     ///
     /// # Errors
-    /// [`StillRunning`] after `limit`: the process should leave without running destructors, because a thread is inside
-    /// the engine.
+    /// [`StillRunning`] after `limit`, or where a load is under way, which is not waited for: the process should leave without
+    /// running destructors, because a thread is inside the engine.
     pub fn close(mut self, limit: Duration) -> Result<(), StillRunning> {
         let (done, ended) = mpsc::channel();
         self.send(Command::Close { limit, done });

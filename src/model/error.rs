@@ -55,12 +55,61 @@ pub enum ModelError {
         /// The graph's.
         found: Layout,
     },
+    /// Its file cannot be read.
+    #[error("cannot read {graph}: {cause}")]
+    File {
+        /// The file.
+        graph: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Its sessions need more memory than there is.
+    #[error(
+        "{sessions} sessions with batches of {batch} images of {height}x{width} take {needed} at least, and {free} are free: \
+         {remedy}"
+    )]
+    Memory {
+        /// How many sessions.
+        sessions: usize,
+        /// The images of a run.
+        batch: u64,
+        /// Rows of an image.
+        height: u64,
+        /// Columns of an image.
+        width: u64,
+        /// What they take.
+        needed: String,
+        /// What there is.
+        free: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The network overflows, or its weights are damaged.
     #[error(
-        "its answers to ordinary photos are not numbers: check the weights, or set [runtime] precision = \"fp32\" where \
-         it is another"
+        "its answers to ordinary photos are not finite numbers (class {class} is {value}): check the weights, or set [runtime] \
+         precision = \"fp32\" where it is another; a class that is masked needs a large negative number, not -inf"
     )]
-    NotNumbers,
+    NotNumbers {
+        /// The class.
+        class: usize,
+        /// What the network says of it.
+        value: f32,
+    },
+    /// Its output has no columns.
+    #[error("it gives no classes: its output is empty; export the graph with its last layer")]
+    NoClasses,
+    /// Its output is not a row for each image.
+    #[error(
+        "{images} images give {got} and not {images} x {classes}: export the graph with a free batch, or a batch of 1"
+    )]
+    Rows {
+        /// The images of the run.
+        images: usize,
+        /// The classes of a single image.
+        classes: usize,
+        /// What came out.
+        got: String,
+    },
     /// The first run failed.
     #[error("the warm-up run failed: {0}")]
     WarmUp(#[from] RunError),

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::ModelError;
 use crate::{
     files,
     onnx::{self, ModelProto, ReadError},
@@ -27,11 +28,17 @@ pub(super) struct GraphFiles {
 }
 
 impl GraphFiles {
-    /// Reads the graph. A file that cannot be read counts as empty: making a session fails next, and says why.
-    pub(super) fn of(graph: GraphSource<'_>) -> Self {
+    /// Reads the graph.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] where that is not possible.
+    pub(super) fn of(graph: GraphSource<'_>) -> Result<Self, ModelError> {
         let (bytes, folder) = match graph {
             GraphSource::Memory(bytes) => (Bytes::copy_from_slice(bytes), None),
-            GraphSource::File(path) => (Bytes::from(files::read(path, u64::MAX).unwrap_or_default()), path.parent()),
+            GraphSource::File(path) => {
+                let unread = |cause| ModelError::File { graph: path.display().to_string(), cause };
+                (Bytes::from(files::read(path, onnx::LARGEST_FILE).map_err(unread)?), path.parent())
+            }
         };
         let mut all = Contents { bytes: bytes.len() as u64, digest: Sha256::new_with_prefix(&bytes) };
         let model = onnx::decode(bytes);
@@ -41,13 +48,14 @@ impl GraphFiles {
                 all.add(folder, location);
             }
         }
-        Self { model, digest: hex(&all.digest.finalize()), bytes: all.bytes }
+        Ok(Self { model, digest: hex(&all.digest.finalize()), bytes: all.bytes })
     }
 }
 
 /// SHA-256 of the graph at `path` and of the weights in files beside it, hexadecimal: what measurements are kept under.
+/// Empty, and so kept by nobody, where it cannot be read.
 pub fn graph_digest(path: &Path) -> String {
-    GraphFiles::of(GraphSource::File(path)).digest
+    GraphFiles::of(GraphSource::File(path)).map(|files| files.digest).unwrap_or_default()
 }
 
 struct Contents {
@@ -117,11 +125,11 @@ mod tests {
     fn weights_in_another_file_count_as_weights() {
         let folder = tempfile::tempdir().unwrap();
         let path = graph_with_weights(folder.path(), &[0; 4000]);
-        let whole = GraphFiles::of(GraphSource::File(&path));
+        let whole = GraphFiles::of(GraphSource::File(&path)).unwrap();
         assert_eq!(whole.bytes, fs::metadata(&path).unwrap().len() + 4000);
 
         fs::write(folder.path().join("weights.bin"), [1; 4000]).unwrap();
-        let others = GraphFiles::of(GraphSource::File(&path));
+        let others = GraphFiles::of(GraphSource::File(&path)).unwrap();
         assert_ne!(others.digest, whole.digest, "the same graph with other weights is another model");
         fs::write(folder.path().join("weights.bin"), [0; 4000]).unwrap();
         assert_eq!(graph_digest(&path), whole.digest);
@@ -133,6 +141,6 @@ mod tests {
         let path = folder.path().join("model.onnx");
         fs::write(&path, "no graph").unwrap();
         assert_eq!(graph_digest(&path), crate::tune::cache::digest(b"no graph"));
-        assert_eq!(GraphFiles::of(GraphSource::Memory(b"no graph")).digest, graph_digest(&path));
+        assert_eq!(GraphFiles::of(GraphSource::Memory(b"no graph")).unwrap().digest, graph_digest(&path));
     }
 }

@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    demand::Demand,
+    first_runs::{FirstRuns, first_runs},
     graph_files::GraphFiles,
     labels::label_text,
-    overflow,
+    memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
     tuning::{EnginePlan, Tuning, TuningReport},
@@ -18,9 +20,9 @@ use crate::{
     batching::{Batcher, Policy},
     inspect::{InspectError, Inspection, inspect},
     postprocess::{Activation, parse_labels},
-    runtime::{Executor, GraphSource, OrtExecutor, pairs_may_overflow},
+    runtime::{self, GraphSource, check_size, pairs_may_overflow},
     settings::Batching,
-    tensor::{InputShape, Logits},
+    tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
 };
 
@@ -39,6 +41,8 @@ struct Source<'a> {
 
 /// Loads one version of a model from its folder.
 ///
+/// * `steps`: told what is done
+///
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn load_folder(
@@ -46,25 +50,36 @@ pub fn load_folder(
     folder: &ModelFolder,
     version: u64,
     manifest: Manifest,
+    steps: &LoadSteps,
 ) -> Result<LoadedModel, ModelError> {
+    steps.begin(LoadStep::Reading);
     let graph = folder.graph(version);
     let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
     let labels = labels.as_deref().map(parse_labels).transpose()?;
-    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels })
+    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, steps)
 }
 
 /// Loads the model that the binary carries.
 ///
+/// * `steps`: told what is done
+///
 /// # Errors
 /// [`ModelError`], for instance if the machine has too little memory.
-pub fn load_built_in(machine: &Machine, built_in: &BuiltIn, manifest: Manifest) -> Result<LoadedModel, ModelError> {
+pub fn load_built_in(
+    machine: &Machine,
+    built_in: &BuiltIn,
+    manifest: Manifest,
+    steps: &LoadSteps,
+) -> Result<LoadedModel, ModelError> {
+    steps.begin(LoadStep::Reading);
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
-    load(machine, Source { name, version, manifest, graph, labels })
+    load(machine, Source { name, version, manifest, graph, labels }, steps)
 }
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
 ///
+/// * `steps`: told what is done
 /// * `progress`: told what is measured next, and how many candidates there are
 ///
 /// # Errors
@@ -73,10 +88,12 @@ pub fn tune(
     machine: &Machine,
     graph: GraphSource<'_>,
     manifest: &Manifest,
+    steps: &LoadSteps,
     progress: &mut dyn FnMut(Candidate, usize),
 ) -> Result<TuningReport, ModelError> {
-    let facts = GraphFacts::of(graph);
-    facts.tuning(machine, graph, manifest).report(progress)
+    steps.begin(LoadStep::Reading);
+    let facts = GraphFacts::of(graph, steps)?;
+    facts.tuning(machine, graph, manifest, steps).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
@@ -89,29 +106,50 @@ struct GraphFacts {
 }
 
 impl GraphFacts {
-    fn of(graph: GraphSource<'_>) -> Self {
-        let GraphFiles { model, digest, bytes } = GraphFiles::of(graph);
+    fn of(graph: GraphSource<'_>, steps: &LoadSteps) -> Result<Self, ModelError> {
+        let GraphFiles { model, digest, bytes } = GraphFiles::of(graph)?;
+        steps.begin(LoadStep::Inspecting);
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
-        Self { network, inspection, digest, may_overflow }
+        let facts = Self { network, inspection, digest, may_overflow };
+        if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
+            let too_large =
+                |cause| ModelError::Graph { graph: graph.to_string(), cause: runtime::LoadError::from(cause) };
+            check_size(&image.name, image.height, image.width).map_err(too_large)?;
+        }
+        Ok(facts)
     }
 
-    fn tuning<'a>(&'a self, machine: &'a Machine, graph: GraphSource<'a>, manifest: &'a Manifest) -> Tuning<'a> {
-        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest }
+    fn tuning<'a>(
+        &'a self,
+        machine: &'a Machine,
+        graph: GraphSource<'a>,
+        manifest: &'a Manifest,
+        steps: &'a LoadSteps,
+    ) -> Tuning<'a> {
+        let inspection = self.inspection.as_ref().ok();
+        let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
+        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest, demand, steps }
     }
 }
 
-fn load(machine: &Machine, source: Source<'_>) -> Result<LoadedModel, ModelError> {
+fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
-    let facts = GraphFacts::of(graph);
-    let tuning = facts.tuning(machine, graph, &manifest);
+    let facts = GraphFacts::of(graph, steps)?;
+    let tuning = facts.tuning(machine, graph, &manifest, steps);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
-    let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
+    let max_batch_size = tuning.fitting(plan.candidate, plan.max_batch_size)?;
+    if max_batch_size < plan.max_batch_size {
+        let wanted = plan.max_batch_size;
+        tracing::warn!(model = name, version, "memory allows batches of {max_batch_size} images, not of {wanted}");
+    }
+    steps.begin(LoadStep::MakingSessions);
+    let mut executors = tuning.open(plan.candidate, max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
     {
@@ -119,14 +157,24 @@ fn load(machine: &Machine, source: Source<'_>) -> Result<LoadedModel, ModelError
     }
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
-    let EnginePlan { max_batch_size, probability_drift, reason, images_per_second, .. } = plan;
+    let EnginePlan { probability_drift, reason, images_per_second, .. } = plan;
     let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
-    let policy = policy(&manifest.batching, max_batch_size);
 
-    let images = WarmUpImages::new(&spec, normalizer.clone(), size);
-    let first = warm_up(&mut executors, images, &engine.provider.warmed_sizes(policy.max_batch_size))?;
-    let labels = labels_for(name, labels, first.len())?;
-    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&first));
+    steps.begin(LoadStep::WarmingUp);
+    let mut images = WarmUpImages::new(&spec, normalizer.clone(), size);
+    let sizes = engine.provider.warmed_sizes(max_batch_size);
+    let FirstRuns { row, one_at_a_time } = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
+    drop(images);
+    if let Some(reason) = &one_at_a_time {
+        tracing::warn!(
+            model = name,
+            version,
+            "served one image at a time, slower than it could be: {reason}; export the graph with a free batch in every layer"
+        );
+    }
+    let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
+    let labels = labels_for(name, labels, row.len())?;
+    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&row));
 
     let inspection = facts
         .inspection
@@ -196,23 +244,6 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session once with each of `sizes`, since the first run of a size is slow. Gives the first row of the last
-/// run.
-fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
-    let mut logits = Logits::default();
-    let mut first = Vec::new();
-    for executor in executors {
-        for &size in sizes {
-            executor.run(images.batch(0, size), &mut logits)?;
-            if logits.rows().flatten().any(|value| value.is_nan()) {
-                return Err(ModelError::NotNumbers);
-            }
-        }
-        first = logits.rows().next().unwrap_or_default().to_vec();
-    }
-    Ok(first)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +255,7 @@ mod tests {
         let x = graph.node(op_type, name, &[&x], Vec::new());
         graph.output(&x, value_info("y", DataType::Float, &[3]));
         let file = onnx::into_bytes(graph.finish(8, 17, &[]));
-        GraphFacts::of(GraphSource::Memory(&file)).network.quantized
+        GraphFacts::of(GraphSource::Memory(&file), &LoadSteps::new("test", 1)).unwrap().network.quantized
     }
 
     #[test]

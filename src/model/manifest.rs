@@ -233,10 +233,10 @@ impl Manifest {
 impl InputSection {
     /// How pixels are prepared for a graph whose images are `height` x `width`, where it says so.
     pub fn spec(&self, graph_size: Option<(usize, usize)>) -> Spec {
-        let graph_side = graph_size.filter(|(height, width)| height == width).map(|(side, _)| side as u32);
+        let graph_side = graph_size.filter(|(height, width)| height == width);
+        let graph_side = graph_side.and_then(|(side, _)| u32::try_from(side).ok());
         let crop = self.crop_size.or(graph_side).unwrap_or(224);
-        // torchvision's proportion: 256 for 224.
-        let resize = self.resize_size.unwrap_or(if crop == 0 { 0 } else { (crop * 256).div_ceil(224) });
+        let resize = self.resize_size.unwrap_or(if crop == 0 { 0 } else { in_proportion(crop) });
         Spec {
             resize_size: (resize > 0).then_some(resize),
             crop_size: (crop > 0).then_some(crop),
@@ -266,6 +266,11 @@ impl InputSection {
         }
         (self.mean.unwrap_or(mean), self.std.unwrap_or(std))
     }
+}
+
+/// The size to resize to for a crop: torchvision's proportion, 256 for 224.
+fn in_proportion(crop: u32) -> u32 {
+    u32::try_from((u64::from(crop) * 256).div_ceil(224)).unwrap_or(u32::MAX)
 }
 
 impl VersionPolicy {

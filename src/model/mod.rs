@@ -4,17 +4,21 @@
 //! Knows stages. Must not know requests or doors.
 
 mod built_in;
+mod demand;
 mod error;
+mod first_runs;
 mod graph_files;
 mod info;
 mod labels;
 pub mod load;
 mod machine;
 pub mod manifest;
+mod memory;
 mod overflow;
 mod prepared;
 pub mod repository;
 mod served;
+mod steps;
 mod tuning;
 mod warm_up;
 
@@ -27,4 +31,5 @@ pub use machine::Machine;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::{LoadedModel, ServedModel};
+pub use steps::{LoadStep, LoadSteps};
 pub use tuning::TuningReport;

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manifest, ModelError, machine::Machine, prepared::Prepared, warm_up::WarmUpImages};
+use super::{
+    LoadStep, LoadSteps, Manifest, ModelError, demand::Demand, first_runs::first_runs, machine::Machine,
+    prepared::Prepared, warm_up::WarmUpImages,
+};
 use crate::{
     onnx,
     postprocess::Activation,
@@ -75,6 +78,10 @@ pub(super) struct Tuning<'a> {
     pub(super) digest: &'a str,
     pub(super) network: NetworkFacts,
     pub(super) manifest: &'a Manifest,
+    /// What it takes, and what there is.
+    pub(super) demand: Demand,
+    /// Told what is done.
+    pub(super) steps: &'a LoadSteps,
 }
 
 impl Tuning<'_> {
@@ -83,6 +90,18 @@ impl Tuning<'_> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
         (0..shape.instances).map(|_| self.machine.runtime.executor(self.graph, options)).collect()
+    }
+
+    /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
+    ///
+    /// # Errors
+    /// [`ModelError::Memory`].
+    pub(super) fn fitting(&self, candidate: Candidate, wanted: usize) -> Result<usize, ModelError> {
+        let (provider, sessions) = (candidate.engine.provider, candidate.shape.instances);
+        if self.manifest.batching.max_batch_size == 0 {
+            return self.demand.largest_batch(provider, sessions, wanted);
+        }
+        self.demand.check(provider, sessions, wanted).map(|()| wanted)
     }
 
     /// A session on the processor for the quantized network without the rounding of its activations. `None` for a
@@ -108,6 +127,7 @@ impl Tuning<'_> {
             return Ok(self.untuned(&wishes, engines.usable[0], reason));
         }
         // The look into the cache as well: what an equal model before this one has measured is there by then.
+        self.steps.begin(LoadStep::WaitingToMeasure);
         let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
@@ -159,39 +179,47 @@ impl Tuning<'_> {
         let compare_answers = wishes.provider.is_none() || wishes.precision.is_none();
         let first = if compare_answers { Engine::REFERENCE } else { engines.usable[0] };
         let yardstick = self.candidates(wishes, first)[0];
-        let largest = |engine: Engine, network| space::default_batch(wishes, engine.provider, network);
-        let sessions = self.open(yardstick, largest(first, self.network)).map_err(|cause| self.graph_error(cause))?;
-        let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
-        let network = NetworkFacts { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
-        let untrained = sessions[0].is_untrained();
+        let largest = |network| space::default_batch(wishes, first.provider, network);
+        let most = self.fitting(yardstick, largest(self.network))?;
+        self.steps.begin(LoadStep::Measuring);
+        let mut sessions = self.open(yardstick, most).map_err(|cause| self.graph_error(cause))?;
+        let signature = sessions[0].signature().clone();
+        let prepared = Prepared::new(self.manifest, &signature)?;
+        let mut images = WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size);
+        // What would be refused after all measurements is refused before.
+        let sizes: &[usize] = if most > 1 { &[1, 2] } else { &[1] };
+        let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch)?;
+        let fixed_batch = if seen.one_at_a_time.is_some() { Some(1) } else { signature.fixed_batch };
+        let network = NetworkFacts { fixed_batch, ..self.network };
+        let most = most.min(largest(network));
         let mut rules = Rules {
             goal: wishes.goal,
             max_probability_drift: settings.max_probability_drift,
             default_drift: None,
-            untrained,
-            least_batch: largest(first, network),
+            untrained: sessions[0].is_untrained(),
+            least_batch: most,
         };
 
-        let bench = ModelBench {
-            tuning: self,
-            yardstick: Some(sessions),
-            images: WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size),
-            activation: self.manifest.output.activation,
-        };
+        let activation = self.manifest.output.activation;
+        let bench = ModelBench { tuning: self, yardstick: Some(sessions), images, activation };
         let time_limit = Duration::from_millis(match depth {
             Depth::Promising => settings.tune_time_limit_ms,
             Depth::Everything => u64::from(u32::MAX),
         });
         let deadline = Instant::now() + time_limit;
         let measured = |cause: String| ModelError::WarmUp(RunError::Engine(cause));
-        let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
-            .map_err(measured)?;
+        let mut search = Search::new(bench, yardstick, most, compare_answers, effort, deadline).map_err(measured)?;
         rules.default_drift = search.default_drift;
         let all_batches = depth == Depth::Everything || matches!(wishes.goal, Goal::P99(_));
         let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
         let mut look_at = |search: &mut Search<ModelBench<'_>>, candidate: Candidate| {
             progress(candidate, count);
-            let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
+            let mut batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
+            // Batches that nobody asked for are as large as memory allows; what does not fit at all is said when it is opened.
+            if let Some(Ok(most)) = batches.last().map(|&largest| self.fitting(candidate, largest)) {
+                batches.iter_mut().for_each(|size| *size = most.min(*size));
+                batches.dedup();
+            }
             search.measure(candidate, &batches, |drift| rules.admit(drift));
         };
         // The default first, then the most promising engines: time may run out before the others.
@@ -275,11 +303,7 @@ impl Tuning<'_> {
     }
 
     pub(super) fn graph_error(&self, cause: LoadError) -> ModelError {
-        let graph = match self.graph {
-            GraphSource::File(path) => path.display().to_string(),
-            GraphSource::Memory(_) => "the built-in model".to_owned(),
-        };
-        ModelError::Graph { graph, cause }
+        ModelError::Graph { graph: self.graph.to_string(), cause }
     }
 }
 
@@ -340,7 +364,12 @@ impl Workbench for ModelBench<'_> {
     fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, String> {
         match self.yardstick.take() {
             Some(sessions) => Ok(sessions),
-            None => self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string()),
+            None => {
+                let (provider, sessions) = (candidate.engine.provider, candidate.shape.instances);
+                let fits = self.tuning.demand.check(provider, sessions, max_batch_size);
+                fits.map_err(|error| error.to_string())?;
+                self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string())
+            }
         }
     }
 
@@ -348,7 +377,7 @@ impl Workbench for ModelBench<'_> {
         let mut logits = Logits::default();
         let mut answers = Vec::with_capacity(self.images.len());
         for index in 0..self.images.len() {
-            executor.run(self.images.batch(index, 1), &mut logits)?;
+            executor.run(self.images.batch(index, 1)?, &mut logits)?;
             for row in logits.rows() {
                 let mut row: Box<[f32]> = row.into();
                 self.activation.unwrap_or_else(|| Activation::of_row(&row)).apply(&mut row);
@@ -363,7 +392,7 @@ impl Workbench for ModelBench<'_> {
         self.answers(&mut unrounded).ok()
     }
 
-    fn batch(&mut self, size: usize) -> &Batch {
+    fn batch(&mut self, size: usize) -> Result<&Batch, RunError> {
         self.images.batch(0, size)
     }
 

@@ -10,6 +10,7 @@ use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::{
     preprocess::{Limits, Spec, preprocess},
+    runtime::RunError,
     tensor::{Batch, Normalizer, Pixels},
     tune::Prepare,
 };
@@ -56,12 +57,17 @@ impl WarmUpImages {
     }
 
     /// `count` images from number `first` on, over and over.
-    pub(super) fn batch(&mut self, first: usize, count: usize) -> &Batch {
+    ///
+    /// # Errors
+    /// [`RunError::Engine`] if there is no memory for so many.
+    pub(super) fn batch(&mut self, first: usize, count: usize) -> Result<&Batch, RunError> {
         self.batch.clear();
+        let without_memory = |_| RunError::Engine(format!("there is no memory for a batch of {count} images"));
+        self.batch.reserve(count).map_err(without_memory)?;
         for pixels in self.images.iter().cycle().skip(first % self.images.len().max(1)).take(count) {
             self.normalizer.write(pixels, self.batch.push());
         }
-        &self.batch
+        Ok(&self.batch)
     }
 
     /// The work of preparing one image, as clients send them: a JPEG.
@@ -110,7 +116,7 @@ mod tests {
     fn photos_come_in_the_networks_size_each_with_its_mirror_image() {
         let mut images = images(&Spec::default(), 224);
         assert_eq!(images.len(), 2 * PHOTOS.len() + 1);
-        let batch = images.batch(0, 2);
+        let batch = images.batch(0, 2).unwrap();
         assert_eq!(batch.shape(), [2, 224, 224, 3]);
         let (mirror, photo) = batch.data().split_at(batch.image_len());
         assert_eq!(mirror[..3], photo[223 * 3..224 * 3]);
@@ -121,7 +127,7 @@ mod tests {
     fn a_batch_larger_than_the_set_repeats_it() {
         let mut images = images(&Spec { resize_size: Some(32), crop_size: Some(32), ..Spec::default() }, 32);
         let count = images.len();
-        let batch = images.batch(0, count + 1);
+        let batch = images.batch(0, count + 1).unwrap();
         assert_eq!(batch.len(), count + 1);
         assert_eq!(batch.data()[..batch.image_len()], batch.data()[count * batch.image_len()..]);
     }

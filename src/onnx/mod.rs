@@ -18,7 +18,7 @@ mod write;
 pub use edit::{ConvShape, GraphBuilder, PoolShape, fix_batch, value_info};
 pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
-pub use read::{ReadError, decode, external_locations, read, read_graph};
+pub use read::{LARGEST_FILE, ReadError, decode, external_locations, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use unrounded::without_rounding;
 pub use walk::{CycleError, Walk};

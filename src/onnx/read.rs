@@ -14,6 +14,9 @@ use prost::Message;
 use super::{ModelProto, TensorProto, proto::tensor_proto::DataLocation};
 use crate::files;
 
+/// The most bytes that an ONNX file can have: protobuf's limit. Larger weights lie in files beside it.
+pub const LARGEST_FILE: u64 = (1 << 31) - 1;
+
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -64,7 +67,7 @@ pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
 /// # Errors
 /// [`ReadError`].
 pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
-    let bytes = files::read(path, u64::MAX).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    let bytes = files::read(path, LARGEST_FILE).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
     decode(Bytes::from(bytes))
 }
 

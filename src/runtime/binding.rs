@@ -99,7 +99,7 @@ impl Bindings {
         bound.binding.synchronize_inputs()?;
         let outputs = session.run_binding(&bound.binding)?;
         bound.binding.synchronize_outputs()?;
-        read_rows(&outputs[name], batch.len(), &mut self.widened, logits)?;
+        read_rows(&outputs[name], batch.len(), run_as, &mut self.widened, logits)?;
         if !bound.has_output {
             let shape = outputs[name].shape().to_vec();
             drop(outputs);

@@ -29,6 +29,8 @@ pub struct OrtExecutor {
     /// A session for each size of batch, where the engine wants it so.
     sizes: Option<Sizes>,
     scratch: Scratch,
+    /// Of the first run: what a row of every later one has to have.
+    classes: Option<usize>,
 }
 
 /// Memory that is used again by each run.
@@ -94,7 +96,15 @@ impl OrtExecutor {
         let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
         let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
         let signature = Arc::new(Signature::of(&inputs, &outputs)?);
-        Ok(Self { bindings: None, session, signature, options, sizes: None, scratch: Scratch::default() })
+        Ok(Self {
+            bindings: None,
+            session,
+            signature,
+            options,
+            sizes: None,
+            scratch: Scratch::default(),
+            classes: None,
+        })
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -175,14 +185,19 @@ impl Scratch {
             TensorRef::from_array_view((shape, data))?.into_dyn()
         };
         let outputs = session.run([inputs.into()])?;
-        read_rows(&outputs[signature.output.name.as_str()], batch.len(), &mut self.widened, logits)
+        read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, logits)
     }
 }
 
 impl Executor for OrtExecutor {
     fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
         self.signature.check(batch)?;
-        self.try_run(batch, logits).map_err(|error| RunError::Engine(in_words(&error.to_string())))
+        self.try_run(batch, logits).map_err(|error| RunError::Engine(in_words(&error.to_string())))?;
+        let got = logits.rows().next().map_or(0, <[f32]>::len);
+        match *self.classes.get_or_insert(got) {
+            classes if classes == got => Ok(()),
+            classes => Err(RunError::Engine(format!("it gave {got} classes for an image, and {classes} at first"))),
+        }
     }
 }
 

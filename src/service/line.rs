@@ -316,7 +316,9 @@ fn refused(common: &Common<'_>, error: SubmitError) -> Error {
             Error::new(ErrorKind::Overloaded, message).retry_after(wait.max(SHORTEST_RETRY))
         }
         SubmitError::Expired => too_late(),
-        SubmitError::Closed => Error::new(ErrorKind::Unavailable, error.to_string()).retry_after(SHORTEST_RETRY),
+        SubmitError::Closed | SubmitError::Broken => {
+            Error::new(ErrorKind::Unavailable, error.to_string()).retry_after(SHORTEST_RETRY)
+        }
         SubmitError::Misfit { .. } => engine_failed(common, &error.to_string()),
     }
 }

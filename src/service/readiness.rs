@@ -7,6 +7,8 @@ pub enum Readiness {
     Loading,
     /// Models answer.
     Ready,
+    /// Models answered once, and the last of them has broken down.
+    Broken,
     /// The process is about to leave: requests are still answered, but new ones should go elsewhere.
     Draining,
 }

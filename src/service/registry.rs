@@ -14,8 +14,9 @@ use super::{
     served::{Retire, Served},
 };
 use crate::{
+    batching::WorkerObserver,
     model::{LoadedModel, ModelState, ModelStatus, ServedModel},
-    telemetry::{Metrics, ServingState, Subject, VersionState},
+    telemetry::{Metrics, ModelMetrics, ServingState, Subject, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
@@ -79,14 +80,27 @@ impl RegistryWriter {
     /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered
     pub fn serve(&mut self, LoadedModel { model, workers, .. }: LoadedModel, retire: Retire) {
         let metrics = Arc::new(self.metrics.model(&model.name, model.version, &model.info.labels));
-        let observer = metrics.clone();
-        model.batcher.observe_runs(Box::new(move |images, time| observer.note_run(images, time)));
+        model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
         let decoding = Share::new(self.decode_threads);
         let served = Arc::new(Served { model, metrics, decoding, workers: Some(workers), retire });
         self.change(|models| {
             models.entry(name).or_default().insert(version, Entry::Available(served));
         });
+        self.turn(Readiness::Broken, Readiness::Ready);
+    }
+
+    /// Serves a version no more that cannot answer any longer, and says why. Where it was the last one, no traffic should
+    /// come.
+    pub fn break_down(&mut self, name: &str, version: u64, reason: &str) {
+        self.change(|models| {
+            if let Some(entry) = models.get_mut(name).and_then(|versions| versions.get_mut(&version)) {
+                *entry = Entry::Failed(reason.into());
+            }
+        });
+        if self.registry.current().states().iter().all(|version| version.serving.is_none()) {
+            self.turn(Readiness::Ready, Readiness::Broken);
+        }
     }
 
     /// Records why a version cannot be served. One that answers already goes on answering.
@@ -113,13 +127,7 @@ impl RegistryWriter {
 
     /// Opens the gate: everything that was announced has been loaded or has failed.
     pub fn set_ready(&mut self) {
-        self.registry.readiness.send_if_modified(|readiness| {
-            let loading = *readiness == Readiness::Loading;
-            if loading {
-                *readiness = Readiness::Ready;
-            }
-            loading
-        });
+        self.turn(Readiness::Loading, Readiness::Ready);
     }
 
     /// Every version and where it stands.
@@ -127,11 +135,34 @@ impl RegistryWriter {
         self.registry.current().list()
     }
 
+    fn turn(&self, from: Readiness, to: Readiness) {
+        self.registry.readiness.send_if_modified(|readiness| {
+            let turns = *readiness == from;
+            if turns {
+                *readiness = to;
+            }
+            turns
+        });
+    }
+
     fn change(&mut self, change: impl FnOnce(&mut BTreeMap<Arc<str>, BTreeMap<u64, Entry>>)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next.models);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});
+    }
+}
+
+/// Shows what a model's workers do to the metrics.
+struct Counting(Arc<ModelMetrics>);
+
+impl WorkerObserver for Counting {
+    fn ran(&self, images: usize, time: Duration) {
+        self.0.note_run(images, time);
+    }
+
+    fn restarted(&self) {
+        self.0.note_restart();
     }
 }
 

@@ -94,6 +94,7 @@ pub struct Metrics {
     queue_duration: Family<ModelLabel, Histogram>,
     inference_duration: Family<ModelLabel, Histogram>,
     batch_size: Family<ModelLabel, Histogram>,
+    worker_restarts: Family<ModelLabel, Count>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
@@ -118,6 +119,7 @@ impl Metrics {
             queue_duration: Family::new_with_constructor(seconds),
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
+            worker_restarts: Family::default(),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
@@ -146,6 +148,11 @@ impl Metrics {
             self.inference_duration.clone(),
         );
         registry.register("batch_size", "Images of one run of the network", self.batch_size.clone());
+        registry.register(
+            "worker_restarts_total",
+            "Workers that broke between two runs and began anew",
+            self.worker_restarts.clone(),
+        );
         registry.register(
             "in_flight_requests",
             "Requests to classify between their head and their answer",
@@ -177,6 +184,7 @@ impl Metrics {
             queue_duration: self.queue_duration.get_or_create_owned(&of_model),
             inference_duration: self.inference_duration.get_or_create_owned(&of_model),
             batch_size: self.batch_size.get_or_create_owned(&of_model),
+            worker_restarts: self.worker_restarts.get_or_create_owned(&of_model).0,
             predictions: self
                 .predictions
                 .as_ref()
@@ -224,6 +232,7 @@ pub struct ModelMetrics {
     queue_duration: Histogram,
     inference_duration: Histogram,
     batch_size: Histogram,
+    worker_restarts: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
 }
@@ -257,6 +266,11 @@ impl ModelMetrics {
     pub fn note_run(&self, images: usize, time: Duration) {
         self.batch_size.observe(images as f64);
         self.inference_duration.observe(time.as_secs_f64());
+    }
+
+    /// Counts a worker that began anew.
+    pub fn note_restart(&self) {
+        self.worker_restarts.inc();
     }
 }
 

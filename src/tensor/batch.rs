@@ -1,6 +1,8 @@
 //! What goes into a run of the network, and what comes out.
 
-use super::Layout;
+use std::collections::TryReserveError;
+
+use super::{InputShape, Layout};
 
 /// The images of one run: `f32[N, 3, H, W]` or `f32[N, H, W, 3]`. A worker keeps one and refills it.
 #[derive(Debug)]
@@ -18,12 +20,32 @@ impl Batch {
         Self { layout, height, width, len: 0, data: vec![0.0; capacity * 3 * height * width] }
     }
 
+    /// An empty batch for images of `shape`, with memory for `capacity` of them.
+    ///
+    /// # Errors
+    /// If there is not so much memory.
+    pub fn reserved(shape: InputShape, capacity: usize) -> Result<Self, TryReserveError> {
+        let InputShape { layout, height, width } = shape;
+        let mut batch = Self { layout, height, width, len: 0, data: Vec::new() };
+        batch.reserve(capacity)?;
+        Ok(batch)
+    }
+
+    /// Gets memory for `capacity` images, as far as there is none yet.
+    ///
+    /// # Errors
+    /// If there is not so much memory; the batch is as before.
+    pub fn reserve(&mut self, capacity: usize) -> Result<(), TryReserveError> {
+        let values = [capacity, 3, self.height, self.width].into_iter().fold(1, usize::saturating_mul);
+        self.data.try_reserve_exact(values.saturating_sub(self.data.len()))
+    }
+
     /// Takes all images out; keeps the memory.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Adds one image and hands out its `f32[3 * H * W]` to be filled.
+    /// Adds one image and hands out its `f32[3 * H * W]` to be filled; grows where no memory is left for it.
     pub fn push(&mut self) -> &mut [f32] {
         let size = self.image_len();
         let start = self.len * size;

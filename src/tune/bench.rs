@@ -15,7 +15,7 @@ use super::{
     line::{self, PreparationLoad, Slice},
 };
 use crate::{
-    runtime::{Engine, Executor, RunError},
+    runtime::{Engine, Executor, RunError, caught},
     tensor::Batch,
 };
 
@@ -60,7 +60,10 @@ pub trait Workbench {
     }
 
     /// Some images, `1 <= size`.
-    fn batch(&mut self, size: usize) -> &Batch;
+    ///
+    /// # Errors
+    /// [`RunError`] where there is no memory for them.
+    fn batch(&mut self, size: usize) -> Result<&Batch, RunError>;
 
     /// What else the machine does for each image.
     fn preparation(&self) -> PreparationLoad;
@@ -134,7 +137,8 @@ impl<W: Workbench> Search<W> {
             self.passed_over.push((candidate, "the time limit was reached".to_owned()));
             return;
         }
-        if let Err(reason) = self.try_measure(candidate, batches, admit) {
+        let measured = caught(|| self.try_measure(candidate, batches, admit));
+        if let Err(reason) = measured.unwrap_or_else(|panic| Err(format!("measuring it panicked: {panic}"))) {
             self.passed_over.push((candidate, reason));
         }
     }
@@ -194,7 +198,7 @@ impl<W: Workbench> Search<W> {
         size: usize,
         beside: Option<&PreparationLoad>,
     ) -> Result<Timing, RunError> {
-        let setting = Setting { batch: self.bench.batch(size), beside, effort: self.effort, deadline: self.deadline };
+        let setting = Setting { batch: self.bench.batch(size)?, beside, effort: self.effort, deadline: self.deadline };
         let Pairs { pace, ratio, worst_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
         let pace = *self.paces.entry((sessions, size, beside.is_some())).or_insert(pace);
         Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
@@ -332,6 +336,7 @@ mod tests {
             if candidate.engine.provider == Provider::Cuda {
                 return Err("out of memory".to_owned());
             }
+            assert!(candidate.engine.provider != Provider::Tensorrt, "no such driver");
             self.opened.push(candidate);
             let row = if candidate.engine == BF16 { self.bf16 } else { [0.9, 0.1] };
             Ok((0..candidate.shape.instances).map(|_| ScriptedExecutor::answering(&row)).collect())
@@ -339,14 +344,14 @@ mod tests {
 
         fn answers(&mut self, executor: &mut ScriptedExecutor) -> Result<Vec<Box<[f32]>>, RunError> {
             let mut logits = Logits::default();
-            executor.run(self.batch(1), &mut logits)?;
+            executor.run(self.batch(1)?, &mut logits)?;
             Ok(logits.rows().map(Into::into).collect())
         }
 
-        fn batch(&mut self, size: usize) -> &Batch {
+        fn batch(&mut self, size: usize) -> Result<&Batch, RunError> {
             self.batch.clear();
             (0..size).for_each(|_| self.batch.push().fill(0.0));
-            &self.batch
+            Ok(&self.batch)
         }
 
         fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
@@ -416,13 +421,17 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_cannot_be_opened_costs_only_itself() {
+    fn a_candidate_that_cannot_be_opened_or_panics_costs_only_itself() {
         let mut search = search([0.9, 0.1], LONG);
-        let cuda = Engine { provider: Provider::Cuda, precision: Precision::Fp32 };
-        search.measure(candidate(cuda, 1), &[8], |_| true);
+        for provider in [Provider::Cuda, Provider::Tensorrt] {
+            search.measure(candidate(Engine { provider, precision: Precision::Fp32 }, 1), &[8], |_| true);
+        }
         search.measure(candidate(BF16, 1), &[8], |_| true);
-        assert_eq!((search.rows.len(), search.passed_over.len()), (1, 1));
-        assert_eq!(search.passed_over[0].1, "out of memory");
+        let reasons: Vec<_> = search.passed_over.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(
+            (search.rows.len(), &*reasons),
+            (1, &["out of memory", "measuring it panicked: no such driver"][..])
+        );
     }
 
     #[test]

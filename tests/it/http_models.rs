@@ -86,7 +86,7 @@ async fn a_server_that_loads_is_alive_but_not_ready() {
     classify.refusal(503, "UNAVAILABLE");
     assert!(classify.header("retry-after").is_some());
 
-    server.lifecycle.set_ready();
+    server.lifecycle.set_ready().await;
     let mut readiness = server.service.readiness_watch();
     readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
 

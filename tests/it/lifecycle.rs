@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Barrier, Condvar, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use resnetd::{
     lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
-    model::{LoadedModel, ModelState, RESNET20_CIFAR10},
+    model::{LoadStep, LoadSteps, LoadedModel, ModelState, RESNET20_CIFAR10},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
     service::{RequestLimits, Service},
     telemetry::Metrics,
@@ -114,12 +114,16 @@ struct Scripted {
 }
 
 impl LoadModel for Scripted {
-    fn load(&self, wanted: &WantedModel) -> Result<LoadedModel, String> {
+    fn load(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
         match &*wanted.name {
             "panics" => panic!("no such layer"),
-            "hangs" => loop {
-                std::thread::park();
-            },
+            "hangs" => {
+                steps.begin(LoadStep::Reading);
+                steps.begin(LoadStep::WarmingUp);
+                loop {
+                    std::thread::park();
+                }
+            }
             "fails" => Err("its graph is empty".to_owned()),
             name if name.starts_with("pair") => {
                 self.side_by_side.wait();
@@ -169,7 +173,8 @@ fn a_load_that_panics_fails_or_never_ends_is_the_failure_of_its_own_model() {
     let (service, lifecycle) = start(1, Duration::from_secs(3));
     lifecycle.apply(["panics", "hangs", "fails", MODEL].map(wanted).into()).wait();
     assert!(reason(&service, "panics").contains("no such layer"), "{}", reason(&service, "panics"));
-    assert!(reason(&service, "hangs").contains("left behind"), "{}", reason(&service, "hangs"));
+    let hangs = reason(&service, "hangs");
+    assert!(hangs.contains("left behind") && hangs.contains("warming up for"), "{hangs}");
     assert_eq!(reason(&service, "fails"), "its graph is empty");
     assert_eq!(service.find(MODEL, None).unwrap().state, ModelState::Available);
 }
@@ -187,6 +192,17 @@ fn what_is_no_longer_wanted_is_retired_and_what_stays_is_not_loaded_again() {
     assert!(std::ptr::eq(before.model(), after.model()), "the same network answers");
     drop((before, after));
     lifecycle.close(PATIENCE).unwrap();
+}
+
+#[test]
+fn closing_does_not_wait_for_a_load_and_names_it() {
+    let (service, lifecycle) = start(1, PATIENCE * 4);
+    drop(lifecycle.apply(vec![wanted("hangs")]));
+    let begun = Instant::now();
+    let still_running = lifecycle.close(PATIENCE * 2).unwrap_err();
+    assert_eq!(still_running.to_string(), "still running: loading hangs version 1");
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(service.list().is_empty());
 }
 
 #[test]

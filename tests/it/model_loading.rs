@@ -1,19 +1,17 @@
 //! What becomes of a model repository: each model is served, or reported with the reason, and none harms another.
 
-use std::{fs, ops::Deref, path::Path};
+use std::{fs, path::Path};
 
 use resnetd::{
-    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
-    model::Machine,
     onnx,
     resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
-    service::{ModelState, Priority, Request, RequestLimits, Service, TraceContext, Wanted},
-    settings::RuntimeSettings,
-    telemetry::Metrics,
 };
 use tempfile::TempDir;
 
-use crate::support::{images, runtime};
+use crate::support::{
+    images,
+    repository::{failure, load, top_1},
+};
 
 /// Writes an untrained CIFAR network of 10 classes as the next version of `name`.
 fn add_model(repository: &Path, name: &str) {
@@ -41,59 +39,13 @@ fn damage(graph: &Path) {
     onnx::write(&model, graph).unwrap();
 }
 
-/// A service, and what keeps its models.
-struct Serving {
-    service: Service,
-    _lifecycle: Lifecycle,
-}
-
-impl Deref for Serving {
-    type Target = Service;
-
-    fn deref(&self) -> &Service {
-        &self.service
-    }
-}
-
-fn load(repository: &Path) -> Serving {
-    let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
-    let lifecycle = Lifecycle::start(writer, Machine::new(runtime(), 2), LoadOptions::default()).unwrap();
-    // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
-    let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
-    let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
-    let round = lifecycle.apply(wanted_models(repository, None, &defaults).unwrap());
-    tokio::task::block_in_place(|| round.wait());
-    Serving { service, _lifecycle: lifecycle }
-}
-
-fn failure(service: &Service, name: &str) -> String {
-    match service.find(name, None).unwrap().state {
-        ModelState::Failed(reason) => reason,
-        other => panic!("{name} is {other:?}"),
-    }
-}
-
-async fn top_1(service: &Service, model: &str, class: &str) -> String {
-    let target = service.target(model, None).unwrap();
-    let request = Request {
-        items: vec![target.picture(images::cifar(class))],
-        target,
-        wanted: Wanted::classes(Default::default()),
-        deadline: None,
-        priority: Priority::DEFAULT,
-        charge: service.open_charge().unwrap(),
-        trace: TraceContext::new("test"),
-    };
-    service.answer(request).await.unwrap().predictions[0][0].label.to_string()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_repository_serves_the_built_in_model() {
     let repository = TempDir::new().unwrap();
     let service = load(repository.path());
-    assert_eq!(top_1(&service, "resnet20-cifar10", "cat").await, "cat");
+    assert_eq!(top_1(&service, "resnet20-cifar10", images::cifar("cat")).await, "cat");
     let missing = load(&repository.path().join("missing"));
-    assert_eq!(top_1(&missing, "resnet20-cifar10", "cat").await, "cat");
+    assert_eq!(top_1(&missing, "resnet20-cifar10", images::cifar("cat")).await, "cat");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +64,7 @@ async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
 
     let service = load(root);
 
-    top_1(&service, "good", "cat").await;
+    top_1(&service, "good", images::cifar("cat")).await;
     assert!(failure(&service, "corrupt").contains("model.onnx"), "{}", failure(&service, "corrupt"));
     let typo = failure(&service, "typo");
     assert!(typo.contains("crop_sise") && typo.contains("crop_size"), "{typo}");
@@ -121,7 +73,7 @@ async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     let size = failure(&service, "size");
     assert!(size.contains("32x32") && size.contains("224x224") && size.contains("crop_size = 32"), "{size}");
     let overflowing = failure(&service, "overflowing");
-    assert!(overflowing.contains("not numbers") && overflowing.contains("precision"), "{overflowing}");
+    assert!(overflowing.contains("not finite numbers") && overflowing.contains("precision"), "{overflowing}");
     let unknown = service.find("no-versions", None).unwrap_err().to_string();
     assert!(unknown.contains("good"), "the message lists what is served: {unknown}");
 }
@@ -151,6 +103,6 @@ async fn the_highest_version_is_served_unless_the_policy_says_otherwise() {
 async fn the_built_in_model_names_what_the_test_set_shows() {
     let service = load(Path::new("no-such-repository"));
     for class in images::CIFAR_CLASSES {
-        assert_eq!(top_1(&service, "resnet20-cifar10", class).await, class);
+        assert_eq!(top_1(&service, "resnet20-cifar10", images::cifar(class)).await, class);
     }
 }

@@ -18,6 +18,7 @@ pub(super) async fn ready(State(door): State<Arc<HttpDoor>>) -> Result<Response,
     let message = match door.service().readiness() {
         Readiness::Ready => return Ok(reply::json(StatusCode::OK, &json!({ "status": "ready" }), 32)),
         Readiness::Loading => "loading: the models are not warmed up yet",
+        Readiness::Broken => "broken: no model answers any more, and the log says why; restart this server",
         Readiness::Draining => "draining: this server is about to stop, use another one",
     };
     Err(Error::new(ErrorKind::Unavailable, message).retry_after(Duration::from_secs(1)).into())

@@ -78,6 +78,11 @@ impl ServerProcess {
         line.unwrap_or_else(|| panic!("there is no {name} in:\n{text}")).parse().expect("a number")
     }
 
+    /// Sends a signal.
+    pub(crate) fn send(&self, signal: libc::c_int) {
+        send(&self.child, signal);
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) async fn stop(mut self) -> ExitStatus {
         terminate(&self.child);
@@ -125,10 +130,15 @@ impl Drop for ServerProcess {
 
 /// Sends SIGTERM.
 pub(crate) fn terminate(child: &Child) {
+    send(child, libc::SIGTERM);
+}
+
+/// Sends a signal.
+pub(crate) fn send(child: &Child, signal: libc::c_int) {
     let process = libc::pid_t::try_from(child.id()).expect("a process id");
     // SAFETY: `kill` takes two numbers and touches no memory of ours; the process is our child and not yet waited for, so
     // that its number belongs to nobody else.
-    assert_eq!(unsafe { libc::kill(process, libc::SIGTERM) }, 0);
+    assert_eq!(unsafe { libc::kill(process, signal) }, 0);
 }
 
 /// Waits until a process would not be ended by SIGTERM at once.

@@ -7,7 +7,7 @@ use resnetd::{
     batching::{Batcher, Policy},
     inspect::inspect,
     lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
-    model::{LoadedModel, ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
+    model::{LoadSteps, LoadedModel, ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
     onnx::decode,
     postprocess::Activation,
     preprocess::Spec,
@@ -168,7 +168,7 @@ impl Builder {
             };
             lifecycle.apply(vec![broken]).await;
             lifecycle.serve(scripted_model(3, self.executor, self.capacity, self.max_batch_size)).await;
-            lifecycle.set_ready();
+            lifecycle.set_ready().await;
             let mut readiness = service.readiness_watch();
             readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
         } else {
@@ -201,7 +201,7 @@ fn loading() -> WantedModel {
 struct NeverLoads;
 
 impl LoadModel for NeverLoads {
-    fn load(&self, _: &WantedModel) -> Result<LoadedModel, String> {
+    fn load(&self, _: &WantedModel, _: &LoadSteps) -> Result<LoadedModel, String> {
         loop {
             std::thread::park();
         }
