@@ -7,6 +7,7 @@
 use std::{
     io::{self, Read, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use brotli_decompressor::BrotliDecoderParameter;
@@ -29,6 +30,12 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// The first piece of memory for what comes out; each further one doubles it.
 const FIRST_PIECE: usize = 64 << 10;
+
+/// How many may wait for a thread or have one. What is packed is cheap to send, so that memory bounds it late; this keeps the wait
+/// behind nothing but the worst to some seconds.
+const PLACES: usize = 256;
+
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The fastest level: answers are packed on the thread that sends them.
 const LEVEL: u32 = 1;
@@ -113,12 +120,13 @@ fn is_zlib(packed: &[u8]) -> bool {
 /// Unpacks, on threads that may block. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Unpacker {
+    places: Arc<Semaphore>,
     threads: Arc<Semaphore>,
 }
 
 impl Unpacker {
     pub(super) fn new() -> Self {
-        Self { threads: Arc::new(Semaphore::new(cores())) }
+        Self { places: Arc::new(Semaphore::new(PLACES)), threads: Arc::new(Semaphore::new(cores())) }
     }
 
     /// What `packed` holds. Dropped, a thread that has begun goes on to the limit.
@@ -127,7 +135,8 @@ impl Unpacker {
     /// * `take`: asked for the memory of what comes out before it is taken
     ///
     /// # Errors
-    /// `TOO_LARGE` over the limit, `INVALID_ARGUMENT` for what is broken or ends early, and the refusal of `take`.
+    /// `TOO_LARGE` over the limit, `INVALID_ARGUMENT` for what is broken or ends early, `OVERLOADED` where too many wait, and the
+    /// refusal of `take`.
     pub(super) async fn unpack(
         &self,
         coding: Coding,
@@ -135,9 +144,14 @@ impl Unpacker {
         limit: usize,
         take: impl Fn(usize) -> Result<(), Error> + Send + 'static,
     ) -> Result<Bytes, Error> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            let message =
+                format!("{PLACES} packed bodies are being unpacked already; try again later, or send it as it is");
+            Error::new(ErrorKind::Overloaded, message).retry_after(RETRY)
+        })?;
         let thread = self.threads.clone().acquire_owned().await;
         let unpacked = spawn_blocking(move || {
-            let _thread = thread;
+            let _held = (place, thread);
             unpack(coding, &packed, limit, &take)
         });
         unpacked.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "unpacking failed"))).map(Bytes::from)
@@ -184,7 +198,7 @@ fn unpack(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, task::Poll};
 
     use flate2::write::DeflateEncoder;
 
@@ -259,6 +273,25 @@ mod tests {
         };
         unpack(Coding::Gzip, &bomb, 1 << 20, &take).expect_err("too large");
         assert_eq!(taken.get(), (1 << 20) + 1);
+    }
+
+    async fn waits(future: &mut (impl Future + Unpin)) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn who_finds_too_many_waiting_is_refused_at_once() {
+        let unpacker = Unpacker::new();
+        let _threads = unpacker.threads.clone().acquire_many_owned(cores() as u32).await.expect("all of them");
+        let bytes = Bytes::from(Coding::Gzip.pack(b"resnetd").expect("it is packed"));
+        let wait = || Box::pin(unpacker.unpack(Coding::Gzip, bytes.clone(), 100, free));
+        let mut waiting: Vec<_> = (0..PLACES).map(|_| wait()).collect();
+        for unpacking in &mut waiting {
+            assert!(waits(unpacking).await);
+        }
+        assert_eq!(wait().await.expect_err("no place").kind, ErrorKind::Overloaded);
+        waiting.pop();
+        assert!(waits(&mut wait()).await);
     }
 
     #[test]
