@@ -29,9 +29,11 @@ class Server:
         self.http = self.grpc = None
         ready = threading.Event()
         threading.Thread(target=self._read_log, args=(ready,), daemon=True).start()
-        if not ready.wait(READY_WITHIN_S):
-            self.process.kill()
-            raise SystemExit(f"{binary} was not ready within {READY_WITHIN_S} s: {self.messages}")
+        end = time.monotonic() + READY_WITHIN_S
+        while not ready.wait(0.1):
+            if not self.is_alive() or time.monotonic() > end:
+                self.process.kill()
+                raise SystemExit(f"{binary} ended or was not ready within {READY_WITHIN_S} s: {[message for _, message in self.messages]}")
 
     def _read_log(self, ready):
         for line in self.process.stderr:
