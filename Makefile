@@ -13,7 +13,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic bench-hostile bench-memory fuzz image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,15 @@ bench-arithmetic: runtime ## Served speed and answers of every version, cpu/fp32
 	$(CARGO) bench --locked --no-run --bench arithmetic
 	$(if $(AS),$(CC) -O2 -Wall -Wextra -shared -fPIC -o target/as_$(AS).so benches/support/as_$(AS).c)
 	$(if $(AS),LD_PRELOAD=$(CURDIR)/target/as_$(AS).so) $(CARGO) bench --locked --bench arithmetic -- $(ARGS)
+
+bench-hostile: build ## Honest clients beside hostile ones: who is answered, how late (ARGS='--seconds 60 --each')
+	$(PYTHON) benches/hostile/traffic.py $(ARGS)
+
+bench-memory: build ## Peak memory under the worst load that the limits allow, in ten minutes (ARGS='--minutes 10')
+	$(PYTHON) benches/hostile/memory.py $(ARGS)
+
+fuzz: ## Fuzz a target (ARGS='picture 600'; needs cargo-fuzz; docs/fuzzing.md)
+	$(PYTHON) fuzz/run.py $(ARGS)
 
 image: ## Build the container image
 	$(DOCKER) build --tag $(IMAGE) $(ARGS) .

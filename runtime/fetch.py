@@ -105,10 +105,10 @@ def fetch(component: str, target: Path) -> None:
     machine = machine_for(component)
     pinned = hashlib.sha256(requirements.read_bytes() + Path(__file__).read_bytes() + machine.encode()).hexdigest()
     stamp = target / STAMP
-    if stamp.exists():
-        digest, *names = stamp.read_text().splitlines()
-        if digest == pinned and all((target / name).is_file() for name in names):
-            return
+    # A stamp that was cut off says nothing, and everything is fetched again.
+    digest, *names = (stamp.read_text(errors="replace").splitlines() if stamp.is_file() else []) or [""]
+    if digest == pinned and all((target / name).is_file() for name in names):
+        return
     target.mkdir(parents=True, exist_ok=True)
     print(f"fetching {component} into {target}", file=sys.stderr)
     # Scratch inside the target: renames stay on one file system, and are therefore atomic.
@@ -134,6 +134,9 @@ def main() -> int:
     except (FetchError, OSError, zipfile.BadZipFile) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted; run it again to finish", file=sys.stderr)
+        return 130
     return 0
 
 

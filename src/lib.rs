@@ -3,7 +3,9 @@
 pub mod batching;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod inspect;
+pub mod lifecycle;
 pub mod model;
 pub mod onnx;
 pub mod postprocess;

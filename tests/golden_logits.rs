@@ -15,7 +15,7 @@ use ort::{environment::Environment, session::Session, value::TensorRef};
 use resnetd::{
     onnx,
     resnet::{
-        Options, Precision, Preprocessing, Recipe,
+        GraphOptions, GraphPrecision, Preprocessing, Recipe,
         architecture::{Architecture, IdentityPadding, MaxPool, Shortcut, Stem, StrideIn},
         build, network,
         state_dict::{StateDict, Weight},
@@ -96,7 +96,7 @@ fn cifar_networks_give_pytorch_logits_with_every_shortcut() {
 #[test]
 fn batch_normalization_that_is_kept_gives_the_same_logits() {
     let architecture: Architecture = "resnet50".parse().unwrap();
-    let options = Options { keep_bn: true, features: true, ..Options::default() };
+    let options = GraphOptions { keep_bn: true, features: true, ..GraphOptions::default() };
     compare("torchvision.resnet50", &architecture, torchvision_weights(&architecture), options, TOLERANCE);
 }
 
@@ -104,7 +104,8 @@ fn batch_normalization_that_is_kept_gives_the_same_logits() {
 fn half_precision_agrees_with_torchvision_to_its_own_precision() {
     for keep_bn in [false, true] {
         let architecture: Architecture = "resnet50".parse().unwrap();
-        let options = Options { precision: Precision::Fp16, keep_bn, features: true, ..Options::default() };
+        let options =
+            GraphOptions { precision: GraphPrecision::Fp16, keep_bn, features: true, ..GraphOptions::default() };
         compare("torchvision.resnet50", &architecture, torchvision_weights(&architecture), options, HALF_TOLERANCE);
     }
 }
@@ -113,7 +114,7 @@ fn half_precision_agrees_with_torchvision_to_its_own_precision() {
 fn networks_that_are_converted_to_fp16_agree_with_torchvision_to_its_precision() {
     for (name, keep_bn) in [("resnet18", false), ("resnet50", false), ("resnet50", true), ("resnet101", true)] {
         let architecture: Architecture = name.parse().unwrap();
-        let options = Options { keep_bn, features: true, ..Options::default() };
+        let options = GraphOptions { keep_bn, features: true, ..GraphOptions::default() };
         let weights = torchvision_weights(&architecture);
         compare_converted(&format!("torchvision.{name}"), &architecture, weights, options);
     }
@@ -121,7 +122,7 @@ fn networks_that_are_converted_to_fp16_agree_with_torchvision_to_its_precision()
 
 #[test]
 fn converted_networks_with_padded_shortcuts_and_of_chainer_agree_too() {
-    let options = || Options { features: true, ..Options::default() };
+    let options = || GraphOptions { features: true, ..GraphOptions::default() };
     let cifar = Architecture { shortcut: Shortcut::Identity(IdentityPadding::Centered), .."resnet56".parse().unwrap() };
     compare_converted("cifar_identity_centered.resnet56", &cifar, torchvision_weights(&cifar), options());
     let chainer = chainer(&"resnet50".parse().unwrap(), StrideIn::Conv1x1);
@@ -158,7 +159,7 @@ fn reproduce(implementation: &str, weights: fn(&Architecture) -> StateDict, vari
     for name in *names {
         let mut architecture: Architecture = name.parse().unwrap();
         variant(&mut architecture);
-        let options = Options { features: true, ..Options::default() };
+        let options = GraphOptions { features: true, ..GraphOptions::default() };
         compare(&format!("{implementation}.{name}"), &architecture, weights(&architecture), options, TOLERANCE);
     }
 }
@@ -177,7 +178,7 @@ fn run_untrained(architecture: &Architecture) -> Vec<f32> {
     let _turn = one_at_a_time();
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.onnx");
-    resnetd::onnx::write(&network(architecture, untrained(architecture, 0), &Options::default()).unwrap(), &model)
+    resnetd::onnx::write(&network(architecture, untrained(architecture, 0), &GraphOptions::default()).unwrap(), &model)
         .unwrap();
     let size = architecture.input_size;
     let input = rule(&format!("input{size}"), &[2, 3, size, size], |u| 4.0 * u - 2.0);
@@ -191,12 +192,12 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 }
 
 /// Builds a model folder, runs the file in it on the two golden images, and compares what comes out.
-fn compare(name: &str, architecture: &Architecture, weights: StateDict, options: Options, tolerance: f32) {
+fn compare(name: &str, architecture: &Architecture, weights: StateDict, options: GraphOptions, tolerance: f32) {
     compare_edited(name, architecture, weights, options, tolerance, |_| {});
 }
 
 /// The same for the fp32 file, converted to fp16 as it is for a GPU; each image also keeps its first class.
-fn compare_converted(name: &str, architecture: &Architecture, weights: StateDict, options: Options) {
+fn compare_converted(name: &str, architecture: &Architecture, weights: StateDict, options: GraphOptions) {
     compare_edited(name, architecture, weights, options, CONVERTED_TOLERANCE, |path| {
         let bytes = std::fs::metadata(path).unwrap().len();
         let model = onnx::to_fp16(onnx::read(path).unwrap()).unwrap();
@@ -209,7 +210,7 @@ fn compare_edited(
     name: &str,
     architecture: &Architecture,
     weights: StateDict,
-    options: Options,
+    options: GraphOptions,
     tolerance: f32,
     edit: impl FnOnce(&Path),
 ) {

@@ -8,129 +8,91 @@
 //!
 //! Knows tensors and [`Executor`]. Must not know HTTP, gRPC, image formats, labels or the config file.
 
+mod job;
 mod load;
+mod pending;
 pub mod policy;
 mod queue;
 mod worker;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
 
 use tokio::sync::oneshot;
 
-pub use policy::Policy;
+pub use job::{JobError, Reply, Submission, SubmitError, WorkerObserver};
+pub use pending::Pending;
+pub use policy::{Policy, Priority};
 
 use crate::{
     runtime::Executor,
-    tensor::{Input, Normalizer},
+    tensor::{InputShape, Normalizer},
 };
 use queue::{Job, Queue};
 
-/// What a job gets back.
-#[derive(Debug)]
-pub struct Reply {
-    /// What the network says of the image, `f32[K]`.
-    pub logits: Box<[f32]>,
-    /// From submission until a worker took the job.
-    pub queued: Duration,
-    /// The run of the whole batch.
-    pub inference: Duration,
-    /// How many images the batch had.
-    pub batch_size: usize,
-}
-
-/// Why a job was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// `capacity` jobs wait already.
-    #[error("{capacity} images wait already")]
-    Full {
-        /// The queue's capacity.
-        capacity: usize,
-        /// When there may be room, from the speed of late.
-        retry_after: Duration,
-    },
-    /// The job would still wait when its deadline passes.
-    #[error("the queue takes longer than the deadline allows")]
-    Hopeless {
-        /// How long the queue takes, from the speed of late.
-        wait: Duration,
-    },
-    /// The deadline had passed before the job came.
-    #[error("the deadline had passed already")]
-    Expired,
-    /// The batcher is closed.
-    #[error("the model is being unloaded")]
-    Closed,
-}
-
-/// Why a job that was taken has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JobError {
-    /// Its deadline passed while it waited; it was not run.
-    #[error("the deadline passed in the queue")]
-    Expired,
-    /// The engine failed.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// Told of every run that ended, before its images are answered: how many images it had, and how long it took.
-///
-/// Called on the worker's thread: it must be quick.
-pub type RunObserver = Box<dyn Fn(usize, Duration) + Send + Sync>;
-
-/// One model's queue with its workers.
+/// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
+#[derive(Clone)]
 pub struct Batcher {
     queue: Arc<Queue>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    shape: InputShape,
 }
 
 impl Batcher {
     /// Starts one worker for each of `executors`.
     ///
     /// * `normalizer`: how pixels become the network's input
-    /// * `height`, `width`: of every image
+    /// * `shape`: of every image
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system gives no thread, or no memory for the batches; workers that were started end again.
     pub fn start<E: Executor>(
         name: &str,
         policy: Policy,
         normalizer: Normalizer,
-        (height, width): (usize, usize),
+        shape: InputShape,
         executors: Vec<E>,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<(Self, Workers)> {
         let queue = Arc::new(Queue::new(policy, executors.len()));
-        let mut workers = Vec::with_capacity(executors.len());
+        let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(executors.len()) };
+        let model = Arc::from(name);
         for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(queue.clone(), executor, normalizer.clone(), (height, width));
+            let worker = worker::Worker::new(&model, queue.clone(), executor, normalizer.clone(), shape)
+                .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
-            workers.push(thread.spawn(move || worker.work())?);
+            workers.threads.push(thread.spawn(move || worker.work())?);
         }
-        Ok(Self { queue, workers: Mutex::new(workers) })
+        Ok((Self { queue, shape }, workers))
     }
 
-    /// Puts one image in the queue. Dropping the receiver cancels the job: it costs no session time any more.
+    /// What every image has to fit.
+    pub fn shape(&self) -> InputShape {
+        self.shape
+    }
+
+    /// Whether an image that came now would be taken: asked before it is decoded, so that what has to be refused costs nothing.
+    ///
+    /// # Errors
+    /// As [`Batcher::submit`], which decides.
+    pub fn consider(&self, deadline: Option<Instant>) -> Result<(), SubmitError> {
+        self.queue.consider(deadline, Instant::now())
+    }
+
+    /// Puts one image in the queue. Dropping what is returned takes it out again, if no worker has it yet.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
-    pub fn submit(
-        &self,
-        input: Input,
-        deadline: Option<Instant>,
-    ) -> Result<oneshot::Receiver<Result<Reply, JobError>>, SubmitError> {
+    pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
+        let Submission { input, deadline, priority, place } = submission;
+        if input.shape() != self.shape {
+            return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
+        }
         let (reply, receiver) = oneshot::channel();
-        self.queue.push(Job { input, deadline, reply, enqueued: Instant::now() })?;
-        Ok(receiver)
+        let id = self.queue.push(Job { input, deadline, priority, reply, enqueued: Instant::now() })?;
+        Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 
-    /// Tells `observer` of every run from now on. The first observer stays; another one is dropped.
-    pub fn observe_runs(&self, observer: RunObserver) {
-        self.queue.observe_runs(observer);
+    /// Tells `observer` of what the workers do from now on.
+    pub fn observe(&self, observer: Box<dyn WorkerObserver>) {
+        self.queue.observe(observer);
     }
 
     /// The share of the workers that were busy of late, a mean that fades with a time constant of 10 s: 0 idle, 1 where
@@ -143,20 +105,33 @@ impl Batcher {
     pub fn depth(&self) -> usize {
         self.queue.depth()
     }
+}
 
-    /// Takes no more jobs, answers those that wait, and ends the workers. Blocks until they are gone.
-    pub fn close(&self) {
+/// The threads that own one model's sessions. Dropping it closes the queue and waits for them, so only the thread that
+/// may wait for a run and free a network should hold one.
+pub struct Workers {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Takes no more jobs, answers those that wait, and ends the workers. Blocks until they are gone, and the sessions with
+    /// them.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
         self.queue.close();
-        let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
-        for worker in workers {
-            // A worker catches the panics of its executor; one that still died has nothing left to say.
-            let _ = worker.join();
+        for thread in self.threads.drain(..) {
+            // A worker catches its panics; one that still died has told the queue.
+            let _ = thread.join();
         }
     }
 }
 
-impl Drop for Batcher {
+impl Drop for Workers {
     fn drop(&mut self) {
-        self.close();
+        self.end();
     }
 }

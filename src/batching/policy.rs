@@ -13,6 +13,22 @@ pub struct Policy {
     pub queue_capacity: usize,
 }
 
+/// How urgent a job is, in Triton's numbers: 1 overtakes everything that waits, larger numbers overtake what is larger
+/// still. Jobs of one priority keep their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u32);
+
+impl Priority {
+    /// What a request has that says nothing.
+    pub const DEFAULT: Self = Self(100);
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// What an idle worker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -27,7 +43,7 @@ pub enum Decision {
 /// Decides for one idle worker.
 ///
 /// * `waiting`: jobs in the queue
-/// * `oldest`: how long the first of them has waited
+/// * `oldest`: how long the one that came first has waited
 /// * `idle`: idle workers, this one included; a short queue is shared among them
 pub fn decide(policy: &Policy, waiting: usize, oldest: Duration, idle: usize) -> Decision {
     if waiting == 0 {

@@ -2,16 +2,16 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use super::{
-    JobError, Policy, Reply, RunObserver, SubmitError,
+    job::{JobError, Reply, SubmitError, WorkerObserver},
     load::Load,
-    policy::{Decision, decide},
+    policy::{Decision, Policy, Priority, decide},
 };
 use crate::tensor::Input;
 
@@ -19,23 +19,34 @@ use crate::tensor::Input;
 pub(super) struct Job {
     pub(super) input: Input,
     pub(super) deadline: Option<Instant>,
+    pub(super) priority: Priority,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) enqueued: Instant,
 }
 
+/// Tells a queue's jobs apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JobId(u64);
+
 pub(super) struct Queue {
     policy: Policy,
     workers: usize,
-    observer: OnceLock<RunObserver>,
+    observers: RwLock<Vec<Box<dyn WorkerObserver>>>,
     state: Mutex<State>,
     /// Signalled for every new job, and for all at the close.
     changed: Condvar,
 }
 
 struct State {
-    jobs: VecDeque<Job>,
+    /// By priority; the oldest of one priority first.
+    jobs: VecDeque<(JobId, Job)>,
+    next_id: u64,
     idle: usize,
+    /// Workers that have not left.
+    alive: usize,
     closed: bool,
+    /// The last worker left before the close.
+    broken: bool,
     /// The time that one image takes off the queue of late; zero until the first batch.
     pace: Duration,
     load: Load,
@@ -47,17 +58,37 @@ impl State {
     }
 }
 
+impl State {
+    fn admits(&self, capacity: usize, deadline: Option<Instant>, now: Instant) -> Result<(), SubmitError> {
+        if self.closed {
+            return Err(SubmitError::Closed);
+        }
+        let wait = self.wait();
+        if self.jobs.len() >= capacity {
+            return Err(SubmitError::Full { capacity, retry_after: wait });
+        }
+        match deadline {
+            Some(deadline) if deadline <= now => Err(SubmitError::Expired),
+            Some(deadline) if deadline < now + wait => Err(SubmitError::Hopeless { wait }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Queue {
     /// A queue that `workers` threads take from.
     pub(super) fn new(policy: Policy, workers: usize) -> Self {
         let state = State {
             jobs: VecDeque::new(),
+            next_id: 0,
             idle: 0,
+            alive: workers,
             closed: false,
+            broken: false,
             pace: Duration::ZERO,
             load: Load::new(workers, Instant::now()),
         };
-        Self { policy, workers, observer: OnceLock::new(), state: Mutex::new(state), changed: Condvar::new() }
+        Self { policy, workers, observers: RwLock::default(), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -72,36 +103,43 @@ impl Queue {
         self.lock().load.at(now)
     }
 
-    pub(super) fn observe_runs(&self, observer: RunObserver) {
-        // The first one stays.
-        let _ = self.observer.set(observer);
+    pub(super) fn observe(&self, observer: Box<dyn WorkerObserver>) {
+        self.observers.write().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
 
-    pub(super) fn push(&self, job: Job) -> Result<(), SubmitError> {
+    /// Whether a job that came at `now` would be taken.
+    pub(super) fn consider(&self, deadline: Option<Instant>, now: Instant) -> Result<(), SubmitError> {
+        self.lock().admits(self.policy.queue_capacity, deadline, now)
+    }
+
+    pub(super) fn push(&self, job: Job) -> Result<JobId, SubmitError> {
         let mut state = self.lock();
-        if state.closed {
-            return Err(SubmitError::Closed);
+        if state.broken {
+            return Err(SubmitError::Broken);
         }
-        let capacity = self.policy.queue_capacity;
-        if state.jobs.len() >= capacity {
-            return Err(SubmitError::Full { capacity, retry_after: state.wait() });
-        }
-        if let Some(deadline) = job.deadline {
-            let wait = state.wait();
-            if deadline <= job.enqueued {
-                return Err(SubmitError::Expired);
-            }
-            if deadline < job.enqueued + wait {
-                return Err(SubmitError::Hopeless { wait });
-            }
-        }
-        state.jobs.push_back(job);
+        state.admits(self.policy.queue_capacity, job.deadline, job.enqueued)?;
+        let id = JobId(state.next_id);
+        state.next_id += 1;
+        // Nearly always at the end: what is as urgent came before.
+        let overtaken = state.jobs.iter().rev().take_while(|(_, other)| other.priority > job.priority).count();
+        let place = state.jobs.len() - overtaken;
+        state.jobs.insert(place, (id, job));
         let wake = state.idle > 0;
         drop(state);
         if wake {
             self.changed.notify_one();
         }
-        Ok(())
+        Ok(id)
+    }
+
+    /// Takes out a job that nobody waits for any more, if no worker has it yet.
+    pub(super) fn forget(&self, id: JobId) {
+        let mut state = self.lock();
+        let position = state.jobs.iter().position(|(other, _)| *other == id);
+        let job = position.and_then(|position| state.jobs.remove(position));
+        drop(state);
+        // Only now: freeing an image should not hold the others up.
+        drop(job);
     }
 
     /// Fills `batch` with the next jobs worth running; waits for them. Answers those that are too late, and forgets
@@ -111,7 +149,9 @@ impl Queue {
         state.idle += 1;
         let going = loop {
             let now = Instant::now();
-            let oldest = state.jobs.front().map_or(Duration::ZERO, |job| now.saturating_duration_since(job.enqueued));
+            // Not the first: what is more urgent stands before it.
+            let oldest = state.jobs.iter().map(|(_, job)| job.enqueued).min();
+            let oldest = oldest.map_or(Duration::ZERO, |enqueued| now.saturating_duration_since(enqueued));
             match decide(&self.policy, state.jobs.len(), oldest, state.idle) {
                 Decision::Sleep if state.closed => break false,
                 Decision::Sleep => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -138,10 +178,41 @@ impl Queue {
         let mut state = self.lock();
         state.pace = if state.pace.is_zero() { of_late } else { (state.pace * 7 + of_late) / 8 };
         state.load.end_run(now);
-        drop(state);
-        if let Some(observer) = self.observer.get() {
-            observer(images, time);
+    }
+
+    /// Puts the counts in order after a worker that broke in the middle of [`Queue::take`].
+    pub(super) fn broke_while_taking(&self) {
+        let mut state = self.lock();
+        state.idle = state.idle.saturating_sub(1);
+    }
+
+    /// The same for one that broke before its run was noted.
+    pub(super) fn broke_while_running(&self, now: Instant) {
+        self.lock().load.end_run(now);
+    }
+
+    /// Shows `what` to every observer.
+    pub(super) fn tell(&self, what: impl Fn(&dyn WorkerObserver)) {
+        let observers = self.observers.read().unwrap_or_else(PoisonError::into_inner);
+        observers.iter().for_each(|observer| what(&**observer));
+    }
+
+    /// A worker leaves. If it is the last one and nobody has closed the queue, nothing would be answered any more: whoever
+    /// waits is told `reason`.
+    pub(super) fn leave(&self, reason: &str) {
+        let mut state = self.lock();
+        state.alive = state.alive.saturating_sub(1);
+        if state.alive > 0 || state.closed {
+            return;
         }
+        state.broken = true;
+        let left = std::mem::take(&mut state.jobs);
+        drop(state);
+        for (_, job) in left {
+            // Whoever asked may have left meanwhile.
+            let _ = job.reply.send(Err(JobError::Failed(reason.to_owned())));
+        }
+        self.tell(|observer| observer.gone());
     }
 
     pub(super) fn close(&self) {
@@ -154,9 +225,9 @@ impl Queue {
     }
 }
 
-fn collect(jobs: &mut VecDeque<Job>, count: usize, now: Instant, batch: &mut Vec<Job>) {
+fn collect(jobs: &mut VecDeque<(JobId, Job)>, count: usize, now: Instant, batch: &mut Vec<Job>) {
     while batch.len() < count {
-        let Some(job) = jobs.pop_front() else { break };
+        let Some((_, job)) = jobs.pop_front() else { break };
         if job.reply.is_closed() {
             continue;
         }

@@ -1,76 +1,152 @@
 //! The thread that owns a session: takes jobs, fills the batch, runs it, answers.
+//!
+//! A panic inside a run costs that batch. One outside of it costs the batch at hand as well, and the worker begins anew; one
+//! that breaks again and again without an answer in between gives up, and when the last one has, the queue says so.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::TryReserveError, sync::Arc, time::Instant};
 
 use super::{
-    JobError, Reply,
+    job::{JobError, Reply},
     queue::{Job, Queue},
 };
 use crate::{
-    runtime::Executor,
-    tensor::{Batch, Input, Logits, Normalizer},
+    runtime::{Executor, caught},
+    tensor::{Batch, InputShape, Logits, Normalizer},
 };
 
+/// A worker that broke so often without having answered a batch in between would do so for ever.
+const MOST_BREAKS: u32 = 8;
+
 pub(super) struct Worker<E> {
+    /// The model's, for the log.
+    name: Arc<str>,
     queue: Arc<Queue>,
     executor: E,
     normalizer: Normalizer,
     batch: Batch,
     logits: Logits,
+    /// The images at hand.
+    jobs: Vec<Job>,
+    at: Phase,
+    /// Since the last batch that was answered.
+    breaks: u32,
+}
+
+/// Where a worker is, so that the queue's counts can be put in order when it breaks there.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// In the queue, as one of the idle.
+    Taking,
+    /// With a batch that the queue counts as running.
+    Running,
+    /// After the run was noted.
+    Answering,
+}
+
+/// Tells the queue that a worker is gone, however that came about.
+struct Leaving(Arc<Queue>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.leave("the model's last worker has broken");
+    }
 }
 
 impl<E: Executor> Worker<E> {
-    pub(super) fn new(queue: Arc<Queue>, executor: E, normalizer: Normalizer, (height, width): (usize, usize)) -> Self {
-        let batch = Batch::new(normalizer.layout(), height, width, queue.policy().max_batch_size);
-        Self { queue, executor, normalizer, batch, logits: Logits::default() }
+    /// Takes the memory for its batches.
+    ///
+    /// # Errors
+    /// If there is not so much memory.
+    pub(super) fn new(
+        name: &Arc<str>,
+        queue: Arc<Queue>,
+        executor: E,
+        normalizer: Normalizer,
+        shape: InputShape,
+    ) -> Result<Self, TryReserveError> {
+        let batch = Batch::reserved(shape, queue.policy().max_batch_size)?;
+        let (jobs, logits, at) = (Vec::with_capacity(queue.policy().max_batch_size), Logits::default(), Phase::Taking);
+        Ok(Self { name: name.clone(), queue, executor, normalizer, batch, logits, jobs, at, breaks: 0 })
     }
 
-    /// Works until the queue is closed and empty.
+    /// Works until the queue is closed and empty, or until it has broken too often.
     pub(super) fn work(mut self) {
-        let mut jobs = Vec::with_capacity(self.queue.policy().max_batch_size);
-        while self.queue.take(&mut jobs) {
+        let _leaving = Leaving(self.queue.clone());
+        while let Err(reason) = caught(|| self.work_on()) {
+            let again = self.begin_anew(&reason);
+            let (model, breaks) = (&*self.name, self.breaks);
+            if !again {
+                tracing::error!(model, breaks, reason, "a worker broke too often between two runs and gives up");
+                return;
+            }
+            tracing::error!(model, breaks, reason, "a worker broke between two runs and begins anew");
+        }
+    }
+
+    /// Puts in order what a panic left behind; `false` when there is no use in going on.
+    fn begin_anew(&mut self, reason: &str) -> bool {
+        self.breaks += 1;
+        match self.at {
+            Phase::Taking => self.queue.broke_while_taking(),
+            Phase::Running => self.queue.broke_while_running(Instant::now()),
+            Phase::Answering => {}
+        }
+        let failed = JobError::Failed(format!("the worker broke: {reason}"));
+        self.jobs.drain(..).for_each(|job| answer(job, Err(failed.clone())));
+        // It may be an observer that breaks.
+        let told = caught(|| self.queue.tell(|observer| observer.restarted()));
+        if let Err(reason) = told {
+            tracing::error!(model = &*self.name, reason, "an observer of the workers broke");
+        }
+        self.breaks < MOST_BREAKS
+    }
+
+    fn work_on(&mut self) {
+        loop {
+            self.at = Phase::Taking;
+            if !self.queue.take(&mut self.jobs) {
+                return;
+            }
+            self.at = Phase::Running;
             let started = Instant::now();
-            let outcome = self.run(&jobs);
+            let outcome = self.run();
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
-            let batch_size = jobs.len();
+            let batch_size = self.jobs.len();
             self.queue.note_run(batch_size, inference, finished);
+            self.at = Phase::Answering;
+            self.queue.tell(|observer| observer.ran(batch_size, inference));
             match outcome {
                 Ok(()) => {
-                    for (job, row) in jobs.drain(..).zip(self.logits.rows()) {
+                    for (job, row) in self.jobs.drain(..).zip(self.logits.rows()) {
                         let queued = started.saturating_duration_since(job.enqueued);
                         answer(job, Ok(Reply { logits: row.into(), queued, inference, batch_size }));
                     }
                 }
-                Err(error) => jobs.drain(..).for_each(|job| answer(job, Err(error.clone()))),
+                Err(error) => self.jobs.drain(..).for_each(|job| answer(job, Err(error.clone()))),
             }
+            self.breaks = 0;
         }
     }
 
-    fn run(&mut self, jobs: &[Job]) -> Result<(), JobError> {
-        self.batch.clear();
-        for job in jobs {
-            let slot = self.batch.push();
-            match &job.input {
-                Input::Pixels(pixels) => self.normalizer.write(pixels, slot),
-                Input::Tensor(values) => slot.copy_from_slice(values),
+    fn run(&mut self) -> Result<(), JobError> {
+        let Self { executor, normalizer, batch, logits, jobs, .. } = self;
+        let run = || {
+            batch.clear();
+            for job in &*jobs {
+                job.input.write(normalizer, batch.push());
             }
-        }
-        let (executor, batch, logits) = (&mut self.executor, &self.batch, &mut self.logits);
-        // A panic must not cost the model its worker: the batch fails, the next one runs.
-        match catch_unwind(AssertUnwindSafe(|| executor.run(batch, logits))) {
-            Ok(Ok(())) if self.logits.rows().len() == jobs.len() => Ok(()),
+            executor.run(batch, logits)
+        };
+        match caught(run) {
+            Ok(Ok(())) if self.logits.rows().len() == self.jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(
                 "the network gave {} rows for {} images",
                 self.logits.rows().len(),
-                jobs.len()
+                self.jobs.len()
             ))),
             Ok(Err(error)) => Err(JobError::Failed(error.to_string())),
-            Err(_) => Err(JobError::Failed("the engine panicked".to_owned())),
+            Err(reason) => Err(JobError::Failed(format!("the engine panicked: {reason}"))),
         }
     }
 }

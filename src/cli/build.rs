@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -10,9 +9,10 @@ use std::{
 use anyhow::Context;
 use clap::ValueEnum;
 
-use super::output::Output;
+use super::{interrupt::Interrupt, output::Output};
+use crate::files;
 use crate::resnet::{
-    Choices, IMAGENET_LABELS, Options, Recipe, Variant,
+    Choices, GraphOptions, IMAGENET_LABELS, Recipe, Variant,
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
     build,
     import::{self, KeyLayout},
@@ -139,6 +139,7 @@ enum PrecisionArg {
 }
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
+    let interrupt = Interrupt::watch(|| (), "error: interrupted; nothing was written")?;
     let source = Source::open(&args.weights)?;
     let variant = args.variant.map_or(source.variant, |variant| match variant {
         VariantArg::Pytorch => Variant::PyTorch,
@@ -149,10 +150,10 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let mut metadata = vec![("variant".to_owned(), variant.as_str().to_owned())];
     metadata.extend(source.metadata);
     let recipe = Recipe {
-        options: Options {
+        options: GraphOptions {
             precision: match args.precision {
-                PrecisionArg::Fp32 => crate::resnet::Precision::Fp32,
-                PrecisionArg::Fp16 => crate::resnet::Precision::Fp16,
+                PrecisionArg::Fp32 => crate::resnet::GraphPrecision::Fp32,
+                PrecisionArg::Fp16 => crate::resnet::GraphPrecision::Fp16,
             },
             keep_bn: args.keep_bn,
             features: false,
@@ -166,13 +167,18 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
         architecture,
     };
     let weights = source.state.unwrap_or_else(|| untrained(&recipe.architecture, source.seed));
+    // Folders that are half filled appear under another name; a signal waits until that is gone.
+    let mut held = interrupt.hold();
     let written = build(&recipe, weights, &args.output)?;
+    *held = true;
+    drop(held);
 
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     let untrained = if args.weights.is_untrained() { "untrained " } else { "" };
-    writeln!(output, "{}: {untrained}{}", written.model.display(), describe(&recipe.architecture))?;
+    let model = files::shown(&written.model);
+    output.line(&format!("{model}: {untrained}{}", describe(&recipe.architecture)))?;
     if recipe.labels.is_none() {
-        writeln!(output, "its classes have no names; give them with --labels")?;
+        output.line("its classes have no names; give them with --labels")?;
     }
     output.finish()
 }
@@ -251,7 +257,7 @@ fn folder_name(architecture: &Architecture) -> String {
     architecture.to_string().replace(['[', ','], "-").replace(']', "")
 }
 
-/// One line that says what was built, with what no tensor tells.
+/// One line that says what was built, including the choices that the weights themselves do not determine.
 fn describe(architecture: &Architecture) -> String {
     let Architecture { classes, input_size, .. } = architecture;
     let millions = architecture.parameters() / 1e6;

@@ -1,11 +1,19 @@
-//! `resnetd check-config`: what would be in force, and whether it holds.
+//! `resnetd check-config`: what would be in force, and whether it holds; every model, whatever is wrong with another.
 
 use std::io::Write;
 
-use super::{ConfigArgs, output::Output};
+use anyhow::{bail, ensure};
+use toml::{Table, Value};
+
+use super::{
+    ConfigArgs,
+    output::{Output, complain},
+};
 use crate::{
-    config::Flags,
-    model::{Manifest, repository::scan},
+    config::{Config, Flags},
+    files,
+    inspect::inspect_file,
+    model::{Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository},
 };
 
 #[derive(Debug, clap::Args)]
@@ -17,12 +25,74 @@ pub(super) struct CheckConfigArgs {
 pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let config = args.config.load(Flags::default())?;
     args.config.check_repository()?;
-    if config.models.dir.is_dir() {
-        for folder in scan(&config.models.dir)? {
-            Manifest::read(&folder.path, &config.batching, &config.runtime)?;
+    let mut output = Output::stdout();
+    output.write_all(toml::to_string(&config)?.as_bytes())?;
+
+    let repository::Contents { models, passed_over } = repository::contents(&config.models.dir)?;
+    for passed_over in passed_over {
+        complain(&format!("warning: {passed_over}"));
+    }
+    if models.is_empty() {
+        let built_in = &RESNET20_CIFAR10;
+        let manifest = built_in.manifest(&config.batching, &config.runtime)?;
+        let in_force = manifest.in_force(None, None);
+        write_model(&mut output, built_in.name, &in_force, &[built_in.version], "inside resnetd")?;
+    }
+    let mut wrong = 0;
+    for folder in &models {
+        let place = files::shown(&folder.path);
+        match check(folder, &config) {
+            Ok(None) => complain(&format!("warning: passed over {place}: it has no VERSION/model.onnx")),
+            Ok(Some((in_force, served))) => write_model(&mut output, &folder.name, &in_force, &served, &place)?,
+            Err(error) => {
+                wrong += 1;
+                complain(&format!("error: {place}: {error:#}"));
+            }
         }
     }
-    let mut output = Output::to(None)?;
-    output.write_all(toml::to_string(&config)?.as_bytes())?;
-    output.finish()
+    output.finish()?;
+    ensure!(wrong == 0, "{wrong} of {} models would not be served; each is named above", models.len());
+    Ok(())
+}
+
+/// What is in force for a model, and the versions that are served; `None` where there is nothing to serve.
+fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manifest, Vec<u64>)>> {
+    let manifest = Manifest::read(&folder.path, &config.batching, &config.runtime)?;
+    label_text(&folder.path, manifest.output.labels.as_deref())?;
+    if folder.versions.is_empty() {
+        return Ok(None);
+    }
+    let missing = manifest.versions.policy.missing(&folder.versions);
+    if !missing.is_empty() {
+        bail!("[versions] policy names {missing:?}, and there is {:?}: put it there, or leave it out", folder.versions);
+    }
+    let served = manifest.versions.policy.pick(&folder.versions);
+    let Some(highest) = served.last() else {
+        bail!("[versions] policy names no version; there is {:?}", folder.versions);
+    };
+    // What the graph says is a part of what is in force. Whether it can be run is seen when it is loaded.
+    let image = inspect_file(&folder.graph(*highest)).ok().and_then(|inspection| inspection.input);
+    let size = image.as_ref().filter(|image| !image.size_assumed).map(|image| (image.height, image.width));
+    let in_force = manifest.in_force(size, image.map(|image| image.layout));
+    Ok(Some((in_force, served)))
+}
+
+/// Writes the values of a model as `[model.NAME.…]`, with where it lies above.
+fn write_model(
+    output: &mut Output,
+    name: &str,
+    manifest: &Manifest,
+    served: &[u64],
+    place: &str,
+) -> anyhow::Result<()> {
+    let served = served.iter().map(|version| i64::try_from(*version).map(Value::Integer)).collect::<Result<_, _>>()?;
+    // Before the tables, as TOML wants it.
+    let mut values = Table::from_iter([("served_versions".to_owned(), Value::Array(served))]);
+    values.extend(Table::try_from(manifest)?);
+    let named = Table::from_iter([(name.to_owned(), Value::Table(values))]);
+    let document = Table::from_iter([("model".to_owned(), Value::Table(named))]);
+    writeln!(output)?;
+    output.line(&format!("# {name}: {place}"))?;
+    output.write_all(toml::to_string(&document)?.as_bytes())?;
+    Ok(())
 }

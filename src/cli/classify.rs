@@ -1,32 +1,35 @@
 //! `resnetd classify`: files and folders to labels, without a server, through the same service.
 
 use std::{
-    fs,
-    io::{IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::ValueEnum;
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use walkdir::WalkDir;
 
 use super::{
     ConfigArgs,
+    images::FoundImages,
+    interrupt::Interrupt,
     output::{Output, complain},
     serve::limits,
 };
 use crate::{
     config::{Config, Flags},
+    files,
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
+    model::Machine,
     runtime::Runtime,
-    service::{ClassifyOptions, ClassifyRequest, Error, ModelDefaults, ModelState, ModelStatus, Prediction, Service},
-    telemetry,
+    service::{
+        ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, RequestLimits, Service, TraceContext,
+        Wanted, cores,
+    },
+    telemetry::{self, Metrics, escaped},
 };
-
-/// What counts as an image inside a folder; a file that is named itself is always tried.
-const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ClassifyArgs {
@@ -57,48 +60,71 @@ enum Format {
     Csv,
 }
 
+/// What a signal ends with as long as the file with the results is not there.
+const NOTHING_WRITTEN: &str = "error: interrupted; nothing was written";
+
 pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let mut defaults = Config::default();
     // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
     defaults.runtime.tune = false;
-    let mut config = args.config.load_over(defaults, Flags::default())?;
-    args.config.check_repository()?;
     // Of the log, only what is wrong: results are on stdout, progress on stderr.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    defaults.log.level = "warn".to_owned();
+    let config = args.config.load_over(defaults, Flags::default())?;
+    args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
-    let files = find_images(&args.paths)?;
+    let FoundImages { files, passed_over } = FoundImages::among(&args.paths)?;
 
     let runtime = Runtime::load()?;
-    let service = Service::new(limits(&config), config.server.decode_threads);
+    let (service, writer) = Service::new(
+        RequestLimits { default_timeout: None, ..limits(&config) },
+        config.server.decode_threads,
+        Metrics::default(),
+    );
+    let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores()), LoadOptions::default())?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
-    service.load_models(&runtime, &config.models.dir, args.model.as_deref(), &defaults)?;
+    lifecycle.apply(wanted_models(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
     let model = choose(service.list(), args.model.as_deref())?;
     let table = Table::new(&files, &model);
 
     let concurrency = 2 * model.info.as_ref().map_or(1, |info| info.max_batch_size * info.instances);
     let concurrency = concurrency.min(config.batching.queue_capacity);
     let mut report = Report::new(args, files.len(), table)?;
+    let progress = report.progress.clone();
+    let interrupt =
+        report.output.is_file().then(|| Interrupt::watch(move || progress.finish_and_clear(), NOTHING_WRITTEN));
+    let interrupt = interrupt.transpose()?;
+    for (path, reason) in &passed_over {
+        report.complain(path, reason);
+    }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let failed = tokio.block_on(async {
-        let options = ClassifyOptions { top_k: args.top_k, ..ClassifyOptions::default() };
+        let options = ClassesWanted { top_k: args.top_k, min_probability: None };
         let mut answers = stream::iter(&files)
             .map(async |file| (file, classify(&service, &model, file, options).await))
             .buffered(concurrency);
-        let mut failed = 0usize;
+        let mut failed = passed_over.len();
         while let Some((file, answer)) = answers.next().await {
             match answer {
                 Ok(predictions) => report.add(file, &predictions)?,
                 Err(error) => {
                     failed += 1;
-                    report.complain(file, &error);
+                    report.complain(file, &format!("{error:#}"));
+                    report.progress.inc(1);
                 }
+            }
+            if report.output.is_unread() {
+                break;
             }
         }
         anyhow::Ok(failed)
     })?;
+    let written = interrupt.as_ref().map(Interrupt::hold);
     report.finish()?;
+    if let Some(mut written) = written {
+        *written = true;
+    }
     if failed > 0 {
-        bail!("{failed} of {} files could not be classified; each is named above", files.len());
+        bail!("{failed} of {} files could not be classified; each is named above", files.len() + passed_over.len());
     }
     Ok(())
 }
@@ -107,48 +133,28 @@ async fn classify(
     service: &Service,
     model: &ModelStatus,
     file: &Path,
-    options: ClassifyOptions,
+    classes: ClassesWanted,
 ) -> anyhow::Result<Vec<Prediction>> {
-    let limit = service.limits().max_body_bytes as u64;
-    let size = fs::metadata(file)?.len();
-    if size > limit {
-        bail!("{size} bytes, the limit is {limit}: raise [limits] max_body_bytes");
-    }
-    let request = ClassifyRequest {
-        model: model.name.to_string(),
-        version: Some(model.version),
-        images: vec![fs::read(file)?.into()],
-        options,
+    let image = read(file, service.limits().max_body_bytes as u64)?;
+    let target = service.target(&model.name, Some(model.version))?;
+    let request = Request {
+        items: vec![target.picture(image.into())],
+        target,
+        wanted: Wanted::classes(classes),
         deadline: None,
+        priority: Priority::DEFAULT,
+        charge: service.open_charge()?,
+        trace: TraceContext::new(file.to_string_lossy()),
     };
-    let mut answer = service.classify(request).await.map_err(|error: Error| anyhow::anyhow!(error))?;
+    let mut answer = service.answer(request).await?;
     Ok(answer.predictions.pop().unwrap_or_default())
 }
 
-/// The images among `paths` and inside the folders among them, by name.
-pub(super) fn find_images(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.exists() {
-            bail!("{}: there is no such file or folder", path.display());
-        }
-        if path.is_file() {
-            files.push(path.clone());
-            continue;
-        }
-        for entry in WalkDir::new(path).follow_links(true).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("cannot search {}", path.display()))?;
-            let extension = entry.path().extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            let is_image = EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension));
-            if entry.file_type().is_file() && is_image {
-                files.push(entry.into_path());
-            }
-        }
-    }
-    if files.is_empty() {
-        bail!("no images found in the folders given (looked for {})", EXTENSIONS.join(", "));
-    }
-    Ok(files)
+fn read(file: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    files::read(file, limit).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => anyhow::anyhow!("{error}: raise [limits] max_body_bytes"),
+        _ => error.into(),
+    })
 }
 
 fn choose(models: Vec<ModelStatus>, wanted: Option<&str>) -> anyhow::Result<ModelStatus> {
@@ -181,12 +187,12 @@ struct Table {
 }
 
 impl Table {
-    fn new(files: &[PathBuf], model: &ModelStatus) -> Self {
+    fn new(images: &[PathBuf], model: &ModelStatus) -> Self {
         let longest_label = |model: &ModelStatus| {
             let labels = model.info.as_ref().map(|info| info.labels.clone()).unwrap_or_default();
             labels.iter().map(|label| label.chars().count()).max().unwrap_or_default()
         };
-        let file = files.iter().map(|file| file.display().to_string().chars().count()).max().unwrap_or_default();
+        let file = images.iter().map(|file| escaped(&files::shown(file)).chars().count()).max().unwrap_or_default();
         Self { file: file.clamp(4, 80), label: longest_label(model).clamp(5, 40) }
     }
 }
@@ -240,20 +246,22 @@ impl Report {
     }
 
     fn add(&mut self, file: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
-        let name = file.display().to_string();
+        let name = files::shown(file);
         match self.format {
             Format::Table => {
                 let Table { file, label } = self.table;
+                let name = escaped(&name);
                 for (rank, class) in predictions.iter().enumerate() {
-                    let shown = if rank == 0 { name.as_str() } else { "" };
+                    let shown = if rank == 0 { &*name } else { "" };
                     let percent = class.probability * 100.0;
-                    writeln!(self.output, "{shown:file$}  {:label$}  {percent:>10.2}%", class.label)?;
+                    writeln!(self.output, "{shown:file$}  {:label$}  {percent:>10.2}%", escaped(&class.label))?;
                 }
             }
             Format::Csv => {
+                let name = escaped(&name);
                 let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(&mut self.output);
                 for (rank, class) in predictions.iter().enumerate() {
-                    writer.serialize((&name, rank + 1, class.index, &*class.label, class.probability))?;
+                    writer.serialize((&*name, rank + 1, class.index, &*class.label, class.probability))?;
                 }
                 writer.flush()?;
             }
@@ -275,9 +283,8 @@ impl Report {
         Ok(())
     }
 
-    fn complain(&self, file: &Path, error: &anyhow::Error) {
-        self.progress.suspend(|| complain(&format!("{}: {error:#}", file.display())));
-        self.progress.inc(1);
+    fn complain(&self, file: &Path, reason: &str) {
+        self.progress.suspend(|| complain(&format!("{}: {reason}", files::shown(file))));
     }
 
     fn finish(mut self) -> anyhow::Result<()> {

@@ -4,8 +4,12 @@ use std::{io::Write, path::PathBuf};
 
 use anyhow::Context;
 
-use super::{ConfigArgs, kept::Kept, output::Output};
-use crate::inspect::{Block, ImageInput, Inspection, Layout, ResNet, StrideIn, inspect_file};
+use super::{ConfigArgs, kept::Kept, output::Output, table::labelled};
+use crate::{
+    files,
+    inspect::{Block, ImageInput, Inspection, ResNet, StrideIn, inspect_file},
+    tensor::Layout,
+};
 
 /// The widest label of the table.
 const LABEL_WIDTH: usize = 12;
@@ -39,9 +43,9 @@ struct Everything<'a> {
 }
 
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let inspection = inspect_file(&args.file).with_context(|| args.file.display().to_string())?;
+    let inspection = inspect_file(&args.file).with_context(|| files::shown(&args.file))?;
     let kept = Kept::of(&args.file, ConfigArgs { config: args.config.clone(), models: None })?;
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     match args.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut output, &Everything { inspection: &inspection, kept: &kept })?;
@@ -49,7 +53,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         }
         Format::Table => {
             for (label, value) in rows(&inspection).into_iter().chain(kept.rows(&inspection)) {
-                writeln!(output, "{label:<LABEL_WIDTH$}  {value}")?;
+                output.line(&format!("{label:<LABEL_WIDTH$}  {value}"))?;
             }
         }
     }
@@ -92,7 +96,7 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// A shape as it is written down; the batch, which was taken for 1, as `N` where the graph leaves it open.
+/// A shape between brackets. An open batch is written `N`, although its size was taken for 1.
 fn bracketed(shape: &[usize], open_batch: bool) -> String {
     let dims = shape.iter().enumerate().map(|(axis, dim)| match axis {
         0 if open_batch && *dim == 1 => "N".to_owned(),
@@ -150,13 +154,6 @@ fn input(image: &ImageInput) -> String {
         Layout::Nhwc => ("NHWC", format!("{batch}, {height}, {width}, {channels}")),
     };
     format!("{name} {element}[{shape}] {layout}{}", if *size_assumed { ", size assumed" } else { "" })
-}
-
-pub(super) fn labelled(
-    label: &'static str,
-    values: impl Iterator<Item = String>,
-) -> impl Iterator<Item = (&'static str, String)> {
-    values.enumerate().map(move |(index, value)| (if index == 0 { label } else { "" }, value))
 }
 
 /// `25,557,032`.

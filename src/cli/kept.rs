@@ -1,21 +1,20 @@
-//! What lies on this machine about a graph's file besides the file: what tuning chose for it, and how it was quantized.
+//! What this machine keeps about a model's file besides the file itself: what tuning chose for it, and how it was
+//! quantized.
 
 use std::{fs, path::Path};
 
-use anyhow::Context;
 use serde::Serialize;
 
-use super::{ConfigArgs, inspect::labelled, output::complain};
+use super::{ConfigArgs, output::complain, table::labelled};
 use crate::{
-    config::Flags,
     inspect::Inspection,
-    model::Manifest,
-    quantize::{Comparison, Report},
+    model::{Manifest, graph_digest},
+    quantize::{Comparison, QuantizationReport},
     telemetry,
-    tune::cache::{Cache, Entry, digest},
+    tune::cache::{Cache, Entry},
 };
 
-/// Nothing of it has to be there.
+/// Each part may be missing: the model was never tuned here, or was not made by `resnetd quantize`.
 #[derive(Serialize)]
 pub(super) struct Kept {
     /// What was measured for exactly this file.
@@ -23,16 +22,15 @@ pub(super) struct Kept {
     tuned: Vec<Entry>,
     /// The report beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quantization: Option<Report>,
+    quantization: Option<QuantizationReport>,
 }
 
 impl Kept {
-    /// Looks for it. What is damaged is said on stderr and left out.
+    /// Looks both up. A damaged file is complained of on stderr and left out.
     pub(super) fn of(file: &Path, config: ConfigArgs) -> anyhow::Result<Self> {
-        let mut config = config.load(Flags::default())?;
-        config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+        let config = config.load_quiet("warn")?;
         telemetry::start_log(&config.log)?;
-        // As a server would: DIR/NAME/model.toml, for DIR/NAME/VERSION/model.onnx.
+        // Settings as the server would read them: DIR/NAME/model.toml for the file DIR/NAME/VERSION/model.onnx.
         let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         let folder = place.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         let settings = match Manifest::read(folder, &config.batching, &config.runtime) {
@@ -42,9 +40,8 @@ impl Kept {
                 config.runtime
             }
         };
-        let bytes = fs::read(file).with_context(|| file.display().to_string())?;
-        let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&digest(&bytes));
-        let quantization = Report::beside(file).unwrap_or_else(|error| {
+        let tuned = Cache::at(Path::new(&settings.tune_cache)).of_model(&graph_digest(file));
+        let quantization = QuantizationReport::beside(file).unwrap_or_else(|error| {
             complain(&format!("warning: {error}"));
             None
         });
@@ -61,7 +58,7 @@ impl Kept {
     }
 }
 
-fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
+fn tuned(Entry { key, found, taken }: &Entry, int8: bool) -> Vec<String> {
     let chosen = &found.chosen;
     let engine = chosen.candidate.engine;
     let precision = if int8 { "int8" } else { engine.precision.name() };
@@ -73,9 +70,9 @@ fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
         ),
         None => "its answers are what others are compared with".to_owned(),
     };
-    // The names and sizes of the plugins' files follow; they are in the JSON.
+    // Only the version is shown; the names and sizes of the plugins' files behind it are in the JSON.
     let library = key.libraries.split(" lib").next().unwrap_or_default();
-    [
+    let mut rows = vec![
         format!(
             "for {}: {} {precision}, {}, batches of up to {}, {:.1} images/s",
             key.goal, engine.provider, chosen.candidate.shape, chosen.batch_size, chosen.images_per_second
@@ -83,10 +80,12 @@ fn tuned(Entry { key, found }: &Entry, int8: bool) -> [String; 4] {
         answers,
         found.reason.clone(),
         format!("on {}, {} cores, by resnetd {} with {}", key.processor, key.cores, key.resnetd, library.trim()),
-    ]
+    ];
+    rows.extend(taken.as_ref().map(|taken| format!("measured {taken}")));
+    rows
 }
 
-fn quantized(report: &Report) -> Vec<String> {
+fn quantized(report: &QuantizationReport) -> Vec<String> {
     let Comparison { agreement_percent, mean_drift, images, .. } = report.answers;
     let mut rows = vec![format!(
         "from version {}, {}-bit weights, {} calibration images",

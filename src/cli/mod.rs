@@ -12,7 +12,9 @@
 mod build;
 mod check_config;
 mod classify;
+mod config_args;
 mod healthcheck;
+mod images;
 mod inspect;
 mod interrupt;
 mod kept;
@@ -20,13 +22,15 @@ mod output;
 mod pull;
 mod quantize;
 mod serve;
+mod table;
 mod tune;
+mod utf8;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::io::{self, Write as _};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Flags};
+use config_args::ConfigArgs;
 
 /// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
 #[derive(Debug, Parser)]
@@ -58,45 +62,15 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
 }
 
-/// The options of every command that reads the configuration.
-#[derive(Debug, Clone, Default, Args)]
-struct ConfigArgs {
-    /// Configuration file (TOML); config/resnetd.toml shows every key
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Model repository: DIR/NAME/VERSION/model.onnx
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
-}
-
-impl ConfigArgs {
-    fn load(&self, flags: Flags) -> Result<Config, ConfigError> {
-        self.load_over(Config::default(), flags)
-    }
-
-    /// For a command whose defaults differ from the server's.
-    fn load_over(&self, defaults: Config, flags: Flags) -> Result<Config, ConfigError> {
-        let flags = Flags { models: self.models.clone(), ..flags };
-        // A variable that is no Unicode cannot be one of ours.
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        defaults.load(self.config.as_deref(), environment, &flags)
-    }
-
-    /// The repository, which must exist where the command line names it.
-    fn check_repository(&self) -> anyhow::Result<()> {
-        match &self.models {
-            Some(models) if !models.is_dir() => {
-                anyhow::bail!("--models {}: there is no such folder; create it or correct the path", models.display())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Runs the program.
-pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+/// Runs the program and ends the process.
+///
+/// It ends without the exit handlers of the libraries that it has loaded: those of ONNX Runtime and of its plugins crash when
+/// one of their threads still works, and a load that nobody can stop may be under way. What is ours is closed by then: what
+/// commands return from has written its files, and the log is flushed.
+pub fn run() -> ! {
+    let command = Cli::parse().command;
+    let serving = matches!(command, Command::Serve(_));
+    let outcome = match command {
         Command::Serve(args) => serve::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
@@ -107,11 +81,18 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match outcome {
+        Ok(()) => 0,
         Err(error) => {
-            output::error(&error);
-            ExitCode::FAILURE
+            if serving {
+                output::error(&error);
+            } else {
+                output::complain(&format!("error: {error:#}"));
+            }
+            1
         }
-    }
+    };
+    // The rest of a line, of a command that failed in the middle of it: results are flushed, and checked, where they end.
+    let _ = io::stdout().flush();
+    interrupt::end(code)
 }

@@ -1,14 +1,17 @@
 //! `resnetd pull`: ImageNet weights from the Hugging Face hub, built into a model folder that the server serves.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::{Output, complain};
+use super::{
+    interrupt::Interrupt,
+    output::{Output, complain},
+};
+use crate::files;
 use crate::resnet::hub::Hub;
-use crate::resnet::hub::catalogue::{self, Entry};
+use crate::resnet::hub::catalogue::{self, PretrainedWeights};
 use crate::resnet::{build, import};
 
 #[derive(Debug, clap::Args)]
@@ -34,11 +37,16 @@ pub(super) struct PullArgs {
     force: bool,
 }
 
+/// What a signal ends with before the model is there.
+const INTERRUPTED: &str = "error: interrupted; no model was written, and what was fetched is kept for the next time";
+
 pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
     let entry = catalogue::find(&args.weights)?;
     let hub = Hub::from_env(|name| std::env::var(name).ok())?;
 
     let bar = progress_bar(&entry);
+    let shown = bar.clone();
+    let interrupt = Interrupt::watch(move || shown.finish_and_clear(), INTERRUPTED)?;
     let fetched = hub.fetch(entry.file(&args.revision), &mut |done, size| {
         bar.set_length(size);
         bar.set_position(done);
@@ -54,16 +62,21 @@ pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
     recipe.name = args.name.clone().unwrap_or(recipe.name);
     recipe.version = args.version;
     recipe.force = args.force;
+    // Folders that are half filled appear under another name; a signal waits until that is gone.
+    let mut held = interrupt.hold();
     let written = build(&recipe, imported.state_dict, &args.output)?;
+    *held = true;
+    drop(held);
 
-    let mut output = Output::to(None)?;
-    let Entry { repository, license, .. } = &entry;
-    writeln!(output, "{}: {} from {repository} ({license})", written.model.display(), recipe.architecture)?;
+    let mut output = Output::stdout();
+    let PretrainedWeights { repository, license, .. } = &entry;
+    let model = files::shown(&written.model);
+    output.line(&format!("{model}: {} from {repository} ({license})", recipe.architecture))?;
     output.finish()
 }
 
 /// On stderr, and only on a terminal.
-fn progress_bar(entry: &Entry) -> ProgressBar {
+fn progress_bar(entry: &PretrainedWeights) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     let bar = ProgressBar::no_length().with_message(entry.repository.clone());
     if let Ok(style) = style {

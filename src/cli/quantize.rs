@@ -12,15 +12,20 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{ConfigArgs, classify::find_images, interrupt::Interrupt, output::complain};
+use super::{
+    ConfigArgs,
+    images::FoundImages,
+    interrupt::Interrupt,
+    output::{Output, complain},
+};
 use crate::{
-    config::Flags,
+    files,
     inspect::inspect,
-    model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, repository::scan},
+    model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository::scan},
     onnx::{self, ModelProto},
     quantize::{
-        Classes, Destination, Keep, MAX_TOP1_DROP, Method, Options, Outcome, Progress, REPORT_FILE, Report, Sample,
-        Source, Speed, TriedBits, publish, quantize,
+        Classes, Destination, Fp32Model, Keep, MAX_TOP1_DROP, Method, Outcome, Progress, QuantizationReport,
+        QuantizeOptions, REPORT_FILE, Sample, Speed, TriedBits, publish, quantize,
     },
     runtime::Runtime,
     service::cores,
@@ -102,24 +107,23 @@ fn points(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
-    let mut config = args.config.load(Flags::default())?;
     // What the engine logs as an error comes back as one, too.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn,ort=off".to_owned());
+    let config = args.config.load_quiet("warn,ort=off")?;
     telemetry::start_log(&config.log)?;
     let repository = &config.models.dir;
     let place = Place::find(repository, &args.name)?;
     let version = place.source_version(args.version)?;
     let manifest = place.manifest(&config)?;
-    let calibration = find_images(std::slice::from_ref(&args.calibration)).context("--calibration")?;
+    let calibration = find(&args.calibration).context("--calibration")?;
     let calibration = calibration.into_iter().map(|file| Sample { file, class: None }).collect();
     let evaluation = match &args.evaluate {
         Some(root) => {
-            let files = find_images(std::slice::from_ref(root)).context("--evaluate")?;
+            let files = find(root).context("--evaluate")?;
             Some(Classes::parse(&place.labels(&manifest)?).label(root, files)?)
         }
         None => None,
     };
-    let options = Options {
+    let options = QuantizeOptions {
         method: match args.method {
             MethodArg::Percentile => Method::Percentile,
             MethodArg::Minmax => Method::MinMax,
@@ -138,17 +142,19 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     place.destination().check().context("nothing was begun")?;
     let bars = Arc::new(Bars::default());
     let shown = bars.clone();
-    let interrupt = Interrupt::watch(move || shown.end())?;
+    let interrupt = Interrupt::watch(move || shown.end(), "error: interrupted; nothing was written")?;
 
     let runtime = Runtime::load()?;
     let model = place.read(version)?;
     if let Ok(Some(reason)) = inspect(&model).map(|inspection| inspection.no_resnet) {
         complain(&format!("note: the graph is no ResNet ({reason}); its answers are judged all the same"));
     }
-    let source = Source { name: &args.name, version, model, manifest: &manifest };
+    let source = Fp32Model { name: &args.name, version, model, manifest: &manifest };
     let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &*bars)
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
-    print(&report)?;
+    let mut out = Output::stdout();
+    print(&mut out, &report)?;
+    out.flush()?;
     if let Some(objection) = report.objection.as_ref().filter(|_| !args.force) {
         bail!(
             "nothing was written: {objection}; try another --method, more --calibration images or --keep-fp32, or write it anyway with --force"
@@ -158,17 +164,24 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let folder = publish(&model, &report, place.next_version()?, place.destination())?;
     *written = true;
     drop(written);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "written to {}, with {REPORT_FILE}", folder.display())?;
+    out.line(&format!("written to {}, with {REPORT_FILE}", files::shown(&folder)))?;
     if let Place::BuiltIn(_, built_in) = &place {
-        writeln!(
-            out,
+        out.line(&format!(
             "the built-in model was copied beside it as version {}; a server with --models {} serves the new version",
             built_in.version,
-            repository.display()
-        )?;
+            files::shown(repository)
+        ))?;
     }
-    Ok(())
+    out.finish()
+}
+
+/// The images in `folder`; what of it cannot be looked at is said on stderr.
+fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let found = FoundImages::among(&[folder.to_owned()])?;
+    for (path, reason) in &found.passed_over {
+        complain(&format!("passed over {}: {reason}", files::shown(path)));
+    }
+    Ok(found.files)
 }
 
 /// Where the fp32 model is, and where the new version goes.
@@ -179,7 +192,7 @@ enum Place {
 
 impl Place {
     fn find(repository: &Path, name: &str) -> anyhow::Result<Self> {
-        let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+        let folders = scan(repository)?;
         let mut names: Vec<_> = folders.iter().map(|folder| folder.name.clone()).collect();
         if let Some(folder) = folders.into_iter().find(|folder| folder.name == name) {
             return Ok(Self::Folder(folder));
@@ -219,12 +232,8 @@ impl Place {
     fn labels(&self, manifest: &Manifest) -> anyhow::Result<String> {
         match self {
             Self::BuiltIn(_, built_in) => Ok(built_in.labels.to_owned()),
-            Self::Folder(folder) => {
-                let path = folder.path.join(manifest.output.labels.as_deref().unwrap_or(Path::new("labels.txt")));
-                fs::read_to_string(&path).with_context(|| {
-                    format!("--evaluate needs the names of the classes, and {} cannot be read", path.display())
-                })
-            }
+            Self::Folder(folder) => label_text(&folder.path, manifest.output.labels.as_deref())?
+                .context("--evaluate needs the names of the classes: put labels.txt into the model's folder"),
         }
     }
 
@@ -258,9 +267,8 @@ impl Place {
     }
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let Report { answers, .. } = report;
+fn print(out: &mut Output, report: &QuantizationReport) -> anyhow::Result<()> {
+    let QuantizationReport { answers, .. } = report;
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
     writeln!(out, "{:28} {:>12} {:>12}", "", "FP32", "INT8")?;
     if answers.labelled > 0 {
@@ -272,7 +280,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
         let label = format!("images/s, {provider}, batch {batch_size}");
         writeln!(out, "{label:28} {:>12} {:>12}", rate(*fp32), rate(*int8))?;
         if let Some(failure) = failure {
-            writeln!(out, "{provider} fails here: {failure}")?;
+            out.line(&format!("{provider} fails here: {failure}"))?;
         }
     }
     writeln!(
@@ -305,10 +313,10 @@ fn print(report: &Report) -> anyhow::Result<()> {
         )?;
     }
     if !report.kept_fp32.is_empty() {
-        writeln!(out, "in fp32 stay {}", report.kept_fp32.join(", "))?;
+        out.line(&format!("in fp32 stay {}", report.kept_fp32.join(", ")))?;
     }
     let worst = report.worst_layers.iter().map(|noise| format!("{} {:.1} dB", noise.layer, noise.sqnr_db));
-    writeln!(out, "layers farthest from fp32: {}", worst.collect::<Vec<_>>().join(", "))?;
+    out.line(&format!("layers farthest from fp32: {}", worst.collect::<Vec<_>>().join(", ")))?;
     Ok(())
 }
 
@@ -349,6 +357,6 @@ impl Progress for Bars {
     }
 
     fn passed_over(&self, file: &Path, reason: &str) {
-        self.with(|bar| bar.suspend(|| complain(&format!("passed over {}: {reason}", file.display()))));
+        self.with(|bar| bar.suspend(|| complain(&format!("passed over {}: {reason}", files::shown(file)))));
     }
 }

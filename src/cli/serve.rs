@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigArgs;
 use crate::{
-    config::{Config, Flags, ServerSection},
+    config::{Config, Flags, ServerSection, parse_address},
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
+    model::Machine,
     runtime::Runtime,
-    server::{self, Listeners},
-    service::{Limits, ModelDefaults, Service, cores},
+    server::{self, DoorOptions, Listeners},
+    service::{ModelState, RequestLimits, Service, cores},
     telemetry::{self, Metrics},
 };
 
@@ -23,10 +25,10 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Where HTTP listens [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     http: Option<SocketAddr>,
     /// Where gRPC listens [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     grpc: Option<SocketAddr>,
 }
 
@@ -44,13 +46,15 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let listeners =
-        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
+    let listeners =
+        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
-    let service = Service::with_metrics(limits(&config), config.server.decode_threads, metrics);
+    let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
+    let machine = Machine::new(runtime, cores());
+    let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
     tracing::info!(
         http = %listeners.http.local_addr()?,
         grpc = %listeners.grpc.local_addr()?,
@@ -64,56 +68,79 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         options(&config.server),
         stop.clone().cancelled_owned(),
     ));
-    let loading = load(runtime, service, config);
-    tokio::select! {
+    let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
-        () = stop.cancelled() => {}
-        loaded = loading => {
-            if let Err(error) = loaded {
-                stop.cancel();
-                doors.abort();
-                return Err(error);
-            }
+        () = stop.cancelled() => Ok(()),
+        loaded = load(&lifecycle, &service, config) => loaded,
+    };
+    let outcome = match loaded {
+        Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
+        Err(error) => {
+            stop.cancel();
+            doors.abort();
+            Err(error)
         }
-    }
-    doors.await??;
-    tracing::info!("stopped");
-    Ok(())
+    };
+    leave(lifecycle, outcome).await
 }
 
-async fn load(runtime: Runtime, service: Service, config: Config) -> anyhow::Result<()> {
-    let loaded = service.clone();
-    tokio::task::spawn_blocking(move || {
+/// Waits until every model's last run has ended. What still works then, a load or a run without end, is left to the end of the
+/// process, which takes nothing away under it.
+async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+    let closed = tokio::task::spawn_blocking(|| lifecycle.close(LAST_RUN)).await?;
+    if let Err(still_running) = closed {
+        tracing::info!("leaving without waiting: {still_running}");
+    }
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+async fn load(lifecycle: &Lifecycle, service: &Service, config: Config) -> anyhow::Result<()> {
+    let versions = tokio::task::spawn_blocking(move || {
         let defaults = ModelDefaults { batching: config.batching, runtime: config.runtime };
-        loaded.load_models(&runtime, &config.models.dir, None, &defaults)
+        wanted_models(&config.models.dir, None, &defaults)
     })
     .await??;
-    if service.registry().available() == 0 {
+    lifecycle.apply(versions).await;
+    if !service.list().iter().any(|model| model.state == ModelState::Available) {
         bail!("no model could be loaded; the log says why for each");
     }
-    service.registry().set_ready();
+    lifecycle.set_ready().await;
     tracing::info!("ready");
     Ok(())
 }
 
-pub(super) fn limits(config: &Config) -> Limits {
-    Limits {
+fn load_options(config: &Config) -> LoadOptions {
+    LoadOptions { time_limit: Duration::from_millis(config.models.load_timeout_ms), ..LoadOptions::default() }
+}
+
+pub(super) fn limits(config: &Config) -> RequestLimits {
+    RequestLimits {
         max_body_bytes: config.limits.max_body_bytes,
         max_images_per_request: config.limits.max_images_per_request,
         max_in_flight_bytes: config.limits.max_in_flight_bytes,
         max_image_pixels: config.limits.max_image_pixels,
+        max_request_pixels: config.limits.max_request_pixels,
+        default_timeout: match config.limits.default_timeout_ms {
+            0 => None,
+            timeout => Some(Duration::from_millis(timeout)),
+        },
+        max_timeout: Duration::from_millis(config.limits.max_timeout_ms),
     }
 }
 
-fn options(server: &ServerSection) -> server::Options {
-    server::Options {
+fn options(server: &ServerSection) -> DoorOptions {
+    DoorOptions {
         drain_delay: Duration::from_millis(server.drain_delay_ms),
         shutdown_grace: Duration::from_millis(server.shutdown_grace_ms),
         idle_timeout: Duration::from_millis(server.idle_timeout_ms),
         body_timeout: Duration::from_millis(server.body_timeout_ms),
         max_connections: server.max_connections,
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
-        ..server::Options::default()
+        cors_origins: server.cors_origins.clone(),
+        ..DoorOptions::default()
     }
 }
 
@@ -137,6 +164,13 @@ const LAST_RUN: Duration = Duration::from_secs(2);
 fn stop_on_signals(stop: CancellationToken, grace: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Of a terminal that is closed, or of somebody who means "read your settings again".
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP is ignored: settings and models are read when the server starts");
+        }
+    });
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -12,16 +12,17 @@ use serde_json::json;
 
 use super::{ConfigArgs, output::Output};
 use crate::{
-    config::{Config, Flags},
+    config::Config,
     model::{
-        Manifest, RESNET20_CIFAR10, Report,
+        LoadSteps, Machine, Manifest, RESNET20_CIFAR10, TuningReport,
         load::tune,
         repository::{GRAPH_FILE, scan},
     },
     runtime::{GraphSource, Runtime},
     service::cores,
+    settings::Goal,
     telemetry,
-    tune::{Candidate, Goal, Measurement},
+    tune::{Candidate, Measurement},
 };
 
 #[derive(Debug, clap::Args)]
@@ -46,10 +47,8 @@ enum Format {
 }
 
 pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
-    let mut config = args.config.load(Flags::default())?;
+    let config = args.config.load_quiet("warn")?;
     args.config.check_repository()?;
-    // Of the log, only what is wrong: the result is on stdout, progress on stderr.
-    config.log.level = std::env::var("RESNETD__LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
     telemetry::start_log(&config.log)?;
     let mut subject = Subject::find(&config, &args.model)?;
     let settings = &mut subject.manifest.runtime;
@@ -58,11 +57,12 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     settings.tune = true;
     let goal = settings.tune_goal;
 
-    let runtime = Runtime::load()?;
+    let machine = Machine::new(Runtime::load()?, cores());
     let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
     let mut begun = 0;
-    let report = tune(&runtime, subject.graph(), &subject.manifest, cores(), &mut |candidate, count| {
+    let steps = LoadSteps::new(&args.model, 0);
+    let report = tune(&machine, subject.graph(), &subject.manifest, &steps, &mut |candidate, count| {
         progress.set_length(count as u64);
         progress.set_position(begun);
         progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));
@@ -70,7 +70,7 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     })?;
     progress.finish_and_clear();
 
-    let mut output = Output::to(None)?;
+    let mut output = Output::stdout();
     match args.format {
         Format::Table => write_table(&mut output, &args.model, goal, &report)?,
         Format::Json => {
@@ -97,7 +97,7 @@ struct Subject {
 impl Subject {
     fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
         let repository: &Path = &config.models.dir;
-        let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+        let folders = scan(repository)?;
         let (batching, runtime) = (&config.batching, &config.runtime);
         if folders.is_empty() && name == RESNET20_CIFAR10.name {
             return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None });
@@ -119,8 +119,9 @@ impl Subject {
     }
 }
 
-fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) -> anyhow::Result<()> {
-    writeln!(output, "{model} on {}, {} cores, for {goal}\n", report.processor, cores())?;
+fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningReport) -> anyhow::Result<()> {
+    output.line(&format!("{model} on {}, {} cores, for {goal}", report.processor, cores()))?;
+    writeln!(output)?;
     writeln!(
         output,
         "  {:10}{:11}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>8}  DRIFT",
@@ -145,7 +146,8 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) ->
     writeln!(output)?;
     for (candidate, reason) in &report.passed_over {
         let Candidate { engine, shape } = candidate;
-        writeln!(output, "not measured: {} {} in {shape}: {reason}", engine.provider, report.precision(*engine))?;
+        let precision = report.precision(*engine);
+        output.line(&format!("not measured: {} {precision} in {shape}: {reason}", engine.provider))?;
     }
     let Candidate { engine, shape } = report.found.chosen.candidate;
     let batch_size = report.found.chosen.batch_size;
@@ -158,7 +160,7 @@ fn write_table(output: &mut Output, model: &str, goal: Goal, report: &Report) ->
     Ok(())
 }
 
-fn document(model: &str, goal: Goal, report: &Report) -> serde_json::Value {
+fn document(model: &str, goal: Goal, report: &TuningReport) -> serde_json::Value {
     let passed_over: Vec<_> = report
         .passed_over
         .iter()

@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    layers::{Kind, Layers, is_norm},
-    report::{BatchNorm, ImageInput, Layout},
-    values::{Slots, Values, dims},
+    layer::Kind,
+    layers::Layers,
+    operators::{Slots, is_norm},
+    report::{BatchNorm, ImageInput},
+    values::{Values, dims},
 };
-use crate::onnx::{DataType, NodeProto, ValueInfoProto, Walk, type_proto};
+use crate::{
+    onnx::{DataType, NodeProto, ValueInfoProto, Walk, type_proto},
+    tensor::Layout,
+};
 
 /// How many nodes may stand between the input and the Transpose that shows its layout.
 const LAYOUT_HOPS: usize = 8;
@@ -106,7 +111,8 @@ pub(super) fn parameters(walk: &Walk<'_>, values: &Values<'_>, layers: &Layers<'
             op if has_weight(op) => [slots.weight, slots.bias],
             op if is_norm(op) => [Some(1), Some(2)],
             "PRelu" => [Some(1), None],
-            // The bias of a matrix product, or a scale that batch normalisation became; what normalises pixels is none.
+            // The bias of a matrix product, or batch normalisation written as a product, counts; constants that
+            // normalise pixels do not.
             "Add" | "Sum" | "Mul" | "Sub" | "Div"
                 if !node.output.iter().any(|name| of_input(layers.of_value(name))) =>
             {
@@ -147,6 +153,15 @@ pub(super) fn macs(walk: &Walk<'_>, values: &Values<'_>) -> Option<u64> {
         sum = sum.saturating_add(weight.saturating_mul(places));
     }
     Some(sum)
+}
+
+/// Numbers in the largest value that is computed from an image, as far as sizes are known.
+///
+/// * `batch`: the images that all sizes are for, where the graph fixes that
+pub(super) fn largest_value(walk: &Walk<'_>, values: &Values<'_>, batch: Option<usize>) -> u64 {
+    let outputs = walk.graph().node.iter().flat_map(|node| &node.output).filter(|output| !values.is_inert(output));
+    let sizes = outputs.filter_map(|output| values.shape(output)).map(size);
+    sizes.max().unwrap_or(0) / batch.map_or(1, |batch| batch.max(1) as u64)
 }
 
 /// The arithmetic of the weighted layers.
@@ -190,7 +205,7 @@ fn node_precision(node: &NodeProto, walk: &Walk<'_>, values: &Values<'_>) -> Str
             None => break,
         }
     }
-    // Weights that the file only says the shape of (the `light` models of the onnx package).
+    // Weights of which the file holds the shape only (the `light` models of the onnx package).
     let filled = walk.producer(weight).filter(|made| made.op_type == "ConstantOfShape");
     let data_type = match filled {
         Some(made) => made.tensor("value").map_or(i32::from(DataType::Float), |value| value.data_type),

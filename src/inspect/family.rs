@@ -1,7 +1,8 @@
 //! From modules to a network: stem, stages, head, and whether all of it is a ResNet.
 
 use super::{
-    layers::{Kind, Layers},
+    layer::Kind,
+    layers::Layers,
     modules::{Around, Module, Sums},
     name,
     report::{Block, ResNet, Shortcut, Stage, StemKind, StrideIn},
@@ -11,7 +12,7 @@ use super::{
 };
 
 /// A network that is a ResNet: its facts, its name, and what is unusual about it.
-pub(super) struct Found {
+pub(super) struct Recognised {
     pub(super) resnet: ResNet,
     pub(super) architecture: String,
     pub(super) softmax: bool,
@@ -27,7 +28,7 @@ pub(super) fn recognise(
     sums: &Sums<'_>,
     values: &Values<'_>,
     outputs: &[usize],
-) -> Result<Found, String> {
+) -> Result<Recognised, String> {
     let modules = &sums.modules[..];
     let (Some(first), Some(last)) = (modules.first(), modules.last()) else {
         let joins = layers.all.iter().filter(|layer| matches!(layer.kind, Kind::Other("Concat"))).count();
@@ -54,8 +55,7 @@ pub(super) fn recognise(
     chain(layers, modules, &mut unusual)?;
     let stages = stages(layers, modules, block, values);
     let mid = &first.convs[first.convs.len() / 2];
-    let expansion = expansion(block);
-    let width = (stages[0].channels / expansion).max(1);
+    let width = (stages[0].channels / block.expansion()).max(1);
     let (groups, width_per_group) = match block {
         Block::Basic => (1, 64),
         Block::Bottleneck => (mid.groups, mid.outputs.saturating_mul(64) / width.saturating_mul(mid.groups)),
@@ -118,15 +118,7 @@ pub(super) fn recognise(
     if !head.pooled {
         unusual.push("no global average pooling before the classifier".into());
     }
-    Ok(Found { resnet, architecture, softmax: head.softmax, unusual })
-}
-
-/// Channels out for each channel of a module's width.
-pub(super) fn expansion(block: Block) -> usize {
-    match block {
-        Block::Basic => 1,
-        Block::Bottleneck => 4,
-    }
+    Ok(Recognised { resnet, architecture, softmax: head.softmax, unusual })
 }
 
 fn block(modules: &[Module<'_>]) -> Result<Block, String> {
@@ -272,7 +264,7 @@ fn shortcut(modules: &[Module<'_>], unusual: &mut Vec<String>) -> Shortcut {
 
 /// Whether the stages have the widths of a ResNet: each twice the one before, and the inner channels with them.
 fn widths(resnet: &ResNet, unusual: &mut Vec<String>) -> bool {
-    let width = resnet.stages[0].channels / expansion(resnet.block);
+    let width = resnet.stages[0].channels / resnet.block.expansion();
     let mut regular = true;
     let channels: Vec<usize> = resnet.stages.iter().map(|stage| stage.channels).collect();
     if channels.windows(2).any(|pair| pair[0].checked_mul(2) != Some(pair[1])) {
@@ -280,7 +272,7 @@ fn widths(resnet: &ResNet, unusual: &mut Vec<String>) -> bool {
         regular = false;
     }
     let odd_inner = |stage: &Stage| {
-        let planes = stage.channels / expansion(resnet.block);
+        let planes = stage.channels / resnet.block.expansion();
         let per_group = planes.saturating_mul(resnet.width_per_group);
         stage.inner_channels != per_group.saturating_mul(resnet.groups) / 64
             || !stage.channels.is_multiple_of(planes.max(1))
@@ -335,14 +327,15 @@ fn branches<'a>(modules: &[Module<'a>], pre_activation: bool, unusual: &mut Vec<
     foreign
 }
 
-/// timm's prefix for what a factor is computed with: two layers of weights, or one along the channels.
+/// timm's prefix for the kind of channel attention: `se` if its factor is computed by two layers of weights, `eca` if
+/// by one along the channels.
 fn attention(modules: &[Module<'_>]) -> &'static str {
     let weighted = |ops: &&Vec<&str>| ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1;
     let excited = modules.iter().all(|module| module.gates.iter().filter(weighted).count() > 0);
     if excited { "se" } else { "eca" }
 }
 
-/// Whether a factor is computed from the whole channel.
+/// Whether the factor of a gate is computed from the mean of each channel, as attention's is.
 fn is_attention(ops: &[&str]) -> bool {
     ops.contains(&"GlobalAveragePool")
 }
@@ -354,7 +347,7 @@ struct Head {
     softmax: bool,
 }
 
-/// Reads from the last module to an output. The error is what stands there and has no place in a classifier.
+/// Reads from the last module to an output. The error names the operator there that no classifier has.
 fn head(layers: &Layers<'_>, last: &Module<'_>, outputs: &[usize]) -> Result<Head, String> {
     let mut nearest = "something with several branches".to_owned();
     let mut best: Option<Head> = None;

@@ -3,89 +3,19 @@
 //! What only moves or converts numbers is looked through (Transpose, Cast, Reshape, quantisation, Dropout); padding and
 //! batch normalisation are joined to their convolution; a sum is a sum whatever its operator is called.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{
+    layer::{Conv, Kind, Layer},
+    operators::{Slots, is_activation, is_norm, is_transparent},
     padding::{concat_padding, grown, padding, padding_before, steps},
-    values::{Slots, Values},
+    values::Values,
     window::Window,
 };
 use crate::onnx::{NodeProto, Walk};
 
 /// How many layers a gate (squeeze-and-excitation, `x * sigmoid(x)`) may have between the value and its factor.
 const GATE_LIMIT: usize = 16;
-
-/// One layer. Its inputs are layers before it.
-pub(super) struct Layer<'a> {
-    pub(super) kind: Kind<'a>,
-    pub(super) inputs: Vec<usize>,
-    /// The node's name, or what it makes.
-    pub(super) name: &'a str,
-    /// The value that comes out, after what was joined to the layer.
-    pub(super) value: &'a str,
-}
-
-/// What a layer does.
-#[derive(Clone, Debug)]
-pub(super) enum Kind<'a> {
-    Input,
-    Conv(Conv),
-    /// Normalisation that is not joined to a convolution.
-    Norm,
-    Activation(&'a str),
-    MaxPool(Window),
-    AveragePool(Window),
-    /// The mean over the whole image.
-    GlobalPool,
-    /// Every n-th row and column.
-    Subsample,
-    /// Zeros around the image: top, left, bottom, right. Joined to what follows where that has padding of its own.
-    PadImage([i64; 4]),
-    /// Zero channels before and behind; `None` where the graph computes how many.
-    PadChannels(Option<[usize; 2]>),
-    /// A product of the value with something computed from it; the operators of that something.
-    Gate(Vec<&'a str>),
-    Linear {
-        classes: Option<usize>,
-    },
-    Softmax,
-    /// A sum of two.
-    Add,
-    /// Anything else.
-    Other(&'a str),
-}
-
-impl<'a> Kind<'a> {
-    /// The kind as one word, as ONNX names its operators.
-    pub(super) fn word(&self) -> &'a str {
-        match self {
-            Kind::Input => "Input",
-            Kind::Conv(_) => "Conv",
-            Kind::Norm => "Normalization",
-            Kind::MaxPool(_) => "MaxPool",
-            Kind::AveragePool(_) => "AveragePool",
-            Kind::GlobalPool => "GlobalAveragePool",
-            Kind::Subsample => "Slice",
-            Kind::PadImage(_) | Kind::PadChannels(_) => "Pad",
-            Kind::Gate(_) => "Mul",
-            Kind::Linear { .. } => "Gemm",
-            Kind::Softmax => "Softmax",
-            Kind::Add => "Add",
-            Kind::Activation(op) | Kind::Other(op) => op,
-        }
-    }
-}
-
-/// A convolution with what was joined to it.
-#[derive(Clone, Debug)]
-pub(super) struct Conv {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) groups: usize,
-    pub(super) window: Window,
-    pub(super) bias: bool,
-    pub(super) norm: bool,
-}
 
 /// The layers of a graph, each after those that it reads.
 pub(super) struct Layers<'a> {
@@ -101,7 +31,7 @@ pub(super) struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// Reads the nodes along `order`. `channels_last` is how the graph's input lies.
+    /// Reads the nodes along `order`. `channels_last`: whether the graph's input is NHWC.
     pub(super) fn of(walk: &'a Walk<'a>, order: &[usize], values: &Values<'a>, channels_last: bool) -> Self {
         let mut layers = Self {
             all: Vec::new(),
@@ -219,7 +149,7 @@ impl<'a> Layers<'a> {
             },
             "AveragePool" | "QLinearAveragePool" => match Window::of(node, None, values.shape(input(0))) {
                 Some(window) => match values.shape(input(0)) {
-                    Some(&[_, _, height, width]) if window.kernel == [height, width] && height * width > 1 => {
+                    Some(&[_, _, height, width]) if window.kernel == [height, width] && window.kernel != [1, 1] => {
                         Kind::GlobalPool
                     }
                     _ if window.kernel == [1, 1] => Kind::Subsample,
@@ -289,7 +219,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Steps over a padding that a window takes into its own.
+    /// Reads past a padding layer whose zeros were added to the window that follows.
     fn take_padding(&self, kind: &Kind<'_>, inputs: &mut [usize]) {
         if matches!(kind, Kind::Conv(_) | Kind::MaxPool(_) | Kind::AveragePool(_))
             && let [x] = inputs
@@ -315,15 +245,6 @@ impl<'a> Layers<'a> {
     }
 }
 
-/// How often each operator stands in the graph.
-pub(super) fn operators(walk: &Walk<'_>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for node in &walk.graph().node {
-        *counts.entry(node.op_type.clone()).or_default() += 1;
-    }
-    counts
-}
-
 fn conv(node: &NodeProto, slots: Slots, values: &Values<'_>) -> Option<Conv> {
     let shape = |slot: Option<usize>| values.shape(node.input.get(slot?)?);
     let &[outputs, per_group, ..] = shape(slots.weight)? else { return None };
@@ -346,59 +267,4 @@ fn has_scale(node: &NodeProto, walk: &Walk<'_>, values: &Values<'_>) -> bool {
             && values.shape(name).is_some_and(|shape| shape.iter().any(|&dim| dim > 1))
             && walk.producer(name).is_none_or(|made| made.op_type != "Mul")
     })
-}
-
-pub(super) fn is_activation(op: &str) -> bool {
-    matches!(
-        op,
-        "Relu"
-            | "Clip"
-            | "LeakyRelu"
-            | "PRelu"
-            | "Elu"
-            | "Selu"
-            | "Celu"
-            | "HardSwish"
-            | "HardSigmoid"
-            | "Sigmoid"
-            | "Tanh"
-            | "Gelu"
-            | "Erf"
-            | "Mish"
-            | "Swish"
-            | "Softplus"
-            | "ThresholdedRelu"
-            | "QLinearLeakyRelu"
-            | "QLinearSigmoid"
-    )
-}
-
-pub(super) fn is_norm(op: &str) -> bool {
-    matches!(
-        op,
-        "BatchNormalization"
-            | "InstanceNormalization"
-            | "GroupNormalization"
-            | "LayerNormalization"
-            | "LpNormalization"
-            | "MeanVarianceNormalization"
-            | "RMSNormalization"
-    )
-}
-
-fn is_transparent(op: &str) -> bool {
-    matches!(
-        op,
-        "Identity"
-            | "Cast"
-            | "CastLike"
-            | "Dropout"
-            | "QuantizeLinear"
-            | "DequantizeLinear"
-            | "DynamicQuantizeLinear"
-            | "Flatten"
-            | "Reshape"
-            | "Squeeze"
-            | "Unsqueeze"
-    )
 }

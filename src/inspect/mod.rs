@@ -10,12 +10,15 @@
 
 mod facts;
 mod family;
+mod layer;
 mod layers;
 mod modules;
 mod name;
 mod numbers;
+mod operators;
 mod padding;
 mod report;
+mod shape;
 mod stem;
 mod values;
 mod window;
@@ -25,10 +28,13 @@ use std::{
     path::Path,
 };
 
-use crate::onnx::{CycleError, GraphProto, ModelProto, ReadError, Walk, read_graph};
+use crate::{
+    onnx::{CycleError, GraphProto, ModelProto, ReadError, Walk, read_graph},
+    tensor::Layout,
+};
 use layers::Layers;
 pub use report::{
-    BatchNorm, Block, ImageInput, Inspection, Layout, Output, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn,
+    BatchNorm, Block, GraphOutput, ImageInput, Inspection, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn,
 };
 use values::Values;
 
@@ -80,7 +86,8 @@ impl Inspection {
         &self.architecture
     }
 
-    /// Why a model called `name` is not what its name says; `None` where the name says nothing, or the truth.
+    /// Says that a model called `name` is another network than its name claims; `None` where the name claims nothing or
+    /// is right.
     pub fn contradiction(&self, name: &str) -> Option<String> {
         name::contradiction(name, &self.architecture)
     }
@@ -95,7 +102,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
     let values = Values::infer(walk, order, shapes.collect::<HashMap<_, _>>());
     let channels_last = input.as_ref().is_some_and(|image| image.layout == Layout::Nhwc);
     let layers = Layers::of(walk, order, &values, channels_last);
-    let operators = layers::operators(walk);
+    let operators = operators::counted(walk);
     let graph = walk.graph();
     let ends: Vec<usize> = graph.output.iter().filter_map(|output| layers.of_value(&output.name)).collect();
 
@@ -121,7 +128,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
                 (found.architecture, Some(found.resnet), None, found.softmax)
             }
             Err(reason) => {
-                let softmax = ends.iter().any(|&end| matches!(layers.all[end].kind, layers::Kind::Softmax));
+                let softmax = ends.iter().any(|&end| matches!(layers.all[end].kind, layer::Kind::Softmax));
                 (UNKNOWN.to_owned(), None, Some(reason), softmax)
             }
         };
@@ -137,13 +144,14 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
         outputs: graph
             .output
             .iter()
-            .map(|output| Output {
+            .map(|output| GraphOutput {
                 name: output.name.clone(),
                 shape: values.shape(&output.name).map(<[usize]>::to_vec),
             })
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),
         macs: facts::macs(walk, &values),
+        largest_value: facts::largest_value(walk, &values, input.as_ref().and_then(|image| image.batch)),
         batch_norm,
         precision: facts::precision(walk, &values),
         opset: model.opset(),

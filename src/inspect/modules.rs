@@ -1,6 +1,9 @@
 //! Residual modules: each sum of two branches that come from one value, followed back to where they part.
 
-use super::layers::{Conv, Kind, Layers};
+use super::{
+    layer::{Conv, Kind},
+    layers::Layers,
+};
 
 /// How many layers a branch may have; it bounds the work on a hostile graph.
 const BRANCH_LIMIT: usize = 64;
@@ -129,7 +132,7 @@ fn around(layers: &Layers<'_>, way: &[usize]) -> Around {
             Kind::AveragePool(_) | Kind::MaxPool(_) => pooled = true,
             Kind::Subsample => subsampled = true,
             Kind::PadChannels(found) => channels = Some(*found),
-            // Of pre-activation: the shortcut may part after them.
+            // The pre-activation of version 2: the shortcut may pass through it before it parts from the branch.
             Kind::Norm | Kind::Activation(_) => {}
             _ => return Around::Other,
         }

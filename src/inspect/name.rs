@@ -1,9 +1,6 @@
 //! What a recognised network is called: torchvision's and timm's names where they have one, otherwise spelled out.
 
-use super::{
-    family::expansion,
-    report::{Block, ResNet, StemKind},
-};
+use super::report::{Block, ResNet, StemKind};
 
 /// The ImageNet networks of the paper's table 1: depth, block, modules of each stage.
 const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
@@ -14,7 +11,7 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
     (152, Block::Bottleneck, [3, 8, 36, 3]),
 ];
 
-/// What a name also depends on.
+/// What a name depends on besides the network's facts.
 pub(super) struct Traits {
     /// `se` or `eca` where all modules have channel attention, otherwise nothing.
     pub(super) attention: &'static str,
@@ -28,7 +25,7 @@ pub(super) struct Traits {
 pub(super) fn of(resnet: &ResNet, traits: &Traits) -> String {
     let ResNet { block, groups, width_per_group, stem, .. } = resnet;
     let modules: Vec<usize> = resnet.stages.iter().map(|stage| stage.modules).collect();
-    let width = resnet.stages[0].channels / expansion(*block);
+    let width = resnet.stages[0].channels / block.expansion();
     let plain = (*groups, *width_per_group) == (1, 64);
     let known = IMAGENET.iter().find(|(_, known, stages)| known == block && *stages == modules[..]);
     let attention = traits.attention;
@@ -65,7 +62,8 @@ pub(super) fn of(resnet: &ResNet, traits: &Traits) -> String {
     name
 }
 
-/// Why a model called `model` is not what its name says; `None` where the name says nothing, or the truth.
+/// Says that `model` is the name of another network than `architecture`; `None` where the name claims nothing or is
+/// right.
 pub(super) fn contradiction(model: &str, architecture: &str) -> Option<String> {
     let claimed = claim(model)?;
     (claim(architecture) != Some(claimed)).then(|| {

@@ -3,6 +3,7 @@
 //! PyTorch's exporter writes `F.pad` as ten nodes that only turn a constant list around, and `x.view(x.size(0), -1)` as
 //! Shape, Gather and Concat. Computed in the order of the nodes, each once; anything large is left alone.
 
+use super::shape::{index, product, reshape};
 use crate::onnx::{NodeProto, TensorProto, i64_values, tensor_len};
 
 /// No list of a classifier's pads or sizes is longer.
@@ -25,7 +26,16 @@ impl Numbers {
     pub(super) fn of(tensor: &TensorProto) -> Option<Self> {
         tensor_len(tensor).filter(|&len| len <= MAX_NUMBERS)?;
         let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
-        Some(Self { dims, data: i64_values(tensor).ok()? })
+        Self { dims, data: i64_values(tensor).ok()? }.small()
+    }
+
+    /// Itself, if it is as small as everything here has to be. A dimension can be huge where another is 0.
+    fn small(self) -> Option<Self> {
+        let fits = self.data.len() <= MAX_NUMBERS
+            && self.dims.len() <= MAX_NUMBERS
+            && self.dims.iter().all(|&dim| dim <= MAX_NUMBERS)
+            && product(&self.dims) == Some(self.data.len());
+        fits.then_some(self)
     }
 
     /// What `node` makes of its inputs; `None` where one is not known or the operator is none of those that occur.
@@ -56,7 +66,7 @@ impl Numbers {
             }
             "Gather" => {
                 let (x, at) = (input(0)?, input(1)?);
-                let pick = |&at: &i64| x.data.get(super::values::index(at, x.data.len())?).copied();
+                let pick = |&at: &i64| x.data.get(index(at, x.data.len())?).copied();
                 let data = at.data.iter().map(pick).collect::<Option<_>>()?;
                 (x.dims.len() == 1).then_some(Self { dims: at.dims.clone(), data })
             }
@@ -71,7 +81,7 @@ impl Numbers {
             }
             _ => None,
         };
-        made.filter(|made| made.data.len() <= MAX_NUMBERS)
+        made?.small()
     }
 
     fn sizes(&self) -> Option<Vec<usize>> {
@@ -79,8 +89,7 @@ impl Numbers {
     }
 
     fn reshaped(&self, wanted: &[i64]) -> Option<Self> {
-        Some(Self { dims: super::values::reshape(&self.dims, wanted)?, data: self.data.clone() })
-            .filter(|made| made.dims.iter().product::<usize>() == made.data.len())
+        Self { dims: reshape(&self.dims, wanted)?, data: self.data.clone() }.small()
     }
 
     fn transposed(&self) -> Option<Self> {

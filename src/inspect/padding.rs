@@ -1,8 +1,9 @@
 //! The many ways to write padding: of the image before a convolution, and zero channels for a shortcut that keeps its input.
 
 use super::{
-    layers::Kind,
-    values::{Values, index, indices},
+    layer::Kind,
+    shape::{index, indices},
+    values::Values,
     window::Window,
 };
 use crate::onnx::{NodeProto, Walk};

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use crate::tensor::Layout;
+
 /// What a graph is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
@@ -19,7 +21,7 @@ pub struct Inspection {
     /// The image that goes in; `None` where the graph has no input.
     pub input: Option<ImageInput>,
     /// What comes out.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<GraphOutput>,
     /// Whether probabilities come out, not logits.
     pub softmax: bool,
     /// Numbers in weights, biases, and scales and offsets of normalisation (not running means and variances). A file
@@ -28,6 +30,10 @@ pub struct Inspection {
     /// Multiplications with additions of convolutions and matrix products, for one image of the input's size; `None`
     /// where a size could not be inferred.
     pub macs: Option<u64>,
+    /// Numbers in the largest of the values that are computed on the way, for one image of the input's size; 0 where no
+    /// size could be inferred. For reckoning with memory.
+    #[serde(skip)]
+    pub largest_value: u64,
     /// Where batch normalisation went.
     pub batch_norm: BatchNorm,
     /// `fp32`, `fp16`, `bf16`, `int8 QDQ`, `int8 QOperator`, `int8 dynamic`; several with how many layers have them.
@@ -45,7 +51,7 @@ pub struct Inspection {
     pub metadata: BTreeMap<String, String>,
     /// How often each operator stands in the graph.
     pub operators: BTreeMap<String, usize>,
-    /// What a reader who knows the architecture's name would not expect.
+    /// What differs from what the architecture's name leads one to expect, a sentence each.
     pub unusual: Vec<String>,
 }
 
@@ -83,6 +89,16 @@ pub enum Block {
     Basic,
     /// 1x1, 3x3, 1x1.
     Bottleneck,
+}
+
+impl Block {
+    /// Channels out for each channel of the module's width.
+    pub(super) fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
 }
 
 /// Where a halving bottleneck has its stride.
@@ -182,19 +198,9 @@ pub struct ImageInput {
     pub size_assumed: bool,
 }
 
-/// Where the channels stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channels before rows and columns.
-    Nchw,
-    /// Channels behind rows and columns.
-    Nhwc,
-}
-
 /// An output of the graph.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Output {
+pub struct GraphOutput {
     /// Its name in the graph.
     pub name: String,
     /// For one image, or a batch of the fixed size; `None` where it could not be inferred.
@@ -211,7 +217,7 @@ pub enum BatchNorm {
     Kept,
     /// Some folded, some kept.
     Mixed,
-    /// There are neither nodes nor biases that could have taken it in.
+    /// There are no such nodes, and no biases into which it could have been folded.
     None,
 }
 

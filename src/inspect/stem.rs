@@ -1,7 +1,8 @@
 //! What stands before the first residual module: convolutions and a max-pool, or something else.
 
 use super::{
-    layers::{Kind, Layers},
+    layer::Kind,
+    layers::Layers,
     modules::Module,
     report::{Stem, StemKind},
     window::{Window, described},

@@ -5,11 +5,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{numbers::Numbers, window::Window};
+use super::{
+    numbers::Numbers,
+    operators::{Slots, is_activation, is_norm},
+    shape::{Shape, broadcast, index, indices, product, reshape},
+    window::Window,
+};
 use crate::onnx::{NodeProto, TypeProto, Walk, tensor_shape_proto::dimension, type_proto};
 
-/// A shape with all dimensions known.
-pub(super) type Shape = Vec<usize>;
+/// No classifier has a value with so many dimensions. Each node goes through the shapes of its inputs: a file with a million
+/// dimensions and a thousand nodes would be work without an end.
+const MAX_RANK: usize = 64;
 
 /// What is known of the values of a graph.
 pub(super) struct Values<'a> {
@@ -22,11 +28,12 @@ impl<'a> Values<'a> {
     /// Infers along `order`, starting from the shape of each of `inputs`.
     pub(super) fn infer(walk: &'a Walk<'a>, order: &[usize], inputs: HashMap<&'a str, Shape>) -> Self {
         let graph = walk.graph();
-        let mut values = Self { shapes: inputs, numbers: HashMap::new(), inert: HashSet::new() };
+        let mut values = Self { shapes: HashMap::new(), numbers: HashMap::new(), inert: HashSet::new() };
+        inputs.into_iter().for_each(|(input, shape)| values.note_shape(input, shape));
         for tensor in &graph.initializer {
             values.inert.insert(&tensor.name);
             if let Some(shape) = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect() {
-                values.shapes.insert(&tensor.name, shape);
+                values.note_shape(&tensor.name, shape);
             }
             if let Some(numbers) = Numbers::of(tensor) {
                 values.numbers.insert(&tensor.name, numbers);
@@ -44,13 +51,19 @@ impl<'a> Values<'a> {
             let Some(output) = node.output.first().filter(|output| !output.is_empty()) else { continue };
             let shape = values.output_shape(node).or_else(|| declared.get(output.as_str()).cloned());
             if let Some(shape) = shape {
-                values.shapes.insert(output, shape);
+                values.note_shape(output, shape);
             }
             if let Some(numbers) = values.computed(node) {
                 values.numbers.insert(output, numbers);
             }
         }
         values
+    }
+
+    fn note_shape(&mut self, value: &'a str, shape: Shape) {
+        if shape.len() <= MAX_RANK {
+            self.shapes.insert(value, shape);
+        }
     }
 
     /// The shape of a value.
@@ -174,7 +187,7 @@ impl<'a> Values<'a> {
             }
             "Unsqueeze" => {
                 let mut shape = input(0)?.to_vec();
-                let axes = self.list(node, "axes", 1)?;
+                let axes = self.list(node, "axes", 1).filter(|axes| axes.len() <= MAX_RANK)?;
                 let mut axes = indices(&axes, shape.len() + axes.len());
                 axes.sort_unstable();
                 for axis in axes {
@@ -230,35 +243,6 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Where a node's data stand among its inputs: quantised forms have scales and zero points in between.
-#[derive(Clone, Copy)]
-pub(super) struct Slots {
-    /// What is computed on.
-    pub(super) x: usize,
-    /// The weight of a convolution or a matrix product.
-    pub(super) weight: Option<usize>,
-    /// Its bias.
-    pub(super) bias: Option<usize>,
-    /// The second summand or factor; of a fused convolution the value that is added to its result.
-    pub(super) other: Option<usize>,
-}
-
-impl Slots {
-    pub(super) fn of(node: &NodeProto) -> Self {
-        let slots = |weight, bias, other| Self { x: 0, weight, bias, other };
-        match node.op_type.as_str() {
-            "Conv" | "Gemm" => slots(Some(1), Some(2), None),
-            "FusedConv" => slots(Some(1), Some(2), Some(3)),
-            "ConvInteger" | "MatMul" | "MatMulInteger" => slots(Some(1), None, None),
-            "QLinearConv" => slots(Some(3), Some(8), None),
-            "QGemm" => slots(Some(3), Some(6), None),
-            "QLinearMatMul" => slots(Some(3), None, None),
-            "QLinearAdd" | "QLinearMul" => slots(None, None, Some(3)),
-            _ => slots(None, None, None),
-        }
-    }
-}
-
 /// The dimensions that a type says, `None` where one is free; `None` altogether for what is no tensor or has no shape.
 pub(super) fn dims(value: Option<&TypeProto>) -> Option<Vec<Option<usize>>> {
     let Some(type_proto::Value::TensorType(tensor)) = &value?.value else { return None };
@@ -269,16 +253,6 @@ pub(super) fn dims(value: Option<&TypeProto>) -> Option<Vec<Option<usize>>> {
     Some(tensor.shape.as_ref()?.dim.iter().map(|dim| known(&dim.value)).collect())
 }
 
-/// The axis that a possibly negative number means.
-pub(super) fn index(axis: i64, rank: usize) -> Option<usize> {
-    let axis = if axis < 0 { axis.checked_add(i64::try_from(rank).ok()?)? } else { axis };
-    usize::try_from(axis).ok().filter(|&axis| axis < rank)
-}
-
-pub(super) fn indices(axes: &[i64], rank: usize) -> Vec<usize> {
-    axes.iter().filter_map(|&axis| index(axis, rank)).collect()
-}
-
 fn spatial(x: &[usize]) -> Option<[usize; 2]> {
     match x {
         &[_, _, height, width] => Some([height, width]),
@@ -286,39 +260,9 @@ fn spatial(x: &[usize]) -> Option<[usize; 2]> {
     }
 }
 
-fn product(dims: &[usize]) -> Option<usize> {
-    dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim))
-}
-
-fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
-    let rank = a.len().max(b.len());
-    let at = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
-    (0..rank)
-        .map(|axis| match (at(a, axis), at(b, axis)) {
-            (1, other) | (other, 1) => Some(other),
-            (same, other) => (same == other).then_some(same),
-        })
-        .collect()
-}
-
-pub(super) fn reshape(x: &[usize], wanted: &[i64]) -> Option<Shape> {
-    let mut shape = Vec::with_capacity(wanted.len());
-    for (axis, &dim) in wanted.iter().enumerate() {
-        shape.push(match dim {
-            0 => *x.get(axis)?,
-            -1 => 1,
-            dim => usize::try_from(dim).ok()?,
-        });
-    }
-    if let Some(free) = wanted.iter().position(|&dim| dim == -1) {
-        shape[free] = product(x)?.checked_div(product(&shape)?)?;
-    }
-    Some(shape)
-}
-
 fn keeps_shape(op: &str) -> bool {
-    super::layers::is_activation(op)
-        || super::layers::is_norm(op)
+    is_activation(op)
+        || is_norm(op)
         || matches!(
             op,
             "Identity"

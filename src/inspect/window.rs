@@ -87,7 +87,7 @@ impl Window {
         self.pads[0] == self.pads[2] && self.pads[1] == self.pads[3]
     }
 
-    /// Pixels from the first that a window sees to the last, both included.
+    /// The extent of the window in pixels, dilation included.
     fn reach(&self, axis: usize) -> i128 {
         self.dilation[axis] as i128 * (self.kernel[axis] as i128 - 1) + 1
     }

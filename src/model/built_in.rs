@@ -1,9 +1,10 @@
 //! The model that the binary carries, so that `serve` works with no files at all.
 
 use super::manifest::{Manifest, ManifestError};
-use super::settings::{Batching, RuntimeSettings};
+use crate::settings::{Batching, RuntimeSettings};
 
 /// A model inside the binary.
+#[derive(Debug)]
 pub struct BuiltIn {
     /// Its name and route.
     pub name: &'static str,

@@ -1,4 +1,4 @@
-//! What can be known of a model: the doors show it, the log tells it.
+//! What a client or an operator can learn about a model: the doors and the log show it.
 
 use std::sync::Arc;
 

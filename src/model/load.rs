@@ -1,99 +1,33 @@
 //! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, ModelFolder, ModelInfo, TensorInfo,
-    manifest::{Manifest, ManifestError},
-    overflow,
-    served::ServedModel,
-    tuning::{Plan, Report, Tuning},
+    BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    demand::Demand,
+    first_runs::{FirstRuns, first_runs},
+    graph_files::GraphFiles,
+    labels::label_text,
+    memory, overflow,
+    prepared::Prepared,
+    served::{LoadedModel, ServedModel},
+    tuning::{EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
 use crate::{
-    batching::Batcher,
+    batching::{Batcher, Policy},
     inspect::{InspectError, Inspection, inspect},
-    onnx,
-    postprocess::{Activation, LabelsError, parse_labels, read_labels},
-    preprocess::Spec,
-    runtime::{self, Executor, GraphSource, OrtExecutor, RunError, Runtime, Signature, pairs_may_overflow},
-    tensor::{Layout, Logits, Normalizer},
-    tune::{Candidate, cache, space::Network},
+    postprocess::{Activation, parse_labels},
+    runtime::{self, GraphSource, check_size, pairs_may_overflow},
+    settings::Batching,
+    tensor::InputShape,
+    tune::{Candidate, PaceJudge, space::NetworkFacts},
 };
 
 /// The labels that a model without a label file gets when it has just as many classes.
 const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
-
-/// Why a model cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Its settings.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Its graph.
-    #[error("{graph}: {cause}")]
-    Graph {
-        /// The file.
-        graph: String,
-        /// Why it cannot be run.
-        cause: runtime::LoadError,
-    },
-    /// Its labels.
-    #[error(transparent)]
-    Labels(#[from] LabelsError),
-    /// Labels and classes do not match.
-    #[error("the network has {classes} classes and {labels} labels are given: one label a line for each class")]
-    LabelCount {
-        /// What the network gives.
-        classes: usize,
-        /// What the file holds.
-        labels: usize,
-    },
-    /// Images and graph do not match.
-    #[error(
-        "the graph takes images of {height}x{width} and model.toml prepares {prepared}: set [input] crop_size = {height}"
-    )]
-    Size {
-        /// The graph's.
-        height: usize,
-        /// The graph's.
-        width: usize,
-        /// What preprocessing gives.
-        prepared: String,
-    },
-    /// Nobody says how large the images are.
-    #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
-    OpenSize,
-    /// `layout` in model.toml is not the graph's.
-    #[error("model.toml says layout = {said:?} and the graph's input is {found:?}: remove [input] layout")]
-    LayoutMismatch {
-        /// The manifest's.
-        said: Layout,
-        /// The graph's.
-        found: Layout,
-    },
-    /// The network overflows, or its weights are damaged.
-    #[error(
-        "its answers to ordinary photos are not numbers: check the weights, or set [runtime] precision = \"fp32\" where \
-         it is another"
-    )]
-    NotNumbers,
-    /// The first run failed.
-    #[error("the warm-up run failed: {0}")]
-    WarmUp(#[from] RunError),
-    /// There was nothing that could be measured.
-    #[error("nothing could be measured: {reasons}")]
-    Unmeasured {
-        /// Each candidate and what was wrong with it.
-        reasons: String,
-    },
-    /// The system gave no thread.
-    #[error("cannot start the model's threads: {0}")]
-    Threads(#[from] std::io::Error),
-}
 
 /// What a version of a model is made of.
 struct Source<'a> {
@@ -107,123 +41,115 @@ struct Source<'a> {
 
 /// Loads one version of a model from its folder.
 ///
+/// * `steps`: told what is done
+///
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn load_folder(
-    runtime: &Runtime,
+    machine: &Machine,
     folder: &ModelFolder,
     version: u64,
     manifest: Manifest,
-    cores: usize,
-) -> Result<ServedModel, ModelError> {
+    steps: &LoadSteps,
+) -> Result<LoadedModel, ModelError> {
+    steps.begin(LoadStep::Reading);
     let graph = folder.graph(version);
-    let labels = match &manifest.output.labels {
-        Some(file) => Some(read_labels(&folder.path.join(file))?),
-        None => default_labels(&folder.path)?,
-    };
-    load(runtime, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, cores)
-}
-
-fn default_labels(folder: &Path) -> Result<Option<Arc<[Arc<str>]>>, LabelsError> {
-    let path = folder.join("labels.txt");
-    if path.is_file() { read_labels(&path).map(Some) } else { Ok(None) }
+    let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
+    let labels = labels.as_deref().map(parse_labels).transpose()?;
+    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, steps)
 }
 
 /// Loads the model that the binary carries.
 ///
+/// * `steps`: told what is done
+///
 /// # Errors
 /// [`ModelError`], for instance if the machine has too little memory.
 pub fn load_built_in(
-    runtime: &Runtime,
+    machine: &Machine,
     built_in: &BuiltIn,
     manifest: Manifest,
-    cores: usize,
-) -> Result<ServedModel, ModelError> {
+    steps: &LoadSteps,
+) -> Result<LoadedModel, ModelError> {
+    steps.begin(LoadStep::Reading);
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
-    load(runtime, Source { name, version, manifest, graph, labels }, cores)
+    load(machine, Source { name, version, manifest, graph, labels }, steps)
 }
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
 ///
+/// * `steps`: told what is done
 /// * `progress`: told what is measured next, and how many candidates there are
 ///
 /// # Errors
 /// [`ModelError`] says what to mend.
 pub fn tune(
-    runtime: &Runtime,
+    machine: &Machine,
     graph: GraphSource<'_>,
     manifest: &Manifest,
-    cores: usize,
+    steps: &LoadSteps,
     progress: &mut dyn FnMut(Candidate, usize),
-) -> Result<Report, ModelError> {
-    let facts = GraphFacts::of(graph);
-    facts.tuning(runtime, graph, manifest, cores).report(progress)
+) -> Result<TuningReport, ModelError> {
+    steps.begin(LoadStep::Reading);
+    let facts = GraphFacts::of(graph, steps)?;
+    facts.tuning(machine, graph, manifest, steps).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
 struct GraphFacts {
-    network: Network,
+    network: NetworkFacts,
     inspection: Result<Inspection, InspectError>,
     digest: String,
-    /// Sums of its products may be cut off on this processor.
+    /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
 }
 
 impl GraphFacts {
-    fn of(graph: GraphSource<'_>) -> Self {
-        let bytes = match graph {
-            GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
-            // What cannot be read is refused with the reason when the session is made.
-            GraphSource::File(path) => Bytes::from(fs::read(path).unwrap_or_default()),
-        };
-        let model = onnx::decode(bytes.clone());
+    fn of(graph: GraphSource<'_>, steps: &LoadSteps) -> Result<Self, ModelError> {
+        let GraphFiles { model, digest, bytes } = GraphFiles::of(graph)?;
+        steps.begin(LoadStep::Inspecting);
         let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
-        let network = Network { bytes: bytes.len() as u64, quantized, fixed_batch: None };
-        let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(bytes.clone());
-        // Before the sessions, so that memory does not hold both.
+        let network = NetworkFacts { bytes, quantized, fixed_batch: None };
+        let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
+        // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
-        Self { network, inspection, digest: cache::digest(&bytes), may_overflow }
+        let facts = Self { network, inspection, digest, may_overflow };
+        if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
+            let too_large =
+                |cause| ModelError::Graph { graph: graph.to_string(), cause: runtime::LoadError::from(cause) };
+            check_size(&image.name, image.height, image.width).map_err(too_large)?;
+        }
+        Ok(facts)
     }
 
     fn tuning<'a>(
         &'a self,
-        runtime: &'a Runtime,
+        machine: &'a Machine,
         graph: GraphSource<'a>,
         manifest: &'a Manifest,
-        cores: usize,
+        steps: &'a LoadSteps,
     ) -> Tuning<'a> {
-        Tuning { runtime, graph, digest: &self.digest, network: self.network, manifest, cores }
+        let inspection = self.inspection.as_ref().ok();
+        let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
+        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest, demand, steps }
     }
 }
 
-/// How a graph's images are prepared: what graph and manifest say together.
-pub(super) struct Prepared {
-    pub(super) spec: Spec,
-    pub(super) normalizer: Normalizer,
-    /// Height and width.
-    pub(super) size: (usize, usize),
-}
-
-impl Prepared {
-    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
-        if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
-            return Err(ModelError::LayoutMismatch { said, found: signature.layout });
-        }
-        let spec = manifest.input.spec(signature.size);
-        let size = image_size(signature, spec.crop_size)?;
-        Ok(Self { spec, normalizer: manifest.input.normalizer(signature.layout), size })
-    }
-}
-
-fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedModel, ModelError> {
+fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
-    let facts = GraphFacts::of(graph);
-    let tuning = facts.tuning(runtime, graph, &manifest, cores);
+    let facts = GraphFacts::of(graph, steps)?;
+    let tuning = facts.tuning(machine, graph, &manifest, steps);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
-    let mut executors = tuning.open(plan.candidate, plan.max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
+    let max_batch_size = tuning.fitting(plan.candidate, plan.max_batch_size)?;
+    if max_batch_size < plan.max_batch_size {
+        let wanted = plan.max_batch_size;
+        tracing::warn!(model = name, version, "memory allows batches of {max_batch_size} images, not of {wanted}");
+    }
+    steps.begin(LoadStep::MakingSessions);
+    let mut executors = tuning.open(plan.candidate, max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
     {
@@ -231,18 +157,28 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
     }
     let signature = executors[0].signature().clone();
     let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
-    let Plan { max_batch_size, probability_drift, reason, .. } = plan;
-    let policy =
-        manifest.batching.policy(signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size)));
+    let EnginePlan { probability_drift, reason, images_per_second, .. } = plan;
+    let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
 
-    let images = WarmUpImages::new(&spec, normalizer.clone(), size);
-    let first = warm_up(&mut executors, images, &engine.provider.warmed_sizes(policy.max_batch_size))?;
-    let labels = labels_for(name, labels, first.len())?;
-    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&first));
+    steps.begin(LoadStep::WarmingUp);
+    let mut images = WarmUpImages::new(&spec, normalizer.clone(), size);
+    let sizes = engine.provider.warmed_sizes(max_batch_size);
+    let FirstRuns { row, one_at_a_time } = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
+    drop(images);
+    if let Some(reason) = &one_at_a_time {
+        tracing::warn!(
+            model = name,
+            version,
+            "served one image at a time, slower than it could be: {reason}; export the graph with a free batch in every layer"
+        );
+    }
+    let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
+    let labels = labels_for(name, labels, row.len())?;
+    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&row));
 
     let inspection = facts
         .inspection
-        // The runtime runs it all the same.
+        // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
     let precision = match (facts.network.quantized, signature.half_input) {
@@ -267,29 +203,28 @@ fn load(runtime: &Runtime, source: Source<'_>, cores: usize) -> Result<ServedMod
         probability_drift,
         choice: reason,
     };
-    let batcher = Batcher::start(name, policy, normalizer, size, executors)?;
+    let shape = InputShape { layout: signature.layout, height: size.0, width: size.1 };
+    let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
-    Ok(ServedModel {
+    let model = ServedModel {
         name: name.into(),
         version,
         info: Arc::new(info),
         spec,
-        size,
         activation,
         batcher,
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
-    })
+    };
+    Ok(LoadedModel { model, workers, pace: images_per_second.map(PaceJudge::new) })
 }
 
-fn image_size(signature: &Signature, crop: Option<u32>) -> Result<(usize, usize), ModelError> {
-    match (signature.size, crop) {
-        (Some((height, width)), Some(crop)) if (height, width) != (crop as usize, crop as usize) => {
-            Err(ModelError::Size { height, width, prepared: format!("{crop}x{crop}") })
-        }
-        (Some(size), _) => Ok(size),
-        (None, Some(crop)) => Ok((crop as usize, crop as usize)),
-        (None, None) => Err(ModelError::OpenSize),
+/// The settings as the batching stage takes them, with the largest batch that was found.
+fn policy(settings: &Batching, max_batch_size: usize) -> Policy {
+    Policy {
+        max_batch_size,
+        max_queue_delay: Duration::from_micros(settings.max_queue_delay_us),
+        queue_capacity: settings.queue_capacity,
     }
 }
 
@@ -309,26 +244,10 @@ fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Re
     }
 }
 
-/// Runs every session in every size that is dear the first time. Gives the first row of the last run.
-fn warm_up(executors: &mut [OrtExecutor], mut images: WarmUpImages, sizes: &[usize]) -> Result<Vec<f32>, ModelError> {
-    let mut logits = Logits::default();
-    let mut first = Vec::new();
-    for executor in executors {
-        for &size in sizes {
-            executor.run(images.batch(0, size), &mut logits)?;
-            if logits.rows().flatten().any(|value| value.is_nan()) {
-                return Err(ModelError::NotNumbers);
-            }
-        }
-        first = logits.rows().next().unwrap_or_default().to_vec();
-    }
-    Ok(first)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{DataType, GraphBuilder, value_info};
+    use crate::onnx::{self, DataType, GraphBuilder, value_info};
 
     fn quantized(op_type: &str, name: &str) -> bool {
         let mut graph = GraphBuilder::new(name);
@@ -336,7 +255,7 @@ mod tests {
         let x = graph.node(op_type, name, &[&x], Vec::new());
         graph.output(&x, value_info("y", DataType::Float, &[3]));
         let file = onnx::into_bytes(graph.finish(8, 17, &[]));
-        GraphFacts::of(GraphSource::Memory(&file)).network.quantized
+        GraphFacts::of(GraphSource::Memory(&file), &LoadSteps::new("test", 1)).unwrap().network.quantized
     }
 
     #[test]

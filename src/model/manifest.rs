@@ -1,22 +1,25 @@
 //! `model.toml`: how to prepare pixels, name classes, batch and run. Every key is optional.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::{Component, Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Batching, RuntimeSettings};
 use crate::{
+    files,
     postprocess::Activation,
     preprocess::{Interpolation, Orientation, ResizeMode, Spec},
-    settings::{SettingError, in_range, overlay},
+    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay, parse, positive},
     tensor::{ColorOrder, Layout, Normalizer},
 };
 
 /// The file's name in a model's folder.
 pub const MANIFEST_FILE: &str = "model.toml";
+
+/// It says some dozens of things.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// ImageNet's statistics, red, green, blue, of pixels in 0 to 1.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -152,9 +155,9 @@ impl Manifest {
     /// [`ManifestError`].
     pub fn read(folder: &Path, batching: &Batching, runtime: &RuntimeSettings) -> Result<Self, ManifestError> {
         let path = folder.join(MANIFEST_FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match files::read_text(&path, LARGEST_FILE) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => String::new(),
             Err(cause) => return Err(ManifestError::Read { path, cause }),
         };
         Self::parse(&text, &path, batching, runtime)
@@ -170,9 +173,7 @@ impl Manifest {
         batching: &Batching,
         runtime: &RuntimeSettings,
     ) -> Result<Self, ManifestError> {
-        let table = text
-            .parse::<toml::Table>()
-            .map_err(|error| ManifestError::Syntax { path: path.into(), cause: error.to_string().trim().to_owned() })?;
+        let table = parse(text).map_err(|cause| ManifestError::Syntax { path: path.into(), cause })?;
         let base = Self { batching: batching.clone(), runtime: runtime.clone(), ..Self::default() };
         let setting = |cause| ManifestError::Setting { path: path.into(), cause };
         let manifest = overlay(&base, table).map_err(setting)?;
@@ -180,14 +181,49 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// `[input]` and `[output]` in one line, with every default: two models of one graph may differ in them.
+    pub(super) fn images_and_answers(&self) -> String {
+        // Structs of numbers and words always serialize.
+        serde_json::to_string(&(&self.input, &self.output)).unwrap_or_default()
+    }
+
+    /// The same with every default written out, as far as it does not take a run of the network to know.
+    ///
+    /// * `size`: height and width of the graph's images, where it says so
+    /// * `layout`: the graph's
+    pub fn in_force(&self, size: Option<(usize, usize)>, layout: Option<Layout>) -> Self {
+        let spec = self.input.spec(size);
+        let (mean, std) = self.input.statistics();
+        let input = InputSection {
+            resize_size: Some(spec.resize_size.unwrap_or(0)),
+            crop_size: Some(spec.crop_size.unwrap_or(0)),
+            layout: self.input.layout.or(layout),
+            scale: Some(self.input.factor()),
+            mean: Some(mean),
+            std: Some(std),
+            ..self.input.clone()
+        };
+        Self { input, ..self.clone() }
+    }
+
     fn validate(&self) -> Result<(), SettingError> {
         let input = &self.input;
         for (key, size) in [("input.resize_size", input.resize_size), ("input.crop_size", input.crop_size)] {
             in_range(key, &size.unwrap_or(0), 0..=4096)?;
         }
-        in_range("input.scale", &input.scale.unwrap_or(1.0), f64::MIN_POSITIVE..=1e6)?;
+        positive("input.scale", &input.scale.unwrap_or(1.0), &1e6)?;
+        for mean in input.mean.unwrap_or(IMAGENET_MEAN) {
+            in_range("input.mean", &mean, -1e6..=1e6)?;
+        }
         for std in input.std.unwrap_or(IMAGENET_STD) {
-            in_range("input.std", &std, f32::MIN_POSITIVE..=1e6)?;
+            positive("input.std", &std, &1e6)?;
+        }
+        // They are served to anybody. That no link leaves the folder is seen when the file is read.
+        if let Some(labels) = &self.output.labels
+            && labels.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+        {
+            let problem = format!("{} leaves the model's folder; name a file inside it", labels.display());
+            return Err(SettingError::Key { key: "output.labels".to_owned(), problem });
         }
         self.batching.validate()?;
         self.runtime.validate()
@@ -197,10 +233,10 @@ impl Manifest {
 impl InputSection {
     /// How pixels are prepared for a graph whose images are `height` x `width`, where it says so.
     pub fn spec(&self, graph_size: Option<(usize, usize)>) -> Spec {
-        let graph_side = graph_size.filter(|(height, width)| height == width).map(|(side, _)| side as u32);
+        let graph_side = graph_size.filter(|(height, width)| height == width);
+        let graph_side = graph_side.and_then(|(side, _)| u32::try_from(side).ok());
         let crop = self.crop_size.or(graph_side).unwrap_or(224);
-        // torchvision's proportion: 256 for 224.
-        let resize = self.resize_size.unwrap_or(if crop == 0 { 0 } else { (crop * 256).div_ceil(224) });
+        let resize = self.resize_size.unwrap_or(if crop == 0 { 0 } else { in_proportion(crop) });
         Spec {
             resize_size: (resize > 0).then_some(resize),
             crop_size: (crop > 0).then_some(crop),
@@ -212,23 +248,40 @@ impl InputSection {
 
     /// How pixels become numbers.
     pub fn normalizer(&self, graph_layout: Layout) -> Normalizer {
-        let mut mean = IMAGENET_MEAN;
-        let mut std = IMAGENET_STD;
+        let (mean, std) = self.statistics();
+        Normalizer::new(self.factor(), mean, std, self.color, self.layout.unwrap_or(graph_layout))
+    }
+
+    /// What a pixel of 0 to 255 is multiplied by.
+    fn factor(&self) -> f64 {
+        self.scale.unwrap_or(1.0 / 255.0)
+    }
+
+    /// What is subtracted and what is divided by, in the order of the channels.
+    fn statistics(&self) -> ([f32; 3], [f32; 3]) {
+        let (mut mean, mut std) = (IMAGENET_MEAN, IMAGENET_STD);
         if self.color == ColorOrder::Bgr {
             mean.reverse();
             std.reverse();
         }
-        Normalizer::new(
-            self.scale.unwrap_or(1.0 / 255.0),
-            self.mean.unwrap_or(mean),
-            self.std.unwrap_or(std),
-            self.color,
-            self.layout.unwrap_or(graph_layout),
-        )
+        (self.mean.unwrap_or(mean), self.std.unwrap_or(std))
     }
 }
 
+/// The size to resize to for a crop: torchvision's proportion, 256 for 224.
+fn in_proportion(crop: u32) -> u32 {
+    u32::try_from((u64::from(crop) * 256).div_ceil(224)).unwrap_or(u32::MAX)
+}
+
 impl VersionPolicy {
+    /// The versions that are asked for by number and not on disk.
+    pub fn missing(&self, on_disk: &[u64]) -> Vec<u64> {
+        match self {
+            Self::Named(_) => Vec::new(),
+            Self::List(wanted) => wanted.iter().copied().filter(|version| !on_disk.contains(version)).collect(),
+        }
+    }
+
     /// Picks from the versions on disk, which come sorted.
     pub fn pick(&self, on_disk: &[u64]) -> Vec<u64> {
         match self {

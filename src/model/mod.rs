@@ -4,20 +4,32 @@
 //! Knows stages. Must not know requests or doors.
 
 mod built_in;
+mod demand;
+mod error;
+mod first_runs;
+mod graph_files;
 mod info;
+mod labels;
 pub mod load;
+mod machine;
 pub mod manifest;
+mod memory;
 mod overflow;
+mod prepared;
 pub mod repository;
 mod served;
-pub mod settings;
+mod steps;
 mod tuning;
 mod warm_up;
 
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
+pub use error::ModelError;
+pub use graph_files::graph_digest;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
-pub use load::ModelError;
+pub use labels::label_text;
+pub use machine::Machine;
 pub use manifest::Manifest;
 pub use repository::ModelFolder;
-pub use served::ServedModel;
-pub use tuning::Report;
+pub use served::{LoadedModel, ServedModel};
+pub use steps::{LoadStep, LoadSteps};
+pub use tuning::TuningReport;

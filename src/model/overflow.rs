@@ -1,27 +1,27 @@
-//! An 8-bit version that was made on another processor: what becomes of it on one whose sums overflow.
+//! Warns of an 8-bit version that was made for another processor, and that this one would answer worse, because its
+//! 16-bit sums overflow.
 //!
-//! Files travel between machines, and nothing else would say that one of them answers worse here.
-
-use bytes::Bytes;
+//! Model files are copied from machine to machine, and without the warning nobody would notice.
 
 use crate::{
-    onnx::{self, DataType, ModelProto, i64_values},
-    runtime::Provider,
+    onnx::{DataType, ModelProto, i64_values},
+    runtime::{GraphSource, Provider},
 };
 
 /// Weights up to this size cannot overflow: 255 * 64 + 255 * 64 fits 16 bits.
 const LARGEST_SAFE_WEIGHT: i64 = 64;
 
-/// Whether sums of products with the graph's integer weights may leave 16 bits. What cannot be read is refused elsewhere.
+/// Whether sums of products with the graph's integer weights may leave 16 bits. `false` for a file that cannot be read:
+/// loading refuses it with the reason.
 ///
-/// * `file`: an ONNX file's bytes
-pub(super) fn may_happen(file: Bytes) -> bool {
-    onnx::decode(file).is_ok_and(|model| has_large_weights(&model))
+/// Weights in files beside the graph's are read for it.
+pub(super) fn may_happen(graph: GraphSource<'_>) -> bool {
+    graph.read().is_ok_and(|model| has_large_weights(&model))
 }
 
 fn has_large_weights(model: &ModelProto) -> bool {
     let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
-    // Scales and zero points are vectors at most.
+    // A tensor with one dimension or none is a scale or a zero point, no weight.
     let mut weights = tensors.filter(|tensor| tensor.data_type == i32::from(DataType::Int8) && tensor.dims.len() > 1);
     weights.any(|tensor| {
         i64_values(tensor).is_ok_and(|values| values.iter().any(|value| value.abs() > LARGEST_SAFE_WEIGHT))
@@ -65,7 +65,7 @@ mod tests {
     fn only_signed_weights_beyond_seven_bits_overflow() {
         assert!(has_large_weights(&graph(DataType::Int8, &[2, 1], &[1, -65])));
         assert!(!has_large_weights(&graph(DataType::Int8, &[2, 1], &[64, -64])));
-        // Engines have no such instruction for unsigned weights; and a vector is a zero point.
+        // Unsigned weights are not computed with the instruction that overflows, and a vector is a zero point.
         assert!(!has_large_weights(&graph(DataType::Uint8, &[2, 1], &[1, -65])));
         assert!(!has_large_weights(&graph(DataType::Int8, &[2], &[1, -65])));
     }

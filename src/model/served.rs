@@ -5,9 +5,15 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::ModelInfo;
-use crate::{batching::Batcher, postprocess::Activation, preprocess::Spec};
+use crate::{
+    batching::{Batcher, Workers},
+    postprocess::Activation,
+    preprocess::Spec,
+    tune::PaceJudge,
+};
 
-/// One loaded version of a model, with its own queue and sessions: one slow model never blocks another.
+/// One loaded version of a model, with its own queue: one slow model never blocks another. Light: its network belongs to
+/// its [`Workers`].
 pub struct ServedModel {
     /// The name in the route.
     pub name: Arc<str>,
@@ -17,11 +23,9 @@ pub struct ServedModel {
     pub info: Arc<ModelInfo>,
     /// How its images are prepared.
     pub spec: Spec,
-    /// Height and width of what the network takes.
-    pub size: (usize, usize),
     /// What makes probabilities of its output.
     pub activation: Activation,
-    /// Its queue and workers.
+    /// Its queue.
     pub batcher: Batcher,
     /// One permit for each image between admission and answer.
     pub permits: Arc<Semaphore>,
@@ -34,4 +38,14 @@ impl ServedModel {
     pub fn classes(&self) -> usize {
         self.info.labels.len()
     }
+}
+
+/// A model fresh from disk: what requests need of it, and the threads that own its sessions.
+pub struct LoadedModel {
+    /// For the requests.
+    pub model: ServedModel,
+    /// For whoever ends it.
+    pub workers: Workers,
+    /// For whoever watches its speed; `None` where nothing was measured.
+    pub pace: Option<PaceJudge>,
 }

@@ -1,4 +1,5 @@
-//! From settings to a plan: which engine in how many sessions; as it was set, as it was found before, or measured now.
+//! From settings to a plan: which engine, in how many sessions. It is what the settings say, what an earlier
+//! measurement found, or what a measurement finds now.
 //!
 //! Brings together what [`tune`](crate::tune) must not know: a model's graph, its images and its settings.
 
@@ -8,58 +9,62 @@ use std::{
 };
 
 use super::{
-    load::{ModelError, Prepared},
-    manifest::Manifest,
-    warm_up::WarmUpImages,
+    LoadStep, LoadSteps, Manifest, ModelError, demand::Demand, first_runs::first_runs, machine::Machine,
+    prepared::Prepared, warm_up::WarmUpImages,
 };
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, Runtime, SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, SessionOptions,
     },
+    settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
     tune::{
-        Candidate, Measurement, Preparation,
+        Candidate, CircumstancesWatch, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
-        cache::{Cache, Found, Key},
+        cache::{Cache, Entry, Found, Key},
         choose::{Choice, Rules, choose},
-        space::{self, Engines, Machine, Network, Wishes},
+        space::{self, Engines, NetworkFacts, Wishes},
     },
 };
 
 /// How a model is run.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct EnginePlan {
     pub(super) candidate: Candidate,
     pub(super) max_batch_size: usize,
-    /// The largest difference of a probability from the reference's, where it was looked at.
+    /// The largest difference of a probability from the reference's; `None` where they were not compared.
     pub(super) probability_drift: Option<f64>,
-    /// How it came to this.
+    /// With all sessions busy; `None` where nothing was measured.
+    pub(super) images_per_second: Option<f64>,
+    /// Why this plan, for the log and the metadata.
     pub(super) reason: String,
 }
 
 /// What was found out about a model on this machine, for people.
 #[derive(Clone, Debug)]
-pub struct Report {
-    /// What was measured, chosen and why. The first row is what is there by default.
+pub struct TuningReport {
+    /// What was measured, which row was chosen, and why. The first row is the default: what would be used without
+    /// measuring.
     pub found: Found,
     /// What was not measured, and why.
     pub passed_over: Vec<(Candidate, String)>,
     /// The processor's name.
     pub processor: String,
-    /// The network's weights are integers: an engine's precision is that of what is left.
+    /// Whether the network's weights are integers. An engine's precision then applies only to the layers that stayed in
+    /// floats.
     pub quantized: bool,
 }
 
-impl Report {
+impl TuningReport {
     /// The arithmetic that an engine computes this network in, as `/metadata` names it.
     pub fn precision(&self, engine: Engine) -> &'static str {
         if self.quantized { "int8" } else { engine.precision.name() }
     }
 }
 
-/// What was found, where anything was; and what was not measured, and why.
+/// What was found (`None` if nothing could be measured), and what was passed over with the reason.
 type Measured = (Option<Found>, Vec<(Candidate, String)>);
 
 /// Told what is measured next, and how many candidates there are.
@@ -67,13 +72,16 @@ type Progress<'a> = &'a mut dyn FnMut(Candidate, usize);
 
 /// A model on a machine: what a plan is made for.
 pub(super) struct Tuning<'a> {
-    pub(super) runtime: &'a Runtime,
+    pub(super) machine: &'a Machine,
     pub(super) graph: GraphSource<'a>,
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
-    pub(super) network: Network,
+    pub(super) network: NetworkFacts,
     pub(super) manifest: &'a Manifest,
-    pub(super) cores: usize,
+    /// What it takes, and what there is.
+    pub(super) demand: Demand,
+    /// Told what is done.
+    pub(super) steps: &'a LoadSteps,
 }
 
 impl Tuning<'_> {
@@ -81,21 +89,34 @@ impl Tuning<'_> {
     pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
-        (0..shape.instances).map(|_| self.runtime.executor(self.graph, options)).collect()
+        (0..shape.instances).map(|_| self.machine.runtime.executor(self.graph, options)).collect()
     }
 
-    /// A quantized network without the rounding of its activations, on the processor; `None` for others, and where its form
-    /// does not allow it.
+    /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
+    ///
+    /// # Errors
+    /// [`ModelError::Memory`].
+    pub(super) fn fitting(&self, candidate: Candidate, wanted: usize) -> Result<usize, ModelError> {
+        let (provider, sessions) = (candidate.engine.provider, candidate.shape.instances);
+        if self.manifest.batching.max_batch_size == 0 {
+            return self.demand.largest_batch(provider, sessions, wanted);
+        }
+        self.demand.check(provider, sessions, wanted).map(|()| wanted)
+    }
+
+    /// A session on the processor for the quantized network without the rounding of its activations. `None` for a
+    /// network that is not quantized, or whose form does not allow taking the rounding out.
     fn without_rounding(&self) -> Option<OrtExecutor> {
         if !self.network.quantized {
             return None;
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
-        self.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.cores, 1)).ok()
+        self.machine.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.machine.cores, 1)).ok()
     }
 
-    /// Finds the plan: from what was kept, or by a short measurement where something is left open.
-    pub(super) fn plan(&self) -> Result<Plan, ModelError> {
+    /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is
+    /// made.
+    pub(super) fn plan(&self) -> Result<EnginePlan, ModelError> {
         let settings = &self.manifest.runtime;
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
@@ -105,11 +126,17 @@ impl Tuning<'_> {
             let reason = if settings.tune { "nothing is left to choose" } else { "as set; [runtime] tune is off" };
             return Ok(self.untuned(&wishes, engines.usable[0], reason));
         }
+        // The look into the cache as well: what an equal model before this one has measured is there by then.
+        self.steps.begin(LoadStep::WaitingToMeasure);
+        let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
-        if let Some(found) = cache.get(&key) {
-            return Ok(Plan::of(&found.chosen, format!("measured at an earlier start: {}", found.reason)));
+        if let Some(Entry { found, taken, .. }) = cache.get(&key) {
+            let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
+            let reason = format!("measured at an earlier start{taken}: {}", found.reason);
+            return Ok(EnginePlan::of(&found.chosen, reason));
         }
+        let watch = CircumstancesWatch::start();
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
         for (candidate, reason) in passed_over {
             tracing::info!("{} in {} not taken: {reason}", candidate.engine, candidate.shape);
@@ -117,24 +144,26 @@ impl Tuning<'_> {
         let Some(found) = found else {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
-        let plan = Plan::of(&found.chosen, found.reason.clone());
-        cache.put(key, found);
+        let plan = EnginePlan::of(&found.chosen, found.reason.clone());
+        cache.put(&Entry { key, found, taken: Some(watch.end()) });
         Ok(plan)
     }
 
     /// Measures everything thoroughly, and keeps it for the server's next start.
     ///
     /// * `progress`: told what is measured next, and how many candidates there are
-    pub(super) fn report(&self, progress: Progress<'_>) -> Result<Report, ModelError> {
+    pub(super) fn report(&self, progress: Progress<'_>) -> Result<TuningReport, ModelError> {
         let wishes = self.wishes();
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
+        let watch = CircumstancesWatch::start();
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::THOROUGH, Depth::Everything, progress)?;
+        let taken = Some(watch.end());
         let found = found.ok_or_else(|| ModelError::Unmeasured {
             reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
         })?;
-        self.cache().put(self.key(&wishes, &processor, &engines), found.clone());
-        Ok(Report { found, passed_over, processor: processor.name, quantized: self.network.quantized })
+        self.cache().put(&Entry { key: self.key(&wishes, &processor, &engines), found: found.clone(), taken });
+        Ok(TuningReport { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
     fn measure(
@@ -146,46 +175,54 @@ impl Tuning<'_> {
         progress: Progress<'_>,
     ) -> Result<Measured, ModelError> {
         let settings = &self.manifest.runtime;
-        // What was asked for in both respects is not compared with anything.
+        // If provider and precision were both asked for, their answers are taken as they are.
         let compare_answers = wishes.provider.is_none() || wishes.precision.is_none();
         let first = if compare_answers { Engine::REFERENCE } else { engines.usable[0] };
         let yardstick = self.candidates(wishes, first)[0];
-        let largest = |engine: Engine, network| space::default_batch(wishes, engine.provider, network);
-        let sessions = self.open(yardstick, largest(first, self.network)).map_err(|cause| self.graph_error(cause))?;
-        let prepared = Prepared::new(self.manifest, sessions[0].signature())?;
-        let network = Network { fixed_batch: sessions[0].signature().fixed_batch, ..self.network };
-        let untrained = sessions[0].is_untrained();
+        let largest = |network| space::default_batch(wishes, first.provider, network);
+        let most = self.fitting(yardstick, largest(self.network))?;
+        self.steps.begin(LoadStep::Measuring);
+        let mut sessions = self.open(yardstick, most).map_err(|cause| self.graph_error(cause))?;
+        let signature = sessions[0].signature().clone();
+        let prepared = Prepared::new(self.manifest, &signature)?;
+        let mut images = WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size);
+        // What would be refused after all measurements is refused before.
+        let sizes: &[usize] = if most > 1 { &[1, 2] } else { &[1] };
+        let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch)?;
+        let fixed_batch = if seen.one_at_a_time.is_some() { Some(1) } else { signature.fixed_batch };
+        let network = NetworkFacts { fixed_batch, ..self.network };
+        let most = most.min(largest(network));
         let mut rules = Rules {
             goal: wishes.goal,
             max_probability_drift: settings.max_probability_drift,
             default_drift: None,
-            untrained,
-            least_batch: largest(first, network),
+            untrained: sessions[0].is_untrained(),
+            least_batch: most,
         };
 
-        let bench = Bench {
-            tuning: self,
-            yardstick: Some(sessions),
-            images: WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size),
-            activation: self.manifest.output.activation,
-        };
+        let activation = self.manifest.output.activation;
+        let bench = ModelBench { tuning: self, yardstick: Some(sessions), images, activation };
         let time_limit = Duration::from_millis(match depth {
             Depth::Promising => settings.tune_time_limit_ms,
             Depth::Everything => u64::from(u32::MAX),
         });
         let deadline = Instant::now() + time_limit;
         let measured = |cause: String| ModelError::WarmUp(RunError::Engine(cause));
-        let mut search = Search::new(bench, yardstick, largest(first, network), compare_answers, effort, deadline)
-            .map_err(measured)?;
+        let mut search = Search::new(bench, yardstick, most, compare_answers, effort, deadline).map_err(measured)?;
         rules.default_drift = search.default_drift;
-        let all_batches = depth == Depth::Everything || matches!(wishes.goal, crate::tune::Goal::P99(_));
+        let all_batches = depth == Depth::Everything || matches!(wishes.goal, Goal::P99(_));
         let count = engines.usable.iter().map(|&engine| self.candidates(wishes, engine).len()).sum();
-        let mut look_at = |search: &mut Search<Bench<'_>>, candidate: Candidate| {
+        let mut look_at = |search: &mut Search<ModelBench<'_>>, candidate: Candidate| {
             progress(candidate, count);
-            let batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
+            let mut batches = space::batches(wishes, candidate.engine.provider, network, all_batches);
+            // Batches that nobody asked for are as large as memory allows; what does not fit at all is said when it is opened.
+            if let Some(Ok(most)) = batches.last().map(|&largest| self.fitting(candidate, largest)) {
+                batches.iter_mut().for_each(|size| *size = most.min(*size));
+                batches.dedup();
+            }
             search.measure(candidate, &batches, |drift| rules.admit(drift));
         };
-        // What is there by default first; then, should time run short, the most promising.
+        // The default first, then the most promising engines: time may run out before the others.
         let (default, others) = engines.usable.split_at(1);
         for &engine in default.iter().chain(others.iter().rev()) {
             look_at(&mut search, self.candidates(wishes, engine)[0]);
@@ -208,9 +245,8 @@ impl Tuning<'_> {
     }
 
     fn engines(&self, wishes: &Wishes, processor: &Processor) -> Result<Engines, ModelError> {
-        let machine = Machine { processor, cores: self.cores };
-        let available = |provider: Provider| self.runtime.provider(provider);
-        let engines = space::engines(wishes, machine, self.network, available)
+        let available = |provider: Provider| self.machine.runtime.provider(provider);
+        let engines = space::engines(wishes, processor, self.network, available)
             .map_err(|cause| self.graph_error(LoadError::Provider(cause)))?;
         for broken in &engines.broken {
             tracing::warn!("served without it: {broken}");
@@ -219,14 +255,15 @@ impl Tuning<'_> {
     }
 
     fn candidates(&self, wishes: &Wishes, engine: Engine) -> Vec<Candidate> {
-        space::candidates(wishes, engine, self.cores, self.network)
+        space::candidates(wishes, engine, self.machine.cores, self.network)
     }
 
-    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> Plan {
-        Plan {
+    fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> EnginePlan {
+        EnginePlan {
             candidate: self.candidates(wishes, engine)[0],
             max_batch_size: space::default_batch(wishes, engine.provider, self.network),
             probability_drift: None,
+            images_per_second: None,
             reason: reason.to_owned(),
         }
     }
@@ -234,8 +271,8 @@ impl Tuning<'_> {
     fn wishes(&self) -> Wishes {
         let Manifest { runtime, batching, .. } = self.manifest;
         Wishes {
-            provider: runtime.provider.fixed(),
-            precision: runtime.precision.fixed(),
+            provider: asked_provider(runtime.provider),
+            precision: asked_precision(runtime.precision),
             instances: runtime.instances,
             intra_threads: runtime.intra_threads,
             max_batch_size: batching.max_batch_size,
@@ -252,10 +289,11 @@ impl Tuning<'_> {
         Key {
             resnetd: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.digest.to_owned(),
-            libraries: self.runtime.fingerprint(),
+            images_and_answers: self.manifest.images_and_answers(),
+            libraries: self.machine.runtime.fingerprint(),
             processor: processor.name.clone(),
             features: processor.features.clone(),
-            cores: self.cores,
+            cores: self.machine.cores,
             engines: engines.usable.clone(),
             set: [wishes.instances, wishes.intra_threads, wishes.max_batch_size],
             goal: wishes.goal,
@@ -265,11 +303,28 @@ impl Tuning<'_> {
     }
 
     pub(super) fn graph_error(&self, cause: LoadError) -> ModelError {
-        let graph = match self.graph {
-            GraphSource::File(path) => path.display().to_string(),
-            GraphSource::Memory(_) => "the built-in model".to_owned(),
-        };
-        ModelError::Graph { graph, cause }
+        ModelError::Graph { graph: self.graph.to_string(), cause }
+    }
+}
+
+/// The provider that was asked for; `None` where the choice is ours.
+fn asked_provider(choice: ProviderChoice) -> Option<Provider> {
+    match choice {
+        ProviderChoice::Auto => None,
+        ProviderChoice::Cpu => Some(Provider::Cpu),
+        ProviderChoice::Openvino => Some(Provider::Openvino),
+        ProviderChoice::Cuda => Some(Provider::Cuda),
+        ProviderChoice::Tensorrt => Some(Provider::Tensorrt),
+    }
+}
+
+/// The arithmetic that was asked for; `None` where the choice is ours.
+fn asked_precision(choice: PrecisionChoice) -> Option<Precision> {
+    match choice {
+        PrecisionChoice::Auto => None,
+        PrecisionChoice::Fp32 => Some(Precision::Fp32),
+        PrecisionChoice::Bf16 => Some(Precision::Bf16),
+        PrecisionChoice::Fp16 => Some(Precision::Fp16),
     }
 }
 
@@ -282,29 +337,39 @@ enum Depth {
     Everything,
 }
 
-impl Plan {
+impl EnginePlan {
     fn of(row: &Measurement, reason: String) -> Self {
-        let probability_drift = row.drift.map(|drift| drift.probability);
-        Self { candidate: row.candidate, max_batch_size: row.batch_size, probability_drift, reason }
+        Self {
+            candidate: row.candidate,
+            max_batch_size: row.batch_size,
+            probability_drift: row.drift.map(|drift| drift.probability),
+            images_per_second: Some(row.images_per_second),
+            reason,
+        }
     }
 }
 
 /// A model's sessions and images for [`Search`].
-struct Bench<'a> {
+struct ModelBench<'a> {
     tuning: &'a Tuning<'a>,
-    /// The first candidate's sessions: its graph had to be looked at before.
+    /// The sessions of the first candidate, already open because the graph's signature was needed.
     yardstick: Option<Vec<OrtExecutor>>,
     images: WarmUpImages,
     activation: Option<Activation>,
 }
 
-impl Workbench for Bench<'_> {
+impl Workbench for ModelBench<'_> {
     type Executor = OrtExecutor;
 
     fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, String> {
         match self.yardstick.take() {
             Some(sessions) => Ok(sessions),
-            None => self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string()),
+            None => {
+                let (provider, sessions) = (candidate.engine.provider, candidate.shape.instances);
+                let fits = self.tuning.demand.check(provider, sessions, max_batch_size);
+                fits.map_err(|error| error.to_string())?;
+                self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string())
+            }
         }
     }
 
@@ -312,7 +377,7 @@ impl Workbench for Bench<'_> {
         let mut logits = Logits::default();
         let mut answers = Vec::with_capacity(self.images.len());
         for index in 0..self.images.len() {
-            executor.run(self.images.batch(index, 1), &mut logits)?;
+            executor.run(self.images.batch(index, 1)?, &mut logits)?;
             for row in logits.rows() {
                 let mut row: Box<[f32]> = row.into();
                 self.activation.unwrap_or_else(|| Activation::of_row(&row)).apply(&mut row);
@@ -327,11 +392,11 @@ impl Workbench for Bench<'_> {
         self.answers(&mut unrounded).ok()
     }
 
-    fn batch(&mut self, size: usize) -> &Batch {
+    fn batch(&mut self, size: usize) -> Result<&Batch, RunError> {
         self.images.batch(0, size)
     }
 
-    fn preparation(&self) -> Preparation {
-        Preparation { prepare: self.images.upload(), threads: self.tuning.cores }
+    fn preparation(&self) -> PreparationLoad {
+        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.machine.cores }
     }
 }

@@ -1,7 +1,8 @@
 //! The images that a network sees before its first request: some photos, prepared as the model wants them.
 //!
-//! They do two things. No request pays for the first run of a batch size, which costs several times the next; and
-//! answers can be compared between engines on what the network was made for, not on noise.
+//! They serve two ends. The first run of a batch size takes several times as long as the next, and no request has to
+//! wait for it; and engines can be compared by their answers to pictures of the kind that the network was made for, not
+//! to noise.
 
 use std::{borrow::Cow, iter, sync::Arc};
 
@@ -9,6 +10,7 @@ use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::{
     preprocess::{DecodeLimits, Spec, preprocess},
+    runtime::RunError,
     tensor::{Batch, Normalizer, Pixels},
     tune::Prepare,
 };
@@ -28,14 +30,14 @@ pub(super) struct WarmUpImages {
     batch: Batch,
 }
 
-/// Clients of a network for small images send small ones: below this many pixels a side, what stands for theirs is as
-/// small as what the network takes.
+/// Clients of a network for small images send small images. Below this many pixels a side, the upload that stands for
+/// theirs is as small as the network's input.
 const SMALL_SIDE: u32 = 128;
 
 impl WarmUpImages {
     /// * `size`: height and width of what the network takes
     pub(super) fn new(spec: &Spec, normalizer: Normalizer, (height, width): (usize, usize)) -> Self {
-        // Without resize and crop a photo keeps its own size, and the pattern is all there is.
+        // Without resize and crop a photo keeps its own size, which does not fit; then only the pattern remains.
         let photos = PHOTOS
             .iter()
             .filter_map(|photo| preprocess(photo, spec, &DecodeLimits::default()).ok())
@@ -49,25 +51,30 @@ impl WarmUpImages {
         Self { images, spec: spec.clone(), normalizer, batch }
     }
 
-    /// How many different ones there are.
+    /// The number of different images.
     pub(super) fn len(&self) -> usize {
         self.images.len()
     }
 
     /// `count` images from number `first` on, over and over.
-    pub(super) fn batch(&mut self, first: usize, count: usize) -> &Batch {
+    ///
+    /// # Errors
+    /// [`RunError::Engine`] if there is no memory for so many.
+    pub(super) fn batch(&mut self, first: usize, count: usize) -> Result<&Batch, RunError> {
         self.batch.clear();
+        let without_memory = |_| RunError::Engine(format!("there is no memory for a batch of {count} images"));
+        self.batch.reserve(count).map_err(without_memory)?;
         for pixels in self.images.iter().cycle().skip(first % self.images.len().max(1)).take(count) {
             self.normalizer.write(pixels, self.batch.push());
         }
-        &self.batch
+        Ok(&self.batch)
     }
 
     /// The work of preparing one image, as clients send them: a JPEG.
     pub(super) fn upload(&self) -> Prepare {
         let (photo, spec) = (self.jpeg(), self.spec.clone());
         Arc::new(move || {
-            // What matters is that it was done.
+            // The result is thrown away: only the time that it took counts.
             let _ = std::hint::black_box(preprocess(&photo, &spec, &DecodeLimits::default()));
         })
     }
@@ -109,7 +116,7 @@ mod tests {
     fn photos_come_in_the_networks_size_each_with_its_mirror_image() {
         let mut images = images(&Spec::default(), 224);
         assert_eq!(images.len(), 2 * PHOTOS.len() + 1);
-        let batch = images.batch(0, 2);
+        let batch = images.batch(0, 2).unwrap();
         assert_eq!(batch.shape(), [2, 224, 224, 3]);
         let (mirror, photo) = batch.data().split_at(batch.image_len());
         assert_eq!(mirror[..3], photo[223 * 3..224 * 3]);
@@ -120,7 +127,7 @@ mod tests {
     fn a_batch_larger_than_the_set_repeats_it() {
         let mut images = images(&Spec { resize_size: Some(32), crop_size: Some(32), ..Spec::default() }, 32);
         let count = images.len();
-        let batch = images.batch(0, count + 1);
+        let batch = images.batch(0, count + 1).unwrap();
         assert_eq!(batch.len(), count + 1);
         assert_eq!(batch.data()[..batch.image_len()], batch.data()[count * batch.image_len()..]);
     }

@@ -1,6 +1,7 @@
 //! Attributes of nodes, typed: `node.int("group")`, and their constructors.
 //!
-//! A getter answers `None` both for an absent attribute and for one of another type: the operator's default applies.
+//! A getter gives `None` both for an absent attribute and for one of another type; the caller then applies the
+//! operator's default.
 
 use super::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
@@ -35,13 +36,6 @@ impl NodeProto {
         self.typed(name, AttributeType::Tensor).and_then(|attribute| attribute.t.as_ref())
     }
 
-    /// Adds an attribute.
-    #[must_use]
-    pub fn with(mut self, attribute: AttributeProto) -> Self {
-        self.attribute.push(attribute);
-        self
-    }
-
     fn typed(&self, name: &str, wanted: AttributeType) -> Option<&AttributeProto> {
         // Files older than IR version 2 leave the type out; then the field that is set decides.
         self.attr(name).filter(|a| a.r#type() == wanted || a.r#type() == AttributeType::Undefined)
@@ -68,5 +62,10 @@ impl AttributeProto {
     pub fn of_string(name: &str, value: &str) -> Self {
         let s = Some(bytes::Bytes::copy_from_slice(value.as_bytes()));
         Self { name: name.into(), s, r#type: AttributeType::String.into(), ..Self::default() }
+    }
+
+    /// `name = value`, a TENSOR.
+    pub fn of_tensor(name: &str, value: TensorProto) -> Self {
+        Self { name: name.into(), t: Some(value), r#type: AttributeType::Tensor.into(), ..Self::default() }
     }
 }

@@ -35,7 +35,7 @@ pub struct PoolShape {
     pub ceil_mode: bool,
 }
 
-/// Makes the first dimension of an input a number: what the network is given then has just so many images.
+/// Fixes the first dimension of an input: the network then takes batches of exactly so many images.
 pub fn fix_batch(model: &mut ModelProto, input: &str, size: usize) {
     let inputs = model.graph.iter_mut().flat_map(|graph| &mut graph.input);
     let value_type =
@@ -68,7 +68,8 @@ impl GraphBuilder {
         name
     }
 
-    /// Makes the value called `made` an output; it gets the output's name wherever it is written or read.
+    /// Makes the value called `made` an output. The value is renamed to the output's name wherever a node writes or
+    /// reads it.
     pub fn output(&mut self, made: &str, value: ValueInfoProto) {
         for node in &mut self.graph.node {
             for name in node.input.iter_mut().chain(&mut node.output).filter(|name| *name == made) {

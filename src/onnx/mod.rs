@@ -3,7 +3,7 @@
 //! [`read()`] and [`write`](write()) move whole files, [`Walk`] answers who makes and who reads a value, [`GraphBuilder`]
 //! makes nodes and weights. Weight bytes are [`bytes::Bytes`]: cloning a model does not copy them.
 //!
-//! Knows the format only: no ResNet, no inference engine, nothing else of the crate.
+//! Knows the format, and how a file appears whole: no ResNet, no inference engine.
 
 mod attribute;
 mod edit;
@@ -18,11 +18,11 @@ mod write;
 pub use edit::{ConvShape, GraphBuilder, PoolShape, fix_batch, value_info};
 pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
-pub use read::{ReadError, decode, read, read_graph};
+pub use read::{LARGEST_FILE, ReadError, decode, external_locations, read, read_graph};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use unrounded::without_rounding;
 pub use walk::{CycleError, Walk};
-pub use write::{WriteError, into_bytes, write, write_atomically, write_to};
+pub use write::{WriteError, into_bytes, write};
 
 pub use proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,

@@ -3,8 +3,8 @@
 //! A file can be anything that somebody downloaded: every size in it is checked against what is there.
 
 use std::{
-    collections::HashMap,
-    fs, io,
+    collections::{BTreeSet, HashMap},
+    io,
     path::{Component, Path, PathBuf},
 };
 
@@ -12,6 +12,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{ModelProto, TensorProto, proto::tensor_proto::DataLocation};
+use crate::files;
+
+/// The most bytes that an ONNX file can have: protobuf's limit. Larger weights lie in files beside it.
+pub const LARGEST_FILE: u64 = (1 << 31) - 1;
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +52,7 @@ pub enum ReadError {
 /// [`ReadError`]; a weight file outside the model's own folder is refused.
 pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
     let mut model = read_graph(path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut files = HashMap::new();
     for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
         if tensor.data_location() == DataLocation::External {
@@ -63,7 +67,7 @@ pub fn read(path: &Path) -> Result<ModelProto, ReadError> {
 /// # Errors
 /// [`ReadError`].
 pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
-    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    let bytes = files::read(path, LARGEST_FILE).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
     decode(Bytes::from(bytes))
 }
 
@@ -73,12 +77,20 @@ pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
 /// [`ReadError::Corrupt`].
 pub fn decode(bytes: Bytes) -> Result<ModelProto, ReadError> {
     let model = ModelProto::decode(bytes).map_err(|cause| ReadError::Corrupt { reason: cause.to_string() })?;
-    // A protobuf message has no mark of its own: an empty or foreign file can decode to nothing.
+    // Protobuf messages carry no signature, so an empty or foreign file may decode to a message without content.
     let has_nodes = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
     if model.ir_version <= 0 || !has_nodes {
         return Err(ReadError::Corrupt { reason: "it has no graph".into() });
     }
     Ok(model)
+}
+
+/// The files beside the model that weights are kept in, each once.
+pub fn external_locations(model: &ModelProto) -> BTreeSet<&str> {
+    let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
+    let external = tensors.filter(|tensor| tensor.data_location() == DataLocation::External);
+    let locations = external.filter_map(|tensor| tensor.external_data.iter().find(|entry| entry.key == "location"));
+    locations.map(|entry| entry.value.as_str()).collect()
 }
 
 fn load_external(tensor: &mut TensorProto, folder: &Path, files: &mut HashMap<String, Bytes>) -> Result<(), ReadError> {
@@ -99,7 +111,8 @@ fn load_external(tensor: &mut TensorProto, folder: &Path, files: &mut HashMap<St
     let file = match files.get(&location) {
         Some(file) => file.clone(),
         None => {
-            let bytes = Bytes::from(fs::read(folder.join(&location)).map_err(|cause| fail(cause.to_string()))?);
+            let place = files::inside(folder, Path::new(&location)).map_err(|cause| fail(cause.to_string()))?;
+            let bytes = Bytes::from(files::read(&place, u64::MAX).map_err(|cause| fail(cause.to_string()))?);
             files.insert(location.clone(), bytes.clone());
             bytes
         }

@@ -1,16 +1,16 @@
-//! A quantized network without the rounding of its activations: what its integers stand for.
+//! A quantized network without the rounding of its activations: the numbers that its integers stand for.
 //!
-//! Engines round an int8 graph each in its own places (a fused addition keeps more digits than a single one), so no
-//! engine's answers are the graph's. Between two of them only this can judge: a value that QuantizeLinear and
-//! DequantizeLinear would round is cut off at the ends of their range, and otherwise left as it is.
+//! Each engine rounds an int8 graph in other places (a fused addition keeps more digits than one alone), so no engine's
+//! answers are the only right ones. To judge between two engines, this graph leaves the rounding out: a value that
+//! QuantizeLinear and DequantizeLinear would round is only clipped to their range.
 
 use super::{DataType, GraphProto, ModelProto, NodeProto, TensorProto, Walk, f32_values, float_tensor, i64_values};
 
 /// The first opset whose Clip takes its ends as inputs, as they are needed here.
 const CLIP_WITH_INPUTS: i64 = 11;
 
-/// Takes the rounding out of a graph in QDQ form. `None` where it has none to take out, or has it in a form (operators on
-/// integers, ranges that are not constants) whose floats cannot be had.
+/// Takes the rounding out of a graph in QDQ form. `None` for a graph without rounding, and for one with operators on
+/// integers or ranges that are not constants, from which it cannot be taken out.
 pub fn without_rounding(mut model: ModelProto) -> Option<ModelProto> {
     let opset = model.opset_import.iter().find(|set| set.domain.is_empty() || set.domain == "ai.onnx")?.version;
     let graph = model.graph.as_mut().filter(|_| opset >= CLIP_WITH_INPUTS)?;
@@ -25,7 +25,7 @@ pub fn without_rounding(mut model: ModelProto) -> Option<ModelProto> {
         *node = NodeProto { op_type: "Clip".to_owned(), input, attribute: Vec::new(), ..std::mem::take(node) };
         graph.initializer.extend(ends.iter().zip(range).map(|(end, value)| float_tensor(end.clone(), &[], &[value])));
     }
-    // What nobody reads any more, engines leave out.
+    // Nodes whose outputs nobody reads any more stay in the graph; engines leave them out.
     Some(model)
 }
 

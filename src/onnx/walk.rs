@@ -1,12 +1,12 @@
 //! Walking a graph: who makes a value, who reads it, and in which order nodes can run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{GraphProto, NodeProto, TensorProto};
 
 impl GraphProto {
-    /// The first node that computes with integers, or turns them into floats and back: one by which a network shows
-    /// that it is quantized, in the form of any exporter (QDQ, QOperator, dynamic).
+    /// The first node that shows that the network is quantized, in whichever form (QDQ, QOperator, dynamic): one that
+    /// computes with integers, or converts between them and floats.
     pub fn quantized_node(&self) -> Option<&NodeProto> {
         let rounds = |node: &&NodeProto| matches!(node.op_type.as_str(), "QuantizeLinear" | "DequantizeLinear");
         self.node.iter().find(|node| rounds(node) || node.is_integer_arithmetic())
@@ -102,9 +102,12 @@ impl<'a> Walk<'a> {
         let mut ready: std::collections::BTreeSet<usize> =
             (0..nodes.len()).filter(|&index| waits_for[index] == 0).collect();
         let mut order = Vec::with_capacity(nodes.len());
+        // Nothing keeps a damaged file from naming a value twice: it is made once, by the node that the index knows.
+        let mut made = HashSet::new();
         while let Some(index) = ready.pop_first() {
             order.push(index);
-            for output in nodes[index].output.iter().filter(|name| !name.is_empty()) {
+            let is_made_here = |name: &&String| self.producers.get(name.as_str()) == Some(&index);
+            for output in nodes[index].output.iter().filter(is_made_here).filter(|&name| made.insert(name)) {
                 for &consumer in self.consumers.get(output.as_str()).into_iter().flatten() {
                     waits_for[consumer] -= 1;
                     if waits_for[consumer] == 0 {

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use prost::{
@@ -14,6 +14,7 @@ use prost::{
 };
 
 use super::ModelProto;
+use crate::staging::{FileError, write_file};
 
 /// Field numbers of the two messages that are written in pieces.
 const MODEL_GRAPH: u32 = 7;
@@ -25,13 +26,8 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The file system refused.
-    #[error("cannot write {}: {cause}; check that the folder exists, is writable and has room", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause; in the message, so no source of it.
-        cause: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The format cannot hold it.
     #[error("the model takes {bytes} bytes and an ONNX file holds at most {MAX_BYTES}; use fp16 weights")]
     TooLarge {
@@ -49,16 +45,7 @@ pub fn write(model: &ModelProto, path: &Path) -> Result<(), WriteError> {
     if bytes > MAX_BYTES {
         return Err(WriteError::TooLarge { bytes });
     }
-    write_atomically(path, |file| write_to(model, file))
-        .map_err(|cause| WriteError::Io { path: path.to_owned(), cause })
-}
-
-/// Encodes `model` into `sink`, one tensor at a time.
-///
-/// # Errors
-/// What `sink` says.
-pub fn write_to(model: &ModelProto, sink: &mut dyn Write) -> io::Result<()> {
-    consume(model.clone(), sink) // weights are shared, not copied
+    Ok(write_file(path, |file| consume(model.clone(), file))?)
 }
 
 /// Encodes `model` into memory. Each tensor is given up once it is written, so that memory holds the weights once.
@@ -69,6 +56,7 @@ pub fn into_bytes(model: ModelProto) -> Vec<u8> {
     bytes
 }
 
+/// Encodes a model, whose weights it shares with others, into `sink`: one tensor at a time.
 fn consume(mut shell: ModelProto, sink: &mut dyn Write) -> io::Result<()> {
     let graph = shell.graph.take();
     sink.write_all(&shell.encode_to_vec())?;
@@ -96,21 +84,4 @@ fn header(number: u32, len: usize) -> Vec<u8> {
     encode_key(number, WireType::LengthDelimited, &mut bytes);
     encode_varint(len as u64, &mut bytes);
     bytes
-}
-
-/// Puts what `content` writes at `path`, all or nothing.
-///
-/// # Errors
-/// What the file system says; `path` is untouched.
-pub fn write_atomically(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // For others to read too: `tempfile` alone would leave it to its owner. The umask still applies.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.prefix(".new-").tempfile_in(folder)?;
-    content(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

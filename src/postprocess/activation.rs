@@ -15,8 +15,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// What a network's output needs, told from one row of it. A graph that ends in softmax gives a row that sums to 1;
-    /// logits do not, but by a rare accident.
+    /// Guesses the activation that a network's output still needs from one row of it. A graph that ends in softmax
+    /// gives a row that sums to 1; logits do not, but by a rare accident.
     pub fn of_row(row: &[f32]) -> Self {
         let sum: f32 = row.iter().sum();
         let inside = row.iter().all(|value| (0.0..=1.0).contains(value)) && (sum - 1.0).abs() < 1e-3;

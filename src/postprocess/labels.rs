@@ -1,6 +1,6 @@
 //! Label files: one label a line, or `WordNet-id<TAB>label`.
 
-use std::{fs, path::Path, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 /// Why there are no labels.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +19,6 @@ pub enum LabelsError {
         /// Counted from 1.
         line: usize,
     },
-}
-
-/// Reads a label file.
-///
-/// # Errors
-/// [`LabelsError`].
-pub fn read_labels(path: &Path) -> Result<Arc<[Arc<str>]>, LabelsError> {
-    parse_labels(&fs::read_to_string(path).map_err(|cause| LabelsError::Read { path: path.into(), cause })?)
 }
 
 /// Parses the text of a label file; empty lines at its end do not count.

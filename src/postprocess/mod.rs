@@ -7,5 +7,5 @@ mod labels;
 mod top_k;
 
 pub use activation::Activation;
-pub use labels::{LabelsError, parse_labels, read_labels};
+pub use labels::{LabelsError, parse_labels};
 pub use top_k::top_k;

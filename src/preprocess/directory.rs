@@ -45,7 +45,7 @@ pub(super) struct Directory<'a> {
 
 /// One entry: what its values are and where they lie.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct TagEntry {
     kind: u16,
     pub(super) count: usize,
     at: usize,
@@ -76,7 +76,7 @@ impl<'a> Directory<'a> {
 
     /// The entry of `tag`; `None` where there is none whose values are in the file. Of several the first one counts, as
     /// with Pillow.
-    pub(super) fn entry(&self, tag: u16) -> Option<Entry> {
+    pub(super) fn entry(&self, tag: u16) -> Option<TagEntry> {
         let (start, count) = self.entries;
         let size = if self.big { 20 } else { 12 };
         let mut places = (0..count).map_while(|index| {
@@ -87,7 +87,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The values of the entry at `at`, unless the file ends before them.
-    fn values(&self, at: usize) -> Option<Entry> {
+    fn values(&self, at: usize) -> Option<TagEntry> {
         let kind = self.number(at + 2, 2)? as u16;
         let inline = if self.big { 8 } else { 4 };
         let count = usize::try_from(self.number(at + 4, inline)?).ok().filter(|&count| count > 0)?;
@@ -96,11 +96,11 @@ impl<'a> Directory<'a> {
         // Values that do not fit into the entry lie elsewhere, and the entry says where.
         let at = if size > inline { self.offset(value)? } else { value };
         self.file.get(at..at.checked_add(size)?)?;
-        Some(Entry { kind, count, at })
+        Some(TagEntry { kind, count, at })
     }
 
     /// The bytes of an entry's values.
-    pub(super) fn bytes(&self, entry: &Entry) -> &'a [u8] {
+    pub(super) fn bytes(&self, entry: &TagEntry) -> &'a [u8] {
         let size = entry.count * size_of(entry.kind).unwrap_or(0);
         self.file.get(entry.at..entry.at + size).unwrap_or_default()
     }
@@ -111,13 +111,13 @@ impl<'a> Directory<'a> {
     }
 
     /// Number `index` of an entry of unsigned integers.
-    pub(super) fn value(&self, entry: &Entry, index: usize) -> Option<u64> {
+    pub(super) fn value(&self, entry: &TagEntry, index: usize) -> Option<u64> {
         let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16))?;
         if index < entry.count { self.number(entry.at + index * size, size) } else { None }
     }
 
     /// The first number of an entry of any kind of numbers, if it is a whole one.
-    pub(super) fn integer(&self, entry: &Entry) -> Option<i64> {
+    pub(super) fn integer(&self, entry: &TagEntry) -> Option<i64> {
         let bits = |index: usize, size: usize| self.number(entry.at + index * size, size);
         let whole = |value: f64| (value.fract() == 0.0 && value.abs() < 1e9).then_some(value as i64);
         match entry.kind {

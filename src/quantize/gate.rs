@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Error,
-    images::{Preparation, Progress, Sample},
+    QuantizeError,
+    images::{ImagePreparation, Progress, Sample},
 };
 use crate::{
     postprocess::{Activation, top_k},
@@ -19,8 +19,8 @@ pub(super) const MAX_MEAN_DRIFT: f64 = 0.005;
 /// The most that top-1 may fall, in points, unless the user says otherwise.
 pub const MAX_TOP1_DROP: f64 = 0.5;
 
-/// The classes of an image whose probabilities count: those that users see. Over all of a thousand classes, the average
-/// would be near zero whatever happened.
+/// The classes of an image whose probabilities count: those that users see. Averaged over all of a thousand classes,
+/// the movement would be near zero whatever happened.
 const TOP_K: usize = 5;
 
 /// How the answers of two networks compare.
@@ -47,15 +47,15 @@ pub struct Comparison {
 /// Runs `samples` through both networks.
 ///
 /// # Errors
-/// [`Error`] from the runtime and the files.
+/// [`QuantizeError`] from the runtime and the files.
 pub(super) fn compare(
     fp32: &mut OrtExecutor,
     int8: &mut OrtExecutor,
     activation: Option<Activation>,
-    images: &Preparation,
+    images: &ImagePreparation,
     (samples, batch_size): (&[Sample], usize),
     progress: &dyn Progress,
-) -> Result<Comparison, Error> {
+) -> Result<Comparison, QuantizeError> {
     let mut tally = Tally::default();
     let (mut exact, mut quick) = (Logits::default(), Logits::default());
     progress.begin("comparing", samples.len());
@@ -72,7 +72,7 @@ pub(super) fn compare(
             tally.add(&probabilities(exact), &probabilities(quick), sample.class);
         }
         progress.advance(chunk.len());
-        Ok::<_, Error>(())
+        Ok::<_, QuantizeError>(())
     })?;
     progress.end();
     Ok(tally.comparison())

@@ -1,9 +1,10 @@
-//! How often which value occurs in a tensor, over any number of images, in constant memory. Pure.
+//! How the values of a tensor are distributed, over any number of images, in constant memory. Pure.
 //!
 //! The bins cover `-reach..reach`. A value beyond them doubles the reach and merges bins in pairs, so that one pass over
 //! the images is enough: nobody has to know the largest value beforehand.
 
-/// A power of two. The reach is less than twice the largest value, so that a ReLU's output has a quarter of them at least.
+/// A power of two. The reach is less than twice the largest value, so that even a ReLU's output, which is never
+/// negative, falls into a quarter of the bins at least.
 const BINS: usize = 8192;
 
 /// The distribution of a tensor's values.

@@ -1,14 +1,15 @@
 //! The images that a network is calibrated and judged on, streamed: one batch in memory at a time.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
+    files,
     preprocess::{DecodeLimits, Spec, preprocess},
     tensor::{Batch, Normalizer, Pixels},
 };
+
+/// The most bytes of one image file.
+const LARGEST_IMAGE: u64 = 1 << 30;
 
 /// An image file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Sample {
 
 /// How the model wants its images.
 #[derive(Clone)]
-pub struct Preparation {
+pub struct ImagePreparation {
     /// From a file to pixels.
     pub spec: Spec,
     /// From pixels to numbers.
@@ -34,7 +35,7 @@ pub struct Preparation {
 pub trait Progress {
     /// A step over `total` images begins.
     fn begin(&self, step: &str, total: usize);
-    /// So many more images are done.
+    /// `count` more images are done.
     fn advance(&self, count: usize);
     /// The step is over.
     fn end(&self);
@@ -69,7 +70,7 @@ pub enum ImagesError {
     },
 }
 
-impl Preparation {
+impl ImagePreparation {
     /// Tries each of `samples`: those that cannot be read are told to `progress` and left out.
     ///
     /// # Errors
@@ -121,7 +122,7 @@ impl Preparation {
     }
 
     fn pixels(&self, file: &Path) -> Result<Pixels, String> {
-        let bytes = fs::read(file).map_err(|error| error.to_string())?;
+        let bytes = files::read(file, LARGEST_IMAGE).map_err(|error| error.to_string())?;
         let pixels = preprocess(&bytes, &self.spec, &DecodeLimits::default()).map_err(|error| error.to_string())?;
         let (height, width) = self.size;
         if (pixels.height() as usize, pixels.width() as usize) == (height, width) {

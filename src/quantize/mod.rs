@@ -7,6 +7,7 @@
 //! Knows ONNX graphs, the runtime and preprocessing. Must not know ResNet's names, doors or the configuration.
 
 mod classes;
+mod error;
 mod gate;
 mod histogram;
 mod images;
@@ -26,21 +27,22 @@ use prost::Message;
 
 use crate::{
     model::Manifest,
-    onnx::{ModelProto, TensorError},
+    onnx::ModelProto,
     postprocess::Activation,
-    runtime::{GraphSource, LoadError, OrtExecutor, RunError, Runtime, SessionOptions, Signature, pairs_may_overflow},
+    runtime::{GraphSource, OrtExecutor, Runtime, SessionOptions, Signature, pairs_may_overflow},
     tensor::Batch,
 };
 
 pub use classes::{Classes, UnknownClasses};
+pub use error::QuantizeError;
 pub use gate::{Comparison, MAX_TOP1_DROP};
-pub use images::{ImagesError, Preparation, Progress, Sample};
+pub use images::{ImagePreparation, ImagesError, Progress, Sample};
 pub use noise::LayerNoise;
-pub use plan::Plan;
+pub use plan::QuantizationPlan;
 pub use prepare::{PrepareError, prepare};
-pub use publish::{Destination, PublishError, REPORT_FILE, publish};
-pub use report::{JudgedOn, Report, ReportError, Speed, TriedBits};
-pub use rewrite::{Recipe, rewrite};
+pub use publish::{Destination, PublishError, publish};
+pub use report::{JudgedOn, QuantizationReport, REPORT_FILE, ReportError, Speed, TriedBits};
+pub use rewrite::{RewriteRecipe, rewrite};
 pub use scales::{ActivationScale, Method, PERCENTILE};
 
 /// Fewer calibration images than this say nothing of what a network sees.
@@ -51,14 +53,14 @@ const OBSERVED_BATCH: usize = 1;
 const BATCH: usize = 8;
 /// Images that layers are compared on.
 const NOISE_IMAGES: usize = 32;
-/// How many layers with the most noise stay fp32, from try to try, when the answers do not hold.
+/// When the answers do not hold: how many of the noisiest layers stay fp32 in the first try, the second, and so on.
 const KEEP_TRIES: [usize; 4] = [1, 2, 4, 8];
 /// How many layers the report names.
 const WORST_LAYERS: usize = 5;
 
 /// What to make.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct QuantizeOptions {
     /// How ranges are found.
     pub method: Method,
     /// Of a weight: 7 or 8; `None` tries both where sums of 8-bit products may overflow, and keeps the better.
@@ -83,7 +85,7 @@ pub enum Keep {
 }
 
 /// The fp32 model.
-pub struct Source<'a> {
+pub struct Fp32Model<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its version.
@@ -99,63 +101,25 @@ pub struct Outcome {
     /// The 8-bit graph.
     pub model: ModelProto,
     /// What it is, and whether it may be used.
-    pub report: Report,
-}
-
-/// Why there is no 8-bit model.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The graph.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    /// Its weights.
-    #[error(transparent)]
-    Tensor(#[from] TensorError),
-    /// The runtime refuses a graph.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The runtime fails.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// The images.
-    #[error(transparent)]
-    Images(#[from] ImagesError),
-    /// Nobody says how large the images are.
-    #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
-    OpenSize,
-    /// A value inside the network is infinite or no number.
-    #[error(
-        "value {value:?} is infinite, no number or empty for some calibration image; check the model's weights and model.toml's [input]"
-    )]
-    NotFinite {
-        /// Its name.
-        value: String,
-    },
-    /// A layer that is to stay fp32 is not there.
-    #[error("there is no layer {name:?} to keep in fp32; the layers with weights are {layers}")]
-    UnknownLayer {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        layers: String,
-    },
+    pub report: QuantizationReport,
 }
 
 /// Makes an 8-bit version of `source`, from what it does with `calibration`, and compares the two on `evaluation` or,
-/// where that is `None`, on the calibration images: ranges are two numbers a value, too few to learn images by heart.
+/// where that is `None`, on the calibration images: that is fair, because calibration only takes two numbers from each
+/// inner value, too few to memorize images.
 ///
 /// The outcome may have an objection; whether it is written all the same is the caller's decision.
 ///
 /// # Errors
-/// [`Error`].
+/// [`QuantizeError`].
 pub fn quantize(
     runtime: &Runtime,
-    source: Source<'_>,
+    source: Fp32Model<'_>,
     calibration: Vec<Sample>,
     evaluation: Option<Vec<Sample>>,
-    options: &Options,
+    options: &QuantizeOptions,
     progress: &dyn Progress,
-) -> Result<Outcome, Error> {
+) -> Result<Outcome, QuantizeError> {
     let (name, version) = (source.name, source.version);
     let mut bench = Bench::open(runtime, source, options)?;
     let given = calibration.len() + evaluation.as_ref().map_or(0, Vec::len);
@@ -197,7 +161,7 @@ pub fn quantize(
     noise.truncate(WORST_LAYERS);
     let batch = bench.batch(judged, BATCH)?;
     let images_per_second = speed::measure(runtime, &bench.model, &model, &batch, options.threads);
-    let report = Report {
+    let report = QuantizationReport {
         created_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
         model: name.into(),
         source_version: version,
@@ -225,30 +189,30 @@ fn noisiest(noise: &[LayerNoise], count: usize) -> BTreeSet<String> {
     by_added.iter().take(count).map(|noise| noise.layer.clone()).collect()
 }
 
-/// 7 where its answers hold: engines compute it at full speed and exactly. Otherwise the one whose answers are nearer; 8
-/// where nothing had to be tried.
+/// 7 bits if their answers hold, because engines compute them exactly and at full speed; otherwise the size whose
+/// answers are nearer to fp32's. 8 if nothing was tried.
 fn better_bits(tried: &[TriedBits]) -> u32 {
     let [seven, eight] = tried else { return 8 };
     let holds = seven.answers.objection(MAX_TOP1_DROP).is_none();
     if holds || !eight.answers.is_nearer_than(&seven.answers) { seven.weight_bits } else { eight.weight_bits }
 }
 
-/// The fp32 network on the bench, with everything that stays the same from try to try.
+/// The fp32 network with everything that stays the same while several 8-bit versions are tried.
 struct Bench<'a> {
     runtime: &'a Runtime,
-    options: &'a Options,
+    options: &'a QuantizeOptions,
     source_version: u64,
     model: ModelProto,
-    plan: Plan,
+    plan: QuantizationPlan,
     fp32: OrtExecutor,
-    images: Preparation,
+    images: ImagePreparation,
     activation: Option<Activation>,
 }
 
 impl<'a> Bench<'a> {
-    fn open(runtime: &'a Runtime, source: Source<'_>, options: &'a Options) -> Result<Self, Error> {
+    fn open(runtime: &'a Runtime, source: Fp32Model<'_>, options: &'a QuantizeOptions) -> Result<Self, QuantizeError> {
         let model = prepare(source.model)?;
-        let plan = model.graph.as_ref().map(Plan::of).unwrap_or_default();
+        let plan = model.graph.as_ref().map(QuantizationPlan::of).unwrap_or_default();
         if plan.weighted().is_empty() {
             return Err(PrepareError::NoConvolution.into());
         }
@@ -258,27 +222,32 @@ impl<'a> Bench<'a> {
         Ok(Self { runtime, options, source_version: source.version, model, plan, fp32, images, activation })
     }
 
-    fn executor(&self, model: &ModelProto) -> Result<OrtExecutor, Error> {
+    fn executor(&self, model: &ModelProto) -> Result<OrtExecutor, QuantizeError> {
         executor(self.runtime, model, self.options)
     }
 
-    /// The first of `samples`, as one batch; the size that the graph fixes comes first.
-    fn batch(&self, samples: &[Sample], size: usize) -> Result<Batch, Error> {
+    /// The first `size` of `samples` as one batch, or as many as the graph fixes.
+    fn batch(&self, samples: &[Sample], size: usize) -> Result<Batch, QuantizeError> {
         let size = self.fp32.signature().fixed_batch.unwrap_or(size);
         let (height, width) = self.images.size;
         let mut first = Batch::new(self.images.normalizer.layout(), height, width, size);
         self.images.batches(&samples[..samples.len().min(size)], size, |batch, _| {
-            // A graph with a fixed batch gets no smaller one.
+            // A graph with a fixed batch takes no smaller one: too few images are repeated.
             for place in 0..size {
                 let start = place % batch.len() * batch.image_len();
                 first.push().copy_from_slice(&batch.data()[start..start + batch.image_len()]);
             }
-            Ok::<_, Error>(())
+            Ok::<_, QuantizeError>(())
         })?;
         Ok(first)
     }
 
-    fn observer(&self, model: &ModelProto, values: &[&str], samples: &[Sample]) -> Result<observe::Observer, Error> {
+    fn observer(
+        &self,
+        model: &ModelProto,
+        values: &[&str],
+        samples: &[Sample],
+    ) -> Result<observe::Observer, QuantizeError> {
         let size = self.fp32.signature().fixed_batch.unwrap_or(OBSERVED_BATCH);
         let options = SessionOptions::reference(self.options.threads, 1);
         let example = self.batch(samples, 1)?;
@@ -286,7 +255,11 @@ impl<'a> Bench<'a> {
     }
 
     /// The scale of each value that is written in 8 bits.
-    fn scales(&self, samples: &[Sample], progress: &dyn Progress) -> Result<HashMap<String, ActivationScale>, Error> {
+    fn scales(
+        &self,
+        samples: &[Sample],
+        progress: &dyn Progress,
+    ) -> Result<HashMap<String, ActivationScale>, QuantizeError> {
         let values: Vec<&str> = self.plan.observed().into_iter().collect();
         let observer = self.observer(&self.model, &values, samples)?;
         let histograms = observe::histograms(observer, &values, &self.images, samples, progress)?;
@@ -295,11 +268,11 @@ impl<'a> Bench<'a> {
     }
 
     /// The layers that the user wants in fp32.
-    fn named(&self) -> Result<BTreeSet<String>, Error> {
+    fn named(&self) -> Result<BTreeSet<String>, QuantizeError> {
         let Keep::Named(names) = &self.options.keep else { return Ok(BTreeSet::new()) };
         let layers: BTreeSet<&str> = self.plan.weighted().iter().map(|(_, layer)| layer.name.as_str()).collect();
         match names.iter().find(|name| !layers.contains(name.as_str())) {
-            Some(name) => Err(Error::UnknownLayer {
+            Some(name) => Err(QuantizeError::UnknownLayer {
                 name: name.clone(),
                 layers: layers.into_iter().collect::<Vec<_>>().join(", "),
             }),
@@ -312,14 +285,14 @@ impl<'a> Bench<'a> {
         scales: &HashMap<String, ActivationScale>,
         weight_bits: u32,
         keep_fp32: &BTreeSet<String>,
-    ) -> Result<ModelProto, Error> {
+    ) -> Result<ModelProto, QuantizeError> {
         let method = match self.options.method {
             Method::Percentile => format!("percentile {PERCENTILE}"),
             Method::MinMax => "minmax".to_owned(),
             Method::Mse => "mse".to_owned(),
         };
         let metadata = [("quantization", method), ("source_version", self.source_version.to_string())];
-        Ok(rewrite(&self.model, &self.plan, &Recipe { scales, weight_bits, keep_fp32 }, &metadata)?)
+        Ok(rewrite(&self.model, &self.plan, &RewriteRecipe { scales, weight_bits, keep_fp32 }, &metadata)?)
     }
 
     /// The answers with weights of 7 and of 8 bits.
@@ -329,7 +302,7 @@ impl<'a> Bench<'a> {
         keep: &BTreeSet<String>,
         samples: &[Sample],
         progress: &dyn Progress,
-    ) -> Result<Vec<TriedBits>, Error> {
+    ) -> Result<Vec<TriedBits>, QuantizeError> {
         [7, 8]
             .into_iter()
             .map(|weight_bits| {
@@ -344,13 +317,13 @@ impl<'a> Bench<'a> {
         model: &ModelProto,
         samples: &[Sample],
         progress: &dyn Progress,
-    ) -> Result<Comparison, Error> {
+    ) -> Result<Comparison, QuantizeError> {
         let mut int8 = self.executor(model)?;
         let size = self.fp32.signature().fixed_batch.unwrap_or(BATCH);
         gate::compare(&mut self.fp32, &mut int8, self.activation, &self.images, (samples, size), progress)
     }
 
-    fn noise(&self, model: &ModelProto, samples: &[Sample]) -> Result<Vec<LayerNoise>, Error> {
+    fn noise(&self, model: &ModelProto, samples: &[Sample]) -> Result<Vec<LayerNoise>, QuantizeError> {
         let Some(graph) = &self.model.graph else { return Ok(Vec::new()) };
         let mut values = self.plan.observed();
         values.extend(self.plan.weighted().iter().map(|(_, layer)| layer.output.as_str()));
@@ -370,16 +343,16 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn executor(runtime: &Runtime, model: &ModelProto, options: &Options) -> Result<OrtExecutor, Error> {
+fn executor(runtime: &Runtime, model: &ModelProto, options: &QuantizeOptions) -> Result<OrtExecutor, QuantizeError> {
     let options = SessionOptions::reference(options.threads, 1);
     Ok(runtime.executor(GraphSource::Memory(&model.encode_to_vec()), options)?)
 }
 
-fn preparation(manifest: &Manifest, signature: &Signature) -> Result<Preparation, Error> {
+fn preparation(manifest: &Manifest, signature: &Signature) -> Result<ImagePreparation, QuantizeError> {
     let spec = manifest.input.spec(signature.size);
     let cut = spec.output_size().map(|(width, height)| (height as usize, width as usize));
-    let size = signature.size.or(cut).ok_or(Error::OpenSize)?;
-    Ok(Preparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+    let size = signature.size.or(cut).ok_or(QuantizeError::OpenSize)?;
+    Ok(ImagePreparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::{
-    Error,
-    images::{Preparation, Sample},
+    QuantizeError,
+    images::{ImagePreparation, Sample},
     observe::Observer,
-    plan::{Kind, Plan},
+    plan::{LayerRole, QuantizationPlan},
 };
 use crate::onnx::GraphProto;
 
@@ -17,7 +17,7 @@ pub struct LayerNoise {
     pub layer: String,
     /// Signal to quantization noise of its output, all layers before it in 8 bits too.
     pub sqnr_db: f64,
-    /// Noise that this layer adds, as a share of its signal: its output's less its input's.
+    /// The noise that this layer adds: the noise of its output less that of its input, each as a share of its signal.
     #[serde(skip)]
     pub added: f64,
 }
@@ -41,14 +41,14 @@ impl Power {
 /// * `names`: from a value's name in the 8-bit graph to its name in the fp32 one
 ///
 /// # Errors
-/// [`Error`] from the runtime and the files.
+/// [`QuantizeError`] from the runtime and the files.
 pub(super) fn layer_noise(
     (mut fp32, mut int8): (Observer, Observer),
     names: &HashMap<String, String>,
-    (graph, plan): (&GraphProto, &Plan),
-    images: &Preparation,
+    (graph, plan): (&GraphProto, &QuantizationPlan),
+    images: &ImagePreparation,
     samples: &[Sample],
-) -> Result<Vec<LayerNoise>, Error> {
+) -> Result<Vec<LayerNoise>, QuantizeError> {
     let mut power: HashMap<String, Power> = HashMap::new();
     images.batches(samples, fp32.batch_size, |batch, _| {
         for group in 0..fp32.groups().min(int8.groups()) {
@@ -65,13 +65,13 @@ pub(super) fn layer_noise(
                 }
             })?;
         }
-        Ok::<_, Error>(())
+        Ok::<_, QuantizeError>(())
     })?;
     let share = |value: &str| power.get(value).map_or(0.0, |power| power.share());
     let mut layers: Vec<LayerNoise> = plan
         .layers
         .iter()
-        .filter(|(_, layer)| layer.kind == Kind::Weighted)
+        .filter(|(_, layer)| layer.kind == LayerRole::Weighted)
         .map(|(&index, layer)| {
             let noise = share(&layer.output);
             // 200 dB stands for "none at all": JSON has no infinity.

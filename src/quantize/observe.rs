@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::{
-    Error,
+    QuantizeError,
     histogram::Histogram,
-    images::{Preparation, Progress, Sample},
+    images::{ImagePreparation, Progress, Sample},
 };
 use crate::{
     onnx::{ModelProto, NodeProto, ValueInfoProto},
@@ -18,7 +18,7 @@ use crate::{
     tensor::Batch,
 };
 
-/// What the exposed values of one run may take together.
+/// The most bytes that the exposed values of one run may take together.
 const GROUP_BYTES: usize = 256 << 20;
 
 /// Sessions that show what flows inside a graph, one for each group of values.
@@ -34,7 +34,7 @@ impl Observer {
     /// Prepares to watch `values` of `model`, in runs of up to `batch_size` images like those of `example`.
     ///
     /// # Errors
-    /// [`Error`] if the runtime refuses the graph with these outputs.
+    /// [`QuantizeError`] if the runtime refuses the graph with these outputs.
     pub(super) fn new(
         runtime: &Runtime,
         options: SessionOptions,
@@ -42,12 +42,12 @@ impl Observer {
         values: &[&str],
         example: &Batch,
         batch_size: usize,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, QuantizeError> {
         let inputs = model.graph.iter().flat_map(|graph| &graph.input).map(|input| input.name.as_str());
         let input = inputs.into_iter().find(|input| values.contains(input));
         let values: Vec<&str> = values.iter().copied().filter(|&value| Some(value) != input).collect();
         let open = |exposed: &ModelProto| {
-            runtime.probe(GraphSource::Memory(&exposed.encode_to_vec()), options).map_err(Error::Load)
+            runtime.probe(GraphSource::Memory(&exposed.encode_to_vec()), options).map_err(QuantizeError::Load)
         };
         let mut bytes: HashMap<String, usize> = HashMap::new();
         open(&with_shapes(model, &values))?.run(example, |name, seen| {
@@ -76,19 +76,19 @@ impl Observer {
     /// Runs `samples` through and hands each exposed value of each batch to `visit`.
     ///
     /// # Errors
-    /// [`Error`] from the runtime and the files.
+    /// [`QuantizeError`] from the runtime and the files.
     pub(super) fn watch(
         &mut self,
-        images: &Preparation,
+        images: &ImagePreparation,
         samples: &[Sample],
         progress: &dyn Progress,
         mut visit: impl FnMut(&str, &[f32]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), QuantizeError> {
         for group in 0..self.groups() {
             images.batches(samples, self.batch_size, |batch, chunk| {
                 self.show(group, batch, &mut visit)?;
                 progress.advance(chunk.len());
-                Ok::<_, Error>(())
+                Ok::<_, QuantizeError>(())
             })?;
         }
         Ok(())
@@ -97,18 +97,18 @@ impl Observer {
     /// Runs one batch and hands each value of a group to `visit`.
     ///
     /// # Errors
-    /// [`Error`] from the runtime.
+    /// [`QuantizeError`] from the runtime.
     pub(super) fn show(
         &mut self,
         group: usize,
         batch: &Batch,
         mut visit: impl FnMut(&str, &[f32]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), QuantizeError> {
         if let Some(input) = self.input.as_ref().filter(|_| group == 0) {
             visit(input, batch.data());
         }
         let show = |name: &str, seen: Seen<'_>| {
-            if let Seen::Floats(_, values) = seen {
+            if let Seen::Floats(values) = seen {
                 visit(name, values);
             }
         };
@@ -124,14 +124,14 @@ impl Observer {
 /// The distribution of each of `values` over `samples`.
 ///
 /// # Errors
-/// [`Error`], and [`Error::NotFinite`] where a value is infinite or no number.
+/// [`QuantizeError`], and [`QuantizeError::NotFinite`] where a value is infinite or no number.
 pub(super) fn histograms(
     mut observer: Observer,
     values: &[&str],
-    images: &Preparation,
+    images: &ImagePreparation,
     samples: &[Sample],
     progress: &dyn Progress,
-) -> Result<HashMap<String, Histogram>, Error> {
+) -> Result<HashMap<String, Histogram>, QuantizeError> {
     let mut histograms: HashMap<String, Histogram> =
         values.iter().map(|&value| (value.to_owned(), Histogram::default())).collect();
     progress.begin("observing", samples.len() * observer.groups());
@@ -142,7 +142,7 @@ pub(super) fn histograms(
     })?;
     progress.end();
     match histograms.iter().find(|(_, histogram)| histogram.not_finite() > 0 || histogram.extremes().is_none()) {
-        Some((value, _)) => Err(Error::NotFinite { value: value.clone() }),
+        Some((value, _)) => Err(QuantizeError::NotFinite { value: value.clone() }),
         None => Ok(histograms),
     }
 }

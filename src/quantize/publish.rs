@@ -6,15 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Report;
+use super::report::{QuantizationReport, REPORT_FILE};
 use crate::{
     model::{BuiltIn, manifest::MANIFEST_FILE, repository::GRAPH_FILE},
     onnx::{self, ModelProto, WriteError},
-    staging::{FileError, Staging, at},
+    staging::{FileError, StagedFolder, at, write_file},
 };
 
-/// The report's name, beside the graph.
-pub const REPORT_FILE: &str = "quantization.json";
 const LABELS_FILE: &str = "labels.txt";
 
 /// Where the new version goes.
@@ -38,7 +36,7 @@ pub enum PublishError {
 }
 
 impl Destination<'_> {
-    /// Whether files can be made there: to be asked before minutes of work. Leaves nothing behind.
+    /// Checks that files can be made there. The command asks before minutes of work, not after; nothing is left behind.
     ///
     /// # Errors
     /// [`PublishError::Io`].
@@ -47,9 +45,9 @@ impl Destination<'_> {
             Self::Beside(folder) => folder,
             Self::Unpacked(folder, _) => folder.parent().unwrap_or(Path::new(".")),
         };
-        // What is not there yet is made in the nearest folder that is.
+        // A folder that does not exist yet will be made inside the nearest one that does, so that one is tried.
         let there = wanted.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-        Ok(Staging::new(there, "quantize").map(drop)?)
+        Ok(StagedFolder::new(there, "quantize").map(drop)?)
     }
 }
 
@@ -59,7 +57,7 @@ impl Destination<'_> {
 /// [`PublishError`]; then the repository is as it was.
 pub fn publish(
     model: &ModelProto,
-    report: &Report,
+    report: &QuantizationReport,
     version: u64,
     destination: Destination<'_>,
 ) -> Result<PathBuf, PublishError> {
@@ -68,7 +66,7 @@ pub fn publish(
         Destination::Unpacked(folder, _) => (folder.to_owned(), folder.parent().unwrap_or(Path::new("."))),
     };
     fs::create_dir_all(parent).map_err(at(parent))?;
-    let stage = Staging::new(parent, "quantize")?;
+    let stage = StagedFolder::new(parent, "quantize")?;
     let inner = match destination {
         Destination::Beside(_) => stage.path().to_owned(),
         Destination::Unpacked(_, built_in) => {
@@ -89,5 +87,5 @@ pub fn publish(
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), PublishError> {
-    Ok(onnx::write_atomically(path, |sink| sink.write_all(content)).map_err(at(path))?)
+    Ok(write_file(path, |file| file.write_all(content))?)
 }

@@ -1,18 +1,24 @@
 //! What was done, measured and decided: `quantization.json` beside the graph.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{gate::Comparison, noise::LayerNoise, publish::REPORT_FILE, scales::Method};
-use crate::runtime::Provider;
+use super::{gate::Comparison, noise::LayerNoise, scales::Method};
+use crate::{files, runtime::Provider};
+
+/// The report's name, beside the graph.
+pub const REPORT_FILE: &str = "quantization.json";
+
+/// It has a line a layer.
+const LARGEST_REPORT: u64 = 16 << 20;
 
 /// Everything that somebody who finds an 8-bit model wants to know of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct QuantizationReport {
     /// The program and its version.
     pub created_by: String,
     /// The model's name.
@@ -104,14 +110,14 @@ pub struct Speed {
     pub failure: Option<String>,
 }
 
-impl Report {
+impl QuantizationReport {
     /// Reads the report beside `graph`; `None` where there is none.
     ///
     /// # Errors
     /// [`ReportError`].
     pub fn beside(graph: &Path) -> Result<Option<Self>, ReportError> {
         let path = graph.with_file_name(REPORT_FILE);
-        match fs::read(&path) {
+        match files::read(&path, LARGEST_REPORT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(ReportError { path, cause }),
             Ok(text) => match serde_json::from_slice(&text) {

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 
 use super::{
-    plan::{Kind, Layer, Plan},
+    plan::{LayerRole, PlannedLayer, QuantizationPlan},
     scales::{ActivationScale, quantize_weights},
 };
 use crate::onnx::{
@@ -22,7 +22,7 @@ use crate::onnx::{
 
 /// Everything that decides what the 8-bit graph is, besides the fp32 one.
 #[derive(Clone, Debug)]
-pub struct Recipe<'a> {
+pub struct RewriteRecipe<'a> {
     /// By observed value.
     pub scales: &'a HashMap<String, ActivationScale>,
     /// Of a weight: 7 or 8.
@@ -37,8 +37,8 @@ pub struct Recipe<'a> {
 /// [`TensorError`] for weights that cannot be read.
 pub fn rewrite(
     model: &ModelProto,
-    plan: &Plan,
-    recipe: &Recipe<'_>,
+    plan: &QuantizationPlan,
+    recipe: &RewriteRecipe<'_>,
     metadata: &[(&str, String)],
 ) -> Result<ModelProto, TensorError> {
     let source = model.graph.as_ref().map_or_else(GraphProto::default, Clone::clone);
@@ -71,7 +71,7 @@ pub fn rewrite(
     })
 }
 
-/// The name of a value that went through 8 bits, for those who look inside.
+/// What a value is called after it went through 8 bits; the comparison of layers looks for it by this name.
 pub(super) fn dequantized(graph: &GraphProto, value: &str) -> String {
     let is_output = graph.output.iter().any(|output| output.name == value);
     if is_output { value.to_owned() } else { format!("{value}_dequantized") }
@@ -84,8 +84,8 @@ fn shell(source: &GraphProto) -> GraphProto {
 
 struct Writer<'a> {
     walk: &'a Walk<'a>,
-    plan: &'a Plan,
-    recipe: &'a Recipe<'a>,
+    plan: &'a QuantizationPlan,
+    recipe: &'a RewriteRecipe<'a>,
     graph: GraphProto,
 }
 
@@ -115,7 +115,8 @@ impl Writer<'_> {
         self.push("DequantizeLinear", &[&quantized, scale, zero_point], &back, Vec::new());
     }
 
-    /// What the node that makes `value` writes: an output's own name belongs to what went through 8 bits.
+    /// The name that the node that makes `value` writes to. For an output of the graph it is another one, because the
+    /// output's name goes to the value after 8 bits.
     fn made(&self, value: &str) -> String {
         let taken = self.plan.scale_of(value).is_some() && self.walk.is_output(value);
         if taken { format!("{value}_fp32") } else { value.to_owned() }
@@ -141,7 +142,7 @@ impl Writer<'_> {
             node.output.iter().for_each(|value| self.quantize(value));
             return Ok(());
         };
-        if layer.kind == Kind::Weighted && !self.recipe.keep_fp32.contains(&layer.name) {
+        if layer.kind == LayerRole::Weighted && !self.recipe.keep_fp32.contains(&layer.name) {
             self.weights(layer, node, &mut new)?;
         }
         new.output = vec![self.made(&layer.output)];
@@ -151,7 +152,7 @@ impl Writer<'_> {
     }
 
     /// Integer weights and bias for `layer`, each behind a DequantizeLinear.
-    fn weights(&mut self, layer: &Layer, node: &NodeProto, new: &mut NodeProto) -> Result<(), TensorError> {
+    fn weights(&mut self, layer: &PlannedLayer, node: &NodeProto, new: &mut NodeProto) -> Result<(), TensorError> {
         let Some(weight) = self.walk.constant(&node.input[1]) else { return Ok(()) };
         let bias = node.input.get(2).and_then(|name| self.walk.constant(name));
         let bias = bias.map(f32_values).transpose()?;
@@ -225,18 +226,18 @@ mod tests {
         quantize::prepare,
     };
 
-    fn built_in(keep: &[&str], weight_bits: u32) -> (Plan, ModelProto) {
+    fn built_in(keep: &[&str], weight_bits: u32) -> (QuantizationPlan, ModelProto) {
         let model = prepare(decode(RESNET20_CIFAR10.graph.into()).unwrap()).unwrap();
-        let plan = Plan::of(model.graph.as_ref().unwrap());
+        let plan = QuantizationPlan::of(model.graph.as_ref().unwrap());
         let scale = ActivationScale { scale: 0.25, zero_point: 0 };
         let scales = plan.observed().into_iter().map(|value| (value.to_owned(), scale)).collect();
         let keep_fp32 = keep.iter().map(|&name| name.to_owned()).collect();
-        let recipe = Recipe { scales: &scales, weight_bits, keep_fp32: &keep_fp32 };
+        let recipe = RewriteRecipe { scales: &scales, weight_bits, keep_fp32: &keep_fp32 };
         let rewritten = rewrite(&model, &plan, &recipe, &[("source_version", "1".into())]).unwrap();
         (plan, rewritten)
     }
 
-    /// What engines must find to fuse a node: everything it reads was 8-bit, and what it makes becomes 8-bit.
+    /// Checks that engines can fuse a node: everything it reads comes from 8 bits, and what it makes goes to 8 bits.
     fn is_fusible(walk: &Walk<'_>, node: &NodeProto) -> bool {
         let is = |node: Option<&NodeProto>, op: &str| node.is_some_and(|node| node.op_type == op);
         node.input.iter().all(|input| is(walk.producer(input), "DequantizeLinear"))

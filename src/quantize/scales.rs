@@ -57,7 +57,8 @@ pub(super) fn range(histogram: &Histogram, method: Method) -> (f32, f32) {
     let (low, high) = match method {
         Method::MinMax => (min, max),
         Method::Percentile => {
-            // A ReLU's output has one tail, everything else has two that share what is left out.
+            // A ReLU's output is cut at one end; everything else at both, and each end gets half of the values that may
+            // be left out.
             let left_out = 1.0 - PERCENTILE / 100.0;
             if min >= 0.0 {
                 (0.0, histogram.quantile(1.0 - left_out))
@@ -83,7 +84,8 @@ fn least_squared_error(histogram: &Histogram, min: f32, max: f32) -> (f32, f32) 
                 } else if value < f64::from(low) {
                     (f64::from(low) - value).powi(2)
                 } else {
-                    // What rounds to zero is off by itself; a value anywhere else by up to half a step, evenly.
+                    // A value that rounds to zero is off by its own size; any other is off by up to half a step, evenly
+                    // distributed.
                     (scale * scale / 12.0).min(value * value)
                 };
                 off * count as f64
@@ -130,7 +132,7 @@ pub(super) fn quantize_weights(
             // A channel of tiny weights with an ordinary bias (a dead filter after folding) needs coarser steps.
             scale = scale.max(f64::from(bias.abs()) / (MAX_BIAS * input_scale));
         }
-        // Zeros have no scale of their own, and a subnormal one would not survive the engines' arithmetic.
+        // A channel of zeros determines no scale, and engines turn a subnormal scale into zero: both get 1.
         let scale = if scale < f64::from(f32::MIN_POSITIVE) { 1.0 } else { scale as f32 };
         let step = |value: f32| (f64::from(value) / f64::from(scale)).round().clamp(-largest_value, largest_value);
         quantized.values.extend(channel.iter().map(|&value| step(value) as i8));

@@ -18,8 +18,8 @@ use crate::{
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_millis(400);
 
-/// Measures both networks with the same batch, in one session on each provider of this machine. One that is there and
-/// fails has the reason in place of figures.
+/// Measures both networks with the same batch, in one session on each provider of this machine. A provider that is
+/// there and fails gets the reason in place of figures.
 pub(super) fn measure(
     runtime: &Runtime,
     fp32: &ModelProto,

@@ -92,7 +92,7 @@ pub enum IdentityPadding {
 
 /// One convolution with its batch normalisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conv {
+pub struct ConvBn {
     /// The convolution's name: `layer1.0.conv1`.
     pub name: String,
     /// The batch normalisation's name: `layer1.0.bn1`.
@@ -181,12 +181,12 @@ impl Architecture {
     }
 
     /// The first convolution.
-    pub fn conv1(&self) -> Conv {
+    pub fn conv1(&self) -> ConvBn {
         let (kernel, stride) = match self.stem {
             Stem::ImageNet(_) => (7, 2),
             Stem::Cifar => (3, 1),
         };
-        Conv {
+        ConvBn {
             name: "conv1".into(),
             bn: "bn1".into(),
             inputs: 3,
@@ -233,7 +233,7 @@ impl Architecture {
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut tensors = self.conv1().tensors();
         for module in self.modules() {
-            tensors.extend(module.convs(self).iter().chain(&module.projection(self)).flat_map(Conv::tensors));
+            tensors.extend(module.convs(self).iter().chain(&module.projection(self)).flat_map(ConvBn::tensors));
         }
         tensors.push(("fc.weight".into(), vec![self.classes, self.features()]));
         tensors.push(("fc.bias".into(), vec![self.classes]));
@@ -243,8 +243,8 @@ impl Architecture {
 
 impl Module {
     /// The convolutions of the residual branch, in order.
-    pub fn convs(&self, architecture: &Architecture) -> Vec<Conv> {
-        let conv = |index: usize, inputs, outputs, kernel, stride, groups| Conv {
+    pub fn convs(&self, architecture: &Architecture) -> Vec<ConvBn> {
+        let conv = |index: usize, inputs, outputs, kernel, stride, groups| ConvBn {
             name: format!("{}.conv{index}", self.name),
             bn: format!("{}.bn{index}", self.name),
             inputs,
@@ -273,8 +273,8 @@ impl Module {
     }
 
     /// The convolution of the shortcut, where there is one.
-    pub fn projection(&self, architecture: &Architecture) -> Option<Conv> {
-        (self.changes_shape() && architecture.shortcut == Shortcut::Projection).then(|| Conv {
+    pub fn projection(&self, architecture: &Architecture) -> Option<ConvBn> {
+        (self.changes_shape() && architecture.shortcut == Shortcut::Projection).then(|| ConvBn {
             name: format!("{}.downsample.0", self.name),
             bn: format!("{}.downsample.1", self.name),
             inputs: self.inputs,
@@ -292,7 +292,7 @@ impl Module {
     }
 }
 
-impl Conv {
+impl ConvBn {
     /// Its tensors and those of its batch normalisation.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let per_channel = |name: String| (name, vec![self.outputs]);

@@ -9,21 +9,26 @@ use std::{
 };
 
 use crate::{
+    files,
     onnx::{self, WriteError},
-    staging::{FileError, Staging, at},
+    staging::{FileError, StagedFolder, at, write_file},
 };
 
 use super::{
     architecture::Architecture,
-    network::{Options, network},
+    error::WeightsError,
+    network::{GraphOptions, network},
     preprocessing::Preprocessing,
     state_dict::StateDict,
-    weights::{WeightsError, check},
+    weights::check,
 };
 
 const MODEL_FILE: &str = "model.onnx";
 const MANIFEST_FILE: &str = "model.toml";
 const LABELS_FILE: &str = "labels.txt";
+
+/// The most bytes of `model.toml` and `labels.txt`.
+const LARGEST_TEXT: u64 = 16 << 20;
 
 /// What to make.
 #[derive(Clone, Debug)]
@@ -31,7 +36,7 @@ pub struct Recipe {
     /// The network.
     pub architecture: Architecture,
     /// How its graph is written.
-    pub options: Options,
+    pub options: GraphOptions,
     /// How images are prepared for it.
     pub preprocessing: Preprocessing,
     /// The name that it is served under.
@@ -113,7 +118,8 @@ pub enum BuildError {
 /// [`BuildError`]; then the repository is as it was.
 pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<Written, BuildError> {
     check_name(&recipe.name)?;
-    // The network checks again; what is wrong with the weights is worth more to know than what is wrong on disk.
+    // `network` checks again later. Checked here as well, so that wrong weights are reported before anything on disk
+    // is.
     check(&recipe.architecture, &weights)?;
     let labels =
         recipe.labels.as_ref().map(|labels| checked_labels(labels, recipe.architecture.classes)).transpose()?;
@@ -140,28 +146,26 @@ pub fn build(recipe: &Recipe, weights: StateDict, repository: &Path) -> Result<W
     let model = network(&recipe.architecture, weights, &recipe.options)?;
 
     if folder.exists() {
-        // What can fail for want of room comes first, and is not visible yet.
-        let stage = Staging::new(&folder, &version.to_string())?;
-        let staged = stage.path().join(MODEL_FILE);
-        onnx::write(&model, &staged)?;
+        // The large file comes first, while nothing is visible yet: a full disk then changes nothing.
+        let stage = StagedFolder::new(&folder, &version.to_string())?;
+        onnx::write(&model, &stage.path().join(MODEL_FILE))?;
         for (file, content) in &files {
             let path = folder.join(file);
             if recipe.force || !path.exists() {
-                onnx::write_atomically(&path, |sink| sink.write_all(content.as_bytes())).map_err(at(&path))?;
+                write_file(&path, |file| file.write_all(content.as_bytes()))?;
             }
         }
         if version_folder.exists() {
-            let path = version_folder.join(MODEL_FILE);
-            fs::rename(&staged, &path).map_err(at(&path))?;
+            stage.publish_file(MODEL_FILE, &version_folder.join(MODEL_FILE))?;
         } else {
             stage.publish(&version_folder)?;
         }
     } else {
         fs::create_dir_all(repository).map_err(at(repository))?;
-        let stage = Staging::new(repository, &recipe.name)?;
+        let stage = StagedFolder::new(repository, &recipe.name)?;
         for (file, content) in &files {
             let path = stage.path().join(file);
-            fs::write(&path, content).map_err(at(&path))?;
+            write_file(&path, |file| file.write_all(content.as_bytes()))?;
         }
         let inner = stage.make_folder(&version.to_string())?;
         onnx::write(&model, &inner.join(MODEL_FILE))?;
@@ -194,10 +198,10 @@ fn checked_labels(labels: &str, classes: usize) -> Result<String, BuildError> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// A file that the model's versions share may stay as it is if it says the same where it matters: sections that this
-/// crate does not write (`[batching]`, `[runtime]`) and comments are the owner's.
+/// Checks a file that all versions of the model share: it may stay if it says the same as ours would. Only the sections
+/// that this crate writes are compared; `[batching]`, `[runtime]` and comments are the owner's.
 fn check_agrees(path: &Path, content: &str) -> Result<(), BuildError> {
-    let Ok(there) = fs::read_to_string(path) else { return Ok(()) };
+    let Ok(there) = files::read_text(path, LARGEST_TEXT) else { return Ok(()) };
     let agrees = if path.ends_with(MANIFEST_FILE) {
         let parse = |text: &str| text.parse::<toml::Table>().ok();
         let sections = |table: &toml::Table| ["input", "output"].map(|section| table.get(section).cloned());

@@ -1,14 +1,14 @@
-//! From what somebody asked for, and what the tensors say, to one architecture.
+//! Settles one architecture from what the user asked for and what the tensors tell.
 //!
 //! The order of precedence: a flag, then the tensors, then the framework that wrote the file.
 
 use super::{
     architecture::{Architecture, IdentityPadding, MaxPool, Shortcut, Stem, StrideIn},
     detect::detect,
+    error::WeightsError,
     name::ArchitectureNameError,
     preprocessing::Preprocessing,
     state_dict::StateDict,
-    weights::WeightsError,
 };
 
 /// The framework whose reading of the paper the weights follow.
@@ -69,13 +69,13 @@ pub struct Choices {
 /// Why there is no architecture.
 #[derive(Debug, thiserror::Error)]
 pub enum ChoiceError {
-    /// The name says none.
+    /// The name is of no architecture.
     #[error(transparent)]
     Name(#[from] ArchitectureNameError),
-    /// The tensors say none.
+    /// The tensors are of no architecture.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// Nothing to find an architecture in.
+    /// `auto` without weights in which an architecture could be found.
     #[error(
         "`auto` finds the architecture in the weights, and untrained ones have none: name it, for example resnet50"
     )]
@@ -104,7 +104,8 @@ impl Choices {
                 if weights.is_none() {
                     named.conv1_bias = variant == Variant::Chainer && matches!(named.stem, Stem::ImageNet(_));
                 }
-                // What the tensors say beyond the name; if they say nothing, the check will say what is missing.
+                // Details that the name leaves open are taken from the tensors. If these tell nothing, the later check
+                // lists what is missing.
                 if let Some(found) = weights.and_then(|weights| detect(weights).ok()) {
                     named.classes = found.classes;
                     named.conv1_bias = found.conv1_bias;

@@ -6,15 +6,15 @@
 
 use super::{
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem},
+    error::WeightsError,
     state_dict::StateDict,
-    weights::WeightsError,
 };
 
 /// Finds stem, block, modules of each stage, width, groups, shortcut and classes.
 ///
 /// # Errors
-/// [`WeightsError::Unrecognised`] when a tensor that tells is missing or strange. Whether all the others fit is for
-/// [`check`](super::check) to say.
+/// [`WeightsError::Unrecognised`] when a tensor that the answer depends on is missing or has a strange shape. The other
+/// tensors are left to [`check`](super::check).
 pub fn detect(state: &StateDict) -> Result<Architecture, WeightsError> {
     let [width, kernel] = [0, 2].map(|axis| dim(state, "conv1.weight", 4, axis));
     let stem = match kernel? {
@@ -65,7 +65,7 @@ pub fn detect(state: &StateDict) -> Result<Architecture, WeightsError> {
     Ok(architecture)
 }
 
-/// Modules of each stage; both count from the first name that is there to the last.
+/// The number of modules of each stage. Stages and modules are counted up to the first number that is missing.
 fn stages(state: &StateDict) -> Vec<usize> {
     let has = |stage: usize, module: usize| state.tensors.contains_key(&format!("layer{stage}.{module}.conv1.weight"));
     let modules = |stage: usize| (0..).take_while(|&module| has(stage, module)).count();

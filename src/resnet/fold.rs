@@ -1,9 +1,9 @@
 //! A convolution of a weight file with its batch normalisation folded into it: see [`BatchNormalization`].
 
 use super::{
-    architecture::Conv,
+    architecture::ConvBn,
+    error::WeightsError,
     state_dict::{StateDict, Weight},
-    weights::WeightsError,
 };
 use crate::onnx::BatchNormalization;
 
@@ -14,7 +14,7 @@ use crate::onnx::BatchNormalization;
 ///
 /// # Errors
 /// [`WeightsError::NotFinite`].
-pub(super) fn fold(conv: &Conv, epsilon: f64, state: &mut StateDict) -> Result<(Weight, Weight), WeightsError> {
+pub(super) fn fold(conv: &ConvBn, epsilon: f64, state: &mut StateDict) -> Result<(Weight, Weight), WeightsError> {
     let mut kernel = state.take(&format!("{}.weight", conv.name))?;
     let own_bias = if conv.bias { Some(state.take(&format!("{}.bias", conv.name))?) } else { None };
     let gamma = state.take(&format!("{}.weight", conv.bn))?;

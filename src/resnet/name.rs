@@ -1,14 +1,14 @@
 //! The names of architectures: `resnet50`, `resnext101_64x4d`, `wide_resnet50_2`, `resnet20-cifar`, `resnet[3,4,6,3]-basic`.
 //!
-//! torchvision's names where it has one. What it has no name for is spelled out: the modules of each stage, the block,
-//! `-cifar` for the 3x3 stem, `-32x4d` for groups and their width, `-w32` for the width of the first stage. Parsing what
-//! [`Architecture`]'s `Display` prints gives the same layers.
+//! Where torchvision has a name, it is that one. Other networks are spelled out: the modules of each stage, the block,
+//! `-cifar` for the 3x3 stem, `-32x4d` for groups and their width, `-w32` for the width of the first stage. Parsing
+//! what [`Architecture`]'s `Display` prints gives the same layers.
 
 use std::{fmt, str::FromStr};
 
 use super::{
     architecture::{Architecture, Block, Stem},
-    weights::WeightsError,
+    error::WeightsError,
 };
 
 /// The ImageNet networks of the paper's table 1: depth, block, modules of each stage.
@@ -20,10 +20,10 @@ const IMAGENET: [(usize, Block, [usize; 4]); 5] = [
     (152, Block::Bottleneck, [3, 8, 36, 3]),
 ];
 
-/// Four bytes each make the 2 GiB that an ONNX file can hold.
+/// The most parameters: at four bytes each they fill the 2 GiB that an ONNX file can hold.
 const MAX_PARAMETERS: f64 = (1_u64 << 29) as f64;
 
-/// A name that says no architecture.
+/// A name that is of no architecture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{name:?} names no architecture ({reason}); it is one of resnet18, resnet34, resnet50, resnet101, resnet152, \
@@ -168,12 +168,16 @@ impl Architecture {
     /// [`WeightsError::Architecture`] says which number cannot be.
     pub fn validate(&self) -> Result<(), WeightsError> {
         let smallest_input = if self.stem == Stem::Cifar { 4 } else { 32 };
-        let inner = self.width * self.width_per_group / 64;
+        let inner = self.width.saturating_mul(self.width_per_group) / 64;
         let reason = if self.stages.is_empty() || self.stages.len() > 8 {
             format!("a network has 1 to 8 stages, not {}", self.stages.len())
         } else if self.stages.iter().any(|&count| count == 0 || count > 1000) {
             format!("a stage has 1 to 1000 modules, not {:?}", self.stages)
-        } else if self.width == 0 || self.width > 4096 || inner == 0 || self.groups == 0 || inner * self.groups > 65_536
+        } else if self.width == 0
+            || self.width > 4096
+            || inner == 0
+            || self.groups == 0
+            || inner.saturating_mul(self.groups) > 65_536
         {
             format!(
                 "{} groups of {} at width {} leave no channels or too many",

@@ -6,10 +6,11 @@
 use crate::onnx::{ConvShape, DataType, GraphBuilder, ModelProto, PoolShape, float_tensor, half_tensor, value_info};
 
 use super::{
-    architecture::{Architecture, Conv, IdentityPadding, MaxPool, Module, Shortcut, Stem},
+    architecture::{Architecture, ConvBn, IdentityPadding, MaxPool, Module, Shortcut, Stem},
+    error::WeightsError,
     fold::fold,
     state_dict::{StateDict, Weight},
-    weights::{self, WeightsError},
+    weights,
 };
 
 /// Read by ONNX Runtime since 1.10 and by every converter of the last years.
@@ -18,9 +19,9 @@ const OPSET: i64 = 17;
 
 /// How the graph is written.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct GraphOptions {
     /// The type of weights and of what flows between the layers; input and output are fp32 always.
-    pub precision: Precision,
+    pub precision: GraphPrecision,
     /// Leaves batch normalisation as nodes of its own.
     pub keep_bn: bool,
     /// Adds an output `features`, `f32[N, C]`: what global average pooling gives.
@@ -31,7 +32,7 @@ pub struct Options {
 
 /// The type of the numbers in the graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum GraphPrecision {
     /// 32-bit floating point.
     #[default]
     Fp32,
@@ -43,7 +44,11 @@ pub enum Precision {
 ///
 /// # Errors
 /// [`WeightsError`] when `state` is not that of `architecture`, with everything that does not fit.
-pub fn network(architecture: &Architecture, state: StateDict, options: &Options) -> Result<ModelProto, WeightsError> {
+pub fn network(
+    architecture: &Architecture,
+    state: StateDict,
+    options: &GraphOptions,
+) -> Result<ModelProto, WeightsError> {
     architecture.validate()?;
     weights::check(architecture, &state)?;
     let mut net = Network { graph: GraphBuilder::new(architecture.to_string()), architecture, state, options };
@@ -51,8 +56,8 @@ pub fn network(architecture: &Architecture, state: StateDict, options: &Options)
     let size = architecture.input_size;
     let input = net.graph.input(value_info("input", DataType::Float, &[3, size, size]));
     let mut x = match options.precision {
-        Precision::Fp32 => input,
-        Precision::Fp16 => net.graph.cast("input_fp16", &input, DataType::Float16),
+        GraphPrecision::Fp32 => input,
+        GraphPrecision::Fp16 => net.graph.cast("input_fp16", &input, DataType::Float16),
     };
     x = net.stem(&x)?;
     for module in architecture.modules() {
@@ -69,7 +74,7 @@ struct Network<'a> {
     graph: GraphBuilder,
     architecture: &'a Architecture,
     state: StateDict,
-    options: &'a Options,
+    options: &'a GraphOptions,
 }
 
 impl Network<'_> {
@@ -133,7 +138,7 @@ impl Network<'_> {
         let bias = self.parameter("fc.bias")?;
         let mut logits = self.graph.linear("fc", &features, &weight, &bias);
         let mut features = features;
-        if self.options.precision == Precision::Fp16 {
+        if self.options.precision == GraphPrecision::Fp16 {
             logits = self.graph.cast("fc.fp32", &logits, DataType::Float);
             if self.options.features {
                 features = self.graph.cast("flatten.fp32", &features, DataType::Float);
@@ -147,7 +152,7 @@ impl Network<'_> {
     }
 
     /// A convolution and its batch normalisation: one node, or two with `keep_bn`.
-    fn conv_bn(&mut self, conv: &Conv, x: &str) -> Result<String, WeightsError> {
+    fn conv_bn(&mut self, conv: &ConvBn, x: &str) -> Result<String, WeightsError> {
         let shape =
             ConvShape { kernel: conv.kernel, stride: conv.stride, padding: conv.kernel / 2, groups: conv.groups };
         let epsilon = self.architecture.bn_epsilon;
@@ -180,8 +185,8 @@ impl Network<'_> {
 
     fn initializer(&mut self, name: &str, weight: Weight) -> Result<String, WeightsError> {
         let tensor = match self.options.precision {
-            Precision::Fp32 => float_tensor(name, &weight.shape, &weight.data),
-            Precision::Fp16 => {
+            GraphPrecision::Fp32 => float_tensor(name, &weight.shape, &weight.data),
+            GraphPrecision::Fp16 => {
                 let largest = weight.data.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
                 if largest > half::f16::MAX.to_f32() {
                     return Err(WeightsError::BeyondHalf { tensor: name.into(), value: largest });

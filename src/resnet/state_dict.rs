@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::WeightsError;
+
 /// A named set of tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateDict {
@@ -24,8 +26,14 @@ impl StateDict {
     /// Moves a tensor out.
     ///
     /// # Errors
-    /// [`WeightsError::Missing`](super::WeightsError::Missing) when there is none of that name.
-    pub(super) fn take(&mut self, name: &str) -> Result<Weight, super::WeightsError> {
-        self.tensors.remove(name).ok_or_else(|| super::WeightsError::Missing { tensor: name.into() })
+    /// [`WeightsError::Missing`] when there is none of that name.
+    pub(super) fn take(&mut self, name: &str) -> Result<Weight, WeightsError> {
+        self.tensors.remove(name).ok_or_else(|| WeightsError::Missing { tensor: name.into() })
     }
+}
+
+/// Whether a tensor of this name counts steps of training, PyTorch's `num_batches_tracked` and Chainer's `N`: whole numbers
+/// that no network needs.
+pub(super) fn is_counter(name: &str) -> bool {
+    name.ends_with("num_batches_tracked") || name.ends_with("/N")
 }

@@ -1,7 +1,7 @@
 //! Weights without training: for benchmarks, and for trying a server before the weights are there.
 //!
-//! The same seed gives the same bits on every machine: integers, and one division and one square root that IEEE 754
-//! fixes.
+//! The same seed gives the same bits on every machine: only integers are used, and one division and one square root,
+//! whose results IEEE 754 prescribes.
 
 use super::{
     architecture::Architecture,
@@ -10,9 +10,9 @@ use super::{
 
 /// Random weights with which activations keep their size from the first layer to the last.
 ///
-/// Convolutions are uniform with He's variance, `2 / fan_in`. Batch normalisation does nothing, but for the last of each
-/// module: it scales the branch by `1 / sqrt(modules)`, or else each sum would double the variance and a deep network
-/// would leave the range of half precision.
+/// Convolutions are uniform with He's variance, `2 / fan_in`. Batch normalisation changes nothing, except for the last
+/// one of each module, which scales the branch by `1 / sqrt(modules)`. Without that, each sum would double the
+/// variance, and a deep network would leave the range of half precision.
 pub fn untrained(architecture: &Architecture, seed: u64) -> StateDict {
     let modules = architecture.modules().len().max(1) as f32;
     let last_bn = format!(".bn{}.weight", architecture.block.depth());

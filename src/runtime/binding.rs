@@ -1,4 +1,5 @@
-//! Input and output of a session in memory that stays where it is: for engines that cannot read ours.
+//! Input and output tensors that a session keeps from run to run: for GPUs, which cannot read a batch where it lies in
+//! our memory.
 //!
 //! For each shape of a batch there is one input tensor and one output tensor, made the first time and used from then on.
 //! In pinned memory a GPU fetches and writes them by itself, without a copy by the driver in between.
@@ -12,7 +13,7 @@ use ort::{
     value::Tensor,
 };
 
-use super::{Signature, executor::read};
+use super::{Provider, Signature, output::read_rows};
 use crate::tensor::{Batch, Logits};
 
 /// Where input and output lie.
@@ -24,11 +25,18 @@ pub(super) enum HostMemory {
     Pinned,
 }
 
+impl HostMemory {
+    /// What a provider needs that cannot read a batch where it lies; `None` for one that can.
+    pub(super) fn of(provider: Provider) -> Option<Self> {
+        provider.is_gpu().then_some(Self::Pinned)
+    }
+}
+
 /// The tensors of a session, by the shape of the batch.
 pub(super) struct Bindings {
     bound: BTreeMap<[usize; 4], Bound>,
     allocator: Allocator,
-    /// For a graph with 16-bit output.
+    /// 16-bit outputs as `f32`; reused from run to run.
     widened: Vec<f32>,
 }
 
@@ -36,7 +44,7 @@ pub(super) struct Bindings {
 struct Bound {
     binding: IoBinding,
     input: Input,
-    /// The output's shape is known once it has run.
+    /// Set by the first run, which tells the output's shape.
     has_output: bool,
 }
 
@@ -46,7 +54,7 @@ enum Input {
 }
 
 impl Bindings {
-    /// None bound yet.
+    /// Without tensors: those of a shape are made when its first batch comes.
     ///
     /// # Errors
     /// If the session's provider has no such memory.
@@ -91,7 +99,7 @@ impl Bindings {
         bound.binding.synchronize_inputs()?;
         let outputs = session.run_binding(&bound.binding)?;
         bound.binding.synchronize_outputs()?;
-        read(&outputs[name], batch.len(), &mut self.widened, logits)?;
+        read_rows(&outputs[name], batch.len(), run_as, &mut self.widened, logits)?;
         if !bound.has_output {
             let shape = outputs[name].shape().to_vec();
             drop(outputs);
@@ -150,7 +158,7 @@ mod tests {
         executor
     }
 
-    /// Images of 32x32, `black` ones behind; no two are alike, and those of other seeds neither.
+    /// Images of 32x32 that all differ, also from those of another seed, followed by `black` black ones.
     fn images(seed: usize, count: usize, black: usize) -> Batch {
         let mut batch = Batch::new(Layout::Nchw, 32, 32, count + black);
         for image in 0..count + black {

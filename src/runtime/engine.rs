@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProviderError, binding::HostMemory};
-
 /// Where a network runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,6 +30,18 @@ pub enum Precision {
     Fp16,
 }
 
+/// The provider has no such arithmetic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("provider `{provider}` has no {precision} arithmetic: {hint}")]
+pub struct PrecisionError {
+    /// Which.
+    pub provider: Provider,
+    /// What was asked for.
+    pub precision: Precision,
+    /// What to set instead.
+    pub hint: &'static str,
+}
+
 /// A provider with its arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Engine {
@@ -55,17 +65,13 @@ impl Provider {
         }
     }
 
-    /// The memory that its input and output are kept in, where it cannot read a batch where it lies.
-    pub(super) fn host_memory(self) -> Option<HostMemory> {
-        self.is_gpu().then_some(HostMemory::Pinned)
-    }
-
     /// Whether it needs a GPU.
     pub fn is_gpu(self) -> bool {
         matches!(self, Self::Cuda | Self::Tensorrt)
     }
 
-    /// The batch sizes that are run before the first request: each of them costs several times as much the first time.
+    /// The batch sizes that are run before the first request: the first run of a size takes several times as long as
+    /// the next.
     ///
     /// * `max_batch_size`: the largest batch, at least 1
     pub fn warmed_sizes(self, max_batch_size: usize) -> Vec<usize> {
@@ -114,8 +120,8 @@ impl Engine {
     /// Whether the provider has the arithmetic at all.
     ///
     /// # Errors
-    /// [`ProviderError::Precision`], with what to set instead.
-    pub fn check(self) -> Result<(), ProviderError> {
+    /// [`PrecisionError`], with what to set instead.
+    pub fn check(self) -> Result<(), PrecisionError> {
         let Self { provider, precision } = self;
         let hint = match (provider, precision) {
             (_, Precision::Fp32) | (Provider::Openvino, _) => return Ok(()),
@@ -125,10 +131,11 @@ impl Engine {
                 "set precision = \"fp16\", which its tensor cores compute as fast, or \"fp32\""
             }
         };
-        Err(ProviderError::Precision { provider, precision, hint })
+        Err(PrecisionError { provider, precision, hint })
     }
 
-    /// Whether the network has to be converted: a GPU computes as the graph is typed, OpenVINO as it is told.
+    /// Whether the graph has to be converted to fp16: a GPU computes in the types of the graph, while OpenVINO takes
+    /// the precision as an option.
     pub(super) fn needs_fp16_graph(self) -> bool {
         self.provider.is_gpu() && self.precision == Precision::Fp16
     }

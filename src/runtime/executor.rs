@@ -5,12 +5,17 @@ use std::sync::Arc;
 use half::{f16, slice::HalfFloatSliceExt as _};
 use ort::{
     session::Session,
-    value::{DynValue, TensorElementType, TensorRef, ValueType},
+    value::{TensorElementType, TensorRef, ValueType},
 };
 
 use super::{
-    Executor, LoadError, RunError, SessionOptions, Signature, binding::Bindings, engine, ort::in_words,
-    signature::GraphTensor, sizes::Sizes,
+    Executor, GraphSource, LoadError, Provider, RunError, Runtime, SessionOptions, Signature,
+    binding::{Bindings, HostMemory},
+    engine,
+    ort::in_words,
+    output::read_rows,
+    signature::GraphTensor,
+    sizes::Sizes,
 };
 use crate::tensor::{Batch, Logits};
 
@@ -24,6 +29,8 @@ pub struct OrtExecutor {
     /// A session for each size of batch, where the engine wants it so.
     sizes: Option<Sizes>,
     scratch: Scratch,
+    /// Of the first run: what a row of every later one has to have.
+    classes: Option<usize>,
 }
 
 /// Memory that is used again by each run.
@@ -35,6 +42,41 @@ struct Scratch {
     padded: Vec<f32>,
     /// For a graph with 16-bit output.
     widened: Vec<f32>,
+}
+
+impl Runtime {
+    /// Compiles a graph into a session.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] for a file that is no ONNX graph, [`LoadError::Signature`] for one that classifies no
+    /// images, [`LoadError::Provider`] where the engine is not to be had.
+    pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
+        let session = self.session(graph, options)?;
+        let mut executor = OrtExecutor::new(session, options)?;
+        if options.engine.provider == Provider::Openvino
+            && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options)
+        {
+            executor.fix_sizes(sizes);
+        }
+        match HostMemory::of(options.engine.provider) {
+            Some(memory) => self.bound(executor, memory),
+            None => Ok(executor),
+        }
+    }
+
+    /// Lets an executor keep its input and output in memory of its own.
+    fn bound(&self, mut executor: OrtExecutor, memory: HostMemory) -> Result<OrtExecutor, LoadError> {
+        let bindings = match Bindings::new(executor.session(), memory) {
+            Ok(bindings) => bindings,
+            Err(cause) if memory == HostMemory::Pinned => {
+                self.warn_unpinned(&cause);
+                Bindings::new(executor.session(), HostMemory::Pageable)?
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+        executor.bind(bindings);
+        Ok(executor)
+    }
 }
 
 impl OrtExecutor {
@@ -54,7 +96,15 @@ impl OrtExecutor {
         let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
         let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
         let signature = Arc::new(Signature::of(&inputs, &outputs)?);
-        Ok(Self { bindings: None, session, signature, options, sizes: None, scratch: Scratch::default() })
+        Ok(Self {
+            bindings: None,
+            session,
+            signature,
+            options,
+            sizes: None,
+            scratch: Scratch::default(),
+            classes: None,
+        })
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -90,7 +140,7 @@ impl OrtExecutor {
     fn padded_len(&self, len: usize) -> usize {
         let SessionOptions { engine, max_batch_size, .. } = self.options;
         self.signature.fixed_batch.unwrap_or_else(|| match self.bindings {
-            // Also where a test binds another provider's memory.
+            // A GPU's sizes, also in a test that binds memory to a session of the processor.
             Some(_) => engine::bucket(len, max_batch_size),
             None => engine.provider.padded_len(len, max_batch_size),
         })
@@ -135,31 +185,75 @@ impl Scratch {
             TensorRef::from_array_view((shape, data))?.into_dyn()
         };
         let outputs = session.run([inputs.into()])?;
-        read(&outputs[signature.output.name.as_str()], batch.len(), &mut self.widened, logits)
+        read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, logits)
     }
 }
 
 impl Executor for OrtExecutor {
     fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
         self.signature.check(batch)?;
-        self.try_run(batch, logits).map_err(|error| RunError::Engine(in_words(&error.to_string())))
+        self.try_run(batch, logits).map_err(|error| RunError::Engine(in_words(&error.to_string())))?;
+        let got = logits.rows().next().map_or(0, <[f32]>::len);
+        match *self.classes.get_or_insert(got) {
+            classes if classes == got => Ok(()),
+            classes => Err(RunError::Engine(format!("it gave {got} classes for an image, and {classes} at first"))),
+        }
     }
 }
 
-/// Takes the rows of the first `len` images from an output.
-///
-/// * `widened`: memory for an output that is 16-bit
-pub(super) fn read(output: &DynValue, len: usize, widened: &mut Vec<f32>, logits: &mut Logits) -> ort::Result<()> {
-    let (shape, values) = if *output.data_type() == TensorElementType::Float16 {
-        let (shape, values) = output.try_extract_tensor::<f16>()?;
-        widened.resize(values.len(), 0.0);
-        values.convert_to_f32_slice(widened);
-        (shape, &**widened)
-    } else {
-        output.try_extract_tensor::<f32>()?
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::Mutex,
     };
-    let rows = shape.first().and_then(|&rows| usize::try_from(rows).ok()).unwrap_or(1).max(1);
-    let classes = values.len() / rows;
-    logits.fill(classes, &values[..classes * len.min(rows)]);
-    Ok(())
+
+    use super::*;
+    use crate::{runtime::for_tests, tensor::Layout};
+
+    const BUILT_IN: GraphSource<'_> = GraphSource::Memory(include_bytes!("../../models/resnet20-cifar10/1/model.onnx"));
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn images(count: usize) -> Batch {
+        let mut batch = Batch::new(Layout::Nchw, 32, 32, count);
+        for image in 0..count {
+            let values = batch.push().iter_mut().enumerate();
+            values.for_each(|(place, value)| *value = ((place * 7 + image * 131) % 255) as f32 / 128.0 - 1.0);
+        }
+        batch
+    }
+
+    #[test]
+    fn without_pinned_memory_ordinary_memory_serves_and_the_log_says_so_once() {
+        let runtime = for_tests().saying_all_anew();
+        let options = SessionOptions::reference(1, 4);
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let mut executors = tracing::subscriber::with_default(subscriber, || {
+            [0, 1].map(|_| runtime.bound(runtime.executor(BUILT_IN, options).unwrap(), HostMemory::Pinned).unwrap())
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("WARN").count(), 1, "{log}");
+        assert!(log.contains("no pinned memory"), "{log}");
+
+        let (mut bound, mut plain) = (Logits::default(), Logits::default());
+        executors[1].run(&images(4), &mut bound).unwrap();
+        runtime.executor(BUILT_IN, options).unwrap().run(&images(4), &mut plain).unwrap();
+        assert!(bound.rows().eq(plain.rows()));
+    }
 }

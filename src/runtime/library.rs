@@ -75,21 +75,46 @@ pub(super) fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// `libonnxruntime.so`, `.so.1.31.1` or `.dylib`: the one that sorts last, so that a version wins over a bare link.
+/// `libonnxruntime.so`, `.so.1.31.1` or `.1.31.1.dylib`: the highest version; any version wins over a bare link.
 fn newest_in(folder: &Path) -> Option<PathBuf> {
     fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with("libonnxruntime.so") || name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
-        })
+        .filter_map(|path| Some((version(path.file_name()?.to_str()?)?, path)))
+        .filter(|(_, path)| path.is_file())
         .max()
+        .map(|(_, path)| path)
+}
+
+/// The version in the name of ONNX Runtime's library, empty where there is none; `None` for any other file.
+fn version(name: &str) -> Option<Vec<u64>> {
+    let rest = name.strip_prefix("libonnxruntime.")?;
+    let version = match rest.strip_suffix("dylib") {
+        Some(version) => version.trim_end_matches('.'),
+        None => rest.strip_prefix("so")?.strip_prefix('.').unwrap_or(&rest[2..]),
+    };
+    // As numbers: 1.31 comes after 1.9.
+    version.split('.').filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.31.1", "libonnxruntime.so.1.31.1.bak"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("libonnxruntime.so.2")).unwrap();
+        assert_eq!(newest_in(folder.path()).unwrap(), folder.path().join("libonnxruntime.so.1.31.1"));
+        assert_eq!(version("libonnxruntime.1.9.0.dylib"), Some(vec![1, 9, 0]));
+        assert_eq!((version("libonnxruntime.so"), version("libonnxruntime.dylib")), (Some(vec![]), Some(vec![])));
+        for other in ["libonnxruntime_providers_shared.so", "libonnxruntime.sol", "libonnxruntime.so.txt", "libx.so"] {
+            assert_eq!(version(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_versioned_library_wins_and_providers_are_passed_over() {

@@ -4,10 +4,12 @@
 //! makes sessions.
 
 mod binding;
+mod caught;
 mod engine;
 mod executor;
 mod library;
 mod ort;
+mod output;
 mod plugin;
 mod probe;
 mod processor;
@@ -17,18 +19,19 @@ mod shared_object;
 mod signature;
 mod sizes;
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use bytes::Bytes;
 
-pub use engine::{Engine, Precision, Provider};
+pub use caught::caught;
+pub use engine::{Engine, Precision, PrecisionError, Provider};
 pub use executor::OrtExecutor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use signature::{GraphTensor, Signature, SignatureError};
+pub use signature::{GraphTensor, Signature, SignatureError, check_size};
 
 use crate::{
     onnx::{self, ModelProto},
@@ -54,6 +57,22 @@ impl GraphSource<'_> {
             Self::File(path) => onnx::read(path),
             Self::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)),
         }
+    }
+}
+
+/// As messages call it.
+impl fmt::Display for GraphSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Memory(_) => f.write_str("the built-in model"),
+        }
+    }
+}
+
+impl<'a> From<&'a Path> for GraphSource<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::File(path)
     }
 }
 

@@ -14,13 +14,11 @@ use ort::{
 };
 
 use super::{
-    Engine, GraphSource, LibraryError, OrtExecutor, Precision, Provider, ProviderError, SignatureError,
-    binding::{Bindings, HostMemory},
-    library, pairs_may_overflow,
+    Engine, GraphSource, LibraryError, Precision, Processor, Provider, ProviderError, SignatureError, library,
+    pairs_may_overflow,
     plugin::{self, Plugin},
     profile::tensorrt_profile,
     shared_object,
-    sizes::Sizes,
 };
 use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
 
@@ -32,14 +30,14 @@ pub struct Runtime {
     plugins: Arc<Plugins>,
 }
 
-/// What became of each provider's library; they are loaded once in a process, when the first model may use them.
+/// Whether each provider's library could be loaded. Each is tried once in a process, when the first model may use it.
 #[derive(Default)]
 struct Plugins {
     openvino: OnceLock<Result<PathBuf, ProviderError>>,
     tensorrt: OnceLock<Result<PathBuf, ProviderError>>,
-    /// No plugin, and tried once all the same.
+    /// Part of ONNX Runtime, not a plugin; tried once like the others.
     cuda: OnceLock<Result<PathBuf, ProviderError>>,
-    /// Set once it is said that there is no pinned memory; there can be many sessions.
+    /// Set when the missing pinned memory was logged, so that a hundred sessions log it once.
     unpinned: OnceLock<()>,
 }
 
@@ -76,7 +74,7 @@ pub enum LoadError {
     /// Its file cannot be read for the conversion.
     #[error(transparent)]
     File(#[from] onnx::ReadError),
-    /// The provider computes in fp16 only what is in fp16, and the network cannot be converted.
+    /// The provider needs an fp16 graph to compute in fp16, and the network cannot be converted.
     #[error("it cannot be converted to fp16: {0}; set precision = \"fp32\"")]
     Conversion(#[from] Fp16Error),
 }
@@ -93,7 +91,7 @@ impl From<ort::Error<SessionBuilder>> for LoadError {
     }
 }
 
-/// What is wrong, without the places in ONNX Runtime's source that it came by.
+/// The cause in an error message, without the places in ONNX Runtime's source that it passed on its way.
 pub(super) fn in_words(message: &str) -> String {
     // The system's loader: a library is missing, or of another version.
     let message = message.rsplit_once(" with error: ").map_or(message, |(_, words)| words);
@@ -138,7 +136,7 @@ impl Runtime {
         }
     }
 
-    /// What tells this installation from another: a measurement holds for one of them only.
+    /// A text that changes when ONNX Runtime, a plugin or a GPU changes: a measurement holds for one installation only.
     pub fn fingerprint(&self) -> String {
         let plugins = [&self.plugins.openvino, &self.plugins.tensorrt];
         let registered = plugins.into_iter().filter_map(|plugin| plugin.get()?.as_ref().ok());
@@ -163,15 +161,16 @@ impl Runtime {
             cause: in_words(&error.to_string()),
         })?;
         if self.devices(plugin.ep, device_type(provider)).next().is_none() {
-            let cause = format!("{} offers no {:?}", path.display(), device_type(provider));
+            let cause = plugin::offers_nothing(provider, &path, &Processor::of_this_machine());
             return Err(ProviderError::NoDevice { provider, cause });
         }
         tracing::debug!(%provider, path = %path.display(), "plugin registered");
         Ok(path)
     }
 
-    /// CUDA is part of the GPU build of ONNX Runtime. What it needs is checked before, for the message's sake; then it has
-    /// to take a network, or a CUDA that is not installed would look like a fault of the first model.
+    /// CUDA is part of the GPU build of ONNX Runtime. The libraries that it needs are looked for first, because their
+    /// absence makes the clearest message. Then it has to load a tiny network: otherwise a broken CUDA would look like
+    /// a fault of the first model.
     fn cuda(&self) -> Result<PathBuf, ProviderError> {
         let provider = Provider::Cuda;
         plugin::gpu_visible(provider)?;
@@ -198,40 +197,18 @@ impl Runtime {
             .filter(move |device| device.ep().is_ok_and(|name| name == ep) && device.hardware_device().ty() == kind)
     }
 
-    /// Compiles a graph into a session.
-    ///
-    /// # Errors
-    /// [`LoadError::Engine`] for a file that is no ONNX graph, [`LoadError::Signature`] for one that classifies no
-    /// images, [`LoadError::Provider`] where the engine is not to be had.
-    pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
-        let session = self.session(graph, options)?;
-        let mut executor = OrtExecutor::new(session, options)?;
-        if options.engine.provider == Provider::Openvino
-            && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options)
-        {
-            executor.fix_sizes(sizes);
-        }
-        match options.engine.provider.host_memory() {
-            Some(memory) => self.bound(executor, memory),
-            None => Ok(executor),
-        }
+    /// The same runtime, as if it had logged nothing yet.
+    #[cfg(test)]
+    pub(super) fn saying_all_anew(self) -> Self {
+        Self { plugins: Arc::default(), ..self }
     }
 
-    /// Lets an executor keep its input and output in memory of its own.
-    fn bound(&self, mut executor: OrtExecutor, memory: HostMemory) -> Result<OrtExecutor, LoadError> {
-        let bindings = match Bindings::new(executor.session(), memory) {
-            Ok(bindings) => bindings,
-            Err(cause) if memory == HostMemory::Pinned => {
-                let cause = in_words(&cause.to_string());
-                self.plugins.unpinned.get_or_init(|| {
-                    tracing::warn!("no pinned memory ({cause}): copies to the GPU go through ordinary memory, slower");
-                });
-                Bindings::new(executor.session(), HostMemory::Pageable)?
-            }
-            Err(cause) => return Err(cause.into()),
-        };
-        executor.bind(bindings);
-        Ok(executor)
+    /// Says that there is no pinned memory: once, since there can be many sessions.
+    pub(super) fn warn_unpinned(&self, cause: &ort::Error) {
+        let cause = in_words(&cause.to_string());
+        self.plugins.unpinned.get_or_init(|| {
+            tracing::warn!("no pinned memory ({cause}): copies to the GPU go through ordinary memory, slower");
+        });
     }
 
     /// A session that gives all outputs of its graph.
@@ -248,7 +225,7 @@ impl Runtime {
 
     fn builder(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<SessionBuilder, LoadError> {
         let SessionOptions { engine, intra_threads, max_batch_size } = options;
-        engine.check()?;
+        engine.check().map_err(ProviderError::from)?;
         self.provider(engine.provider)?;
         let builder = Session::builder(&self.environment)?
             .with_intra_threads(intra_threads)?
@@ -258,7 +235,8 @@ impl Runtime {
             // with one scale for all of their weights.
             .with_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")?;
         let plugin = match engine.provider {
-            // A plugin, once registered, takes every session that names no device; so the processor is named too.
+            // Once a plugin is registered, it takes every session that names no device. So the processor is named as
+            // well.
             Provider::Cpu => {
                 // Exact sums for 8-bit weights, which costs speed; graphs with 7-bit weights are left as they are.
                 let builder = if pairs_may_overflow() { builder.with_config_entry(EXACT_SUMS, "1")? } else { builder };
@@ -283,7 +261,7 @@ impl Runtime {
     }
 }
 
-/// The network as an ONNX file in fp16. Memory holds the fp32 file once, and no longer than this takes.
+/// The network as an ONNX file in fp16. The fp32 graph is in memory once, and only until the conversion is done.
 fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
     Ok(onnx::into_bytes(onnx::to_fp16(graph.read()?)?))
 }
@@ -335,19 +313,8 @@ pub fn build_info() -> &'static str {
     ort::info()
 }
 
-impl<'a> From<&'a Path> for GraphSource<'a> {
-    fn from(path: &'a Path) -> Self {
-        Self::File(path)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{self, Write},
-        sync::Mutex,
-    };
-
     use super::*;
     use crate::{
         runtime::{Executor as _, for_tests},
@@ -356,21 +323,6 @@ mod tests {
 
     const BUILT_IN: GraphSource<'_> = GraphSource::Memory(include_bytes!("../../models/resnet20-cifar10/1/model.onnx"));
 
-    /// Keeps what is logged.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn images(count: usize) -> Batch {
         let mut batch = Batch::new(Layout::Nchw, 32, 32, count);
         for image in 0..count {
@@ -378,26 +330,6 @@ mod tests {
             values.for_each(|(place, value)| *value = ((place * 7 + image * 131) % 255) as f32 / 128.0 - 1.0);
         }
         batch
-    }
-
-    #[test]
-    fn without_pinned_memory_ordinary_memory_serves_and_the_log_says_so_once() {
-        let runtime = Runtime { plugins: Arc::default(), ..for_tests() };
-        let options = SessionOptions::reference(1, 4);
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let mut executors = tracing::subscriber::with_default(subscriber, || {
-            [0, 1].map(|_| runtime.bound(runtime.executor(BUILT_IN, options).unwrap(), HostMemory::Pinned).unwrap())
-        });
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(log.matches("WARN").count(), 1, "{log}");
-        assert!(log.contains("no pinned memory"), "{log}");
-
-        let (mut bound, mut plain) = (Logits::default(), Logits::default());
-        executors[1].run(&images(4), &mut bound).unwrap();
-        runtime.executor(BUILT_IN, options).unwrap().run(&images(4), &mut plain).unwrap();
-        assert!(bound.rows().eq(plain.rows()));
     }
 
     #[test]

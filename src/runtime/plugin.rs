@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Precision, Provider, library, shared_object};
+use super::{Provider, engine::PrecisionError, library, processor::Processor, shared_object};
 
 /// The environment variable that names the folder of the plugins and ends the search.
 pub const PLUGIN_VARIABLE: &str = "RESNETD_PLUGIN_DIR";
@@ -54,19 +54,13 @@ pub enum ProviderError {
         cause: String,
     },
     /// It has no such arithmetic.
-    #[error("provider `{provider}` has no {precision} arithmetic: {hint}")]
-    Precision {
-        /// Which.
-        provider: Provider,
-        /// What was asked for.
-        precision: Precision,
-        /// What to set instead.
-        hint: &'static str,
-    },
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
 }
 
 impl ProviderError {
-    /// Whether it is simply not installed, or has nothing to run on: no fault of the machine's, unless it was asked for.
+    /// Whether the provider is simply not installed or has no device here. `auto` then goes without it and says
+    /// nothing; only whoever asked for this provider is told.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::NoDevice { .. } | Self::NotBuiltIn { .. })
     }
@@ -123,7 +117,8 @@ pub(super) const TENSORRT: Plugin = Plugin {
 };
 
 impl Plugin {
-    /// Finds the library and checks that every library beside it is whole: it loads them itself, some of them late.
+    /// Finds the library and checks that every library beside it is whole: the plugin loads them itself, some only long
+    /// after its own start.
     ///
     /// # Errors
     /// [`ProviderError::Missing`] and [`ProviderError::Unusable`].
@@ -169,10 +164,10 @@ pub(super) fn find_cuda(runtime: &Path) -> Result<PathBuf, ProviderError> {
     Ok(folder.join(CUDA))
 }
 
-/// Where NVIDIA's driver shows itself.
+/// Where NVIDIA's driver tells its version and the names of the GPUs.
 pub(super) const DRIVER_FOLDER: &str = "/proc/driver/nvidia";
 
-/// What tells one set of GPUs and drivers from another: the driver's version and the models; empty without any.
+/// A text that changes with the GPUs and their driver: the driver's version and the GPUs' names; empty without any.
 pub(super) fn gpus(folder: &Path) -> String {
     let version = fs::read_to_string(folder.join("version")).unwrap_or_default();
     let gpus = fs::read_dir(folder.join("gpus")).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
@@ -185,10 +180,11 @@ pub(super) fn gpus(folder: &Path) -> String {
     models.into_iter().chain(Some(driver).filter(|driver| !driver.is_empty())).collect::<Vec<_>>().join(", ")
 }
 
-/// Where the driver shows an NVIDIA GPU to programs: Linux, Windows' Linux, and NVIDIA's boards.
+/// The device files of NVIDIA GPUs: on Linux, in WSL, and on Jetson boards.
 const GPU_NODES: [&str; 3] = ["/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu"];
 
-/// Whether there is a GPU to speak of; without one, a library that is missing is not what is wrong.
+/// Asked before the libraries are looked for: without a GPU, the message should say so rather than name a missing
+/// library.
 ///
 /// # Errors
 /// [`ProviderError::NoDevice`].
@@ -204,7 +200,24 @@ pub(super) fn gpu_visible(provider: Provider) -> Result<(), ProviderError> {
     Err(ProviderError::NoDevice { provider, cause })
 }
 
-/// What tells one installation of a plugin from another: the names and sizes of its libraries.
+/// Why a plugin that loads has nothing to run on, and what to set instead.
+pub(super) fn offers_nothing(provider: Provider, path: &Path, processor: &Processor) -> String {
+    let path = path.display();
+    match (provider.is_gpu(), processor.is_intel) {
+        (true, _) => format!(
+            "{path} offers no GPU: it needs a newer GPU or a newer driver of NVIDIA's; set provider = \"cuda\", or \
+             \"auto\""
+        ),
+        // The hardware would do: it is the plugin that does not offer it.
+        (false, Some(false)) => format!(
+            "{path} offers itself on Intel's processors only, and this one is {}; set provider = \"cpu\", or \"auto\"",
+            processor.name
+        ),
+        (false, _) => format!("{path} offers no processor; set provider = \"cpu\", or \"auto\""),
+    }
+}
+
+/// A text that changes with the installed plugin: the names and sizes of its libraries.
 pub(super) fn fingerprint(path: &Path) -> String {
     let mut files: Vec<_> = libraries_beside(path)
         .into_iter()
@@ -257,6 +270,22 @@ mod tests {
         fs::write(folder.path().join("libopenvino.so.2641"), &program[..program.len() / 2]).unwrap();
         assert!(refusal().contains("libopenvino.so.2641 cannot be used: it is cut off"), "{}", refusal());
         assert!(refusal().contains("make runtime-openvino"), "{}", refusal());
+    }
+
+    #[test]
+    fn a_plugin_without_a_device_says_what_it_wants_and_what_to_set() {
+        let path = Path::new("/p/libonnxruntime_providers_openvino_plugin.so");
+        let said = |provider, is_intel| {
+            let processor = Processor { name: "AMD EPYC 9B14".to_owned(), is_intel, ..Processor::default() };
+            let cause = offers_nothing(provider, path, &processor);
+            ProviderError::NoDevice { provider, cause }.to_string()
+        };
+        let amd = said(Provider::Openvino, Some(false));
+        for part in ["Intel's processors only", "this one is AMD EPYC 9B14", "set provider = \"cpu\", or \"auto\""] {
+            assert!(amd.contains(part), "{part} is missing in: {amd}");
+        }
+        assert!(!said(Provider::Openvino, Some(true)).contains("Intel"), "it is not the maker then");
+        assert!(said(Provider::Tensorrt, Some(false)).contains("offers no GPU"));
     }
 
     #[test]

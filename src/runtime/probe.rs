@@ -15,8 +15,8 @@ pub struct Probe {
 /// One output of a run.
 #[derive(Debug)]
 pub enum Seen<'a> {
-    /// A `float32` tensor: shape and values.
-    Floats(&'a [i64], &'a [f32]),
+    /// The values of a `float32` tensor.
+    Floats(&'a [f32]),
     /// A 1-D `int64` tensor, as the operator Shape gives.
     Integers(&'a [i64]),
 }
@@ -41,8 +41,8 @@ impl Probe {
         let input = TensorRef::from_array_view((batch.shape(), batch.data())).map_err(engine)?;
         let outputs = self.session.run([input.into()]).map_err(engine)?;
         for (name, value) in &outputs {
-            if let Ok((shape, values)) = value.try_extract_tensor::<f32>() {
-                visit(name, Seen::Floats(shape, values));
+            if let Ok((_, values)) = value.try_extract_tensor::<f32>() {
+                visit(name, Seen::Floats(values));
             } else {
                 visit(name, Seen::Integers(value.try_extract_tensor::<i64>().map_err(engine)?.1));
             }

@@ -9,14 +9,17 @@ use super::Precision;
 pub struct Processor {
     /// As the maker calls it; the architecture where the system does not say.
     pub name: String,
+    /// Whether Intel made it; `None` where the system does not say.
+    pub is_intel: Option<bool>,
     /// Its instructions that matter to a network, by Linux's names. Virtual machines of one name may differ in them.
     pub features: Vec<String>,
 }
 
-/// AMX has no test in the standard library; Linux lists it where programs may use it. It is an addition to AVX-512.
+/// The standard library cannot test for AMX, so Linux is asked, which lists it where programs may use it. Processors
+/// with AMX have AVX-512 too.
 const AMX: [&str; 3] = ["amx_bf16", "amx_int8", "amx_fp16"];
 
-/// What means instructions for a 16-bit arithmetic.
+/// For each 16-bit arithmetic, the features of which any one means that there are instructions for it.
 const NATIVE: [(Precision, [&str; 2]); 2] =
     [(Precision::Bf16, ["avx512_bf16", "amx_bf16"]), (Precision::Fp16, ["avx512_fp16", "amx_fp16"])];
 
@@ -30,7 +33,11 @@ impl Processor {
             features
                 .extend(AMX.iter().filter(|amx| listed.split(' ').any(|flag| flag == **amx)).map(|&amx| amx.into()));
         }
-        Self { name: value(&text, "model name").unwrap_or(std::env::consts::ARCH).to_owned(), features }
+        Self {
+            name: value(&text, "model name").unwrap_or(std::env::consts::ARCH).to_owned(),
+            is_intel: value(&text, "vendor_id").map(|vendor| vendor == "GenuineIntel"),
+            features,
+        }
     }
 
     /// Whether it has instructions for a 16-bit arithmetic. What it lacks is emulated, and slower than fp32.
@@ -83,7 +90,7 @@ mod tests {
     fn arithmetic_counts_as_native_only_where_the_processor_has_instructions_for_it() {
         let native = |features: &[&str]| {
             let features = features.iter().map(ToString::to_string).collect();
-            let processor = Processor { name: String::new(), features };
+            let processor = Processor { features, ..Processor::default() };
             [Precision::Bf16, Precision::Fp16].map(|precision| processor.is_native(precision))
         };
         assert_eq!(native(&["avx2"]), [false, false]);

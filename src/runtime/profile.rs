@@ -1,11 +1,12 @@
 //! The shapes that TensorRT compiles a network for. Pure.
 //!
-//! Told nothing, it compiles for any shape there could be, and what it says of that is that it is experimental.
+//! Without a profile it compiles for every possible shape, which its own log calls experimental.
 
 use crate::onnx::{GraphProto, ValueInfoProto, Walk, tensor_shape_proto::dimension, type_proto};
 
-/// Options of the provider: the smallest, the usual and the largest batch, as `name:8x3x224x224`. None for a graph whose
-/// batch is fixed, which needs none, and for one whose image size is open, for which nothing can be promised.
+/// Options of the provider: the smallest, the usual and the largest batch, as `name:8x3x224x224`. Empty for a graph
+/// with a fixed batch, which needs no profile, and for one that leaves the image size open, for which no largest shape
+/// is known.
 pub(super) fn tensorrt_profile(graph: &GraphProto, max_batch_size: usize) -> Vec<(&'static str, String)> {
     let walk = Walk::new(graph);
     let mut inputs = walk.inputs();

@@ -49,7 +49,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the last byte is that the header speaks of: the end of the table of sections, or of a segment.
+/// How long the file must be for its header to be true: up to the end of the section table or of the last segment.
 fn promised_bytes(file: &mut File, header: &[u8; HEADER_BYTES]) -> io::Result<u64> {
     let table_end =
         |offset: u64, entry: u16, entries: u16| offset.saturating_add(u64::from(entry) * u64::from(entries));
@@ -95,7 +95,7 @@ mod tests {
         (folder, path)
     }
 
-    /// This very program is a whole file of the kind.
+    /// The running test itself: an ELF file that is whole.
     fn program() -> Vec<u8> {
         fs::read(std::env::current_exe().unwrap()).unwrap()
     }

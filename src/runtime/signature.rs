@@ -17,6 +17,10 @@ pub struct GraphTensor {
     pub element: String,
 }
 
+/// The most pixels of an image along one side, and in all. Nobody classifies larger ones, and a graph can state any size.
+const LARGEST_SIDE: usize = 16_384;
+const LARGEST_IMAGE: usize = 4096 * 4096;
+
 /// How to call an image classifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -59,6 +63,19 @@ pub enum SignatureError {
         /// Its shape.
         shape: Vec<i64>,
     },
+    /// Its images are larger than any that is served.
+    #[error(
+        "input `{name}` takes images of {height}x{width}; the largest that are served have {LARGEST_SIDE} pixels a side and \
+         {LARGEST_IMAGE} in all: export the graph for smaller images"
+    )]
+    Size {
+        /// The input's name.
+        name: String,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
     /// No output is a row of classes per image.
     #[error("no image classifier: no output is float32 [N, classes] (there is {found})")]
     Output {
@@ -91,6 +108,7 @@ impl Signature {
             Layout::Nchw => (input.shape[2], input.shape[3]),
             Layout::Nhwc => (input.shape[1], input.shape[2]),
         };
+        check_size(&input.name, known(height).unwrap_or(1), known(width).unwrap_or(1))?;
         let output = outputs.iter().find(|output| is_class_row(output)).ok_or_else(|| SignatureError::Output {
             found: outputs
                 .iter()
@@ -127,6 +145,18 @@ impl Signature {
     }
 }
 
+/// Whether images of this size are served at all. Asked before anything is allocated for them.
+///
+/// # Errors
+/// [`SignatureError::Size`].
+pub fn check_size(name: &str, height: usize, width: usize) -> Result<(), SignatureError> {
+    let pixels = height.checked_mul(width);
+    if height <= LARGEST_SIDE && width <= LARGEST_SIDE && pixels.is_some_and(|pixels| pixels <= LARGEST_IMAGE) {
+        return Ok(());
+    }
+    Err(SignatureError::Size { name: name.to_owned(), height, width })
+}
+
 fn known(dim: i64) -> Option<usize> {
     usize::try_from(dim).ok().filter(|&dim| dim > 0)
 }
@@ -153,6 +183,17 @@ mod tests {
         assert_eq!(of(&[-1, 224, 224, 3]).layout, Layout::Nhwc);
         assert_eq!(of(&[1, 3, -1, -1]).size, None);
         assert_eq!(of(&[1, 3, -1, -1]).fixed_batch, Some(1));
+    }
+
+    #[test]
+    fn an_image_that_is_too_large_is_refused_with_its_size_and_the_limits() {
+        let logits = [tensor("out", "float32", &[-1, 1000])];
+        let of = |height, width| Signature::of(&[tensor("x", "float32", &[-1, 3, height, width])], &logits);
+        assert!(of(4096, 4096).is_ok() && of(128, 16_384).is_ok() && of(-1, -1).is_ok());
+        for (height, width) in [(1 << 24, 1 << 24), (1 << 31, 1), (10_000, 10_000), (1, 16_385), (i64::MAX, i64::MAX)] {
+            let refusal = of(height, width).unwrap_err().to_string();
+            assert!(refusal.contains(&format!("{height}x{width}")) && refusal.contains("16384"), "{refusal}");
+        }
     }
 
     #[test]

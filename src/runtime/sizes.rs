@@ -1,8 +1,9 @@
-//! A session for each size of batch, of a small network, for an engine to which another size than the last one is dear.
+//! One session for each batch size, for small networks on an engine that loses time whenever the size changes.
 //!
-//! OpenVINO prepares its memory anew whenever the size changes, and each run of a graph that leaves it open costs more. For
-//! a large network that is nothing; ResNet-20 for CIFAR, int8, two threads, does 6,150 images/s in batches of 8 and 7 by
-//! turns, 8,700 in batches of 8, and 9,650 where the graph says 8. Small networks can afford a session for each.
+//! OpenVINO prepares its memory anew whenever the batch size changes, and a graph with an open batch takes longer in
+//! every run. A large network does not notice; ResNet-20 for CIFAR, int8, two threads, does 6,150 images/s in batches
+//! of 8 and 7 by turns, 8,700 in batches of 8, and 9,650 where the graph says 8. A small network can afford the memory
+//! of a session for each size.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -28,7 +29,7 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// None made yet; `None` for a network that is too large, or fixes its batch itself.
+    /// Makes no session yet. `None` for a network that is too large, or whose graph fixes the batch.
     pub(super) fn of(
         runtime: &Runtime,
         graph: GraphSource<'_>,

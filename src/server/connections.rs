@@ -2,18 +2,22 @@
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
-use std::{fmt::Display, pin::pin, sync::Arc, time::Duration};
+use std::{fmt::Display, pin::pin, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::Options;
+use super::{
+    activity::Activity,
+    places::{Place, Places},
+    shared::DoorOptions,
+};
+use crate::telemetry::DoorMetrics;
 
 /// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -23,9 +27,10 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Life {
     door: &'static str,
     max_age: Duration,
+    max_idle: Duration,
     /// From being told to close until being cut.
     grace: Duration,
-    slots: Arc<Semaphore>,
+    places: Places,
     closing: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
@@ -34,7 +39,8 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(
         door: &'static str,
-        options: &Options,
+        options: &DoorOptions,
+        metrics: DoorMetrics,
         closing: &CancellationToken,
         cut: &CancellationToken,
         tasks: &TaskTracker,
@@ -42,8 +48,9 @@ impl Life {
         Self {
             door,
             max_age: options.max_connection_age,
+            max_idle: options.idle_timeout,
             grace: options.shutdown_grace,
-            slots: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(door, options.max_connections, metrics),
             closing: closing.clone(),
             cut: cut.clone(),
             tasks: tasks.clone(),
@@ -51,20 +58,31 @@ impl Life {
     }
 }
 
+/// What a new connection is given by the one who lets it in.
+pub(super) struct Connecting {
+    /// Fires when the connection is told to close: for calls that would never end by themselves.
+    pub(super) leaving: CancellationToken,
+    /// To be told of every request.
+    pub(super) activity: Activity,
+    /// Its place at the door.
+    pub(super) place: Place,
+}
+
+/// A connection without a request that is told to close gets so long to do it.
+const SILENT_GRACE: Duration = Duration::from_secs(1);
+
 /// Accepts connections and serves each on a task of its own until `life` ends.
-///
-/// `connect` is given a token as well, which fires when the connection is told to close: for calls that would never end by themselves.
-pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, CancellationToken) -> C)
+pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, Connecting) -> C)
 where
     C: GracefulConnection + Send + 'static,
     C::Error: Display + Send,
 {
     loop {
         let next = async {
-            let slot = life.slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
+            let room = life.places.room().await;
+            (room, listener.accept().await)
         };
-        let (slot, accepted) = tokio::select! {
+        let (room, accepted) = tokio::select! {
             biased;
             () = life.closing.cancelled() => return,
             () = life.cut.cancelled() => return,
@@ -77,11 +95,14 @@ where
                     debug!(door = life.door, %error, "cannot set TCP_NODELAY");
                 }
                 let leaving = life.closing.child_token();
-                let connection = connect(stream, leaving.clone());
+                let activity = Activity::new();
+                let place = life.places.take(room, activity.clone());
+                let connecting =
+                    Connecting { leaving: leaving.clone(), activity: activity.clone(), place: place.clone() };
+                let connection = connect(stream, connecting);
                 let life = life.clone();
                 life.tasks.clone().spawn(async move {
-                    live(connection, life, leaving).await;
-                    drop(slot);
+                    live(connection, life, leaving, activity, &place).await;
                 });
             }
             Err(error) => {
@@ -92,7 +113,7 @@ where
     }
 }
 
-async fn live<C>(connection: C, life: Life, leaving: CancellationToken)
+async fn live<C>(connection: C, life: Life, leaving: CancellationToken, activity: Activity, place: &Place)
 where
     C: GracefulConnection,
     C::Error: Display + Send,
@@ -102,6 +123,9 @@ where
         tokio::select! {
             () = leaving.cancelled() => {}
             () = sleep(with_jitter(life.max_age)) => {}
+            // Also a client that has said nothing yet, and one that does not read its last answer.
+            () = activity.idle_for(life.max_idle) => {}
+            () = place.evicted().cancelled() => {}
         }
     });
     let mut cut = pin!(life.cut.cancelled());
@@ -121,12 +145,20 @@ where
                 ended = &mut connection => ended,
                 () = &mut cut => return,
                 () = sleep(life.grace) => return,
+                () = silent(&activity) => return,
             }
         }
     };
     if let Err(error) = ended {
         debug!(door = life.door, %error, "a connection broke");
     }
+}
+
+/// Ready once a connection that was told to close has had no request in work for a while: whoever is at the other end says
+/// nothing, does not read, or never began to speak.
+async fn silent(activity: &Activity) {
+    sleep(SILENT_GRACE).await;
+    activity.idle_for(SILENT_GRACE).await;
 }
 
 /// `age`, 10 % more or less by chance: connections that came together do not leave together.

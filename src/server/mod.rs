@@ -6,95 +6,42 @@
 //!
 //! Must not know a stage of the line, the configuration file or the command line.
 
+mod activity;
+mod coding;
 mod connections;
+mod error;
 pub mod grpc;
 mod http;
+mod places;
 mod request_id;
 mod request_log;
+mod shared;
 mod status;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::service::Service;
+use coding::Unpacker;
 use connections::Life;
 use request_id::RequestIds;
+use shared::Shared;
+
+pub use error::ServeError;
+#[doc(hidden)]
+pub use http::take_apart;
+pub use shared::DoorOptions;
 
 /// Where clients come in.
 #[derive(Debug)]
 pub struct Listeners {
-    /// HTTP/1.
+    /// HTTP/1.1, and HTTP/2 without TLS.
     pub http: TcpListener,
     /// gRPC over HTTP/2 without TLS.
     pub grpc: TcpListener,
-}
-
-/// How the server treats its connections, and how it leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// From the stop signal until connections are told to close; requests are accepted meanwhile.
-    pub drain_delay: Duration,
-    /// From the stop signal until what is still in flight is cut. Longer than `drain_delay`.
-    pub shutdown_grace: Duration,
-    /// A connection is told to close at about this age (10 % more or less, by chance).
-    pub max_connection_age: Duration,
-    /// The most connections of one door; further ones wait in the listener's backlog.
-    pub max_connections: usize,
-    /// How long an HTTP connection may take to send a request's head, and may idle between two requests. Longer than the
-    /// idle time of the load balancer in front, or that one now and then sends into a closing connection.
-    pub idle_timeout: Duration,
-    /// How long a request's body may take to arrive.
-    pub body_timeout: Duration,
-    /// How often a silent gRPC connection is asked whether it is alive.
-    pub keepalive_interval: Duration,
-    /// How long it may take to answer that.
-    pub keepalive_timeout: Duration,
-    /// The most calls at a time of one gRPC connection.
-    pub max_concurrent_streams: u32,
-    /// The most requests of one `ClassifyStream` that are worked on at a time.
-    pub stream_concurrency: usize,
-    /// Requests that took longer are logged at level info instead of debug.
-    pub slow_request: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            drain_delay: Duration::from_secs(5),
-            shutdown_grace: Duration::from_secs(30),
-            max_connection_age: Duration::from_secs(300),
-            max_connections: 4096,
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(30),
-            keepalive_interval: Duration::from_secs(60),
-            keepalive_timeout: Duration::from_secs(20),
-            max_concurrent_streams: 256,
-            stream_concurrency: 32,
-            slow_request: Duration::from_secs(1),
-        }
-    }
-}
-
-/// Why the doors could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The descriptors that are built into the binary are no descriptors.
-    #[error("the embedded protocol descriptors are broken, build again: {0}")]
-    Descriptors(#[from] tonic_reflection::server::Error),
-}
-
-/// What both doors share.
-#[derive(Clone)]
-struct Shared {
-    service: Service,
-    options: Options,
-    ids: Arc<RequestIds>,
 }
 
 /// Serves until `stop` is ready, then leaves in order.
@@ -108,17 +55,22 @@ struct Shared {
 pub async fn serve(
     listeners: Listeners,
     service: Service,
-    options: Options,
+    options: DoorOptions,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
     let closing = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let shared = Shared { service: service.clone(), options: options.clone(), ids: Arc::new(RequestIds::new()) };
-    let life = |door| Life::new(door, &options, &closing, &cut, &tasks);
-    let grpc = grpc::Door::new(shared.clone())?;
-    tasks.spawn(http::Door::new(shared).accept(listeners.http, life("http")));
+    let shared = Shared {
+        service: service.clone(),
+        options: options.clone(),
+        ids: Arc::new(RequestIds::new()),
+        unpacker: Unpacker::new(),
+    };
+    let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
+    let grpc = grpc::GrpcDoor::new(shared.clone())?;
+    tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http")));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
 
     stop.await;

@@ -2,13 +2,23 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use hyper::header::HeaderValue;
+use hyper::{
+    Request,
+    header::{HeaderName, HeaderValue},
+};
+use tower_http::request_id;
 
 /// The header, and the gRPC metadata key, that carries a request's name.
 pub(super) const REQUEST_ID: &str = "x-request-id";
+
+/// The same for those that want a header's name.
+pub(super) const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// Longer names of a client's choice are replaced: they go into every line of the log.
 const MAX_LEN: usize = 128;
@@ -21,6 +31,11 @@ impl RequestId {
     /// The name as a header value; shares its memory.
     pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
+    }
+
+    /// The name that a layer took or made.
+    pub(super) fn from_header(named: Option<HeaderValue>) -> Self {
+        Self(named.unwrap_or_else(|| HeaderValue::from_static("-")))
     }
 
     /// The name as text.
@@ -61,6 +76,24 @@ impl RequestIds {
             hex(self.process).into_iter().chain([b'-']).chain(hex(count).into_iter().skip(4)).collect::<Vec<u8>>();
         HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
+}
+
+/// Makes names for tower-http's layer.
+#[derive(Clone)]
+pub(super) struct MakeId(pub(super) Arc<RequestIds>);
+
+impl request_id::MakeRequestId for MakeId {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<request_id::RequestId> {
+        Some(request_id::RequestId::new(self.0.make()))
+    }
+}
+
+/// Takes away a name that would spoil the log, so that the request gets another.
+pub(super) fn forget_malformed<B>(mut request: Request<B>) -> Request<B> {
+    if request.headers().get(REQUEST_ID_NAME).is_some_and(|name| !is_valid(name.as_bytes())) {
+        request.headers_mut().remove(REQUEST_ID_NAME);
+    }
+    request
 }
 
 fn is_valid(name: &[u8]) -> bool {

@@ -24,9 +24,10 @@ impl<'a> RequestLog<'a> {
         Self { protocol, id, started: Instant::now(), slow, finished: false }
     }
 
-    /// When the request came.
-    pub(super) fn started(&self) -> Instant {
-        self.started
+    /// The same for a request that came at `arrived`.
+    pub(super) fn since(mut self, arrived: Instant) -> Self {
+        self.started = arrived;
+        self
     }
 
     /// Logs the answer: our own failure at level error, a slow one at info, everything else at debug.

@@ -1,4 +1,4 @@
-//! What the doors ask of the service as a whole: may traffic come, and how large may a request be.
+//! Whether traffic may come.
 
 /// Whether a load balancer should send requests here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,30 +7,8 @@ pub enum Readiness {
     Loading,
     /// Models answer.
     Ready,
+    /// Models answered once, and the last of them has broken down.
+    Broken,
     /// The process is about to leave: requests are still answered, but new ones should go elsewhere.
     Draining,
-}
-
-/// The largest request that the doors accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest body of one request or gRPC message, in bytes.
-    pub max_body_bytes: usize,
-    /// The most images of one request.
-    pub max_images_per_request: usize,
-    /// The most bytes of all bodies that are being read or worked on.
-    pub max_in_flight_bytes: usize,
-    /// The largest image, width times height, that is decoded.
-    pub max_image_pixels: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 32 << 20,
-            max_images_per_request: 64,
-            max_in_flight_bytes: 1 << 30,
-            max_image_pixels: 100_000_000,
-        }
-    }
 }

@@ -1,100 +1,181 @@
-//! Which models there are, and where each version of them stands.
+//! What is served, as a snapshot: requests look at the current one, and one writer replaces it.
+//!
+//! A request never waits for a lock, and what it found stays valid until it is answered. Only the control task of
+//! `lifecycle` has the [`RegistryWriter`].
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::{Error, ErrorKind, Readiness};
+use super::{
+    Error, ErrorKind, Readiness, Shown, Target,
+    decoders::Share,
+    served::{Retire, Served},
+};
 use crate::{
-    model::{ModelState, ModelStatus, ServedModel},
+    batching::WorkerObserver,
+    model::{LoadedModel, ModelState, ModelStatus, ServedModel},
     telemetry::{Metrics, ModelMetrics, ServingState, Subject, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
 const LOADING_RETRY: Duration = Duration::from_secs(2);
 
-/// The models by name, then version.
-pub struct Registry {
-    models: RwLock<BTreeMap<Arc<str>, BTreeMap<u64, Entry>>>,
-    metrics: Arc<Metrics>,
+/// The current snapshot, and whether traffic may come.
+pub(super) struct Registry {
+    current: ArcSwap<Snapshot>,
     pub(super) readiness: watch::Sender<Readiness>,
 }
 
+impl Registry {
+    pub(super) fn new() -> Self {
+        Self { current: ArcSwap::default(), readiness: watch::Sender::new(Readiness::Loading) }
+    }
+
+    /// What is served now. To be let go soon: as long as it is held, so is every model in it.
+    pub(super) fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+}
+
+/// The models by name, then version, as they stood at one moment.
+#[derive(Clone, Default)]
+pub(super) struct Snapshot {
+    models: BTreeMap<Arc<str>, BTreeMap<u64, Entry>>,
+}
+
+#[derive(Clone)]
 enum Entry {
     Loading,
-    Available(Served),
-    Failed(String),
+    Available(Arc<Served>),
+    Failed(Arc<str>),
 }
 
-/// A model that answers, with its handles on the metrics.
-#[derive(Clone)]
-pub(super) struct Served {
-    pub(super) model: Arc<ServedModel>,
-    pub(super) metrics: Arc<ModelMetrics>,
+/// The only way to change what is served. Each change is a new snapshot; whoever has the old one keeps it.
+pub struct RegistryWriter {
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    decode_threads: usize,
 }
 
-impl Registry {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { models: RwLock::default(), metrics, readiness: watch::Sender::new(Readiness::Loading) }
+impl RegistryWriter {
+    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, decode_threads: usize) -> Self {
+        Self { registry, metrics, decode_threads }
     }
 
-    /// Announces a version that is about to be loaded.
-    pub fn announce(&self, name: &str, version: u64) {
-        self.put(name, version, Entry::Loading);
-    }
-
-    /// Serves a model from now on.
-    pub fn serve(&self, model: ServedModel) {
-        let metrics = Arc::new(self.metrics.model(&model.name, model.version, &model.info.labels));
-        let observer = metrics.clone();
-        model.batcher.observe_runs(Box::new(move |images, time| observer.note_run(images, time)));
-        let (name, version) = (model.name.clone(), model.version);
-        self.put(&name, version, Entry::Available(Served { model: Arc::new(model), metrics }));
-    }
-
-    /// Records why a version cannot be served.
-    pub fn fail(&self, name: &str, version: u64, reason: &str) {
-        self.put(name, version, Entry::Failed(reason.to_owned()));
-    }
-
-    /// Opens the gate: everything that was announced has been loaded or has failed.
-    pub fn set_ready(&self) {
-        self.readiness.send_if_modified(|readiness| {
-            let loading = *readiness == Readiness::Loading;
-            if loading {
-                *readiness = Readiness::Ready;
+    /// Announces a version that is about to be loaded, so that clients are told "loading" and not "unknown". One that
+    /// answers already goes on answering.
+    pub fn announce(&mut self, name: &str, version: u64) {
+        self.change(|models| {
+            let entry = models.entry(name.into()).or_default().entry(version).or_insert(Entry::Loading);
+            if let Entry::Failed(_) = entry {
+                *entry = Entry::Loading;
             }
-            loading
         });
     }
 
-    /// How many versions answer.
-    pub fn available(&self) -> usize {
-        self.list().iter().filter(|model| model.state == ModelState::Available).count()
+    /// Serves a model from now on, in the place of what had its name and version.
+    ///
+    /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered
+    pub fn serve(&mut self, LoadedModel { model, workers, .. }: LoadedModel, retire: Retire) {
+        let metrics = Arc::new(self.metrics.model(&model.name, model.version, &model.info.labels));
+        model.batcher.observe(Box::new(Counting(metrics.clone())));
+        let (name, version) = (model.name.clone(), model.version);
+        let decoding = Share::new(self.decode_threads);
+        let served = Arc::new(Served { model, metrics, decoding, workers: Some(workers), retire });
+        self.change(|models| {
+            models.entry(name).or_default().insert(version, Entry::Available(served));
+        });
+        self.turn(Readiness::Broken, Readiness::Ready);
     }
 
-    fn put(&self, name: &str, version: u64, entry: Entry) {
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.entry(name.into()).or_default().insert(version, entry);
-        drop(models);
-        self.readiness.send_modify(|_| {});
+    /// Serves a version no more that cannot answer any longer, and says why. Where it was the last one, no traffic should
+    /// come.
+    pub fn break_down(&mut self, name: &str, version: u64, reason: &str) {
+        self.change(|models| {
+            if let Some(entry) = models.get_mut(name).and_then(|versions| versions.get_mut(&version)) {
+                *entry = Entry::Failed(reason.into());
+            }
+        });
+        if self.registry.current().states().iter().all(|version| version.serving.is_none()) {
+            self.turn(Readiness::Ready, Readiness::Broken);
+        }
     }
 
+    /// Records why a version cannot be served. One that answers already goes on answering.
+    pub fn fail(&mut self, name: &str, version: u64, reason: &str) {
+        self.change(|models| {
+            let entry = models.entry(name.into()).or_default().entry(version).or_insert(Entry::Loading);
+            if !matches!(entry, Entry::Available(_)) {
+                *entry = Entry::Failed(reason.into());
+            }
+        });
+    }
+
+    /// Serves a version no more, and forgets that there was one.
+    pub fn remove(&mut self, name: &str, version: u64) {
+        self.change(|models| {
+            if let Some(versions) = models.get_mut(name) {
+                versions.remove(&version);
+                if versions.is_empty() {
+                    models.remove(name);
+                }
+            }
+        });
+    }
+
+    /// Opens the gate: everything that was announced has been loaded or has failed.
+    pub fn set_ready(&mut self) {
+        self.turn(Readiness::Loading, Readiness::Ready);
+    }
+
+    /// Every version and where it stands.
+    pub fn list(&self) -> Vec<ModelStatus> {
+        self.registry.current().list()
+    }
+
+    fn turn(&self, from: Readiness, to: Readiness) {
+        self.registry.readiness.send_if_modified(|readiness| {
+            let turns = *readiness == from;
+            if turns {
+                *readiness = to;
+            }
+            turns
+        });
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<Arc<str>, BTreeMap<u64, Entry>>)) {
+        let mut next = Snapshot::clone(&self.registry.current());
+        change(&mut next.models);
+        self.registry.current.store(Arc::new(next));
+        self.registry.readiness.send_modify(|_| {});
+    }
+}
+
+/// Shows what a model's workers do to the metrics.
+struct Counting(Arc<ModelMetrics>);
+
+impl WorkerObserver for Counting {
+    fn ran(&self, images: usize, time: Duration) {
+        self.0.note_run(images, time);
+    }
+
+    fn restarted(&self) {
+        self.0.note_restart();
+    }
+}
+
+impl Snapshot {
     pub(super) fn list(&self) -> Vec<ModelStatus> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        models
+        self.models
             .iter()
             .flat_map(|(name, versions)| versions.iter().map(move |(version, entry)| entry.status(name, *version)))
             .collect()
     }
 
     pub(super) fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        let (name, versions) = models.get_key_value(name).ok_or_else(|| unknown_model(&models, name))?;
+        let (name, versions) = self.models.get_key_value(name).ok_or_else(|| self.unknown_model(name))?;
         Ok(versions.iter().map(|(version, entry)| entry.status(name, *version)).collect())
     }
 
@@ -109,15 +190,14 @@ impl Registry {
         };
         position.map(|position| versions.swap_remove(position)).ok_or_else(|| {
             let known = versions.iter().map(|status| status.version.to_string()).collect::<Vec<_>>().join(", ");
-            let wanted = version.unwrap_or_default();
+            let (name, wanted) = (Shown(name), version.unwrap_or_default());
             Error::new(ErrorKind::NotFound, format!("model `{name}` has no version {wanted}; there is {known}"))
         })
     }
 
     /// Whom a request for a model counts for.
     pub(super) fn subject(&self, name: &str, version: Option<u64>) -> Subject {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        match models.get_key_value(name) {
+        match self.models.get_key_value(name) {
             None => Subject::Unknown,
             Some((name, versions)) => available(versions, version)
                 .map_or_else(|| Subject::Known(name.clone()), |served| Subject::Served(served.metrics.clone())),
@@ -126,8 +206,7 @@ impl Registry {
 
     /// Where every version stands, for the metrics.
     pub(super) fn states(&self) -> Vec<VersionState> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        models
+        self.models
             .iter()
             .flat_map(|(name, versions)| {
                 versions.iter().map(move |(version, entry)| VersionState {
@@ -139,30 +218,34 @@ impl Registry {
             .collect()
     }
 
-    /// The model that a request means. The hot path: one read lock, two look-ups, two counts.
-    pub(super) fn served(&self, name: &str, version: Option<u64>) -> Result<Served, Error> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(served) = models.get(name).and_then(|versions| available(versions, version)) {
-            return Ok(served.clone());
+    /// The version that a request means. The hot path: two look-ups and a count.
+    pub(super) fn target(&self, name: &str, version: Option<u64>) -> Result<Target, Error> {
+        if let Some(served) = self.models.get(name).and_then(|versions| available(versions, version)) {
+            return Ok(Target { served: served.clone() });
         }
-        drop(models);
         let status = self.status(name, version)?;
         Err(match status.state {
             ModelState::Failed(reason) => {
                 let message = format!("model `{name}` version {} is not served: {reason}", status.version);
                 Error::new(ErrorKind::NotFound, message)
             }
-            // Between the two looks it may have become available; then the next try succeeds.
             ModelState::Loading | ModelState::Available => {
                 let message = format!("model `{name}` version {} is loading; try again soon", status.version);
                 Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY)
             }
         })
     }
+
+    fn unknown_model(&self, name: &str) -> Error {
+        let known = self.models.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+        let served =
+            if known.is_empty() { "no model is served yet".to_owned() } else { format!("served are: {known}") };
+        Error::new(ErrorKind::NotFound, format!("there is no model `{}`; {served}", Shown(name)))
+    }
 }
 
 impl Entry {
-    fn available(&self) -> Option<&Served> {
+    fn available(&self) -> Option<&Arc<Served>> {
         if let Self::Available(served) = self { Some(served) } else { None }
     }
 
@@ -170,14 +253,14 @@ impl Entry {
         let (state, info) = match self {
             Self::Loading => (ModelState::Loading, None),
             Self::Available(served) => (ModelState::Available, Some(served.model.info.clone())),
-            Self::Failed(reason) => (ModelState::Failed(reason.clone()), None),
+            Self::Failed(reason) => (ModelState::Failed(reason.to_string()), None),
         };
         ModelStatus { name: name.clone(), version, state, info }
     }
 }
 
 /// The version that was asked for, or the highest, where it answers.
-fn available(versions: &BTreeMap<u64, Entry>, version: Option<u64>) -> Option<&Served> {
+fn available(versions: &BTreeMap<u64, Entry>, version: Option<u64>) -> Option<&Arc<Served>> {
     match version {
         Some(version) => versions.get(&version).and_then(Entry::available),
         None => versions.values().rev().find_map(Entry::available),
@@ -195,10 +278,4 @@ fn serving_state(model: &ServedModel) -> ServingState {
         precision: model.info.precision.clone(),
         probability_drift: model.info.probability_drift,
     }
-}
-
-fn unknown_model(models: &BTreeMap<Arc<str>, BTreeMap<u64, Entry>>, name: &str) -> Error {
-    let known = models.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
-    let served = if known.is_empty() { "no model is served yet".to_owned() } else { format!("served are: {known}") };
-    Error::new(ErrorKind::NotFound, format!("there is no model `{name}`; {served}"))
 }

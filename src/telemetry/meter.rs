@@ -13,11 +13,12 @@ pub(crate) enum Subject {
     Served(Arc<ModelMetrics>),
     /// A model that is known and does not answer, or not in this version.
     Known(Arc<str>),
-    /// Anything else that a client wrote: no model and no version.
+    /// A name that no model has. Its labels `model` and `version` stay empty, or clients could make time series without
+    /// end.
     Unknown,
 }
 
-/// Counts a request as in flight while it lives, and by its code at the end.
+/// Counts a request as in flight while it is held, and by its code when it is dropped.
 #[must_use = "a request whose meter is dropped counts as left by its client"]
 pub struct RequestMeter<'a> {
     metrics: &'a Metrics,

@@ -1,4 +1,4 @@
-//! The numbers that grow with every request, and who may count them up.
+//! The counters and histograms of requests, and the handles that count them up.
 //!
 //! [`Metrics`] has the families of one service (no global: two services in one process count apart). A model's handles are
 //! found once, when it is served ([`ModelMetrics`]): a request then costs an atomic for a count and one uncontended lock
@@ -7,15 +7,19 @@
 //!
 //! The names are those of the contract with operators; a change is a breaking change.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, text},
-    metrics::{MetricType, TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use super::state::{self, VersionState};
+use super::{
+    count::Count,
+    door::{DoorFamilies, DoorMetrics},
+    state::{self, VersionState},
+};
 
 /// Which door a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,7 @@ impl Protocol {
 /// The `code` of an answered request; refusals have the name of their error.
 pub(super) const OK: &str = "OK";
 
-/// The upper bounds of the time histograms, in seconds: from a small network's run to a queue that stands.
+/// The upper bounds of the time histograms, in seconds: from one run of a small network to a queue that hardly moves.
 const SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -80,26 +84,6 @@ struct PredictionLabels {
     label: Arc<str>,
 }
 
-/// A counter as Prometheus' text format 0.0.4 writes it, where the type's line has the sample's name, `_total` included.
-/// OpenMetrics, which the library writes, leaves `_total` out there, and Prometheus would take such a counter for untyped.
-#[derive(Clone, Debug, Default)]
-struct Count(Counter);
-
-impl EncodeMetric for Count {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        // A gauge's sample is name, labels and value, without a suffix.
-        encoder.encode_gauge(&self.0.get())
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
-}
-
-impl TypedMetric for Count {
-    const TYPE: MetricType = MetricType::Counter;
-}
-
 /// The metrics of one service.
 #[derive(Debug)]
 pub struct Metrics {
@@ -110,8 +94,10 @@ pub struct Metrics {
     queue_duration: Family<ModelLabel, Histogram>,
     inference_duration: Family<ModelLabel, Histogram>,
     batch_size: Family<ModelLabel, Histogram>,
+    worker_restarts: Family<ModelLabel, Count>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
+    doors: DoorFamilies,
 }
 
 impl Default for Metrics {
@@ -133,8 +119,10 @@ impl Metrics {
             queue_duration: Family::new_with_constructor(seconds),
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
+            worker_restarts: Family::default(),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
+            doors: DoorFamilies::default(),
         };
         metrics.register();
         metrics
@@ -161,10 +149,16 @@ impl Metrics {
         );
         registry.register("batch_size", "Images of one run of the network", self.batch_size.clone());
         registry.register(
+            "worker_restarts_total",
+            "Workers that broke between two runs and began anew",
+            self.worker_restarts.clone(),
+        );
+        registry.register(
             "in_flight_requests",
             "Requests to classify between their head and their answer",
             self.in_flight.clone(),
         );
+        self.doors.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
         }
@@ -190,11 +184,17 @@ impl Metrics {
             queue_duration: self.queue_duration.get_or_create_owned(&of_model),
             inference_duration: self.inference_duration.get_or_create_owned(&of_model),
             batch_size: self.batch_size.get_or_create_owned(&of_model),
+            worker_restarts: self.worker_restarts.get_or_create_owned(&of_model).0,
             predictions: self
                 .predictions
                 .as_ref()
                 .map_or_else(Vec::new, |family| labels.iter().map(|label| count(family, label)).collect()),
         }
+    }
+
+    /// The handles of a door.
+    pub fn door(&self, door: &'static str) -> DoorMetrics {
+        self.doors.door(door)
     }
 
     /// Counts a request that was not answered, or not by a model that is served.
@@ -212,12 +212,12 @@ impl Metrics {
 
     /// Everything in Prometheus' text format 0.0.4.
     ///
-    /// * `versions`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState]) -> String {
+    /// * `versions`, `in_flight_bytes`: what is true in this moment
+    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
-        let _ = text::encode_registry(&mut text, &state::registry(versions));
+        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes));
         text
     }
 }
@@ -232,6 +232,7 @@ pub struct ModelMetrics {
     queue_duration: Histogram,
     inference_duration: Histogram,
     batch_size: Histogram,
+    worker_restarts: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
 }
@@ -265,6 +266,11 @@ impl ModelMetrics {
     pub fn note_run(&self, images: usize, time: Duration) {
         self.batch_size.observe(images as f64);
         self.inference_duration.observe(time.as_secs_f64());
+    }
+
+    /// Counts a worker that began anew.
+    pub fn note_restart(&self) {
+        self.worker_restarts.inc();
     }
 }
 

@@ -1,15 +1,20 @@
-//! What the server tells of itself: the log's lines, and numbers for Prometheus.
+//! What the server tells of itself: the log's lines, numbers for Prometheus, and what ties both to a request.
 //!
 //! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
+mod count;
+mod door;
 mod log;
 mod meter;
 mod metrics;
 mod state;
+mod trace;
 
-pub use log::start_log;
+pub use door::DoorMetrics;
+pub use log::{escaped, escaped_layout, flush_log, last_line, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use state::{ServingState, VersionState};
+pub use trace::{TraceContext, TraceParent};
 
 pub(crate) use meter::Subject;

@@ -1,4 +1,4 @@
-//! The numbers that are true in this moment: looked up at every scrape, so that nothing is left of a model that is gone.
+//! The gauges: looked up anew at every scrape, so that a model that is gone leaves no stale value behind.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use super::{count::Count, log::lost_lines};
 
 /// One version of a model at the moment of a scrape.
 #[derive(Clone, Debug)]
@@ -61,7 +63,7 @@ struct BuildLabels {
 type RatioGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// The gauges of `versions`.
-pub(super) fn registry(versions: &[VersionState]) -> Registry {
+pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Registry {
     let queue_depth = Family::<ModelLabel, Gauge>::default();
     let load_ratio = Family::<ModelLabel, RatioGauge>::default();
     let loaded = Family::<VersionLabels, Gauge>::default();
@@ -73,7 +75,7 @@ pub(super) fn registry(versions: &[VersionState]) -> Registry {
         loaded.get_or_create(&labels).set(serving.is_some().into());
         let Some(serving) = serving else { continue };
         let label = ModelLabel { model: model.clone() };
-        // Versions of a model have queues of their own: all that waits, and the one that is nearest to its limit.
+        // Each version of a model has its own queue: the depths are added up, and of the loads the largest counts.
         queue_depth.get_or_create(&label).inc_by(i64::try_from(serving.queue_depth).unwrap_or(i64::MAX));
         let ratio = load_ratio.get_or_create(&label);
         ratio.set(ratio.get().max(serving.load_ratio));
@@ -99,5 +101,15 @@ pub(super) fn registry(versions: &[VersionState]) -> Registry {
         drift,
     );
     registry.register("build_info", "The version that runs", build);
+    let bytes = Gauge::<i64>::default();
+    bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
+    registry.register("in_flight_bytes", "Memory that requests in work are charged for", bytes);
+    let lost = Count::default();
+    lost.0.inc_by(lost_lines());
+    registry.register(
+        "log_lines_lost_total",
+        "Lines of the log that stderr did not take, or that nobody read in time",
+        lost,
+    );
     registry
 }

@@ -2,150 +2,19 @@
 //!
 //! A leaf: it knows no stage, no door and no file format.
 //!
+//! An [`Input`] is one image that fits a network, whichever way it came; only an [`InputShape`] makes one.
+//!
 //! [`Pixels`] leave preprocessing; a worker's [`Batch`] is filled from them by the model's [`Normalizer`], straight
 //! into the memory that the session reads; [`Logits`] come back.
 
+mod batch;
+mod input;
+mod layout;
 mod normalize;
+mod pixels;
 
+pub use batch::{Batch, Logits};
+pub use input::{Input, InputShape, Misfit};
+pub use layout::Layout;
 pub use normalize::{ColorOrder, Normalizer};
-
-/// How a batch lies in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// `[N, 3, H, W]`: planes, as PyTorch and Caffe export.
-    Nchw,
-    /// `[N, H, W, 3]`: interleaved, as Keras and TensorFlow export.
-    Nhwc,
-}
-
-/// One upright 8-bit RGB image, rows top to bottom, `u8[H, W, 3]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pixels {
-    width: u32,
-    height: u32,
-    data: Vec<u8>,
-}
-
-impl Pixels {
-    /// Wraps `data`, which must hold `height * width * 3` bytes; `None` when it does not.
-    pub fn new(width: u32, height: u32, data: Vec<u8>) -> Option<Self> {
-        (data.len() == width as usize * height as usize * 3).then_some(Self { width, height, data })
-    }
-
-    /// Width in pixels.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Height in pixels.
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    /// The samples, `u8[H, W, 3]`.
-    pub fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// Gives the samples away.
-    pub fn into_data(self) -> Vec<u8> {
-        self.data
-    }
-}
-
-/// What one image of a request is when it reaches the queue.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A decoded, resized and cropped image; the worker normalizes it while it fills the batch.
-    Pixels(Pixels),
-    /// Numbers that the client prepared, in the model's own layout: `f32[3 * H * W]`.
-    Tensor(Vec<f32>),
-}
-
-/// The images of one run: `f32[N, 3, H, W]` or `f32[N, H, W, 3]`. A worker keeps one and refills it.
-#[derive(Debug)]
-pub struct Batch {
-    layout: Layout,
-    height: usize,
-    width: usize,
-    len: usize,
-    data: Vec<f32>,
-}
-
-impl Batch {
-    /// An empty batch of images of `height` x `width`, with memory for `capacity` of them.
-    pub fn new(layout: Layout, height: usize, width: usize, capacity: usize) -> Self {
-        Self { layout, height, width, len: 0, data: vec![0.0; capacity * 3 * height * width] }
-    }
-
-    /// Takes all images out; keeps the memory.
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// Adds one image and hands out its `f32[3 * H * W]` to be filled.
-    pub fn push(&mut self) -> &mut [f32] {
-        let size = self.image_len();
-        let start = self.len * size;
-        self.len += 1;
-        if self.data.len() < start + size {
-            self.data.resize(start + size, 0.0);
-        }
-        &mut self.data[start..start + size]
-    }
-
-    /// The number of values of one image.
-    pub fn image_len(&self) -> usize {
-        3 * self.height * self.width
-    }
-
-    /// The number of images, `N`.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// `[N, 3, H, W]` or `[N, H, W, 3]`.
-    pub fn shape(&self) -> [usize; 4] {
-        match self.layout {
-            Layout::Nchw => [self.len, 3, self.height, self.width],
-            Layout::Nhwc => [self.len, self.height, self.width, 3],
-        }
-    }
-
-    /// The values of all images, row-major in [`Batch::shape`].
-    pub fn data(&self) -> &[f32] {
-        &self.data[..self.len * self.image_len()]
-    }
-}
-
-/// What the network says of a batch: `f32[N, K]`, row `i` for image `i`.
-#[derive(Debug, Default)]
-pub struct Logits {
-    classes: usize,
-    data: Vec<f32>,
-}
-
-impl Logits {
-    /// Replaces the content by `data`, `f32[N, classes]`. The memory is reused.
-    pub fn fill(&mut self, classes: usize, data: &[f32]) {
-        self.classes = classes;
-        self.data.clear();
-        self.data.extend_from_slice(data);
-    }
-
-    /// The number of classes, `K`.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// The rows, one per image, `f32[K]` each.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
-        self.data.chunks_exact(self.classes.max(1))
-    }
-}
+pub use pixels::Pixels;

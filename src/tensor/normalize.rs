@@ -1,7 +1,8 @@
 //! From 8-bit pixels to the numbers a network was trained on: scale, subtract the mean, divide by the deviation.
 //!
-//! There are only 256 values a channel can have, so the arithmetic is done once, in torchvision's order and in `f32`
-//! as torchvision does it; afterwards an image costs one table look-up a sample. The result is the same to the last bit.
+//! A channel of a pixel has only 256 possible values, so the arithmetic is done once for each, in torchvision's order
+//! and in `f32` as torchvision does it; afterwards an image costs one table look-up a sample. The result is the same to
+//! the last bit.
 
 use super::{Layout, Pixels};
 

@@ -1,8 +1,8 @@
 //! Executors against the clock.
 //!
-//! The machine is seldom quiet when a model is loaded, so a candidate is never timed by itself: short slices of it and
-//! of a yardstick alternate, and what counts is the ratio. A neighbour that takes a core slows both down. Images a second
-//! are taken with the preparation of images beside it (`line`), the time of one image without.
+//! The machine is seldom quiet while a model is loaded, so a candidate is never timed by itself: short slices of the
+//! candidate and of a yardstick alternate, and their ratio counts. Another process that takes a core slows both down.
+//! Images a second are measured while other threads prepare images (`line`), the time of a single image without them.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,10 @@ use std::{
 
 use super::{
     Candidate, Drift, Measurement,
-    line::{self, Preparation, Slice},
+    line::{self, PreparationLoad, Slice},
 };
 use crate::{
-    runtime::{Engine, Executor, RunError},
+    runtime::{Engine, Executor, RunError, caught},
     tensor::Batch,
 };
 
@@ -31,7 +31,7 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// At load: a first impression, good to some percent.
+    /// For loading a model: a quick impression, accurate to some percent.
     pub const QUICK: Self = Self { slices: 3, slice: Duration::from_millis(20), patience: Duration::from_millis(700) };
     /// For `resnetd tune`.
     pub const THOROUGH: Self = Self { slices: 5, slice: Duration::from_millis(250), patience: Duration::from_secs(20) };
@@ -45,7 +45,7 @@ pub trait Workbench {
     /// Makes the sessions of a candidate.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason in words.
     fn open(&mut self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<Self::Executor>, String>;
 
     /// The probabilities of the warm-up images, a row each.
@@ -54,16 +54,19 @@ pub trait Workbench {
     /// [`RunError`].
     fn answers(&mut self, executor: &mut Self::Executor) -> Result<Vec<Box<[f32]>>, RunError>;
 
-    /// What the answers should be, where the yardstick's are not: a quantized network rounds in every engine.
+    /// The right answers, where the yardstick's own are not: a quantized network rounds in every engine.
     fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
         None
     }
 
     /// Some images, `1 <= size`.
-    fn batch(&mut self, size: usize) -> &Batch;
+    ///
+    /// # Errors
+    /// [`RunError`] where there is no memory for them.
+    fn batch(&mut self, size: usize) -> Result<&Batch, RunError>;
 
     /// What else the machine does for each image.
-    fn preparation(&self) -> Preparation;
+    fn preparation(&self) -> PreparationLoad;
 }
 
 /// A search in progress: what was measured and what was not.
@@ -74,11 +77,11 @@ pub struct Search<W: Workbench> {
     yardstick: Vec<W::Executor>,
     yardstick_is: Candidate,
     yardstick_bytes: u64,
-    /// The yardstick's images a second by sessions, batch size and whether images are prepared beside it, when first
-    /// seen: what every ratio is a ratio to.
+    /// The yardstick's images a second when it was first timed, by sessions, batch size, and whether images were
+    /// prepared beside it. Measured ratios are turned into images a second with it.
     paces: BTreeMap<(usize, usize, bool), f64>,
     reference: Option<Vec<Box<[f32]>>>,
-    /// Of [`Engine::REFERENCE`]; none where its own answers are the right ones.
+    /// How far the answers of [`Engine::REFERENCE`] are off; `None` where they are the right ones.
     pub default_drift: Option<Drift>,
     /// A row for each candidate and batch size.
     pub rows: Vec<Measurement>,
@@ -134,7 +137,8 @@ impl<W: Workbench> Search<W> {
             self.passed_over.push((candidate, "the time limit was reached".to_owned()));
             return;
         }
-        if let Err(reason) = self.try_measure(candidate, batches, admit) {
+        let measured = caught(|| self.try_measure(candidate, batches, admit));
+        if let Err(reason) = measured.unwrap_or_else(|panic| Err(format!("measuring it panicked: {panic}"))) {
             self.passed_over.push((candidate, reason));
         }
     }
@@ -192,9 +196,9 @@ impl<W: Workbench> Search<W> {
         sessions: usize,
         rivals: &mut [W::Executor],
         size: usize,
-        beside: Option<&Preparation>,
+        beside: Option<&PreparationLoad>,
     ) -> Result<Timing, RunError> {
-        let setting = Setting { batch: self.bench.batch(size), beside, effort: self.effort, deadline: self.deadline };
+        let setting = Setting { batch: self.bench.batch(size)?, beside, effort: self.effort, deadline: self.deadline };
         let Pairs { pace, ratio, worst_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
         let pace = *self.paces.entry((sessions, size, beside.is_some())).or_insert(pace);
         Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
@@ -240,7 +244,7 @@ struct Pairs {
 struct Setting<'a> {
     batch: &'a Batch,
     /// What runs beside the executors.
-    beside: Option<&'a Preparation>,
+    beside: Option<&'a PreparationLoad>,
     effort: Effort,
     /// After it, one pair of slices has to do.
     deadline: Instant,
@@ -305,7 +309,7 @@ mod tests {
     use crate::{
         runtime::{Precision, Provider, scripted::ScriptedExecutor},
         tensor::{Layout, Logits},
-        tune::Shape,
+        tune::SessionShape,
     };
 
     const BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
@@ -332,6 +336,7 @@ mod tests {
             if candidate.engine.provider == Provider::Cuda {
                 return Err("out of memory".to_owned());
             }
+            assert!(candidate.engine.provider != Provider::Tensorrt, "no such driver");
             self.opened.push(candidate);
             let row = if candidate.engine == BF16 { self.bf16 } else { [0.9, 0.1] };
             Ok((0..candidate.shape.instances).map(|_| ScriptedExecutor::answering(&row)).collect())
@@ -339,27 +344,27 @@ mod tests {
 
         fn answers(&mut self, executor: &mut ScriptedExecutor) -> Result<Vec<Box<[f32]>>, RunError> {
             let mut logits = Logits::default();
-            executor.run(self.batch(1), &mut logits)?;
+            executor.run(self.batch(1)?, &mut logits)?;
             Ok(logits.rows().map(Into::into).collect())
         }
 
-        fn batch(&mut self, size: usize) -> &Batch {
+        fn batch(&mut self, size: usize) -> Result<&Batch, RunError> {
             self.batch.clear();
             (0..size).for_each(|_| self.batch.push().fill(0.0));
-            &self.batch
+            Ok(&self.batch)
         }
 
         fn reference(&mut self) -> Option<Vec<Box<[f32]>>> {
             self.unrounded.map(|row| vec![row.into()])
         }
 
-        fn preparation(&self) -> Preparation {
-            Preparation { prepare: Arc::new(|| ()), threads: 1 }
+        fn preparation(&self) -> PreparationLoad {
+            PreparationLoad { prepare: Arc::new(|| ()), threads: 1 }
         }
     }
 
     fn candidate(engine: Engine, instances: usize) -> Candidate {
-        Candidate { engine, shape: Shape { instances, intra_threads: 1 } }
+        Candidate { engine, shape: SessionShape { instances, intra_threads: 1 } }
     }
 
     fn search(bf16: [f32; 2], limit: Duration) -> Search<Scripted> {
@@ -416,13 +421,17 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_cannot_be_opened_costs_only_itself() {
+    fn a_candidate_that_cannot_be_opened_or_panics_costs_only_itself() {
         let mut search = search([0.9, 0.1], LONG);
-        let cuda = Engine { provider: Provider::Cuda, precision: Precision::Fp32 };
-        search.measure(candidate(cuda, 1), &[8], |_| true);
+        for provider in [Provider::Cuda, Provider::Tensorrt] {
+            search.measure(candidate(Engine { provider, precision: Precision::Fp32 }, 1), &[8], |_| true);
+        }
         search.measure(candidate(BF16, 1), &[8], |_| true);
-        assert_eq!((search.rows.len(), search.passed_over.len()), (1, 1));
-        assert_eq!(search.passed_over[0].1, "out of memory");
+        let reasons: Vec<_> = search.passed_over.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(
+            (search.rows.len(), &*reasons),
+            (1, &["out of memory", "measuring it panicked: no such driver"][..])
+        );
     }
 
     #[test]

@@ -3,24 +3,30 @@
 //! A cache may always be thrown away: whatever is wrong with it is a warning, never a failure.
 
 use std::{
-    env, fs,
-    io::{self, Write},
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Goal, Measurement};
-use crate::runtime::Engine;
+use super::{Circumstances, Measurement};
+use crate::{files, runtime::Engine, settings::Goal, staging::write_file};
+
+/// An entry has some kilobytes.
+const LARGEST_ENTRY: u64 = 16 << 20;
 
 /// Everything that a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Key {
     /// The version of this program: a new one measures anew.
     pub resnetd: String,
-    /// SHA-256 of the graph's file, hexadecimal.
+    /// SHA-256 of the graph's file and of the weights in files beside it, hexadecimal.
     pub model: String,
+    /// How its images are prepared and its answers are read, which decides whether an engine's answers hold: `[input]` and
+    /// `[output]` of its settings.
+    #[serde(default)]
+    pub images_and_answers: String,
     /// ONNX Runtime and its plugins.
     pub libraries: String,
     /// The processor's name.
@@ -60,6 +66,9 @@ pub struct Entry {
     pub key: Key,
     /// What was found.
     pub found: Found,
+    /// When, and beside what; entries of earlier versions do not say.
+    #[serde(default)]
+    pub taken: Option<Circumstances>,
 }
 
 /// A folder of measurements.
@@ -79,10 +88,10 @@ impl Cache {
         Self { folder: base.map(|base| base.join("resnetd/tune")) }
     }
 
-    /// What was found for `key` before. A file that is damaged or for something else is passed over, with a warning.
-    pub fn get(&self, key: &Key) -> Option<Found> {
+    /// What was found for `key` before. A damaged file is passed over with a warning.
+    pub fn get(&self, key: &Key) -> Option<Entry> {
         let path = self.path(key)?;
-        let text = match fs::read(&path) {
+        let text = match files::read(&path, LARGEST_ENTRY) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -91,7 +100,7 @@ impl Cache {
             }
         };
         match serde_json::from_slice::<Entry>(&text) {
-            Ok(entry) if entry.key == *key => Some(entry.found),
+            Ok(entry) if entry.key == *key => Some(entry),
             Ok(_) => None,
             Err(error) => {
                 tracing::warn!("the measurements in {} are damaged and are made anew: {error}", path.display());
@@ -108,7 +117,7 @@ impl Cache {
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort_unstable();
         let entry = |path: &PathBuf| {
-            let text = fs::read(path).ok()?;
+            let text = files::read(path, LARGEST_ENTRY).ok()?;
             String::from_utf8_lossy(&text).find(digest)?;
             match serde_json::from_slice::<Entry>(&text) {
                 Ok(entry) => (entry.key.model == digest).then_some(entry),
@@ -122,9 +131,9 @@ impl Cache {
     }
 
     /// Keeps what was found; the file appears whole or not at all. Where it cannot be written, a warning says so.
-    pub fn put(&self, key: Key, found: Found) {
-        let Some(path) = self.path(&key) else { return };
-        if let Err(error) = write(&path, &Entry { key, found }) {
+    pub fn put(&self, entry: &Entry) {
+        let Some(path) = self.path(&entry.key) else { return };
+        if let Err(error) = write(&path, entry) {
             tracing::warn!(
                 "the measurements cannot be kept in {} and are made anew at the next start: {error}; set [runtime] \
                  tune_cache to a folder that can be written",
@@ -142,11 +151,8 @@ impl Cache {
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, entry)?;
-    file.flush()?;
-    file.persist(path)?;
-    Ok(())
+    let text = serde_json::to_vec_pretty(entry)?;
+    write_file(path, |file| file.write_all(&text)).map_err(|error| error.cause)
 }
 
 /// SHA-256 of `bytes`, hexadecimal.
@@ -154,19 +160,21 @@ pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::{Candidate, Drift, Shape};
+    use crate::tune::{Candidate, Drift, SessionShape};
 
     fn key() -> Key {
         Key {
             resnetd: "0.1.0".to_owned(),
             model: digest(b"graph"),
+            images_and_answers: "{}".to_owned(),
             libraries: "ONNX Runtime 1.31".to_owned(),
             processor: "Xeon".to_owned(),
             features: vec!["avx2".to_owned()],
@@ -181,7 +189,7 @@ mod tests {
 
     fn found() -> Found {
         let chosen = Measurement {
-            candidate: Candidate { engine: Engine::REFERENCE, shape: Shape { instances: 2, intra_threads: 1 } },
+            candidate: Candidate { engine: Engine::REFERENCE, shape: SessionShape { instances: 2, intra_threads: 1 } },
             batch_size: 8,
             images_per_second: 3363.25,
             at_least: 3300.5,
@@ -192,6 +200,11 @@ mod tests {
             drift: Some(Drift { probability: 0.25, same_top: true }),
         };
         Found { reason: "fastest".to_owned(), measurements: vec![chosen.clone()], chosen }
+    }
+
+    fn entry(key: Key) -> Entry {
+        let taken = Circumstances { unix_seconds: 1_764_092_340, others_share: Some(0.25) };
+        Entry { key, found: found(), taken: Some(taken) }
     }
 
     fn the_file(folder: &Path) -> PathBuf {
@@ -205,17 +218,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(&folder.path().join("made/when/needed"));
         assert_eq!(cache.get(&key()), None);
-        cache.put(key(), found());
-        assert_eq!(cache.get(&key()), Some(found()));
+        cache.put(&entry(key()));
+        assert_eq!(cache.get(&key()), Some(entry(key())));
     }
 
     #[test]
     fn another_model_library_processor_or_question_is_measured_anew() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
-        cache.put(key(), found());
+        cache.put(&entry(key()));
         for other in [
             Key { model: digest(b"another graph"), ..key() },
+            Key { images_and_answers: "{\"input\":{}}".to_owned(), ..key() },
             Key { libraries: "ONNX Runtime 1.32".to_owned(), ..key() },
             Key { processor: "EPYC".to_owned(), ..key() },
             Key { features: vec!["avx2".to_owned(), "avx_vnni".to_owned()], ..key() },
@@ -236,7 +250,7 @@ mod tests {
         let (another, latency) =
             (Key { model: digest(b"another graph"), ..key() }, Key { goal: Goal::Latency, ..key() });
         for key in [key(), another, latency] {
-            cache.put(key, found());
+            cache.put(&entry(key));
         }
         let mut goals: Vec<_> =
             cache.of_model(&digest(b"graph")).into_iter().map(|entry| entry.key.goal.to_string()).collect();
@@ -248,15 +262,15 @@ mod tests {
     fn a_damaged_file_is_passed_over_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
-        cache.put(key(), found());
+        cache.put(&entry(key()));
         let file = the_file(folder.path());
         let whole = fs::read(&file).unwrap();
         for damaged in [&whole[..whole.len() / 2], b"", b"{}", b"\xff\xfe"] {
             fs::write(&file, damaged).unwrap();
             assert_eq!(cache.get(&key()), None);
         }
-        cache.put(key(), found());
-        assert_eq!(cache.get(&key()), Some(found()));
+        cache.put(&entry(key()));
+        assert_eq!(cache.get(&key()), Some(entry(key())));
     }
 
     #[test]
@@ -265,7 +279,7 @@ mod tests {
         let file = folder.path().join("a file");
         fs::write(&file, "").unwrap();
         let cache = Cache::at(&file.join("below"));
-        cache.put(key(), found());
+        cache.put(&entry(key()));
         assert_eq!(cache.get(&key()), None);
     }
 }

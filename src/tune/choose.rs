@@ -1,24 +1,25 @@
 //! Which of the measured ways is taken. Pure: measurements in, one of them out.
 //!
-//! The answers come first: what drifts too far is out, however fast. Then the goal. And what is there anyway is only
-//! left for a gain that is larger than the noise of a measurement.
+//! Answers come first: a candidate whose answers are too far off is out, however fast it is. Then the goal decides. The
+//! default is left only for a gain that is larger than the noise of the measurement.
 
-use super::{Candidate, Drift, Goal, Measurement};
+use super::{Candidate, Drift, Measurement};
 use crate::runtime::Engine;
+use crate::settings::Goal;
 
 /// What a choice must keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     /// What is best.
     pub goal: Goal,
-    /// How far a probability may be from the reference's, beyond what the default's is.
+    /// How far a probability may be from the reference's, in addition to how far the default's is.
     pub max_probability_drift: f64,
-    /// How far the default is off itself: a quantized network rounds in every engine.
+    /// How far the default's own answers are off: a quantized network rounds in every engine.
     pub default_drift: Option<Drift>,
-    /// The weights are random: the drift is reported and decides nothing.
+    /// Whether the weights are random: then the drift is reported and decides nothing.
     pub untrained: bool,
-    /// The least that batches may be limited to. A limit costs nothing while there is little to do, and where there is
-    /// much, a smaller one is only worth having for a promised time.
+    /// The smallest batch limit that is considered. A large limit costs nothing while few requests come; when many
+    /// come, a smaller one only pays for a goal that promises a time.
     pub least_batch: usize,
 }
 
@@ -31,14 +32,14 @@ pub struct Choice {
     pub reason: String,
 }
 
-/// A gain below this is taken for noise: what is there by default stays.
+/// A gain below this is taken for noise, and the default stays.
 const WORTHWHILE_GAIN: f64 = 1.05;
 
-/// What is within this of the best counts as equal to it.
+/// A row with at least this share of the best score counts as equal to it.
 const EQUAL: f64 = 0.95;
 
-/// How much longer than the default's a single image may take for the sake of throughput, whatever is gained; beyond, no
-/// more than what is gained.
+/// For the goal of throughput, a single image may always take this much longer than with the default. It may take
+/// longer still only by the factor that throughput gains.
 const ALLOWED_DELAY: f64 = 1.1;
 
 impl Rules {
@@ -72,7 +73,9 @@ impl Rules {
 
 /// Chooses a row.
 ///
-/// * `rows`: what is there by default comes first. `None` only where no row is admitted.
+/// * `rows`: those of the default come first
+///
+/// `None` only where the answers of no row are near enough.
 pub fn choose(rows: &[Measurement], rules: &Rules) -> Option<Choice> {
     let admitted: Vec<_> = rows.iter().filter(|row| rules.admit(row.drift)).collect();
     let default = *admitted.first()?;
@@ -85,13 +88,13 @@ pub fn choose(rows: &[Measurement], rules: &Rules) -> Option<Choice> {
     }
     let of_default = |row: &&Measurement| row.candidate == default.candidate;
     let default_score = kept.iter().copied().filter(of_default).map(|row| rules.score(row)).fold(0.0, f64::max);
-    // For throughput, one image alone must not wait longer than it would have by more than what is gained.
+    // For throughput, a single image may be slowed down by no more than the factor that throughput gains.
     let patient = rules.goal == Goal::Throughput && default.candidate.engine == Engine::REFERENCE;
     let quick_enough = |row: &&Measurement| {
         let gain = rules.score(row) / default_score.max(f64::MIN_POSITIVE);
         !patient || row.alone_ms <= gain.max(ALLOWED_DELAY) * default.alone_ms
     };
-    // On a busy machine a gain may be an accident: then not every comparison shows it.
+    // On a busy machine a gain may be an accident. A true one shows in every comparison, also in the worst.
     let certain = |row: &&Measurement| match rules.goal {
         Goal::Latency => true,
         Goal::Throughput | Goal::P99(_) => row.at_least >= default_score,
@@ -104,14 +107,14 @@ pub fn choose(rows: &[Measurement], rules: &Rules) -> Option<Choice> {
     } else {
         (default_score, kept.iter().copied().filter(of_default).collect())
     };
-    // Of equals, speed counts as much as the time of one image.
+    // Among equals, images a second and the time of a single image count the same.
     let merit = |row: &Measurement| rules.score(row) / row.alone_ms.max(f64::MIN_POSITIVE);
     let equals = pool.into_iter().filter(|row| rules.score(row) >= EQUAL * floor);
     let winner = fullest_useful(&kept, equals.max_by(|a, b| merit(a).total_cmp(&merit(b)))?);
     Some(Choice { measurement: winner.clone(), reason: reason(default, winner, rows.len()) })
 }
 
-/// The batch that the winner's candidate is given under load: the smallest that uses it fully. A larger one answers later.
+/// The batch limit for the winner: the smallest that reaches its full speed, because larger batches only answer later.
 fn fullest_useful<'a>(rows: &[&'a Measurement], winner: &'a Measurement) -> &'a Measurement {
     let own = || rows.iter().copied().filter(|row| row.candidate == winner.candidate);
     let best = own().map(|row| row.images_per_second).fold(0.0, f64::max);
@@ -140,7 +143,7 @@ mod tests {
     use super::*;
     use crate::{
         runtime::{Precision, Provider},
-        tune::Shape,
+        tune::SessionShape,
     };
 
     const RULES: Rules = Rules {
@@ -155,7 +158,7 @@ mod tests {
     const OV_BF16: Engine = Engine { provider: Provider::Openvino, precision: Precision::Bf16 };
 
     fn row(engine: Engine, instances: usize, batch_size: usize, images_per_second: f64, alone_ms: f64) -> Measurement {
-        let shape = Shape { instances, intra_threads: 2 / instances };
+        let shape = SessionShape { instances, intra_threads: 2 / instances };
         let run_ms = 1e3 * (batch_size * instances) as f64 / images_per_second;
         let drift = (engine != CPU).then_some(Drift { probability: 0.001, same_top: true });
         let candidate = Candidate { engine, shape };

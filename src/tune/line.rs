@@ -1,8 +1,9 @@
 //! Executors at work, as the server gives them work: other threads prepare the images meanwhile, and take their share
 //! of the same cores.
 //!
-//! An engine that is timed by itself has the machine to itself, and the more threads share a run, the more it minds when
-//! that ends: a run is over when its last thread is. So sessions and threads are told apart here, where it counts.
+//! An engine that is timed alone has all cores to itself. In the server, other threads take some of them, and a run
+//! that is shared by many threads suffers most, because it ends only when its slowest thread does. So it is measured
+//! here which number of sessions and threads serves best.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    runtime::{Executor, RunError},
+    runtime::{Executor, RunError, caught},
     tensor::{Batch, Logits},
 };
 
@@ -22,7 +23,7 @@ type Runs = (Vec<f64>, Duration);
 
 /// What runs beside the executors.
 #[derive(Clone)]
-pub struct Preparation {
+pub struct PreparationLoad {
     /// What an image costs before it is run.
     pub prepare: Prepare,
     /// How many are prepared side by side.
@@ -44,28 +45,35 @@ pub(super) fn alone<E: Executor>(executors: &mut [E], batch: &Batch, length: Dur
 
 /// The same, while `beside` prepares an image for each that is run.
 ///
-/// At the start each executor has two batches waiting and one to be prepared: as many images go round as keep it busy.
+/// Each executor starts with two prepared batches and one to be prepared. The images then go round: what was run comes
+/// back to be prepared, so that there are always enough to keep the executors busy.
 pub(super) fn served<E: Executor>(
     executors: &mut [E],
     batch: &Batch,
     length: Duration,
-    beside: &Preparation,
+    beside: &PreparationLoad,
 ) -> Result<Slice, RunError> {
     let one_each = batch.len() * executors.len();
     let stock = Stock::new(one_each, 2 * one_each);
     std::thread::scope(|scope| {
         for _ in 0..beside.threads {
-            scope.spawn(|| {
-                while stock.take_raw() {
-                    (beside.prepare)();
-                    stock.put_ready();
-                }
-            });
+            scope.spawn(|| prepare(beside, &stock));
         }
-        let slice = work(executors, batch, length, Some(&stock));
-        stock.close();
-        slice
+        // Also when this ends by a panic: the scope waits for the threads that prepare, and they for images.
+        let _closing = CloseWhenDropped(&stock);
+        work(executors, batch, length, Some(&stock))
     })
+}
+
+/// Prepares an image for each that was run, until the executors are done. A panic closes the stock, so that nobody waits
+/// for the image that does not come.
+fn prepare(beside: &PreparationLoad, stock: &Stock) {
+    while stock.take_raw() {
+        if let Err(reason) = caught(|| (beside.prepare)()) {
+            return stock.give_up(&reason);
+        }
+        stock.put_ready();
+    }
 }
 
 fn work<E: Executor>(
@@ -78,7 +86,7 @@ fn work<E: Executor>(
         let (begun, mut logits, mut runs) = (Instant::now(), Logits::default(), Vec::new());
         loop {
             if let Some(stock) = stock {
-                stock.take_ready(batch.len());
+                stock.take_ready(batch.len())?;
             }
             let started = Instant::now();
             executor.run(batch, &mut logits)?;
@@ -91,12 +99,13 @@ fn work<E: Executor>(
             }
         }
     };
+    let guarded = |executor: &mut E| caught(|| work(executor)).unwrap_or_else(|reason| Err(panicked(&reason)));
     let all: Vec<Runs> = match executors {
-        [only] => vec![work(only)?],
+        [only] => vec![guarded(only)?],
         several => std::thread::scope(|scope| {
-            let threads: Vec<_> = several.iter_mut().map(|executor| scope.spawn(|| work(executor))).collect();
-            let panicked = |_| Err(RunError::Engine("it panicked".to_owned()));
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<_, _>>()
+            let threads: Vec<_> = several.iter_mut().map(|executor| scope.spawn(|| guarded(executor))).collect();
+            let lost = |_| Err(panicked("a thread that ran it is gone"));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect::<Result<_, _>>()
         })?,
     };
     let of_one = |(runs, took): &Runs| (runs.len() * batch.len()) as f64 / took.as_secs_f64().max(1e-9);
@@ -106,7 +115,11 @@ fn work<E: Executor>(
     })
 }
 
-/// Images on their way round: what an executor has run comes back as images to be prepared.
+fn panicked(reason: &str) -> RunError {
+    RunError::Engine(format!("it panicked: {reason}"))
+}
+
+/// The images that go round between the threads that prepare and the executors that run.
 struct Stock {
     counts: Mutex<Counts>,
     changed: Condvar,
@@ -116,14 +129,24 @@ struct Counts {
     raw: usize,
     ready: usize,
     closed: bool,
+    /// Why no image will be ready any more.
+    given_up: Option<String>,
+}
+
+struct CloseWhenDropped<'a>(&'a Stock);
+
+impl Drop for CloseWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.change(|counts| counts.closed = true);
+    }
 }
 
 impl Stock {
     fn new(raw: usize, ready: usize) -> Self {
-        Self { counts: Mutex::new(Counts { raw, ready, closed: false }), changed: Condvar::new() }
+        Self { counts: Mutex::new(Counts { raw, ready, closed: false, given_up: None }), changed: Condvar::new() }
     }
 
-    /// Waits for an image to prepare; `false` once the executors are done.
+    /// Waits until there is an image to prepare; `false` when the executors are done, and the thread should end.
     fn take_raw(&self) -> bool {
         let mut counts = self.wait_while(|counts| counts.raw == 0 && !counts.closed);
         let going = !counts.closed;
@@ -131,9 +154,18 @@ impl Stock {
         going
     }
 
-    /// Waits for a whole batch.
-    fn take_ready(&self, count: usize) {
-        self.wait_while(|counts| counts.ready < count).ready -= count;
+    /// Waits for a whole batch; an error when none comes any more.
+    fn take_ready(&self, count: usize) -> Result<(), RunError> {
+        let mut counts = self.wait_while(|counts| counts.ready < count && counts.given_up.is_none());
+        if let Some(reason) = &counts.given_up {
+            return Err(RunError::Engine(format!("preparing an image for it panicked: {reason}")));
+        }
+        counts.ready -= count;
+        Ok(())
+    }
+
+    fn give_up(&self, reason: &str) {
+        self.change(|counts| (counts.closed, counts.given_up) = (true, Some(reason.to_owned())));
     }
 
     fn put_ready(&self) {
@@ -142,10 +174,6 @@ impl Stock {
 
     fn put_raw(&self, count: usize) {
         self.change(|counts| counts.raw += count);
-    }
-
-    fn close(&self) {
-        self.change(|counts| counts.closed = true);
     }
 
     fn wait_while(&self, lacking: impl Fn(&Counts) -> bool) -> MutexGuard<'_, Counts> {
@@ -179,11 +207,12 @@ mod tests {
     fn while_executors_run_an_image_is_prepared_for_each_that_they_take() {
         let blocked = ScriptedExecutor::blocked(&[1.0]);
         let prepared = Arc::new(AtomicUsize::new(0));
-        let beside = Preparation {
+        let beside = PreparationLoad {
             prepare: Arc::new({
                 let (prepared, blocked) = (prepared.clone(), blocked.clone());
                 move || {
-                    // Both executors are held until an image was prepared: it happens while they run, or this never ends.
+                    // The first batches are held until an image was prepared, so that the test ends only if preparation
+                    // runs beside them.
                     blocked.wait_for_batches(2);
                     prepared.fetch_add(1, SeqCst);
                     blocked.release();
@@ -203,9 +232,25 @@ mod tests {
     fn an_executor_that_fails_ends_the_slice_with_its_reason() {
         let executor = ScriptedExecutor::answering(&[1.0]);
         executor.fail("out of memory");
-        let beside = Preparation { prepare: Arc::new(|| ()), threads: 1 };
+        let beside = PreparationLoad { prepare: Arc::new(|| ()), threads: 1 };
         let mut executors = [executor.clone(), executor];
         let error = served(&mut executors, &batch(1), Duration::ZERO, &beside).err().expect("it fails");
         assert!(error.to_string().contains("out of memory"), "{error}");
+    }
+    #[test]
+    fn a_panic_of_an_executor_or_of_a_preparation_is_the_failure_of_its_slice_and_nobody_waits_for_ever() {
+        let panics = || -> Prepare { Arc::new(|| panic!("no such photo")) };
+        for sessions in [1, 2] {
+            let executor = ScriptedExecutor::answering(&[1.0]);
+            let mut executors = vec![executor.clone(); sessions];
+            let beside = PreparationLoad { prepare: panics(), threads: 2 };
+            let error = served(&mut executors, &batch(2), Duration::from_secs(60), &beside).err().expect("it fails");
+            assert!(error.to_string().contains("no such photo"), "{error}");
+
+            executor.panic();
+            let beside = PreparationLoad { prepare: Arc::new(|| ()), threads: 2 };
+            let error = served(&mut executors, &batch(2), Duration::from_secs(60), &beside).err().expect("it fails");
+            assert!(error.to_string().contains("the script says so"), "{error}");
+        }
     }
 }

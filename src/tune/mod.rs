@@ -4,36 +4,38 @@
 //! settings, providers, processor ─ space ─▶ candidates ─ bench ─▶ measurements ─ choose ─▶ a plan ─ cache ─▶ disk
 //! ```
 //!
-//! [`space`] and [`choose`] are pure; [`mod@bench`] runs executors against the clock, in a `line` as the server's;
+//! [`space`], [`choose`] and the judge of the served pace are pure; [`mod@bench`] runs executors against the clock, in a `line` as the server's;
 //! [`cache`] keeps what was found.
 //! Knows executors and tensors. Must not know models, files of models, image formats or the command line.
 
 pub mod bench;
 pub mod cache;
 pub mod choose;
-mod goal;
+mod circumstances;
 mod line;
+mod pace;
 pub mod space;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use goal::{Goal, GoalError};
-pub use line::{Preparation, Prepare};
+pub use circumstances::{Circumstances, CircumstancesWatch};
+pub use line::{PreparationLoad, Prepare};
+pub use pace::{PaceJudge, WatchedStretch};
 
 use crate::runtime::Engine;
 
 /// Sessions side by side, and the threads that share one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Shape {
+pub struct SessionShape {
     /// Sessions.
     pub instances: usize,
     /// Threads of each.
     pub intra_threads: usize,
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for SessionShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sessions, threads) = (self.instances, self.intra_threads);
         let plural = |count| if count == 1 { "" } else { "s" };
@@ -49,7 +51,7 @@ pub struct Candidate {
     pub engine: Engine,
     /// In how many sessions.
     #[serde(flatten)]
-    pub shape: Shape,
+    pub shape: SessionShape,
 }
 
 /// How far answers are from the reference's, over the warm-up images.
@@ -57,7 +59,7 @@ pub struct Candidate {
 pub struct Drift {
     /// The largest difference of a probability.
     pub probability: f64,
-    /// Whether every image on which the reference is decided has the same most probable class.
+    /// Whether the most probable class is the same for every image, apart from those where the reference is undecided.
     pub same_top: bool,
 }
 
@@ -74,7 +76,7 @@ pub struct Measurement {
     pub batch_size: usize,
     /// All sessions busy, and for each image another one prepared on the same cores.
     pub images_per_second: f64,
-    /// The same in the worst comparison with what is there by default: far below it, the machine was busy.
+    /// The same by the worst comparison with the default. If it is far below `images_per_second`, the machine was busy.
     pub at_least: f64,
     /// The median of a run while all sessions are busy, in milliseconds.
     pub p50_ms: f64,
@@ -82,9 +84,10 @@ pub struct Measurement {
     pub p99_ms: f64,
     /// The median of a run of one image while nothing else runs, in milliseconds.
     pub alone_ms: f64,
-    /// By how much the process grew, all sessions together. Rough: allocators keep what they have.
+    /// By how much the process grew when all sessions were made. Rough, since allocators keep memory that was freed.
     pub memory_bytes: u64,
-    /// Against [`Engine::REFERENCE`], which has none itself; of a quantized network, against the same without rounding.
+    /// How far the answers are from [`Engine::REFERENCE`]'s, or for a quantized network from those of the same network
+    /// without rounding. `None` for the reference itself.
     pub drift: Option<Drift>,
 }
 

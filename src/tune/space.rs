@@ -1,9 +1,10 @@
 //! What there is to choose from: providers, arithmetic, sessions, threads and batches. Pure.
 //!
-//! What was set is not questioned; what was left open is spread out, as far as the machine has it.
+//! What the settings fix stays fixed. What they leave open is spread out into everything that this machine has.
 
-use super::{Candidate, Goal, Shape};
+use super::{Candidate, SessionShape};
 use crate::runtime::{Engine, Precision, Processor, Provider, ProviderError};
+use crate::settings::Goal;
 
 /// What the settings say. `None` and 0: left open.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,25 +21,16 @@ pub struct Wishes {
     pub max_batch_size: usize,
     /// What it should be best at.
     pub goal: Goal,
-    /// Whether every provider is asked for; otherwise only until one is there.
+    /// Whether every provider is tried; otherwise the first that is there is enough.
     pub all_engines: bool,
-}
-
-/// What is there to be used.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine<'a> {
-    /// The processor.
-    pub processor: &'a Processor,
-    /// How many of its cores we may use, at least 1.
-    pub cores: usize,
 }
 
 /// What the network says of itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Network {
+pub struct NetworkFacts {
     /// The size of its file, in bytes.
     pub bytes: u64,
-    /// Its weights are integers already: there is no other arithmetic to choose.
+    /// Whether its weights are integers: then there is no arithmetic to choose.
     pub quantized: bool,
     /// The batch, where the graph fixes it.
     pub fixed_batch: Option<usize>,
@@ -47,7 +39,7 @@ pub struct Network {
 /// The engines that may be tried, and those that cannot.
 #[derive(Clone, Debug, Default)]
 pub struct Engines {
-    /// The reference first where it is among them, then the more promising the later. Never empty.
+    /// The reference first, if it is among them; of the others, the most promising last. Never empty.
     pub usable: Vec<Engine>,
     /// What is installed and does not work: worth a warning.
     pub broken: Vec<ProviderError>,
@@ -69,11 +61,11 @@ const GPU_BATCH: usize = 32;
 /// [`ProviderError`], if what was asked for is not to be had.
 pub fn engines(
     wishes: &Wishes,
-    machine: Machine<'_>,
-    network: Network,
+    processor: &Processor,
+    network: NetworkFacts,
     mut available: impl FnMut(Provider) -> Result<(), ProviderError>,
 ) -> Result<Engines, ProviderError> {
-    let precisions = |provider| precisions(provider, wishes.precision, machine.processor, network.quantized);
+    let precisions = |provider| precisions(provider, wishes.precision, processor, network.quantized);
     if let Some(provider) = wishes.provider {
         if let Some(precision) = wishes.precision {
             Engine { provider, precision }.check()?;
@@ -92,7 +84,7 @@ pub fn engines(
         }
         match available(provider) {
             Ok(()) => engines.usable.extend(wanted.into_iter().map(|precision| Engine { provider, precision })),
-            // Not installed is no fault; and without a GPU nobody expects one to be used.
+            // A provider that is not installed, or has no GPU, is no fault: nobody asked for it.
             Err(error) if error.is_absence() => {
                 absent.get_or_insert(error);
             }
@@ -115,14 +107,14 @@ fn precisions(provider: Provider, wanted: Option<Precision>, processor: &Process
                 [Precision::Fp16, Precision::Bf16].into_iter().filter(|&precision| processor.is_native(precision));
             std::iter::once(Precision::Fp32).chain(native).collect()
         }
-        // Every GPU that its libraries still support has it.
+        // Every GPU that these providers support computes in fp16.
         None if provider.is_gpu() && !quantized => vec![Precision::Fp32, Precision::Fp16],
         None => vec![Precision::Fp32],
     }
 }
 
 /// The way to run it where nothing was measured.
-pub fn default_shape(wishes: &Wishes, provider: Provider, cores: usize, network: Network) -> Shape {
+pub fn default_shape(wishes: &Wishes, provider: Provider, cores: usize, network: NetworkFacts) -> SessionShape {
     // A GPU has one queue.
     let side_by_side = !provider.is_gpu() && network.bytes < SMALL_GRAPH_BYTES;
     let instances = match (wishes.instances, wishes.intra_threads) {
@@ -131,7 +123,7 @@ pub fn default_shape(wishes: &Wishes, provider: Provider, cores: usize, network:
         (0, _) => 1,
         (instances, _) => instances,
     };
-    Shape { instances, intra_threads: threads(wishes, cores, instances) }
+    SessionShape { instances, intra_threads: threads(wishes, cores, instances) }
 }
 
 fn threads(wishes: &Wishes, cores: usize, instances: usize) -> usize {
@@ -140,13 +132,13 @@ fn threads(wishes: &Wishes, cores: usize, instances: usize) -> usize {
 
 /// The ways to spread a network over the cores; the default comes first. Two of them leave a quarter of the cores to the
 /// preparation of images.
-pub fn shapes(wishes: &Wishes, provider: Provider, cores: usize, network: Network) -> Vec<Shape> {
+pub fn shapes(wishes: &Wishes, provider: Provider, cores: usize, network: NetworkFacts) -> Vec<SessionShape> {
     let mut shapes = vec![default_shape(wishes, provider, cores, network)];
     if wishes.instances > 0 {
         return shapes;
     }
     let most = cores - cores.div_ceil(4);
-    // Sessions, and the cores that they share.
+    // Pairs: how many sessions, and how many cores they share.
     let spreads: &[(usize, usize)] = match provider.is_gpu() {
         true => &[(1, cores), (2, cores)],
         false => {
@@ -154,7 +146,7 @@ pub fn shapes(wishes: &Wishes, provider: Provider, cores: usize, network: Networ
         }
     };
     for &(instances, cores) in spreads {
-        let shape = Shape { instances, intra_threads: threads(wishes, cores, instances.max(1)) };
+        let shape = SessionShape { instances, intra_threads: threads(wishes, cores, instances.max(1)) };
         if instances > 0 && (provider.is_gpu() || instances <= cores) && !shapes.contains(&shape) {
             shapes.push(shape);
         }
@@ -163,7 +155,7 @@ pub fn shapes(wishes: &Wishes, provider: Provider, cores: usize, network: Networ
 }
 
 /// The largest batch where nothing was measured.
-pub fn default_batch(wishes: &Wishes, provider: Provider, network: Network) -> usize {
+pub fn default_batch(wishes: &Wishes, provider: Provider, network: NetworkFacts) -> usize {
     let wanted = match wishes.max_batch_size {
         0 if provider.is_gpu() => GPU_BATCH,
         0 => CPU_BATCH,
@@ -175,7 +167,7 @@ pub fn default_batch(wishes: &Wishes, provider: Provider, network: Network) -> u
 /// The batch sizes to measure, ascending.
 ///
 /// * `all`: every power of two, up to 32 where the size was left open; otherwise only the default
-pub fn batches(wishes: &Wishes, provider: Provider, network: Network, all: bool) -> Vec<usize> {
+pub fn batches(wishes: &Wishes, provider: Provider, network: NetworkFacts, all: bool) -> Vec<usize> {
     let default = default_batch(wishes, provider, network);
     if !all {
         return vec![default];
@@ -188,7 +180,7 @@ pub fn batches(wishes: &Wishes, provider: Provider, network: Network, all: bool)
 }
 
 /// `engine` in every shape, the default first.
-pub fn candidates(wishes: &Wishes, engine: Engine, cores: usize, network: Network) -> Vec<Candidate> {
+pub fn candidates(wishes: &Wishes, engine: Engine, cores: usize, network: NetworkFacts) -> Vec<Candidate> {
     let shapes = shapes(wishes, engine.provider, cores, network);
     shapes.into_iter().map(|shape| Candidate { engine, shape }).collect()
 }
@@ -206,19 +198,23 @@ mod tests {
         goal: Goal::Throughput,
         all_engines: true,
     };
-    const RESNET50: Network = Network { bytes: 100 << 20, quantized: false, fixed_batch: None };
-    const RESNET20: Network = Network { bytes: 1 << 20, ..RESNET50 };
+    const RESNET50: NetworkFacts = NetworkFacts { bytes: 100 << 20, quantized: false, fixed_batch: None };
+    const RESNET20: NetworkFacts = NetworkFacts { bytes: 1 << 20, ..RESNET50 };
 
     fn missing(provider: Provider) -> ProviderError {
         ProviderError::Missing { provider, file: "lib.so", looked_in: Vec::new() }
     }
 
-    fn names(wishes: Wishes, native: &[Precision], network: Network, there: &[Provider]) -> Result<String, String> {
+    fn names(
+        wishes: Wishes,
+        native: &[Precision],
+        network: NetworkFacts,
+        there: &[Provider],
+    ) -> Result<String, String> {
         let features = native.iter().map(|precision| format!("avx512_{precision}")).collect();
-        let processor = Processor { name: String::new(), features };
-        let machine = Machine { processor: &processor, cores: 2 };
+        let processor = Processor { features, ..Processor::default() };
         let available = |provider| if there.contains(&provider) { Ok(()) } else { Err(missing(provider)) };
-        let engines = engines(&wishes, machine, network, available).map_err(|error| error.to_string())?;
+        let engines = engines(&wishes, &processor, network, available).map_err(|error| error.to_string())?;
         Ok(engines.usable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
 
@@ -269,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_int8_graph_is_not_hinted() {
-        let int8 = Network { quantized: true, ..RESNET50 };
+        let int8 = NetworkFacts { quantized: true, ..RESNET50 };
         let there = [Provider::Cpu, Provider::Openvino, Provider::Cuda];
         assert_eq!(names(OPEN, &[Precision::Bf16], int8, &there).unwrap(), "cpu fp32, openvino fp32, cuda fp32");
     }
@@ -295,8 +291,7 @@ mod tests {
             }
             _ => Err(missing(provider)),
         };
-        let machine = Machine { processor: &processor, cores: 2 };
-        let engines = engines(&OPEN, machine, RESNET50, broken).unwrap();
+        let engines = engines(&OPEN, &processor, RESNET50, broken).unwrap();
         assert_eq!(engines.usable, [Engine::REFERENCE]);
         assert!(engines.broken[0].to_string().contains("cut off"));
     }
@@ -304,32 +299,32 @@ mod tests {
     #[test]
     fn small_networks_are_spread_over_sessions_and_large_ones_over_threads() {
         let shape = |network, cores| default_shape(&OPEN, Provider::Cpu, cores, network);
-        assert_eq!(shape(RESNET20, 4), Shape { instances: 4, intra_threads: 1 });
-        assert_eq!(shape(RESNET50, 4), Shape { instances: 1, intra_threads: 4 });
+        assert_eq!(shape(RESNET20, 4), SessionShape { instances: 4, intra_threads: 1 });
+        assert_eq!(shape(RESNET50, 4), SessionShape { instances: 1, intra_threads: 4 });
         let gpu = default_shape(&OPEN, Provider::Cuda, 4, RESNET20);
-        assert_eq!(gpu, Shape { instances: 1, intra_threads: 4 });
+        assert_eq!(gpu, SessionShape { instances: 1, intra_threads: 4 });
     }
 
     #[test]
     fn some_of_the_shapes_leave_cores_to_the_preparation_of_images() {
         let spare = |cores| {
-            let used = |shape: &Shape| shape.instances * shape.intra_threads;
+            let used = |shape: &SessionShape| shape.instances * shape.intra_threads;
             let shapes = shapes(&OPEN, Provider::Openvino, cores, RESNET50);
             shapes.into_iter().filter(|shape| used(shape) < cores).collect::<Vec<_>>()
         };
-        assert_eq!(spare(2), [Shape { instances: 1, intra_threads: 1 }]);
-        let threads = Shape { instances: 1, intra_threads: 12 };
-        assert_eq!(spare(16), [threads, Shape { instances: 12, intra_threads: 1 }]);
+        assert_eq!(spare(2), [SessionShape { instances: 1, intra_threads: 1 }]);
+        let threads = SessionShape { instances: 1, intra_threads: 12 };
+        assert_eq!(spare(16), [threads, SessionShape { instances: 12, intra_threads: 1 }]);
     }
 
     #[test]
     fn sessions_and_threads_that_were_set_stay() {
         let set = Wishes { instances: 3, intra_threads: 2, ..OPEN };
-        assert_eq!(shapes(&set, Provider::Cpu, 8, RESNET50), [Shape { instances: 3, intra_threads: 2 }]);
+        assert_eq!(shapes(&set, Provider::Cpu, 8, RESNET50), [SessionShape { instances: 3, intra_threads: 2 }]);
         let threads = Wishes { intra_threads: 2, ..OPEN };
         assert!(shapes(&threads, Provider::Cpu, 8, RESNET50).iter().all(|shape| shape.intra_threads == 2));
         let one_core = shapes(&OPEN, Provider::Openvino, 1, RESNET20);
-        assert_eq!(one_core, [Shape { instances: 1, intra_threads: 1 }]);
+        assert_eq!(one_core, [SessionShape { instances: 1, intra_threads: 1 }]);
     }
 
     #[test]
@@ -338,7 +333,7 @@ mod tests {
         assert_eq!(batches(&set, Provider::Cpu, RESNET50, true), [1, 2, 4, 6]);
         assert_eq!(batches(&OPEN, Provider::Cpu, RESNET50, false), [8]);
         assert_eq!(batches(&OPEN, Provider::Cpu, RESNET50, true), [1, 2, 4, 8, 16, 32]);
-        let fixed = Network { fixed_batch: Some(1), ..RESNET50 };
+        let fixed = NetworkFacts { fixed_batch: Some(1), ..RESNET50 };
         assert_eq!(batches(&OPEN, Provider::Cuda, fixed, true), [1]);
         assert_eq!(default_batch(&OPEN, Provider::Cuda, fixed), 1);
         assert_eq!(default_batch(&OPEN, Provider::Cuda, RESNET50), 32);

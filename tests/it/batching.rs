@@ -2,19 +2,20 @@
 
 use std::{
     ops::Deref,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use resnetd::{
-    batching::{Batcher, JobError, Policy, Reply, SubmitError},
-    runtime::scripted::ScriptedExecutor,
-    tensor::{ColorOrder, Input, Layout, Normalizer},
+    batching::{Batcher, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
+    runtime::{Executor, RunError, scripted::ScriptedExecutor},
+    tensor::{Batch, ColorOrder, Input, InputShape, Layout, Logits, Normalizer},
 };
-use tokio::sync::oneshot::Receiver;
+use tokio::sync::Semaphore;
 
 use crate::support::server::ReleaseWhenDropped;
 
-type Answer = Receiver<Result<Reply, JobError>>;
+const SHAPE: InputShape = InputShape { layout: Layout::Nchw, height: 1, width: 1 };
 
 const LOGITS: [f32; 3] = [0.25, -1.0, 4.0];
 
@@ -26,6 +27,7 @@ fn policy(max_batch_size: usize, queue_capacity: usize) -> Policy {
 struct Line {
     _release: Vec<ReleaseWhenDropped>,
     batcher: Batcher,
+    workers: Workers,
 }
 
 impl Deref for Line {
@@ -39,11 +41,20 @@ impl Deref for Line {
 fn start(policy: Policy, executors: Vec<ScriptedExecutor>) -> Line {
     let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
     let _release = executors.iter().cloned().map(ReleaseWhenDropped).collect();
-    Line { _release, batcher: Batcher::start("scripted", policy, normalizer, (1, 1), executors).unwrap() }
+    let (batcher, workers) = Batcher::start("scripted", policy, normalizer, SHAPE, executors).unwrap();
+    Line { _release, batcher, workers }
 }
 
-fn submit(batcher: &Line) -> Answer {
-    batcher.submit(Input::Tensor(vec![0.0; 3]), None).unwrap()
+fn image() -> Input {
+    SHAPE.tensor(vec![0.0; 3]).unwrap()
+}
+
+fn submission(deadline: Option<Instant>) -> Submission {
+    Submission { input: image(), deadline, priority: Priority::DEFAULT, place: None }
+}
+
+fn submit(batcher: &Line) -> Pending {
+    batcher.submit(submission(None)).unwrap()
 }
 
 #[test]
@@ -52,13 +63,13 @@ fn what_waits_while_a_batch_runs_becomes_the_next_batch() {
     let batcher = start(policy(8, 64), vec![network.clone()]);
     let first = submit(&batcher);
     network.wait_for_batches(1);
-    let waiting: Vec<Answer> = (0..5).map(|_| submit(&batcher)).collect();
+    let waiting: Vec<Pending> = (0..5).map(|_| submit(&batcher)).collect();
 
     network.release();
 
-    assert_eq!(first.blocking_recv().unwrap().unwrap().batch_size, 1);
+    assert_eq!(first.wait().unwrap().batch_size, 1);
     for answer in waiting {
-        let reply = answer.blocking_recv().unwrap().unwrap();
+        let reply = answer.wait().unwrap();
         assert_eq!((reply.batch_size, &reply.logits[..]), (5, &LOGITS[..]));
     }
     assert_eq!(network.batch_sizes(), [1, 5]);
@@ -70,12 +81,12 @@ fn no_batch_exceeds_the_limit() {
     let batcher = start(policy(4, 64), vec![network.clone()]);
     let first = submit(&batcher);
     network.wait_for_batches(1);
-    let waiting: Vec<Answer> = (0..10).map(|_| submit(&batcher)).collect();
+    let waiting: Vec<Pending> = (0..10).map(|_| submit(&batcher)).collect();
 
     network.release();
 
-    first.blocking_recv().unwrap().unwrap();
-    waiting.into_iter().for_each(|answer| drop(answer.blocking_recv().unwrap().unwrap()));
+    first.wait().unwrap();
+    waiting.into_iter().for_each(|answer| drop(answer.wait().unwrap()));
     assert_eq!(network.batch_sizes(), [1, 4, 4, 2]);
 }
 
@@ -87,12 +98,12 @@ fn an_image_beyond_the_queue_is_refused_and_the_others_are_answered() {
     network.wait_for_batches(1);
     let waiting = [submit(&batcher), submit(&batcher)];
 
-    let refused = batcher.submit(Input::Tensor(vec![0.0; 3]), None);
+    let refused = batcher.submit(submission(None));
 
-    assert!(matches!(refused, Err(SubmitError::Full { capacity: 2, .. })), "{refused:?}");
+    assert!(matches!(refused.err(), Some(SubmitError::Full { capacity: 2, .. })));
     network.release();
     for answer in waiting.into_iter().chain([running]) {
-        assert_eq!(&answer.blocking_recv().unwrap().unwrap().logits[..], LOGITS);
+        assert_eq!(&answer.wait().unwrap().logits[..], LOGITS);
     }
 }
 
@@ -107,8 +118,8 @@ fn a_client_that_left_costs_no_session_time() {
 
     network.release();
 
-    running.blocking_recv().unwrap().unwrap();
-    assert_eq!(stays.blocking_recv().unwrap().unwrap().batch_size, 1);
+    running.wait().unwrap();
+    assert_eq!(stays.wait().unwrap().batch_size, 1);
 }
 
 #[test]
@@ -118,23 +129,23 @@ fn an_image_whose_deadline_passed_in_the_queue_is_not_run() {
     let running = submit(&batcher);
     network.wait_for_batches(1);
     let deadline = Instant::now() + Duration::from_millis(50);
-    let late = batcher.submit(Input::Tensor(vec![0.0; 3]), Some(deadline)).unwrap();
+    let late = batcher.submit(submission(Some(deadline))).unwrap();
     while Instant::now() < deadline {
         std::thread::yield_now();
     }
 
     network.release();
 
-    running.blocking_recv().unwrap().unwrap();
-    assert_eq!(late.blocking_recv().unwrap().unwrap_err(), JobError::Expired);
+    running.wait().unwrap();
+    assert_eq!(late.wait().unwrap_err(), JobError::Expired);
     assert_eq!(network.batch_sizes(), [1]);
 }
 
 #[test]
 fn an_image_that_comes_after_its_deadline_is_not_queued() {
     let batcher = start(policy(8, 64), vec![ScriptedExecutor::answering(&LOGITS)]);
-    let refused = batcher.submit(Input::Tensor(vec![0.0; 3]), Some(Instant::now()));
-    assert_eq!(refused.unwrap_err(), SubmitError::Expired);
+    let refused = batcher.submit(submission(Some(Instant::now())));
+    assert_eq!(refused.err(), Some(SubmitError::Expired));
 }
 
 #[test]
@@ -143,11 +154,11 @@ fn a_failed_batch_answers_everybody_and_the_next_one_runs() {
     let batcher = start(policy(8, 64), vec![network.clone()]);
     network.fail("out of memory");
 
-    let error = submit(&batcher).blocking_recv().unwrap().unwrap_err();
+    let error = submit(&batcher).wait().unwrap_err();
     assert!(error.to_string().contains("out of memory"), "{error}");
 
     network.recover();
-    submit(&batcher).blocking_recv().unwrap().unwrap();
+    submit(&batcher).wait().unwrap();
 }
 
 #[test]
@@ -156,11 +167,11 @@ fn a_panic_in_the_engine_costs_its_batch_and_not_the_worker() {
     let batcher = start(policy(8, 64), vec![network.clone()]);
     network.panic();
 
-    let error = submit(&batcher).blocking_recv().unwrap().unwrap_err();
+    let error = submit(&batcher).wait().unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
 
     network.recover();
-    submit(&batcher).blocking_recv().unwrap().unwrap();
+    submit(&batcher).wait().unwrap();
 }
 
 #[test]
@@ -174,7 +185,7 @@ fn two_sessions_run_side_by_side() {
 
     one.release();
     other.release();
-    answers.into_iter().for_each(|answer| drop(answer.blocking_recv().unwrap().unwrap()));
+    answers.into_iter().for_each(|answer| drop(answer.wait().unwrap()));
 }
 
 #[test]
@@ -183,13 +194,76 @@ fn closing_answers_what_waits_and_takes_no_more() {
     let batcher = start(policy(2, 64), vec![network.clone()]);
     let running = submit(&batcher);
     network.wait_for_batches(1);
-    let waiting: Vec<Answer> = (0..3).map(|_| submit(&batcher)).collect();
+    let waiting: Vec<Pending> = (0..3).map(|_| submit(&batcher)).collect();
     network.release();
 
-    batcher.close();
+    let Line { _release, batcher, workers } = batcher;
+    workers.close();
 
     for answer in waiting.into_iter().chain([running]) {
-        answer.blocking_recv().unwrap().unwrap();
+        answer.wait().unwrap();
     }
-    assert_eq!(batcher.submit(Input::Tensor(vec![0.0; 3]), None).unwrap_err(), SubmitError::Closed);
+    assert_eq!(batcher.submit(submission(None)).err(), Some(SubmitError::Closed));
+}
+
+/// A network that notes the first value of every image it sees.
+struct Noting(ScriptedExecutor, Arc<Mutex<Vec<f32>>>);
+
+impl Executor for Noting {
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+        self.1.lock().unwrap().extend(batch.data().chunks(batch.image_len()).map(|image| image[0]));
+        self.0.run(batch, logits)
+    }
+}
+
+#[test]
+fn an_urgent_image_overtakes_those_that_wait_and_equals_keep_their_order() {
+    let network = ScriptedExecutor::blocked(&LOGITS);
+    let _release = ReleaseWhenDropped(network.clone());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+    let noting = vec![Noting(network.clone(), seen.clone())];
+    let (batcher, _workers) = Batcher::start("noting", policy(1, 64), normalizer, SHAPE, noting).unwrap();
+    let submit = |number: f32, priority| {
+        let input = SHAPE.tensor(vec![number; 3]).unwrap();
+        batcher.submit(Submission { input, priority, ..submission(None) }).unwrap()
+    };
+    let running = submit(0.0, Priority::DEFAULT);
+    network.wait_for_batches(1);
+    let waiting = [(1.0, 100), (2.0, 100), (3.0, 1), (4.0, 200), (5.0, 1)];
+    let waiting = waiting.map(|(number, priority)| submit(number, Priority(priority)));
+
+    network.release();
+
+    running.wait().unwrap();
+    waiting.into_iter().for_each(|pending| drop(pending.wait().unwrap()));
+    assert_eq!(*seen.lock().unwrap(), [0.0, 3.0, 5.0, 1.0, 2.0, 4.0]);
+}
+
+#[test]
+fn the_place_of_an_image_whose_client_left_is_free_at_once() {
+    let network = ScriptedExecutor::blocked(&LOGITS);
+    let batcher = start(policy(8, 2), vec![network.clone()]);
+    let running = submit(&batcher);
+    network.wait_for_batches(1);
+    let places = Arc::new(Semaphore::new(2));
+    let placed = || Submission { place: places.clone().try_acquire_owned().ok(), ..submission(None) };
+    let left = [batcher.submit(placed()).unwrap(), batcher.submit(placed()).unwrap()];
+    assert_eq!((places.available_permits(), batcher.depth()), (0, 2));
+
+    drop(left);
+
+    assert_eq!((places.available_permits(), batcher.depth()), (2, 0));
+    network.release();
+    running.wait().unwrap();
+}
+
+#[test]
+fn an_image_made_for_another_network_is_refused_and_costs_nobody_anything() {
+    let batcher = start(policy(8, 64), vec![ScriptedExecutor::answering(&LOGITS)]);
+    let other = InputShape { height: 3, ..SHAPE };
+    let stranger = Submission { input: other.tensor(vec![0.0; 9]).unwrap(), ..submission(None) };
+    let refused = batcher.submit(stranger).err();
+    assert_eq!(refused, Some(SubmitError::Misfit { wanted: [3, 1, 1], got: [3, 3, 1] }));
+    submit(&batcher).wait().unwrap();
 }

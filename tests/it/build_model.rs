@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use resnetd::{
     onnx,
     resnet::{
-        BuildError, IMAGENET_LABELS, Options, Preprocessing, Recipe, WeightsError,
+        BuildError, GraphOptions, IMAGENET_LABELS, Preprocessing, Recipe, WeightsError,
         architecture::{Architecture, IdentityPadding, Shortcut},
         build, detect,
         state_dict::Weight,
@@ -19,7 +19,7 @@ const NAME: &str = "resnet20-cifar";
 fn recipe(architecture: &Architecture) -> Recipe {
     Recipe {
         architecture: architecture.clone(),
-        options: Options::default(),
+        options: GraphOptions::default(),
         preprocessing: Preprocessing::torchvision(architecture),
         name: "model".into(),
         version: None,

@@ -5,6 +5,7 @@
 
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use resnetd::resnet::import::{self, ImportError, Imported};
 use tempfile::NamedTempFile;
@@ -164,6 +165,39 @@ fn pickle_of_objects_within_each_other_or_of_endless_depth_is_refused() {
         let message = import(&torch_file(&pickle)).unwrap_err().to_string();
         assert!(message.contains("no state dict"), "{message}");
     }
+}
+
+#[test]
+fn dict_that_holds_itself_under_every_key_is_looked_at_once() {
+    let mut pickle = b"\x80\x02}q\x00(".to_vec();
+    for key in ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "state_dict_ema"]
+    {
+        pickle.extend([b'X', key.len() as u8, 0, 0, 0]);
+        pickle.extend(key.bytes());
+        pickle.extend(b"h\x00");
+    }
+    pickle.extend(b"K\x01N".repeat(300_000));
+    pickle.extend(b"u.");
+    let started = Instant::now();
+    let message = import(&torch_file(&pickle)).unwrap_err().to_string();
+    assert!(message.contains("no state dict"), "{message}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn shape_of_very_many_dimensions_is_not_copied_for_each_tensor() {
+    // Thirty thousand names for one tensor whose shape has a hundred thousand dimensions: 24 GB of sizes.
+    let mut pickle = b"\x80\x02}(X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+    pickle.extend(b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQK\x00(");
+    pickle.extend(b"K\x01q\x01");
+    pickle.extend(b"h\x01".repeat(100_000));
+    pickle.extend(b"tq\x02h\x02\x89}tRq\x03");
+    for index in 0..30_000 {
+        pickle.extend(format!("X\x05\x00\x00\x00{index:05}h\x03").bytes());
+    }
+    pickle.extend(b"u.");
+    let message = import(&torch_file(&pickle)).unwrap_err().to_string();
+    assert!(message.contains("_rebuild_tensor_v2"), "{message}");
 }
 
 #[test]

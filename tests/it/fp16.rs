@@ -212,6 +212,8 @@ fn a_weight_beyond_the_range_is_refused_with_its_name_and_value() {
     let error = to_fp16(model).unwrap_err();
     assert_eq!(error, Fp16Error::Overflow { tensor: "fc.bias".into(), value: -70000.0 });
     assert!(error.to_string().contains("\"fc.bias\" holds -70000"), "{error}");
+    let largest = Fp16Error::Overflow { tensor: "x".into(), value: f32::MAX }.to_string();
+    assert!(largest.contains("holds 3.4028235e38"), "{largest}");
 
     let constant = |values: Vec<AttributeProto>| {
         to_fp16(small(|graph, x| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
     server::grpc::proto::{ClassifyRequest, GetModelRequest, ListModelsRequest, model::State},
-    service::Limits,
+    service::RequestLimits,
 };
 use tonic::{Code, Request, Status};
 
@@ -101,7 +101,7 @@ async fn bad_requests_get_the_codes_of_the_table() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_resource_exhausted() {
-    let limits = Limits { max_body_bytes: 1000, ..Limits::default() };
+    let limits = RequestLimits { max_body_bytes: 1000, ..RequestLimits::default() };
     let server = TestServer::builder(ScriptedExecutor::answering(&logits())).limits(limits).start().await;
     let large = ClassifyRequest { images: vec![vec![0; 2000].into()], ..request() };
     let status = server.grpc().await.classify(large).await.expect_err("too large");

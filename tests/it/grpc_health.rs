@@ -47,7 +47,7 @@ async fn a_watcher_sees_the_server_become_ready_and_drain() {
     assert_eq!(states.message().await.expect("open").expect("a state").status(), ServingStatus::NotServing);
     assert_eq!(unknown.message().await.expect("open").expect("a state").status(), ServingStatus::ServiceUnknown);
 
-    server.service.registry().set_ready();
+    server.lifecycle.set_ready().await;
     assert_eq!(states.message().await.expect("open").expect("a state").status(), ServingStatus::Serving);
 
     server.stop();

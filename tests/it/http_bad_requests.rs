@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use resnetd::{runtime::scripted::ScriptedExecutor, service::Limits};
+use resnetd::{runtime::scripted::ScriptedExecutor, service::RequestLimits};
 
 use crate::support::{
     eventually, images,
@@ -76,7 +76,7 @@ async fn one_bad_image_of_several_is_named_by_its_index() {
 
 #[tokio::test]
 async fn too_many_images_are_refused() {
-    let limits = Limits { max_images_per_request: 2, ..Limits::default() };
+    let limits = RequestLimits { max_images_per_request: 2, ..RequestLimits::default() };
     let server = TestServer::builder(ScriptedExecutor::answering(&logits())).limits(limits).start().await;
     let body = br#"{"instances": [{"b64": "AQID"}, {"b64": "AQID"}, {"b64": "AQID"}]}"#;
     let answer = server.http().await.post(CLASSIFY, "application/json", body).await;
@@ -85,7 +85,7 @@ async fn too_many_images_are_refused() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
-    let limits = Limits { max_body_bytes: 1000, ..Limits::default() };
+    let limits = RequestLimits { max_body_bytes: 1000, ..RequestLimits::default() };
     let server = TestServer::builder(ScriptedExecutor::answering(&logits())).limits(limits).start().await;
     let mut http = server.http().await;
     http.send_raw(format!("POST {CLASSIFY} HTTP/1.1\r\nhost: test\r\ncontent-length: 1001\r\n\r\n").as_bytes()).await;
@@ -95,7 +95,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
 
 #[tokio::test]
 async fn a_body_without_a_length_is_refused_when_it_passes_the_limit() {
-    let limits = Limits { max_body_bytes: 1000, ..Limits::default() };
+    let limits = RequestLimits { max_body_bytes: 1000, ..RequestLimits::default() };
     let server = TestServer::builder(ScriptedExecutor::answering(&logits())).limits(limits).start().await;
     let mut http = server.http().await;
     let head = format!("POST {CLASSIFY} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
@@ -106,7 +106,7 @@ async fn a_body_without_a_length_is_refused_when_it_passes_the_limit() {
 
 #[tokio::test]
 async fn a_client_that_sends_far_too_much_can_still_read_why_it_was_refused() {
-    let limits = Limits { max_body_bytes: 1000, ..Limits::default() };
+    let limits = RequestLimits { max_body_bytes: 1000, ..RequestLimits::default() };
     let server = TestServer::builder(ScriptedExecutor::answering(&logits())).limits(limits).start().await;
     let mut http = server.http().await;
     // Far more than the buffers of the sockets: the server has to take it off the wire, or the write would fail.
@@ -207,8 +207,11 @@ async fn what_is_no_http_does_not_stop_the_server() {
     http.send_raw(b"\x00\x01\x02 nonsense\r\n\r\n").await;
     assert_eq!(http.answer("POST").await.status, 400);
     let mut long = server.http().await;
-    long.send_raw(format!("GET /livez HTTP/1.1\r\nx-long: {}\r\n", "a".repeat(40 << 10)).as_bytes()).await;
-    assert_eq!(long.answer("GET").await.status, 431);
+    long.send_raw(format!("GET /livez HTTP/1.1\r\nx-long: {}\r\n\r\n", "a".repeat(40 << 10)).as_bytes()).await;
+    long.answer("GET").await.refusal(431, "HEADERS_TOO_LARGE");
+    let mut endless = server.http().await;
+    endless.send_raw(format!("GET /livez HTTP/1.1\r\nx-long: {}\r\n", "a".repeat(80 << 10)).as_bytes()).await;
+    assert_eq!(endless.answer("GET").await.status, 431);
     assert_eq!(server.http().await.get("/livez").await.status, 200);
 }
 

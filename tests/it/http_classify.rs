@@ -1,7 +1,7 @@
 //! `POST /v1/models/{model}:classify`: the forms of a body, the options, and the shape of the answer.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use resnetd::runtime::scripted::ScriptedExecutor;
+use resnetd::{runtime::scripted::ScriptedExecutor, server::grpc::proto::ClassifyRequest};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -154,6 +154,22 @@ async fn the_request_id_is_taken_or_made_and_always_returned() {
     assert!(first.is_some() && second.is_some() && first != second && second != Some("two words"));
     let refused = http.request("POST", CLASSIFY, &[("x-request-id", "order-67")], b"").await;
     assert_eq!(refused.json()["request_id"], "order-67");
+}
+
+#[tokio::test]
+async fn answers_that_are_not_finite_numbers_are_errors_over_both_protocols() {
+    for value in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let mut row = logits();
+        row[2] = value;
+        let server = TestServer::builder(ScriptedExecutor::answering(&row)).start().await;
+        let answer = server.http().await.post(CLASSIFY, "image/png", &images::png()).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (500, &"INTERNAL".into()), "{value}");
+        assert!(answer.json().get("predictions").is_none(), "{value}");
+        let request =
+            ClassifyRequest { model: "pets".to_owned(), images: vec![images::png()], ..ClassifyRequest::default() };
+        let status = server.grpc().await.classify(request).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Internal, "{value}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is served, over HTTP, and the probes.
 
-use resnetd::runtime::scripted::ScriptedExecutor;
+use resnetd::{runtime::scripted::ScriptedExecutor, service::Readiness};
 use serde_json::json;
 
 use crate::support::{
@@ -86,7 +86,9 @@ async fn a_server_that_loads_is_alive_but_not_ready() {
     classify.refusal(503, "UNAVAILABLE");
     assert!(classify.header("retry-after").is_some());
 
-    server.service.registry().set_ready();
+    server.lifecycle.set_ready().await;
+    let mut readiness = server.service.readiness_watch();
+    readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
 
     assert_eq!(http.get("/readyz").await.json(), json!({ "status": "ready" }));
 }

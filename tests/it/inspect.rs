@@ -14,14 +14,15 @@ use std::{
 
 use bytes::Bytes;
 use resnetd::{
-    inspect::{BatchNorm, Inspection, Layout, ResNet, Shortcut, StemKind, StrideIn, inspect, inspect_file},
+    inspect::{BatchNorm, Inspection, ResNet, Shortcut, StemKind, StrideIn, inspect, inspect_file},
     onnx::{self, DataType, GraphBuilder, ModelProto, value_info},
     resnet::{
-        Options, Precision,
+        GraphOptions, GraphPrecision,
         architecture::{self, Architecture, IdentityPadding, MaxPool},
         network,
         state_dict::{StateDict, Weight},
     },
+    tensor::Layout,
 };
 use tempfile::TempDir;
 
@@ -38,7 +39,7 @@ fn resnet(inspection: &Inspection) -> &ResNet {
 }
 
 /// What `build` writes for an architecture, with zeros for weights.
-fn built(architecture: &Architecture, options: &Options) -> ModelProto {
+fn built(architecture: &Architecture, options: &GraphOptions) -> ModelProto {
     let tensors = architecture
         .tensors()
         .into_iter()
@@ -67,7 +68,7 @@ fn networks_have_the_parameters_and_multiplications_that_torchvision_publishes()
         ("wide_resnet50_2", 68_883_240, 11.398),
     ];
     for (name, parameters, giga_macs) in published {
-        let model = built(&named(name), &Options { keep_bn: true, ..Options::default() });
+        let model = built(&named(name), &GraphOptions { keep_bn: true, ..GraphOptions::default() });
         let inspection = inspect(&model).unwrap();
         assert_eq!(inspection.architecture(), name);
         assert_eq!(inspection.parameters, parameters, "{name}");
@@ -86,7 +87,7 @@ fn every_form_that_build_writes_is_told_apart() {
         (bottleneck(architecture::StrideIn::Conv3x3, MaxPool::Padded), StrideIn::Conv3x3, "padding 1"),
         (bottleneck(architecture::StrideIn::Conv1x1, MaxPool::Ceil), StrideIn::Conv1x1, "no padding, ceil mode"),
     ] {
-        let inspection = inspect(&built(&form, &Options::default())).unwrap();
+        let inspection = inspect(&built(&form, &GraphOptions::default())).unwrap();
         assert_eq!(resnet(&inspection).stride_in, Some(expected));
         assert!(resnet(&inspection).stem.pool.as_ref().unwrap().contains(pool), "{:?}", resnet(&inspection).stem);
         assert_eq!(inspection.batch_norm, BatchNorm::Folded);
@@ -99,7 +100,7 @@ fn every_form_that_build_writes_is_told_apart() {
     ] {
         for name in ["resnet18", "resnet50", "resnet20-cifar", "resnet110-cifar"] {
             let form = Architecture { shortcut: padding, ..named(name) };
-            let inspection = inspect(&built(&form, &Options::default())).unwrap();
+            let inspection = inspect(&built(&form, &GraphOptions::default())).unwrap();
             assert_eq!(inspection.architecture(), name);
             assert_eq!(resnet(&inspection).shortcut, expected, "{name}");
         }
@@ -117,14 +118,14 @@ fn networks_without_a_common_name_are_spelled_out_as_build_spells_them() {
         "resnet32-cifar",
         "resnet[1,1]-bottleneck-4x32d",
     ] {
-        let inspection = inspect(&built(&named(name), &Options::default())).unwrap();
+        let inspection = inspect(&built(&named(name), &GraphOptions::default())).unwrap();
         assert_eq!(inspection.architecture(), name);
     }
 }
 
 #[test]
 fn half_precision_weights_are_seen() {
-    let options = Options { precision: Precision::Fp16, ..Options::default() };
+    let options = GraphOptions { precision: GraphPrecision::Fp16, ..GraphOptions::default() };
     let inspection = inspect(&built(&named("resnet20-cifar"), &options)).unwrap();
     assert_eq!((inspection.architecture(), inspection.precision.as_str()), ("resnet20-cifar", "fp16"));
 }
@@ -225,7 +226,7 @@ fn what_is_no_resnet_is_called_unknown_with_the_reason() {
 
 #[test]
 fn metadata_that_contradicts_the_graph_is_unusual() {
-    let mut model = built(&named("resnet18"), &Options::default());
+    let mut model = built(&named("resnet18"), &GraphOptions::default());
     for entry in model.metadata_props.iter_mut().filter(|entry| entry.key == "architecture") {
         entry.value = "resnet50".into();
     }
@@ -251,7 +252,7 @@ fn hundreds_of_thousands_of_nodes_take_no_more_than_seconds() {
 
 #[test]
 fn a_cycle_and_nonsense_sizes_are_errors_or_unknown_and_never_a_panic() {
-    let mut model = built(&named("resnet20-cifar"), &Options::default());
+    let mut model = built(&named("resnet20-cifar"), &GraphOptions::default());
     let graph = model.graph.as_mut().unwrap();
     let last = graph.node.last().unwrap().output[0].clone();
     graph.node[0].input[0] = last;
@@ -259,7 +260,7 @@ fn a_cycle_and_nonsense_sizes_are_errors_or_unknown_and_never_a_panic() {
 
     let nonsense = [i64::MAX, i64::MIN, -1, 0, 1 << 40];
     for value in nonsense {
-        let mut model = built(&named("resnet[1,1]-bottleneck"), &Options::default());
+        let mut model = built(&named("resnet[1,1]-bottleneck"), &GraphOptions::default());
         let graph = model.graph.as_mut().unwrap();
         for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
             attribute.ints.fill(value);

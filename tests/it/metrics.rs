@@ -108,7 +108,7 @@ async fn a_client_cannot_make_series_with_names_of_its_own() {
     }
 
     let scrape = Scrape::of(&server).await;
-    assert!(!scrape.0.contains("unicorn") && !scrape.0.contains("77"), "{}", scrape.0);
+    assert!(!scrape.0.contains("unicorn") && !scrape.0.contains("\"77\""), "{}", scrape.0);
     assert_eq!(scrape.requests("pets", "", "http", "NOT_FOUND"), 1.0);
     assert_eq!(scrape.requests("pets", "", "http", "INVALID_ARGUMENT"), 1.0);
     // Those two; none for the names.
@@ -133,8 +133,8 @@ async fn batch_sizes_queue_and_load_show_how_busy_a_model_is() {
     .expect("a batch");
     let three = ClassifyRequest { images: vec![images::png(); 3], ..grpc_request() };
     let waiting = tokio::spawn(async move { second.classify(three).await });
-    let model = server.service.served(MODEL, None).expect("the model");
-    eventually("three images wait", || model.batcher.depth() == 3).await;
+    let target = server.service.target(MODEL, None).expect("the model");
+    eventually("three images wait", || target.model().batcher.depth() == 3).await;
 
     let busy = Scrape::of(&server).await;
     assert_eq!(busy.value("resnetd_queue_depth", &PETS), 3.0);

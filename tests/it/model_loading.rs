@@ -3,14 +3,15 @@
 use std::{fs, path::Path};
 
 use resnetd::{
-    model::settings::RuntimeSettings,
     onnx,
-    resnet::{Choices, Options, Preprocessing, Recipe, Variant, build, untrained},
-    service::{ClassifyOptions, ClassifyRequest, Limits, ModelDefaults, ModelState, Service},
+    resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
 };
 use tempfile::TempDir;
 
-use crate::support::{images, runtime};
+use crate::support::{
+    images,
+    repository::{failure, load, top_1},
+};
 
 /// Writes an untrained CIFAR network of 10 classes as the next version of `name`.
 fn add_model(repository: &Path, name: &str) {
@@ -19,7 +20,7 @@ fn add_model(repository: &Path, name: &str) {
     let preprocessing = Preprocessing::torchvision(&architecture);
     let recipe = Recipe {
         architecture,
-        options: Options::default(),
+        options: GraphOptions::default(),
         preprocessing,
         name: name.to_owned(),
         version: None,
@@ -38,43 +39,16 @@ fn damage(graph: &Path) {
     onnx::write(&model, graph).unwrap();
 }
 
-fn load(repository: &Path) -> Service {
-    let service = Service::new(Limits::default(), 1);
-    // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
-    let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
-    let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
-    service.load_models(&runtime(), repository, None, &defaults).unwrap();
-    service
-}
-
-fn failure(service: &Service, name: &str) -> String {
-    match service.find(name, None).unwrap().state {
-        ModelState::Failed(reason) => reason,
-        other => panic!("{name} is {other:?}"),
-    }
-}
-
-async fn top_1(service: &Service, model: &str, class: &str) -> String {
-    let request = ClassifyRequest {
-        model: model.to_owned(),
-        version: None,
-        images: vec![images::cifar(class)],
-        options: ClassifyOptions::default(),
-        deadline: None,
-    };
-    service.classify(request).await.unwrap().predictions[0][0].label.to_string()
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_repository_serves_the_built_in_model() {
     let repository = TempDir::new().unwrap();
     let service = load(repository.path());
-    assert_eq!(top_1(&service, "resnet20-cifar10", "cat").await, "cat");
+    assert_eq!(top_1(&service, "resnet20-cifar10", images::cifar("cat")).await, "cat");
     let missing = load(&repository.path().join("missing"));
-    assert_eq!(top_1(&missing, "resnet20-cifar10", "cat").await, "cat");
+    assert_eq!(top_1(&missing, "resnet20-cifar10", images::cifar("cat")).await, "cat");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     let repository = TempDir::new().unwrap();
     let root = repository.path();
@@ -90,7 +64,7 @@ async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
 
     let service = load(root);
 
-    top_1(&service, "good", "cat").await;
+    top_1(&service, "good", images::cifar("cat")).await;
     assert!(failure(&service, "corrupt").contains("model.onnx"), "{}", failure(&service, "corrupt"));
     let typo = failure(&service, "typo");
     assert!(typo.contains("crop_sise") && typo.contains("crop_size"), "{typo}");
@@ -99,12 +73,12 @@ async fn a_model_that_cannot_be_loaded_is_reported_and_the_others_are_served() {
     let size = failure(&service, "size");
     assert!(size.contains("32x32") && size.contains("224x224") && size.contains("crop_size = 32"), "{size}");
     let overflowing = failure(&service, "overflowing");
-    assert!(overflowing.contains("not numbers") && overflowing.contains("precision"), "{overflowing}");
+    assert!(overflowing.contains("not finite numbers") && overflowing.contains("precision"), "{overflowing}");
     let unknown = service.find("no-versions", None).unwrap_err().to_string();
     assert!(unknown.contains("good"), "the message lists what is served: {unknown}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_highest_version_is_served_unless_the_policy_says_otherwise() {
     let repository = TempDir::new().unwrap();
     let root = repository.path();
@@ -125,10 +99,10 @@ async fn the_highest_version_is_served_unless_the_policy_says_otherwise() {
     assert_eq!(service.find("all", None).unwrap().version, 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_built_in_model_names_what_the_test_set_shows() {
     let service = load(Path::new("no-such-repository"));
     for class in images::CIFAR_CLASSES {
-        assert_eq!(top_1(&service, "resnet20-cifar10", class).await, class);
+        assert_eq!(top_1(&service, "resnet20-cifar10", images::cifar(class)).await, class);
     }
 }

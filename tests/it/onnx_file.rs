@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use resnetd::onnx::{
-    self, AttributeProto, DataType, GraphBuilder, ModelProto, ReadError, StringStringEntryProto, Walk, decode,
-    proto::tensor_proto::DataLocation, value_info,
+    self, AttributeProto, DataType, GraphBuilder, GraphProto, ModelProto, NodeProto, ReadError, StringStringEntryProto,
+    Walk, decode, proto::tensor_proto::DataLocation, value_info,
 };
 
 const BUILT_IN: &[u8] = include_bytes!("../../models/resnet20-cifar10/1/model.onnx");
@@ -105,6 +105,19 @@ fn graph_that_goes_in_circles_is_named() {
     let graph = builder.finish(8, 17, &[]).graph.unwrap();
     let error = Walk::new(&graph).topological_order().unwrap_err();
     assert!(error.to_string().contains("first"), "{error}");
+}
+
+#[test]
+fn a_value_that_is_made_twice_does_not_confuse_the_order() {
+    let node = |name: &str, inputs: &[&str], outputs: &[&str]| NodeProto {
+        name: name.into(),
+        input: inputs.iter().map(|&name| name.into()).collect(),
+        output: outputs.iter().map(|&name| name.into()).collect(),
+        ..NodeProto::default()
+    };
+    let nodes = vec![node("reader", &["x"], &["y"]), node("first", &[], &["x"]), node("second", &[], &["x", "x"])];
+    let graph = GraphProto { node: nodes, ..GraphProto::default() };
+    assert_eq!(Walk::new(&graph).topological_order().unwrap(), [1, 2, 0]);
 }
 
 #[test]

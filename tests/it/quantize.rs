@@ -361,7 +361,7 @@ fn a_place_that_cannot_be_written_is_refused_before_the_work() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = stderr(&output);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.contains(&format!("cannot write {}", file.display())), "{stderr}");
+    assert!(stderr.contains(&format!("cannot read the model repository {}", file.display())), "{stderr}");
     assert_eq!(stderr.matches("os error").count(), 1, "{stderr}");
 }
 

@@ -98,18 +98,3 @@ async fn a_connection_of_age_is_told_to_close() {
     assert!(busy.is_closed().await);
     assert_eq!(server.http().await.get("/livez").await.status, 200, "and a new one is welcome");
 }
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
-    let server = TestServer::builder(ScriptedExecutor::answering(&logits()))
-        .options(|options| options.max_connections = 1)
-        .start()
-        .await;
-    let mut first = server.http().await;
-    assert_eq!(first.get("/livez").await.status, 200);
-    let mut second = server.http().await;
-    second.send("GET", "/livez", &[], b"").await;
-    assert_eq!(first.get("/livez").await.status, 200);
-    drop(first);
-    assert_eq!(second.answer("GET").await.status, 200);
-}

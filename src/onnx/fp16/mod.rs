@@ -1,96 +1,27 @@
-//! From a network in fp32 to the same network in fp16, for engines that compute as the graph is typed.
+//! From a network in fp32 to the same network in fp16, for engines that compute in the types of the graph.
 //!
 //! Every float tensor inside becomes FLOAT16; what goes in and comes out keeps its type, by a Cast at each end, so that
-//! nobody outside notices. What cannot be converted without a doubt is refused with its name: an operator whose types
-//! are not known here, a weight beyond the range of fp16, an int8 network.
+//! nobody outside notices. Whatever may not survive the conversion is refused by name: an operator whose types are not
+//! known here, a weight beyond the range of fp16, an int8 network.
 //!
 //! `operators` says which nodes may be converted, `weights` rounds numbers; this file rewires the graph.
 
+mod error;
+mod names;
 mod operators;
 mod weights;
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{
-    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorError, TensorProto, ValueInfoProto, type_proto,
-};
+use super::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
+use names::Names;
 
-/// Why a network cannot be converted.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Fp16Error {
-    /// A weight is outside fp16's range.
-    #[error("tensor {tensor:?} holds {value}, beyond fp16's 65504")]
-    Overflow {
-        /// The tensor.
-        tensor: String,
-        /// The number in it that is farthest off.
-        value: f32,
-    },
-    /// Nothing of a tensor would be left.
-    #[error("tensor {tensor:?} holds nothing larger than {value:e}, which is 0 in fp16")]
-    Underflow {
-        /// The tensor.
-        tensor: String,
-        /// Its largest number.
-        value: f32,
-    },
-    /// Its arithmetic is int8.
-    #[error("the network is quantized (node {node:?} is {op_type}): it computes in int8, not in fp16")]
-    Quantized {
-        /// The first such node.
-        node: String,
-        /// Its operator.
-        op_type: String,
-    },
-    /// The types of an operator are not known here.
-    #[error("node {node:?} is {op_type}, which is not known to have an fp16 form")]
-    Operator {
-        /// The node.
-        node: String,
-        /// Its operator, with the domain where that is not ONNX's own.
-        op_type: String,
-    },
-    /// A node reckons with sizes in floating point, where fp16 miscounts beyond 2048.
-    #[error("node {node:?} casts a size to a float, which fp16 cannot count exactly")]
-    Size {
-        /// The Cast.
-        node: String,
-    },
-    /// The file has functions of its own.
-    #[error("the file defines operators of its own ({name:?}); export it with functions inlined")]
-    Function {
-        /// The first one.
-        name: String,
-    },
-    /// The operators are older than ONNX Runtime guarantees to run.
-    #[error("the graph is of opset {opset}, and fp16 needs 7; export it again")]
-    Opset {
-        /// The version of ONNX's operators that the file asks for; 0 where it asks for none.
-        opset: i64,
-    },
-    /// A number is of a type that is neither fp32 nor an integer.
-    #[error("{name:?} is {found}; only fp32 is converted")]
-    Type {
-        /// The tensor or node.
-        name: String,
-        /// Its type.
-        found: String,
-    },
-    /// The graph does not say what comes out.
-    #[error("output {output:?} has no declared type; export the network again")]
-    Untyped {
-        /// The output.
-        output: String,
-    },
-    /// A weight's values cannot be had.
-    #[error(transparent)]
-    Tensor(#[from] TensorError),
-}
+pub use error::Fp16Error;
 
 /// Converts a network. One that is in fp16 already comes back as it is.
 ///
-/// Batch normalisations with constant parameters are restated with mean 0 and variance 1: a variance may lie outside
-/// fp16's range when what is left after dividing by it does not.
+/// Batch normalisations with constant parameters are restated with mean 0 and variance 1: a variance may be outside
+/// fp16's range although the scale divided by its root is inside.
 ///
 /// # Errors
 /// [`Fp16Error`] names what cannot be converted.
@@ -115,25 +46,6 @@ pub fn to_fp16(mut model: ModelProto) -> Result<ModelProto, Fp16Error> {
     cast_outputs(graph, &mut names)?;
     graph.value_info.iter_mut().filter(|value| elem_type(value) == Some(DataType::Float)).for_each(to_half);
     Ok(model)
-}
-
-/// Names that are taken; a new one is like none of them.
-struct Names(HashSet<String>);
-
-impl Names {
-    fn of(graph: &GraphProto) -> Self {
-        let values = graph.node.iter().flat_map(|node| node.input.iter().chain(&node.output).chain([&node.name]));
-        let edges = graph.input.iter().chain(&graph.output).map(|value| &value.name);
-        Self(values.chain(edges).chain(graph.initializer.iter().map(|tensor| &tensor.name)).cloned().collect())
-    }
-
-    fn fresh(&mut self, base: &str, suffix: &str) -> String {
-        let mut name = format!("{base}.{suffix}");
-        while !self.0.insert(name.clone()) {
-            name.push('_');
-        }
-        name
-    }
 }
 
 /// Whether there are 16-bit weights and none of 32 bits: then there is nothing to do.
@@ -175,7 +87,7 @@ fn retype_nodes(graph: &mut GraphProto) -> Result<(), Fp16Error> {
         match node.op_type.as_str() {
             // Without `value` it makes fp32 zeros.
             "ConstantOfShape" if node.tensor("value").is_none() => {
-                node.attribute.push(attribute_of_tensor("value", super::half_tensor("", &[1], &[0.0])));
+                node.attribute.push(AttributeProto::of_tensor("value", super::half_tensor("", &[1], &[0.0])));
             }
             "ConstantOfShape" => weights::round_attribute(node, "value")?,
             "Cast" if node.int("to") == Some(DataType::Float as i64) => {
@@ -236,15 +148,6 @@ fn cast(from: &str, to: &str, data_type: DataType) -> NodeProto {
         output: vec![to.to_owned()],
         attribute: vec![AttributeProto::of_int("to", data_type as i64)],
         ..NodeProto::default()
-    }
-}
-
-fn attribute_of_tensor(name: &str, tensor: TensorProto) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        t: Some(tensor),
-        r#type: super::AttributeType::Tensor.into(),
-        ..AttributeProto::default()
     }
 }
 

@@ -156,7 +156,7 @@ pub(super) fn check(graph: &GraphProto) -> Result<(), Fp16Error> {
     Ok(())
 }
 
-/// Whether what comes out is a size when a size goes in; a Reshape to a size, for one, gives no size.
+/// Whether an operator that is given a size gives a size. A Reshape to a size, for example, does not.
 fn reckons(node: &NodeProto) -> bool {
     matches!(
         node.op_type.as_str(),

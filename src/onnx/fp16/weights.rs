@@ -1,11 +1,13 @@
-//! Numbers: fp32 to the nearest fp16, and never to infinity or to nothing unnoticed.
+//! Rounds numbers from fp32 to the nearest fp16, and refuses a tensor that would become infinite or nothing but zeros.
 
 use std::collections::{HashMap, HashSet};
 
 use half::{f16, slice::HalfFloatSliceExt as _};
 
-use super::{Fp16Error, Names, attribute_of_tensor, operators::resize_scales};
-use crate::onnx::{DataType, GraphProto, NodeProto, TensorProto, Walk, f32_values, float_tensor, tensor_len};
+use super::{Fp16Error, names::Names, operators::resize_scales};
+use crate::onnx::{
+    AttributeProto, DataType, GraphProto, NodeProto, TensorProto, Walk, f32_values, float_tensor, tensor_len,
+};
 
 /// Rounds the weights, and the constants that nodes carry. Those that stand for "no limit" may lie outside the range.
 pub(super) fn round(graph: &mut GraphProto) -> Result<(), Fp16Error> {
@@ -20,9 +22,10 @@ pub(super) fn round(graph: &mut GraphProto) -> Result<(), Fp16Error> {
     Ok(())
 }
 
-/// What the nodes take the constants for.
+/// What the nodes use each constant for.
 struct Roles {
-    /// Whether a number is read only where it says how far values may go.
+    /// By name, whether a constant is used only as a limit (of a Clip, a Max): there a number beyond fp16's range may
+    /// be cut to it.
     limits: HashMap<String, bool>,
     /// The scales of a Resize.
     scales: HashSet<String>,
@@ -61,7 +64,7 @@ fn round_constant(node: &mut NodeProto, name: &str, limits: bool) -> Result<(), 
             _ => continue,
         };
         round_named(&mut tensor, name, limits)?;
-        *attribute = attribute_of_tensor("value", tensor);
+        *attribute = AttributeProto::of_tensor("value", tensor);
     }
     Ok(())
 }
@@ -73,7 +76,7 @@ pub(super) fn round_attribute(node: &mut NodeProto, name: &str) -> Result<(), Fp
     attributes.filter_map(|attribute| attribute.t.as_mut()).try_for_each(|tensor| round_named(tensor, &output, false))
 }
 
-/// A tensor in an attribute has no name that would say anything.
+/// Rounds a tensor in an attribute; errors name it after the node's output, since it has no telling name of its own.
 fn round_named(tensor: &mut TensorProto, name: &str, limits: bool) -> Result<(), Fp16Error> {
     let own = std::mem::replace(&mut tensor.name, name.to_owned());
     round_tensor(tensor, limits)?;
@@ -102,7 +105,8 @@ fn round_tensor(tensor: &mut TensorProto, limits: bool) -> Result<(), Fp16Error>
     if f16::from_f32(largest).is_infinite() {
         return Err(Fp16Error::Overflow { tensor: tensor.name.clone(), value: largest });
     }
-    // Some numbers of a weight may vanish without harm; if all do, it was no small matter, as an epsilon is not.
+    // That some numbers of a weight become 0 does no harm. If all do, something is lost that mattered, an epsilon for
+    // instance.
     if largest != 0.0 && rounded.iter().all(|&value| value == f16::ZERO) {
         return Err(Fp16Error::Underflow { tensor: tensor.name.clone(), value: largest });
     }
@@ -162,7 +166,7 @@ fn restate(node: &NodeProto, walk: &Walk<'_>) -> Result<Option<[Vec<f32>; 4]>, F
 /// The constant behind a name, also where PyTorch's exporter shares it through an Identity.
 fn constant<'a>(walk: &Walk<'a>, name: &str) -> Option<&'a TensorProto> {
     let mut name = name;
-    // No chain is longer than the graph, unless it is a circle.
+    // A chain that is longer than the graph has nodes is a circle.
     for _ in 0..=walk.graph().node.len() {
         match walk.producer(name) {
             Some(node) if node.op_type == "Identity" => name = node.input.first()?,

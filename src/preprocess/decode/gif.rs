@@ -10,14 +10,14 @@ use super::colors::{self, Colors};
 use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
-use crate::preprocess::header::gif::{Block, Blocks, Image};
+use crate::preprocess::header::gif::{Blocks, GifBlock, GifImage};
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
 use lzw::Lzw;
 
 struct Gif<'a> {
     size: (u32, u32),
-    image: Image,
+    image: GifImage,
     colors: Box<Colors>,
     /// The index that fills the canvas.
     empty: u8,
@@ -35,9 +35,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
     let mut transparent = None;
     let image = loop {
         match blocks.next().ok_or_else(cut)? {
-            Block::Image(image) => break image,
-            Block::Control { transparent: index } => transparent = index.or(transparent),
-            Block::Other => {}
+            GifBlock::Image(image) => break image,
+            GifBlock::Control { transparent: index } => transparent = index.or(transparent),
+            GifBlock::Other => {}
         }
     };
     if image.width == 0 || image.height == 0 {
@@ -101,7 +101,7 @@ impl Gif<'_> {
 }
 
 /// The whole of an interlaced frame: rows come in four passes, each denser than the one before.
-fn interlaced(lzw: &mut Lzw<'_>, image: &Image) -> Result<Vec<u8>, DecodeError> {
+fn interlaced(lzw: &mut Lzw<'_>, image: &GifImage) -> Result<Vec<u8>, DecodeError> {
     let (width, height) = (image.width as usize, image.height as usize);
     let mut pixels = vec![0; width * height];
     for (first, step) in [(0, 8), (4, 8), (2, 4), (1, 2)] {

@@ -14,7 +14,7 @@ use image_webp::vp8::{self, Vp8Decoder};
 use super::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
-use crate::preprocess::header::webp::{Container, Image};
+use crate::preprocess::header::webp::{Container, WebPImage};
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
 
@@ -38,7 +38,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
 impl Rows for WebP<'_> {
     fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let Container { width, height, image, .. } = self.container;
-        let Image { left, top, .. } = image;
+        let WebPImage { left, top, .. } = image;
         let data = self.bytes.get(image.data.clone()).ok_or_else(|| corrupt("its pixels end early"))?;
         if left + image.width > width || top + image.height > height {
             return Err(corrupt("its first frame leaves the canvas"));
@@ -82,7 +82,7 @@ impl Rows for WebP<'_> {
 }
 
 /// The pixels of a lossless picture, four bytes each.
-fn lossless(data: &[u8], image: &Image) -> Result<Vec<u8>, DecodeError> {
+fn lossless(data: &[u8], image: &WebPImage) -> Result<Vec<u8>, DecodeError> {
     // In a container that announces alpha the decoder fills the buffer that it is given, without one of its own.
     let mut file = Vec::with_capacity(data.len() + 48);
     let [size, chunk] = [data.len() + 30, data.len()].map(|size| u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());

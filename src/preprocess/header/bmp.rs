@@ -35,10 +35,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         _ => {
             let stride = (width * u64::from(info.bits)).div_ceil(32) * 4;
             // The last row need not be filled up, and may have one bit a pixel whatever the header says.
-            (0, stride.saturating_mul(height.saturating_sub(1)) + width / 8)
+            (0, stride.saturating_mul(height.saturating_sub(1)).saturating_add(width / 8))
         }
     };
-    let storage = Storage { memory: memory + width, work: pixels, least_bytes };
+    let storage = Storage { memory: memory.saturating_add(width), work: pixels, least_bytes };
     Some(Found { width: info.width, height: info.height, storage })
 }
 

@@ -8,7 +8,7 @@ use super::{Found, MOST_BYTES, Storage, array, u16_le};
 pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let (screen, mut blocks) = Blocks::new(&bytes[..bytes.len().min(MOST_BYTES)])?;
     let screen = (screen.width, screen.height);
-    let image = blocks.find_map(|block| if let Block::Image(image) = block { Some(image) } else { None });
+    let image = blocks.find_map(|block| if let GifBlock::Image(image) = block { Some(image) } else { None });
     let (width, height) = image.as_ref().map_or(screen, |image| image.canvas(screen));
     let Some(image) = image else {
         return Some(Found::rows(width, height, u64::from(width) * u64::from(height)));
@@ -38,19 +38,19 @@ pub(in crate::preprocess) struct Screen {
 }
 
 /// What a block says.
-pub(in crate::preprocess) enum Block {
+pub(in crate::preprocess) enum GifBlock {
     /// How the next frame is shown: the index that stands for nothing, if one does.
     Control {
         transparent: Option<u8>,
     },
-    Image(Image),
+    Image(GifImage),
     /// Comments, programs' own data, and bytes that are no block.
     Other,
 }
 
 /// A frame.
 #[derive(Clone, Debug)]
-pub(in crate::preprocess) struct Image {
+pub(in crate::preprocess) struct GifImage {
     pub(in crate::preprocess) left: u32,
     pub(in crate::preprocess) top: u32,
     pub(in crate::preprocess) width: u32,
@@ -67,7 +67,7 @@ impl Screen {
     }
 }
 
-impl Image {
+impl GifImage {
     pub(in crate::preprocess) fn palette<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
         file.get(self.palette.clone()?)
     }
@@ -101,11 +101,11 @@ impl<'a> Blocks<'a> {
         (length > 0).then(|| rest.get(..length).unwrap_or(rest))
     }
 
-    fn image(&mut self) -> Option<Image> {
+    fn image(&mut self) -> Option<GifImage> {
         let fields: [u8; 9] = array(self.file, self.at)?;
         let number = |at: usize| u32::from(u16::from_le_bytes([fields[at], fields[at + 1]]));
         let palette = palette(fields[8], self.at + 9);
-        Some(Image {
+        Some(GifImage {
             left: number(0),
             top: number(2),
             width: number(4),
@@ -118,24 +118,24 @@ impl<'a> Blocks<'a> {
 }
 
 impl Iterator for Blocks<'_> {
-    type Item = Block;
+    type Item = GifBlock;
 
-    fn next(&mut self) -> Option<Block> {
+    fn next(&mut self) -> Option<GifBlock> {
         let kind = *self.file.get(self.at)?;
         self.at += 1;
         match kind {
             b';' => None,
-            b',' => self.image().map(Block::Image),
+            b',' => self.image().map(GifBlock::Image),
             b'!' => {
                 let label = *self.file.get(self.at)?;
                 self.at += 1;
                 let first = self.part();
                 let block = match (label, first) {
                     (0xf9, Some(&[flags, _, _, index, ..])) => {
-                        Block::Control { transparent: (flags & 1 > 0).then_some(index) }
+                        GifBlock::Control { transparent: (flags & 1 > 0).then_some(index) }
                     }
                     (0xf9, Some(_)) => return None,
-                    _ => Block::Other,
+                    _ => GifBlock::Other,
                 };
                 // An empty first part ends a comment; of anything else Pillow looks for more.
                 if first.is_some() || label != 0xfe {
@@ -143,7 +143,7 @@ impl Iterator for Blocks<'_> {
                 }
                 Some(block)
             }
-            _ => Some(Block::Other),
+            _ => Some(GifBlock::Other),
         }
     }
 }

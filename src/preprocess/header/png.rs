@@ -17,8 +17,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let pixels = u64::from(width) * u64::from(height);
     let row_bytes = (u64::from(width) * samples * u64::from(depth)).div_ceil(8);
     // A whole picture of one byte a pixel, or three.
-    let canvas = if interlace > 0 { pixels * if matches!(color, 2 | 6) { 3 } else { 1 } } else { 0 };
-    let memory = canvas + row_bytes * 5 + u64::from(width) * 4 + DECODER_BYTES;
+    let canvas = if interlace > 0 { pixels.saturating_mul(if matches!(color, 2 | 6) { 3 } else { 1 }) } else { 0 };
+    let memory = canvas.saturating_add(row_bytes * 5 + u64::from(width) * 4 + DECODER_BYTES);
     // Data that end in order may end too early: Pillow leaves the rest black, and so do we, without computing it.
     let rows = (bytes.len() as u64 * MOST_EXPANSION).div_ceil(row_bytes.max(1));
     let work = if interlace > 0 { pixels } else { pixels.min(rows.saturating_mul(width.into())) };

@@ -1,7 +1,7 @@
 //! What the first page of a TIFF says of itself, read as Pillow reads it.
 
 use super::{Found, Storage};
-use crate::preprocess::directory::{Directory, Entry, tag};
+use crate::preprocess::directory::{Directory, TagEntry, tag};
 
 pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let page = Page::read(&Directory::first(bytes)?)?;
@@ -11,16 +11,18 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     // Some rows of every plane, raw and converted.
     let row = (page.chunk_row_bytes() as u64).saturating_mul(page.bits.len() as u64 + 4) + u64::from(chunks.width) * 4;
     // A row of tiles is put together before it is handed on.
-    let band = if chunks.width == width { 0 } else { u64::from(width) * rows * 3 };
+    let band = if chunks.width == width { 0 } else { u64::from(width).saturating_mul(rows * 3) };
     let packed = match page.compression {
         UNCOMPRESSED => 0,
         // A chunk that is a progressive JPEG holds the coefficients of all of its samples.
         JPEG => {
             let blocks = u64::from(chunks.width.div_ceil(32) * 4) * rows.div_ceil(32) * 4;
-            blocks * page.bits.len() as u64 * 129 + u64::from(chunks.width) * 1024 + JPEG_BYTES
+            blocks
+                .saturating_mul(page.bits.len() as u64 * 129)
+                .saturating_add(u64::from(chunks.width) * 1024 + JPEG_BYTES)
         }
-        // A dictionary, which may be as large as what is unpacked.
-        50000 => 3 * (rows.saturating_mul(page.chunk_row_bytes() as u64)).min(ZSTD_BYTES) + UNPACKER_BYTES,
+        // A window, which may be as large as what is unpacked.
+        50000 => rows.saturating_mul(page.chunk_row_bytes() as u64).min(ZSTD_BYTES) + 2 * UNPACKER_BYTES,
         _ => UNPACKER_BYTES * page.planes() as u64,
     };
     // Mirrored bits are turned in a copy; a JPEG is put together with its tables, and its metadata is read.
@@ -29,12 +31,13 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         _ if page.is_mirrored => bytes.len() as u64 * page.planes() as u64,
         _ => 0,
     };
-    let memory = row.saturating_add(band) + packed + copies;
+    let memory = row.saturating_add(band).saturating_add(packed).saturating_add(copies);
     Some(Found { width, height, storage: Storage { memory, work: pixels, least_bytes: 0 } })
 }
 
 const JPEG_BYTES: u64 = 5 << 20;
-const ZSTD_BYTES: u64 = 101 << 20;
+/// The largest window that Zstandard takes.
+const ZSTD_BYTES: u64 = 128 << 20;
 const UNPACKER_BYTES: u64 = 256 << 10;
 
 /// The compression of pixels that are not compressed.
@@ -44,6 +47,9 @@ pub(in crate::preprocess) const JPEG: u64 = 7;
 
 /// The most samples a pixel has in any layout that is read.
 const MOST_SAMPLES: usize = 6;
+
+/// The most bits a sample has in any layout that is read.
+const MOST_BITS: u64 = 64;
 
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Page {
@@ -71,8 +77,8 @@ pub(in crate::preprocess) struct Page {
 pub(in crate::preprocess) struct Chunks {
     pub(in crate::preprocess) width: u32,
     pub(in crate::preprocess) height: u32,
-    pub(in crate::preprocess) offsets: Entry,
-    pub(in crate::preprocess) sizes: Option<Entry>,
+    pub(in crate::preprocess) offsets: TagEntry,
+    pub(in crate::preprocess) sizes: Option<TagEntry>,
 }
 
 impl Page {
@@ -91,6 +97,9 @@ impl Page {
             return None;
         }
         let mut bits = numbers(tag::BITS).unwrap_or(vec![1]);
+        if bits.iter().any(|&bits| bits > MOST_BITS) {
+            return None;
+        }
         let mut extra = numbers(tag::EXTRA_SAMPLES).unwrap_or_default();
         let mut samples = usize::try_from(number(tag::SAMPLES).unwrap_or(1)).ok()?;
         let is_planar = number(tag::PLANAR) == Some(2);

@@ -29,7 +29,7 @@ pub(in crate::preprocess) struct Container {
     pub(in crate::preprocess) width: u32,
     pub(in crate::preprocess) height: u32,
     /// The first picture; of an animation, its first frame.
-    pub(in crate::preprocess) image: Image,
+    pub(in crate::preprocess) image: WebPImage,
     /// The EXIF block and the XMP packet, if the file announces them.
     pub(in crate::preprocess) exif: Option<Range<usize>>,
     pub(in crate::preprocess) xmp: Option<Range<usize>>,
@@ -37,7 +37,7 @@ pub(in crate::preprocess) struct Container {
 
 /// A picture in it.
 #[derive(Clone, Debug)]
-pub(in crate::preprocess) struct Image {
+pub(in crate::preprocess) struct WebPImage {
     pub(in crate::preprocess) left: u32,
     pub(in crate::preprocess) top: u32,
     pub(in crate::preprocess) width: u32,
@@ -93,7 +93,7 @@ impl Container {
                 b"ANIM" if !has_header => has_header = Some(content.len()).filter(|&length| length >= 5).is_some(),
                 b"ANMF" => {
                     let frame = animation_frame(file, content.clone()).filter(|_| has_header)?;
-                    let Image { left, top, width, height, .. } = frame;
+                    let WebPImage { left, top, width, height, .. } = frame;
                     if left + width > canvas.0 || top + height > canvas.1 {
                         return None;
                     }
@@ -132,7 +132,7 @@ impl Iterator for Chunks<'_> {
 }
 
 /// The picture whose chunks start at `at`, perhaps with alpha before its colours; and the end of these chunks.
-fn still(file: &[u8], at: usize, end: usize) -> Option<(Image, usize)> {
+fn still(file: &[u8], at: usize, end: usize) -> Option<(WebPImage, usize)> {
     let mut chunks = Chunks { file, at, end };
     let (mut has_alpha, mut image) = (false, None);
     loop {
@@ -150,16 +150,16 @@ fn still(file: &[u8], at: usize, end: usize) -> Option<(Image, usize)> {
     }
 }
 
-fn animation_frame(file: &[u8], content: Range<usize>) -> Option<Image> {
+fn animation_frame(file: &[u8], content: Range<usize>) -> Option<WebPImage> {
     let fields = content.start;
     let (left, top) = (u24_le(file, fields)? * 2, u24_le(file, fields + 3)? * 2);
     // Its size stands here too, but the picture's own word counts.
     let (image, _) = still(file, fields + 16, content.end + content.len() % 2)?;
-    Some(Image { left, top, ..image })
+    Some(WebPImage { left, top, ..image })
 }
 
 /// A chunk as a picture, with the size that its own header tells.
-fn picture(file: &[u8], (name, data): Chunk) -> Option<Image> {
+fn picture(file: &[u8], (name, data): Chunk) -> Option<WebPImage> {
     let content = file.get(data.clone())?;
     let (width, height, lossless) = match &name {
         b"VP8L" => {
@@ -181,5 +181,5 @@ fn picture(file: &[u8], (name, data): Chunk) -> Option<Image> {
         }
         _ => return None,
     };
-    (width > 0 && height > 0).then_some(Image { left: 0, top: 0, width, height, lossless, data })
+    (width > 0 && height > 0).then_some(WebPImage { left: 0, top: 0, width, height, lossless, data })
 }

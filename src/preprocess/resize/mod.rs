@@ -28,7 +28,7 @@ use gather::Gather;
 use horizontal::Horizontal;
 use isa::Isa;
 use taps::{Kernel, Taps};
-use window::Window;
+use window::RowWindow;
 
 pub(super) use cost::cost;
 
@@ -113,9 +113,9 @@ enum Passes<'a> {
     /// Its pixels are copied.
     Gather { gather: Gather, row: &'a mut [u8] },
     /// It is resized at once; the window holds the results.
-    ColumnsFirst { horizontal: Horizontal, row: &'a mut [u8], window: Window<'a> },
+    ColumnsFirst { horizontal: Horizontal, row: &'a mut [u8], window: RowWindow<'a> },
     /// The window holds it; what the window gives is resized across.
-    RowsFirst { window: Window<'a>, reach: Range<usize>, row: &'a mut [u8], horizontal: Horizontal },
+    RowsFirst { window: RowWindow<'a>, reach: Range<usize>, row: &'a mut [u8], horizontal: Horizontal },
 }
 
 impl<'a> Resizer<'a> {
@@ -133,13 +133,14 @@ impl<'a> Resizer<'a> {
         };
         let mut columns = Taps::new(kernel, plan.columns);
         let (passes, wanted) = if plan.columns_first {
-            let window = Window::new(kernel, plan.rows, plan.columns.span.len as usize * 3, &mut buffers.window, isa);
+            let window =
+                RowWindow::new(kernel, plan.rows, plan.columns.span.len as usize * 3, &mut buffers.window, isa);
             let horizontal = Horizontal::new(columns, isa);
             let row = room(&mut buffers.row, stored.max(horizontal.reach()));
             let wanted = window.wanted();
             (Passes::ColumnsFirst { horizontal, row, window }, wanted)
         } else {
-            let window = Window::new(kernel, plan.rows, stored, &mut buffers.window, isa);
+            let window = RowWindow::new(kernel, plan.rows, stored, &mut buffers.window, isa);
             let (first, end) = columns.reach();
             columns.rebase(first);
             let horizontal = Horizontal::new(columns, isa);

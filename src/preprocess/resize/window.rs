@@ -24,7 +24,7 @@ struct Run {
 }
 
 /// The rows that the next sums need.
-pub(super) struct Window<'a> {
+pub(super) struct RowWindow<'a> {
     isa: Isa,
     axis: Axis,
     weights: Weights,
@@ -41,7 +41,7 @@ pub(super) struct Window<'a> {
     terms: Vec<(usize, i32)>,
 }
 
-impl<'a> Window<'a> {
+impl<'a> RowWindow<'a> {
     /// A window over rows of `width` bytes.
     pub(super) fn new(kernel: Kernel, axis: Axis, width: usize, memory: &'a mut Vec<u8>, isa: Isa) -> Self {
         let weights = Weights::new(kernel, axis);

@@ -1,26 +1,26 @@
-//! The fp32 graph in the one form that the other steps know: batch normalisation folded, weights laid out by output
-//! channel, identity shortcuts as convolutions. What it computes stays the same.
+//! Brings the fp32 graph into the one form that the other steps know: batch normalisation folded, weights ordered by
+//! output channel, identity shortcuts as convolutions. The graph still computes the same.
 //!
 //! Any exporter's graph comes in; what is not recognised stays as it is and is run in fp32.
 
+mod error;
 mod fold;
 mod shortcut;
 
 use std::collections::{HashMap, HashSet};
 
 use crate::onnx::{
-    AttributeProto, DataType, GraphProto, ModelProto, OperatorSetIdProto, TensorError, TensorProto, Walk, f32_values,
-    float_tensor,
+    AttributeProto, DataType, GraphProto, ModelProto, OperatorSetIdProto, TensorProto, Walk, f32_values, float_tensor,
 };
 
+use error::OPSET;
+pub use error::PrepareError;
 use fold::fold_batch_normalization;
 use shortcut::shortcuts_to_convolutions;
 
-/// From this version on DequantizeLinear has one scale for each channel.
-const OPSET: i64 = 13;
-/// What [`OPSET`] asks for at least; files from version 4 on need not list weights among the inputs.
+/// The least file version for [`OPSET`]. From version 4 on, files need not list weights among the inputs.
 const IR_VERSION: i64 = 7;
-/// The first version whose operators can be read as those of [`OPSET`], where [`UNCHANGED`] has them.
+/// From this version on, the operators in [`UNCHANGED`] mean what they mean in [`OPSET`].
 const OLDEST_OPSET: i64 = 7;
 /// Operators that mean the same from [`OLDEST_OPSET`] to [`OPSET`], in the form in which ResNets use them.
 const UNCHANGED: [&str; 18] = [
@@ -43,45 +43,6 @@ const UNCHANGED: [&str; 18] = [
     "Sigmoid",
     "Transpose",
 ];
-
-/// Why a graph cannot be quantized.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// It has 8-bit arithmetic.
-    #[error(
-        "it is quantized already (node {node:?}, {op_type}); start from the fp32 version that it was made from (--version)"
-    )]
-    Quantized {
-        /// The node that gives it away.
-        node: String,
-        /// What it is.
-        op_type: String,
-    },
-    /// It has no convolution.
-    #[error("it is no ResNet: it has no convolution with constant weights, so 8 bits gain nothing")]
-    NoConvolution,
-    /// The weights are 16-bit.
-    #[error(
-        "its weights are {found} (tensor {tensor:?}); quantize the version with fp32 weights that it was made from"
-    )]
-    Weights {
-        /// The tensor.
-        tensor: String,
-        /// Its element type.
-        found: &'static str,
-    },
-    /// The operators are too old to be read as those that 8 bits need.
-    #[error("it is of opset {opset} with operator {op_type}; export it again with opset {OPSET} or newer")]
-    Opset {
-        /// The file's.
-        opset: i64,
-        /// What changed its meaning since, or `any`.
-        op_type: String,
-    },
-    /// A weight cannot be read.
-    #[error(transparent)]
-    Tensor(#[from] TensorError),
-}
 
 /// Brings `model` into the one form.
 ///
@@ -160,7 +121,7 @@ fn constants_to_initializers(graph: &mut GraphProto) {
     }
 }
 
-/// Takes out nodes that hand their input on at inference.
+/// Takes out nodes that pass their input on unchanged at inference.
 fn bypass(graph: &mut GraphProto) {
     let outputs: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     let mut instead: HashMap<String, String> = HashMap::new();

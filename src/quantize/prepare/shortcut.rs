@@ -78,7 +78,7 @@ fn is_subsample(node: &NodeProto) -> bool {
 /// The number of channels of a value, found from the weights of the nearest convolution before it.
 fn channels_of(walk: &Walk<'_>, value: &str) -> Option<usize> {
     let mut value = value;
-    // A graph with a cycle would not end; no shortcut is this far from a convolution.
+    // A bound, because a graph with a cycle would never end; no shortcut is this far from a convolution.
     for _ in 0..1000 {
         let node = walk.producer(value)?;
         match node.op_type.as_str() {

@@ -14,14 +14,14 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::HubError;
-use super::is_hexadecimal;
+use crate::staging::write_file;
 
 /// The cache of one repository.
-pub(super) struct Cache {
+pub(super) struct HubCache {
     folder: PathBuf,
 }
 
-impl Cache {
+impl HubCache {
     pub(super) fn new(root: &Path, repository: &str) -> Self {
         Self { folder: root.join(format!("models--{}", repository.replace('/', "--"))) }
     }
@@ -42,7 +42,8 @@ impl Cache {
         (is_hexadecimal(&commit, 40) && path.exists()).then_some((commit, path))
     }
 
-    /// What there is of a content so far, which no other process may touch meanwhile.
+    /// Opens what was fetched of a content so far, and locks it: another process that wants the same content is refused
+    /// as long as this one holds it.
     pub(super) fn incomplete(&self, sha256: &str, size: u64) -> Result<Incomplete, HubError> {
         let mut path = self.blob(sha256);
         path.add_extension("incomplete");
@@ -71,7 +72,7 @@ impl Cache {
         let target = PathBuf::from(format!("{up}blobs/{sha256}"));
         if fs::read_link(&link).ok().as_ref() != Some(&target) {
             let _ = fs::remove_file(&link);
-            // Where there are no symbolic links, a second name has to do.
+            // Where the file system has no symbolic links, a hard link does.
             symlink(&target, &link)
                 .or_else(|_| fs::hard_link(self.blob(sha256), &link))
                 .map_err(HubError::io(&link))?;
@@ -79,7 +80,8 @@ impl Cache {
         if !is_hexadecimal(revision, 40) {
             let reference = self.reference(revision);
             create_parent(&reference)?;
-            fs::write(&reference, commit).map_err(HubError::io(&reference))?;
+            write_file(&reference, |file| file.write_all(commit.as_bytes()))
+                .map_err(|error| HubError::Io { path: error.path, cause: error.cause })?;
         }
         Ok(link)
     }
@@ -116,13 +118,13 @@ impl Incomplete {
         Ok(())
     }
 
-    /// Forgets what is there.
+    /// Throws away what is there and begins anew.
     pub(super) fn restart(&mut self) -> Result<(), HubError> {
         self.len = 0;
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(HubError::io(&self.path))
     }
 
-    /// Throws the content away.
+    /// Deletes what is there: it was not what the hub states.
     pub(super) fn discard(self) -> Result<(), HubError> {
         fs::remove_file(&self.path).map_err(HubError::io(&self.path))
     }
@@ -132,6 +134,11 @@ impl Incomplete {
         // Not synced to the disk: what a power cut leaves is checked before it is used.
         fs::rename(&self.path, blob).map_err(HubError::io(blob))
     }
+}
+
+/// Whether it is a hash of so many digits: only such a text of the hub's becomes the name of a file.
+pub(super) fn is_hexadecimal(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn create_parent(path: &Path) -> Result<(), HubError> {

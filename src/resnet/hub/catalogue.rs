@@ -7,11 +7,11 @@
 use super::{Fetched, RemoteFile};
 use crate::resnet::architecture::Architecture;
 use crate::resnet::import::Imported;
-use crate::resnet::{ChoiceError, Choices, IMAGENET_LABELS, Options, Preprocessing, Recipe};
+use crate::resnet::{ChoiceError, Choices, GraphOptions, IMAGENET_LABELS, Preprocessing, Recipe};
 
 /// Weights on the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct PretrainedWeights {
     /// The architecture's name, which is the served model's as well.
     pub architecture: &'static str,
     /// How they were trained: timm's tag.
@@ -35,7 +35,7 @@ struct Training {
     architectures: &'static [&'static str],
 }
 
-/// The first that has an architecture is what its bare name means.
+/// An architecture's bare name means the first training here that has it.
 const TRAININGS: [Training; 4] = [
     // torchvision's IMAGENET1K_V1.
     Training {
@@ -108,9 +108,9 @@ pub struct UnknownName {
 }
 
 /// Everything in the catalogue.
-pub fn entries() -> impl Iterator<Item = Entry> {
+pub fn entries() -> impl Iterator<Item = PretrainedWeights> {
     TRAININGS.iter().flat_map(|training| {
-        training.architectures.iter().map(|&architecture| Entry {
+        training.architectures.iter().map(|&architecture| PretrainedWeights {
             architecture,
             tag: training.tag,
             repository: repository(architecture, training.tag),
@@ -126,8 +126,8 @@ pub fn entries() -> impl Iterator<Item = Entry> {
 ///
 /// # Errors
 /// [`UnknownName`], with what is known.
-pub fn find(name: &str) -> Result<Entry, UnknownName> {
-    let is_meant = |entry: &Entry| {
+pub fn find(name: &str) -> Result<PretrainedWeights, UnknownName> {
+    let is_meant = |entry: &PretrainedWeights| {
         name == entry.architecture
             || name == entry.repository
             || name.split_once('.') == Some((entry.architecture, entry.tag))
@@ -147,7 +147,7 @@ fn repository(architecture: &str, tag: &str) -> String {
     }
 }
 
-impl Entry {
+impl PretrainedWeights {
     /// The file with the weights.
     pub fn file<'a>(&'a self, revision: &'a str) -> RemoteFile<'a> {
         RemoteFile { repository: &self.repository, revision, path: "model.safetensors" }
@@ -169,7 +169,7 @@ impl Entry {
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).to_vec();
         Ok(Recipe {
-            options: Options { metadata, ..Options::default() },
+            options: GraphOptions { metadata, ..GraphOptions::default() },
             preprocessing: self.preprocessing(&architecture),
             name: self.architecture.to_owned(),
             version: None,

@@ -24,7 +24,7 @@ pub enum HubError {
         /// The HTTP status.
         status: u16,
     },
-    /// An answer without what the file is checked by.
+    /// An answer without the hash, size or commit that the file is checked by.
     #[error("{url} does not say {what}; is HF_ENDPOINT a Hugging Face hub?")]
     Unstated {
         /// What was asked for.
@@ -56,7 +56,7 @@ pub enum HubError {
         /// Ours.
         found: String,
     },
-    /// Another process is at it.
+    /// Another process is fetching the same content.
     #[error("another process is downloading {}; wait for it to end", path.display())]
     Busy {
         /// The file that both would write.
@@ -70,13 +70,13 @@ pub enum HubError {
         /// What the operating system said.
         cause: io::Error,
     },
-    /// Not even a home folder.
+    /// There is no folder to cache in, not even a home folder.
     #[error("no folder for downloads is known; set HF_HUB_CACHE")]
     NoCache,
 }
 
 impl HubError {
-    /// Blames a file or folder of the cache.
+    /// Makes an error of the system one about `path` in the cache.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| Self::Io { path, cause }

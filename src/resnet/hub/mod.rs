@@ -1,13 +1,13 @@
-//! Files of the Hugging Face hub: fetched once, gone on with after a break, and checked against the hub's SHA-256.
+//! Files of the Hugging Face hub: fetched once, continued after an interruption, and checked against the hub's SHA-256.
 //!
 //! ```text
 //! HEAD resolve/… ─▶ Stated (sha256, size, commit) ─▶ cached? ─▶ GET, Range: from where it broke off ─▶ SHA-256 ─▶ cache
 //! ```
-//! The cache is the hub's own (`cache`), so that what Python has fetched is found and the other way round. The token
-//! goes to the hub alone, never to the store that it redirects to.
+//! The cache has the layout of the hub's own tools (`cache`): each finds what the other has fetched. The token goes to
+//! the hub alone, never to the store that it redirects to.
 //!
-//! `hf-hub` 1.0, the hub's own crate, was weighed: it starts every transfer over, does not check what it got, and brings
-//! 150 crates and CMake with it. What is left to do by hand is here. Must not know what is in the files.
+//! `hf-hub` 1.0, the hub's own crate, was considered: it starts every interrupted transfer over, does not check what it
+//! got, and brings 150 crates and CMake with it. Must not know what is in the files.
 
 mod cache;
 pub mod catalogue;
@@ -23,7 +23,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
-use cache::{Cache, Incomplete};
+use cache::{HubCache, Incomplete, is_hexadecimal};
 pub use error::HubError;
 
 /// Where the hub is unless `HF_ENDPOINT` says otherwise.
@@ -32,7 +32,7 @@ const PUBLIC_ENDPOINT: &str = "https://huggingface.co";
 /// A renamed repository redirects once; a mirror may add some more.
 const MAX_REDIRECTS: usize = 5;
 
-/// Attempts that bring nothing new, before giving up.
+/// After so many attempts in a row that brought no new byte, we give up.
 const MAX_FRUITLESS_ATTEMPTS: u32 = 3;
 
 /// The hub, the token for it, and the cache.
@@ -64,7 +64,7 @@ pub struct Fetched {
     pub sha256: String,
     /// The commit that it belongs to.
     pub commit: String,
-    /// Why the hub was not asked, where the cache had to do; the file may be older than the hub's.
+    /// Why the hub could not be asked, if the file comes from the cache unasked; it may be older than the hub's.
     pub unasked: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl Hub {
         Ok(Self::new(&endpoint, token.filter(|token| !token.is_empty()), cache))
     }
 
-    /// The same hub with another pause before an attempt that follows a fruitless one.
+    /// The same hub with another pause between a failed attempt and the next; tests set it to zero.
     pub fn with_retry_pause(self, retry_pause: Duration) -> Self {
         Self { retry_pause, ..self }
     }
@@ -114,7 +114,7 @@ impl Hub {
     /// # Errors
     /// [`HubError`], each with its remedy. After [`HubError::Interrupted`], the next call goes on where this one stopped.
     pub fn fetch(&self, file: RemoteFile<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Fetched, HubError> {
-        let cache = Cache::new(&self.cache, file.repository);
+        let cache = HubCache::new(&self.cache, file.repository);
         let stated = match self.state(file) {
             Err(error @ (HubError::Unreachable { .. } | HubError::Status { status: 500.., .. })) => {
                 let Some((commit, path)) = cache.find(file.revision, file.path) else { return Err(error) };
@@ -138,7 +138,7 @@ impl Hub {
         &self,
         file: RemoteFile<'_>,
         stated: &Stated,
-        cache: &Cache,
+        cache: &HubCache,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), HubError> {
         let mut incomplete = cache.incomplete(&stated.sha256, stated.size)?;
@@ -203,7 +203,7 @@ impl Hub {
     /// Asks what the hub states of a file, without fetching it.
     fn state(&self, file: RemoteFile<'_>) -> Result<Stated, HubError> {
         let url = self.url(file);
-        // The hub's own answer, before it redirects to a store whose headers would be the store's.
+        // Stop at the hub's own answer: it redirects to a store, whose headers tell nothing about the file.
         let is_telling = |response: &Response<Body>| {
             response.headers().contains_key("x-linked-etag") || response.status().is_success()
         };
@@ -212,8 +212,8 @@ impl Hub {
     }
 
     /// Asks, and follows redirects until an answer is enough; gives it with the headers of all answers, later ones over
-    /// earlier ones. By hand, because the client takes hosts for the same that differ in their ports, and would give the
-    /// token away.
+    /// earlier ones. Redirects are followed by hand, because the client would send the token along to the same host on
+    /// another port.
     fn follow(
         &self,
         url: &str,
@@ -284,11 +284,6 @@ fn stated(headers: &HeaderMap) -> Result<Stated, &'static str> {
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // The last of several: each redirect adds its own.
     headers.get_all(name).iter().next_back()?.to_str().ok()
-}
-
-/// Also what makes it safe as the name of a file.
-fn is_hexadecimal(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The first byte of `Content-Range: bytes 100-199/200`.

@@ -8,7 +8,7 @@ use zip::read::ZipFile;
 
 use super::error::Reason;
 
-/// A zip archive whose every failure is told as the outer format's.
+/// A zip archive whose errors name the format that is stored in it: a damaged `.npz` or PyTorch file.
 pub(super) struct Archive {
     zip: ZipArchive<BufReader<File>>,
     format: &'static str,
@@ -26,12 +26,12 @@ impl Archive {
         self.zip.file_names().filter_map(Result::ok).map(|name| name.into_owned()).collect()
     }
 
-    /// The same archive, its failures told as those of `format`.
+    /// The same archive with errors that name `format`.
     pub(super) fn told_as(self, format: &'static str) -> Self {
         Self { format, ..self }
     }
 
-    /// Opens one entry for reading. Its [`ZipFile::size`] is a claim, not a fact.
+    /// Opens one entry for reading. Its [`ZipFile::size`] is what the file claims; it may be wrong.
     pub(super) fn entry(&mut self, name: &str) -> Result<ZipFile<'_, BufReader<File>>, Reason> {
         self.zip.by_name(name).map_err(|error| Reason::damaged(self.format, format!("entry {name}: {error}")))
     }

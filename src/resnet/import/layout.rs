@@ -1,16 +1,27 @@
-//! Whose names a file uses, and those names told in torchvision's.
+//! Finds out whose names a file uses, and translates them into torchvision's.
 //!
 //! A network is found by its stem: the prefix before `conv1.weight` (or its like) is what training scripts have wrapped
-//! around it (`module.`, `model.`, `_orig_mod.`, `backbone.`), and is taken off. A name that nothing explains is kept
-//! as it is, so that the builder lists it among what does not belong.
+//! around it (`module.`, `model.`, `_orig_mod.`, `backbone.`), and is taken off. A name that cannot be translated is
+//! kept as it is; the builder then lists it among the tensors that do not belong.
 
 use std::collections::BTreeMap;
 
 use super::error::Reason;
-use super::{KeyLayout, chainer, hugging_face};
+use super::{chainer, hugging_face};
 use crate::resnet::state_dict::{StateDict, Weight};
 
-/// Tells a file's state dict in torchvision's names.
+/// Whose names a file uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLayout {
+    /// `layer1.0.conv1.weight`: torchvision's, and those of timm's plain ResNets, which are the same.
+    Torchvision,
+    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`: `transformers.ResNetForImageClassification`.
+    HuggingFace,
+    /// `res2/a/conv1/W`: Chainer's `ResNet50Layers` and its siblings.
+    Chainer,
+}
+
+/// Translates a file's state dict into torchvision's names.
 pub(super) fn to_torchvision(state_dict: StateDict) -> Result<(KeyLayout, StateDict), Reason> {
     let (layout, prefix) = find_stem(&state_dict)?;
     let mut renamed: BTreeMap<String, (String, Weight)> = BTreeMap::new();
@@ -75,7 +86,7 @@ fn prefix_before<'a>(name: &'a str, suffix: &str, separator: char) -> Option<&'a
     name.strip_suffix(suffix).filter(|prefix| prefix.is_empty() || prefix.ends_with(separator))
 }
 
-/// Marks in names that give a relative away even where no plain stem is found.
+/// Parts of names by which a related network is recognised, even where no plain stem is found.
 const RELATIVES: [(&str, &str); 9] = [
     ("conv1.0.weight", "ResNet with a deep stem of three convolutions (ResNet-C or -D)"),
     ("/conv1/conv/W", "ResNet of ChainerCV"),
@@ -98,7 +109,8 @@ fn unknown(state_dict: &StateDict) -> Reason {
     Reason::NotResNet { count: state_dict.tensors.len(), examples: format!("{}, …", examples.join(", ")) }
 }
 
-/// Relatives that share the plain stem and would otherwise be told as a list of missing and extra tensors.
+/// Refuses related networks that have the plain stem too. Without this, the user would get a long list of missing and
+/// extra tensors instead of a name.
 fn refuse_relatives(state_dict: &StateDict) -> Result<(), Reason> {
     for (name, weight) in &state_dict.tensors {
         let variant = RELATIVES.iter().find(|(mark, _)| name.contains(mark)).map(|&(_, variant)| variant);

@@ -15,6 +15,7 @@ mod error;
 mod hugging_face;
 mod layout;
 mod npz;
+mod raw_file;
 mod safetensors;
 mod torch;
 mod values;
@@ -27,19 +28,12 @@ use std::path::Path;
 use super::Variant;
 use super::state_dict::StateDict;
 pub use error::{ImportError, Reason};
+pub use layout::KeyLayout;
+use raw_file::RawFile;
 
-/// Whose names a file uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyLayout {
-    /// `layer1.0.conv1.weight`: torchvision's, and those of timm's plain ResNets, which are the same.
-    Torchvision,
-    /// `resnet.encoder.stages.0.layers.0.layer.0.convolution.weight`: `transformers.ResNetForImageClassification`.
-    HuggingFace,
-    /// `res2/a/conv1/W`: Chainer's `ResNet50Layers` and its siblings.
-    Chainer,
-}
+use crate::files;
 
-/// What follows from whose file it was, and what the file says of itself.
+/// What follows from the framework that wrote the file, and what the file says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
     /// The framework's form of the network: the stem's border, the epsilon, the default stride, the preprocessing.
@@ -59,13 +53,6 @@ pub struct Imported {
     pub notes: Notes,
 }
 
-/// A file's tensors under its own names.
-#[derive(Debug, Default)]
-struct RawFile {
-    state_dict: StateDict,
-    metadata: BTreeMap<String, String>,
-}
-
 /// Reads a weight file of any framework that we know.
 ///
 /// # Errors
@@ -76,7 +63,7 @@ pub fn read(path: &Path) -> Result<Imported, ImportError> {
 }
 
 fn read_file(path: &Path) -> Result<Imported, Reason> {
-    let raw = read_format(File::open(path)?)?;
+    let raw = read_format(files::open(path)?)?;
     let (layout, state_dict) = layout::to_torchvision(raw.state_dict)?;
     let variant = match layout {
         KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
@@ -120,9 +107,4 @@ fn read_format(mut file: File) -> Result<RawFile, Reason> {
         [] => Err(Reason::UnknownFormat { start: "nothing".to_owned() }),
         start => Err(Reason::UnknownFormat { start: start.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }),
     }
-}
-
-/// Counts of training steps: whole numbers that no network needs.
-fn is_counter(name: &str) -> bool {
-    name.ends_with("num_batches_tracked") || name.ends_with("/N")
 }

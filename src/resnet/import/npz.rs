@@ -4,9 +4,9 @@ use std::io::Read;
 
 use super::archive::Archive;
 use super::error::Reason;
+use super::raw_file::RawFile;
 use super::values::{Budget, Dtype, count_of, gather};
-use super::{RawFile, is_counter};
-use crate::resnet::state_dict::Weight;
+use crate::resnet::state_dict::{Weight, is_counter};
 
 pub(super) const FORMAT: &str = ".npz";
 
@@ -51,13 +51,13 @@ fn read_array(archive: &mut Archive, entry: &str, name: &str, budget: &mut Budge
         Reason::Io(error) => damaged(error.to_string()),
         reason => reason,
     })?;
-    // The end has to be read for the archive's checksum to be looked at.
+    // Read to the end: only then does the archive compare its checksum.
     let rest = std::io::copy(&mut reader, &mut std::io::sink()).map_err(|error| damaged(error.to_string()))?;
     if rest > 0 {
         return Err(damaged(format!("{rest} bytes more than its shape {shape:?} takes")));
     }
     let data = if header.fortran_order && shape.len() > 1 {
-        // The first index runs fastest.
+        // Fortran's order: the first index runs fastest.
         let strides: Vec<usize> =
             shape.iter().scan(1, |stride, &size| Some(std::mem::replace(stride, *stride * size))).collect();
         gather(&data, 0, &shape, &strides, budget).ok_or_else(|| damaged(format!("shape {shape:?}")))??
@@ -108,7 +108,7 @@ impl<'a> Header<'a> {
             let (key, value) = rest.split_once(':')?;
             let value = value.trim_start();
             rest = match key.trim().trim_matches(['\'', '"']) {
-                // A structured type is a list; it is not a weight's.
+                // A structured type is written as a list; no weight has one.
                 "descr" if value.starts_with('[') => {
                     dtype = Some("structured");
                     return Some(Self { dtype: dtype?, fortran_order: false, shape: Vec::new() });

@@ -10,9 +10,9 @@ use ::safetensors::Dtype as FileDtype;
 use ::safetensors::tensor::Metadata;
 
 use super::error::Reason;
+use super::raw_file::RawFile;
 use super::values::{Budget, Dtype, count_of};
-use super::{RawFile, is_counter};
-use crate::resnet::state_dict::Weight;
+use crate::resnet::state_dict::{Weight, is_counter};
 
 const FORMAT: &str = "safetensors";
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Call, convert, deadline::deadline, proto, stream};
+use super::{call::GrpcCall, convert, deadline::deadline, proto, stream};
 use crate::{
-    server::{Shared, request_log::RequestLog, status::wire_status},
-    service::{Error, Service},
+    server::{request_log::RequestLog, shared::Shared, status::wire_status},
+    service::{Error, Service, Shown},
     telemetry::Protocol,
 };
 
@@ -35,7 +35,7 @@ impl Classifier {
         model: &str,
         result: Result<T, Error>,
     ) -> Result<Response<T>, Status> {
-        let what = format_args!("{what} model={model:?}");
+        let what = format_args!("{what} model={:?}", Shown(model));
         match result {
             Ok(answer) => {
                 log.finish(what, "OK", None, "");
@@ -58,18 +58,21 @@ impl proto::classifier_server::Classifier for Classifier {
         &self,
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let log = RequestLog::start("grpc", &call.id, self.slow_request);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let model = request.model.clone();
         let version = convert::version(request.version);
-        let meter = self.service.measure(Protocol::Grpc, &model, version, call.arrived);
-        let result = match deadline {
-            Ok(deadline) => self.service.classify(convert::request(request, deadline)).await.map(convert::response),
+        let arrival = self.service.arrive(Protocol::Grpc, &model, version, call.arrived);
+        let result = match deadline.and_then(|deadline| Ok((arrival.target()?, deadline))) {
+            Ok((target, deadline)) => {
+                let request = convert::request(request, target, deadline, call.charge.clone(), call.trace());
+                self.service.answer(request).await.map(convert::response)
+            }
             Err(error) => Err(error),
         };
-        meter.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
+        arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
         Self::finish(log, "Classify", &model, result)
     }
 
@@ -77,7 +80,7 @@ impl proto::classifier_server::Classifier for Classifier {
         &self,
         request: Request<Streaming<proto::ClassifyStreamRequest>>,
     ) -> Result<Response<Self::ClassifyStreamStream>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let deadline = deadline(request.metadata(), call.arrived).map_err(|error| convert::status(&error))?;
         let answers = stream::start(stream::Stream {
             service: self.service.clone(),
@@ -99,7 +102,7 @@ impl proto::classifier_server::Classifier for Classifier {
     }
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let log = RequestLog::start("grpc", &call.id, self.slow_request);
         let request = request.into_inner();
         let found = self.service.find(&request.name, convert::version(request.version));

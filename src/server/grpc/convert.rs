@@ -1,15 +1,19 @@
 //! Between the service's words and the messages of `resnetd.v1`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::header::{HeaderName, HeaderValue};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::proto;
 use crate::{
     server::status::wire_status,
     service::{
-        Classification, ClassifyOptions, ClassifyRequest, Error, ErrorKind, ModelState, ModelStatus, TensorInfo,
+        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target,
+        TensorInfo, TraceContext, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -18,19 +22,29 @@ use crate::{
 pub(super) const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 /// gRPC's own way to say when to try again (proposal A6).
-const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A message as a request of the service.
-pub(super) fn request(message: proto::ClassifyRequest, deadline: Option<Instant>) -> ClassifyRequest {
-    ClassifyRequest {
-        model: message.model,
-        version: version(message.version),
-        images: message.images,
-        options: ClassifyOptions {
-            top_k: message.top_k.map(|top_k| top_k as usize),
-            min_probability: message.min_probability,
-        },
+pub(super) fn request(
+    message: proto::ClassifyRequest,
+    target: Target,
+    deadline: Option<Instant>,
+    charge: Arc<Charge>,
+    trace: TraceContext,
+) -> Request {
+    let classes = ClassesWanted {
+        top_k: message.top_k.map(|top_k| top_k as usize),
+        // Proto's 0 is what was not set: no class is left out.
+        min_probability: (message.min_probability != 0.0).then_some(message.min_probability),
+    };
+    Request {
+        items: message.images.into_iter().map(|image| target.picture(image)).collect(),
+        target,
+        wanted: Wanted::classes(classes),
         deadline,
+        priority: Priority::DEFAULT,
+        charge,
+        trace,
     }
 }
 
@@ -40,7 +54,7 @@ pub(super) fn version(version: u64) -> Option<u64> {
 }
 
 /// The service's answer as a message.
-pub(super) fn response(answer: Classification) -> proto::ClassifyResponse {
+pub(super) fn response(answer: Answer) -> proto::ClassifyResponse {
     let class = |class: crate::service::Prediction| proto::Class {
         index: class.index as u32,
         label: class.label.to_string(),
@@ -67,13 +81,19 @@ pub(super) fn response(answer: Classification) -> proto::ClassifyResponse {
 
 /// A refusal as the status of a call, with its kind and the time to try again in the metadata.
 pub(super) fn status(error: &Error) -> Status {
-    let (_, code, name) = wire_status(error.kind);
-    let mut headers = hyper::HeaderMap::with_capacity(2);
-    headers.insert(ERROR_CODE, HeaderValue::from_static(name));
+    let (_, code, _) = wire_status(error.kind);
+    let mut status = status_of(code, error.kind, &*error.message);
     if let Some(delay) = error.retry_after {
-        headers.insert(RETRY_PUSHBACK, HeaderValue::from(milliseconds(delay)));
+        status.metadata_mut().insert(RETRY_PUSHBACK, milliseconds(delay).into());
     }
-    Status::with_metadata(code, &*error.message, MetadataMap::from_headers(headers))
+    status
+}
+
+/// A refusal for which the protocol has a code of its own.
+pub(super) fn status_of(code: Code, kind: ErrorKind, message: impl Into<String>) -> Status {
+    let (_, _, name) = wire_status(kind);
+    let headers = hyper::HeaderMap::from_iter([(ERROR_CODE, HeaderValue::from_static(name))]);
+    Status::with_metadata(code, message, MetadataMap::from_headers(headers))
 }
 
 /// A refusal as the item of a stream.

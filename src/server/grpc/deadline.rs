@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tonic::metadata::MetadataMap;
 
-use crate::service::{Error, ErrorKind};
+use crate::service::{Error, ErrorKind, Shown};
 
 /// When the client stops waiting: `arrived` plus its `grpc-timeout`, if it sent one.
 pub(super) fn deadline(metadata: &MetadataMap, arrived: Instant) -> Result<Option<Instant>, Error> {
@@ -12,7 +12,9 @@ pub(super) fn deadline(metadata: &MetadataMap, arrived: Instant) -> Result<Optio
     match parse(value.as_bytes()) {
         Some(timeout) => Ok(arrived.checked_add(timeout)),
         None => {
-            let message = format!("grpc-timeout is {value:?}: it must be 1 to 8 digits and a unit, one of H M S m u n");
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = Shown(&value);
+            let message = format!("grpc-timeout is `{value}`: it must be 1 to 8 digits and a unit, one of H M S m u n");
             Err(Error::new(ErrorKind::InvalidArgument, message))
         }
     }

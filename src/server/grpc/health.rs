@@ -7,8 +7,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server};
 
-use super::{Call, proto::classifier_server::SERVICE_NAME};
-use crate::service::{ModelState, Readiness, Service};
+use super::{call::GrpcCall, convert, proto::classifier_server::SERVICE_NAME};
+use crate::service::{Error, ErrorKind, ModelState, Readiness, Service, Shown};
 
 /// Answers health checks from the state of the service.
 pub(super) struct Health {
@@ -40,15 +40,19 @@ impl health_server::Health for Health {
         let name = &request.get_ref().service;
         match state(&self.service, name) {
             Some(state) => Ok(Response::new(HealthCheckResponse { status: state.into() })),
-            None => Err(Status::not_found(format!(
-                "there is no service or model `{name}`: check \"\", \"{SERVICE_NAME}\" or the name of a model"
-            ))),
+            None => {
+                let name = Shown(name);
+                let message = format!(
+                    "there is no service or model `{name}`: check \"\", \"{SERVICE_NAME}\" or the name of a model"
+                );
+                Err(convert::status(&Error::new(ErrorKind::NotFound, message)))
+            }
         }
     }
 
     /// Sends the state, and again each time it changes, until the client leaves or the connection is told to close.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let call = Call::of(&request)?;
+        let call = GrpcCall::of(&request)?;
         let name = request.into_inner().service;
         let service = self.service.clone();
         let mut changes = service.readiness_watch();
@@ -67,7 +71,8 @@ impl health_server::Health for Health {
                     () = states.closed() => return,
                     changed = changes.changed() => if changed.is_err() { return },
                     () = call.leaving.cancelled() => {
-                        let _ = states.send(Err(Status::unavailable("the connection is closing: watch again"))).await;
+                        let closing = Error::new(ErrorKind::Unavailable, "the connection is closing: watch again");
+                        let _ = states.send(Err(convert::status(&closing))).await;
                         return;
                     }
                 }

@@ -1,76 +1,80 @@
 //! The gRPC door: `resnetd.v1.Classifier`, health and reflection over HTTP/2 without TLS.
 //!
 //! Tonic's routes on our own connections, so that both doors live and leave alike. What every call has is done here once:
-//! its id, its arrival, and the code of a message that is too large.
+//! its id, its arrival, unpacking and packing its messages, and the form of a refusal that tonic makes.
 //!
 //! Knows the service. Must not know the stages behind it, or the other door.
 
+mod call;
+mod charged;
 mod classifier;
 mod convert;
 mod deadline;
 mod health;
+mod messages;
+mod packing;
+pub mod proto;
+mod refusal;
 mod stream;
 
-use std::{convert::Infallible, time::Instant};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Instant};
 
+use http_body_util::BodyExt as _;
 use hyper::{
-    Request, Response,
-    body::Incoming,
-    header::{HeaderName, HeaderValue},
+    HeaderMap, Request, Response,
+    body::{Frame, Incoming},
+    header::HeaderName,
     server::conn::http2,
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body, service::Routes};
+use tonic::{Status, body::Body, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::pb;
 use tower::Service as _;
 
 use super::{
-    Options, ServeError, Shared,
-    connections::{self, Life},
+    activity::InWork,
+    connections::{self, Connecting, Life},
+    error::ServeError,
     request_id::{REQUEST_ID, RequestId},
-    status::wire_status,
+    request_log::RequestLog,
+    shared::{DoorOptions, Shared},
 };
-use crate::service::ErrorKind;
+use crate::{
+    service::{Error, Shown},
+    telemetry::{Protocol, TraceParent},
+};
+use call::{GrpcCall, Taken};
+use charged::ChargedBody;
+use messages::{MessageRules, Messages};
+use packing::Packer;
 use proto::classifier_server::ClassifierServer;
-
-/// The messages, servers and clients that are generated from `proto/resnetd/v1`.
-#[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
-pub mod proto {
-    tonic::include_proto!("resnetd.v1");
-}
+use refusal::{error_code, mend_headers};
 
 /// The descriptors of every file under `proto/`, for reflection.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// What a handler knows of its call, from the request's extensions.
-#[derive(Clone, Debug)]
-struct Call {
-    id: RequestId,
-    /// When the head of the request was there.
-    arrived: Instant,
-    /// Fires when the connection is told to close.
-    leaving: CancellationToken,
-}
+/// The largest message of the health and reflection services: a name and little else.
+const MAX_NAME_MESSAGE: usize = 16 << 10;
 
-impl Call {
-    /// The context that [`Door`] left with the request.
-    fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
-        request.extensions().get::<Self>().cloned().ok_or_else(|| Status::internal("a call without a context"))
-    }
-}
+/// The methods whose calls count as requests to classify.
+const CLASSIFYING: [&str; 2] = ["/resnetd.v1.Classifier/Classify", "/resnetd.v1.Classifier/ClassifyStream"];
 
 /// The gRPC services over one [`Service`](crate::service::Service).
-pub(super) struct Door {
+pub(super) struct GrpcDoor {
     shared: Shared,
     routes: Routes,
+    /// The methods that take a stream of messages.
+    streaming: HashSet<String>,
 }
 
-impl Door {
+impl GrpcDoor {
     pub(super) fn new(shared: Shared) -> Result<Self, ServeError> {
         // A message is the files and a few numbers: the limit of the body holds for it as well.
         let max_message = shared.service.limits().max_body_bytes;
@@ -82,22 +86,35 @@ impl Door {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let routes = Routes::new(classifier)
-            .add_service(HealthServer::new(health::Health::new(shared.service.clone())))
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?)
+            .add_service(
+                HealthServer::new(health::Health::new(shared.service.clone()))
+                    .max_decoding_message_size(MAX_NAME_MESSAGE),
+            )
+            .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_NAME_MESSAGE))
+            .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_NAME_MESSAGE))
             .prepare();
-        Ok(Self { shared, routes })
+        let descriptors =
+            [DESCRIPTORS, pb::v1::FILE_DESCRIPTOR_SET, pb::v1alpha::FILE_DESCRIPTOR_SET].map(streaming_methods);
+        let streaming = descriptors.into_iter().collect::<Result<Vec<_>, _>>()?.concat().into_iter().collect();
+        Ok(Self { shared, routes, streaming })
     }
 
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
-        let connect = |stream: TcpStream, leaving: CancellationToken| {
-            let (routes, ids) = (self.routes.clone(), self.shared.ids.clone());
+        let door = Arc::new(self);
+        let connect = |stream: TcpStream, Connecting { leaving, activity, .. }: Connecting| {
+            let door = door.clone();
             let answer = service_fn(move |request: Request<Incoming>| {
-                let id = ids.take_or_make(request.headers().get(REQUEST_ID));
-                let call = Call { id, arrived: Instant::now(), leaving: leaving.clone() };
-                answer(routes.clone(), request, call)
+                let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
+                let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+                let parent = parent.and_then(TraceParent::parse);
+                let arrived = Instant::now();
+                let call = door.shared.service.open_charge().map(|charge| {
+                    let leaving = leaving.clone();
+                    GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
+                });
+                answer(door.clone(), request, id, call, activity.begin())
             });
             builder.serve_connection(TokioIo::new(stream), answer)
         };
@@ -105,7 +122,7 @@ impl Door {
     }
 }
 
-fn connection_builder(options: &Options) -> http2::Builder<TokioExecutor> {
+fn connection_builder(options: &DoorOptions) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -115,26 +132,100 @@ fn connection_builder(options: &Options) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(mut routes: Routes, request: Request<Incoming>, call: Call) -> Result<Response<Body>, Infallible> {
-    let id = call.id.header();
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(call);
-    let mut response = routes.call(request).await?;
-    let headers = response.headers_mut();
-    // Tonic refuses a message over the limit before a handler sees it, with OUT_OF_RANGE; nothing else here says that.
-    if headers.get(GRPC_STATUS).is_some_and(|status| status.as_bytes() == b"11") {
-        let (_, code, name) = wire_status(ErrorKind::TooLarge);
-        headers.insert(GRPC_STATUS, HeaderValue::from(code as i32));
-        headers.insert(convert::ERROR_CODE, HeaderValue::from_static(name));
-    }
-    headers.insert(REQUEST_ID, id);
-    Ok(response)
+/// The methods of a set of descriptors that take a stream of messages, as paths.
+fn streaming_methods(descriptors: &[u8]) -> Result<Vec<String>, ServeError> {
+    let set = FileDescriptorSet::decode(descriptors).map_err(tonic_reflection::server::Error::from)?;
+    let methods = set.file.iter().flat_map(|file| {
+        file.service.iter().flat_map(move |service| {
+            let streaming = service.method.iter().filter(|method| method.client_streaming());
+            streaming.map(move |method| format!("/{}.{}/{}", file.package(), service.name(), method.name()))
+        })
+    });
+    Ok(methods.collect())
 }
 
-/// The same for a stream, whose handler sees the refusal.
-fn mend_code(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => Status::new(wire_status(ErrorKind::TooLarge).1, status.message()),
-        _ => status,
+/// Answers one call. `in_work` lives as long as its answer, which may be a stream.
+async fn answer(
+    door: Arc<GrpcDoor>,
+    request: Request<Incoming>,
+    id: RequestId,
+    call: Result<GrpcCall, Error>,
+    in_work: InWork,
+) -> Result<Response<Body>, Infallible> {
+    let arrived = Instant::now();
+    let path = request.uri().path().to_owned();
+    let mut packer = Packer::of(request.headers());
+    let taken = Taken::default();
+    let mut response = match call {
+        Ok(call) => door.call(request, call, taken.clone()).await?,
+        Err(refused) => convert::status(&refused).into_http(),
+    };
+    let headers = response.headers_mut();
+    mend_headers(headers, &path);
+    if !taken.is() && headers.contains_key(GRPC_STATUS) {
+        door.note_refusal(&path, headers, &id, arrived);
+    }
+    if let Some(packer) = packer.as_ref().filter(|_| !headers.contains_key(GRPC_STATUS)) {
+        packer.announce(headers);
+    }
+    headers.insert(REQUEST_ID, id.header());
+    Ok(response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _ = &in_work;
+            match frame.into_data() {
+                Ok(data) => Frame::data(match &mut packer {
+                    Some(packer) => packer.pack(data),
+                    None => data,
+                }),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(mut trailers) => {
+                        mend_headers(&mut trailers, &path);
+                        Frame::trailers(trailers)
+                    }
+                    Err(frame) => frame,
+                },
+            }
+        }))
+    }))
+}
+
+impl GrpcDoor {
+    /// What tonic's services answer, if it is a call.
+    async fn call(
+        &self,
+        mut request: Request<Incoming>,
+        call: GrpcCall,
+        taken: Taken,
+    ) -> Result<Response<Body>, Infallible> {
+        if let Some(refusal) = refusal::no_call(&request) {
+            return Ok(refusal);
+        }
+        let coding = match packing::take_coding(request.headers_mut()) {
+            Ok(coding) => coding,
+            Err(refused) => return Ok(refused.into_http()),
+        };
+        let charge = call.charge.clone();
+        let rules = MessageRules {
+            coding,
+            limit: self.shared.service.limits().max_body_bytes,
+            single: !self.streaming.contains(request.uri().path()),
+            unpacker: self.shared.unpacker.clone(),
+            take: move |bytes| charge.add(bytes),
+        };
+        let mut request =
+            request.map(|body| Body::new(Messages::new(ChargedBody { body, charge: call.charge.clone() }, rules)));
+        request.extensions_mut().insert(call);
+        request.extensions_mut().insert(taken);
+        self.routes.clone().call(request).await
+    }
+
+    /// Logs and counts a call that was refused before a handler of ours took it.
+    fn note_refusal(&self, path: &str, headers: &HeaderMap, id: &RequestId, arrived: Instant) {
+        let (code, status) = (error_code(headers), Status::from_header_map(headers));
+        let log = RequestLog::start("grpc", id, self.shared.options.slow_request).since(arrived);
+        log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
+        if CLASSIFYING.contains(&path) {
+            self.shared.service.arrive(Protocol::Grpc, "", None, arrived).finish(Some(code));
+        }
     }
 }

@@ -6,12 +6,17 @@
 
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, error};
 
-use super::{Call, convert, mend_code, proto};
+use super::{
+    call::GrpcCall,
+    convert, proto,
+    refusal::{error_code, mend},
+};
 use crate::{
     server::{request_log::RequestLog, status::wire_status},
     service::{Error, ErrorKind, Service},
@@ -24,7 +29,7 @@ type Answers = mpsc::Sender<Result<proto::ClassifyStreamResponse, Status>>;
 pub(super) struct Stream {
     pub(super) service: Service,
     pub(super) requests: Streaming<proto::ClassifyStreamRequest>,
-    pub(super) call: Call,
+    pub(super) call: GrpcCall,
     /// The deadline of the whole stream.
     pub(super) deadline: Option<Instant>,
     /// The most requests that are worked on at a time.
@@ -58,7 +63,8 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
         tokio::select! {
             biased;
             () = stream.call.leaving.cancelled() => {
-                break Some(Status::unavailable("this server is about to stop: open a new stream for the other requests"));
+                let message = "this server is about to stop: open a new stream for the other requests";
+                break Some(convert::status(&Error::new(ErrorKind::Unavailable, message)));
             }
             Some(ended) = jobs.join_next() => {
                 if let Err(panic) = ended {
@@ -68,10 +74,12 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
             request = stream.requests.message(), if jobs.len() < stream.concurrency => match request {
                 Ok(Some(request)) => {
                     read += 1;
+                    // The bytes of this message are the request's own from here on; those of the next come from now on.
+                    stream.call.charge.keep(0);
                     jobs.spawn(answer(stream.service.clone(), request, stream.deadline, stream.call.clone(), answers.clone()));
                 }
                 Ok(None) => break None,
-                Err(status) => break Some(mend_code(status)),
+                Err(status) => break Some(refuse(&stream, status)),
             }
         }
     };
@@ -92,7 +100,7 @@ async fn answer(
     service: Service,
     request: proto::ClassifyStreamRequest,
     stream_deadline: Option<Instant>,
-    call: Call,
+    call: GrpcCall,
     answers: Answers,
 ) {
     use proto::classify_stream_response::Result as Item;
@@ -100,14 +108,20 @@ async fn answer(
     let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
     let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
     let (model, version) = request.request.as_ref().map_or(("", 0), |message| (&message.model, message.version));
-    let meter = service.measure(Protocol::Grpc, model, convert::version(version), started);
+    let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
+    let arrival = service.arrive(Protocol::Grpc, model, convert::version(version), started);
     let result = match request.request {
-        Some(message) => service.classify(convert::request(message, deadline)).await,
+        Some(message) => match charge.and_then(|charge| Ok((charge, arrival.target()?))) {
+            Ok((charge, target)) => {
+                service.answer(convert::request(message, target, deadline, charge, call.trace())).await
+            }
+            Err(error) => Err(error),
+        },
         None => Err(Error::new(ErrorKind::InvalidArgument, "the item has no `request`: nothing to classify")),
     };
-    meter.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
+    arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
     let item = match result {
-        Ok(classification) => Item::Response(convert::response(classification)),
+        Ok(answer) => Item::Response(convert::response(answer)),
         Err(error) => {
             debug!(request_id = %call.id, item = request.id, kind = ?error.kind, error.message, "a request of a stream failed");
             Item::Error(convert::error_item(error))
@@ -118,5 +132,13 @@ async fn answer(
 
 fn broken(panic: &tokio::task::JoinError) -> Status {
     error!(%panic, "a request of a stream broke");
-    Status::internal("a request of the stream broke; the cause is in the server's log")
+    convert::status(&Error::new(ErrorKind::Internal, "a request of the stream broke; the server's log says why"))
+}
+
+/// What is no message ends the stream, and counts as a request.
+fn refuse(stream: &Stream, status: Status) -> Status {
+    let status = mend(status, "ClassifyStream");
+    let code = error_code(status.metadata().as_ref());
+    stream.service.arrive(Protocol::Grpc, "", None, Instant::now()).finish(Some(code));
+    status
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
 
-use super::{error::Failure, linger::Linger};
-use crate::service::{Error, ErrorKind};
+use super::{call::HttpCall, error::Failure};
+use crate::service::{Charge, Error, ErrorKind, Shown};
 
 /// The most memory that a body's announced length reserves before its bytes are there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -16,31 +16,37 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
-/// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early.
-pub(super) async fn read(body: Incoming, limit: usize, timeout: Duration, linger: &Linger) -> Result<Bytes, Failure> {
+/// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early;
+/// `OVERLOADED` when the requests in work leave no memory for what came.
+pub(super) async fn read(
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    call: &HttpCall,
+    charge: &Charge,
+) -> Result<Bytes, Failure> {
     let read = match body.size_hint().exact() {
         Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
-        announced => match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit)).await {
-            Ok(read) => read,
-            Err(_) => Err(Failure::timeout(timeout)),
-        },
+        announced => {
+            match tokio::time::timeout(timeout, collect(body, announced.unwrap_or(0) as usize, limit, charge)).await {
+                Ok(read) => read,
+                Err(_) => Err(Failure::timeout(timeout)),
+            }
+        }
     };
-    if read.is_err() {
-        linger.set();
+    match read {
+        Ok(_) => call.note_body_read(),
+        Err(_) => call.note_body_given_up(),
     }
     read
 }
 
-/// The memory that a body may take: its announced length, or the limit where it announces none.
-pub(super) fn expected_bytes(body: &Incoming, limit: usize) -> usize {
-    body.size_hint().exact().map_or(limit, |announced| limit.min(usize::try_from(announced).unwrap_or(limit)))
-}
-
-async fn collect(mut body: Incoming, announced: usize, limit: usize) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Charge) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
         let Ok(data) = frame.into_data() else { continue };
+        charge.add(data.len())?;
         if whole.is_empty() && data.len() == announced {
             return Ok(data);
         }
@@ -61,6 +67,10 @@ fn too_large(announced: Option<u64>, limit: usize) -> Failure {
     Error::new(ErrorKind::TooLarge, message).into()
 }
 
-fn broken(error: &hyper::Error) -> Failure {
-    Error::new(ErrorKind::InvalidArgument, format!("the body ended before it was complete: {error}")).into()
+fn broken(error: &axum::Error) -> Failure {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!("the body ended before it was complete: {}", Shown(&error.to_string())),
+    )
+    .into()
 }

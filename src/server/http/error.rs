@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use hyper::{
-    Method, StatusCode,
-    header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER},
+use axum::{
+    body::Body,
+    http::{
+        Method, StatusCode,
+        header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use super::{super::request_id::RequestId, Answer, json_answer};
+use super::reply;
 use crate::{
-    server::status::wire_status,
-    service::{Error, ErrorKind},
+    server::{coding::READ, request_id::RequestId, status::wire_status},
+    service::{Error, ErrorKind, Shown},
 };
 
-/// Why a request has no answer.
-#[derive(Debug)]
+/// Why a request has no answer. As a response it is a bare status: `call` writes the document, which has the request's id.
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// The service's word for it, where it has one.
     kind: Option<ErrorKind>,
@@ -26,22 +30,33 @@ pub(super) struct Failure {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ErrorDocument<'a> {
     error: &'a str,
     code: &'a str,
     request_id: &'a str,
 }
 
 impl Failure {
+    /// The methods of a route that is only read.
+    pub(super) const GET: &'static str = "GET, HEAD";
+
     /// A method that the route does not have.
     pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
         Self {
             kind: None,
             status: StatusCode::METHOD_NOT_ALLOWED,
             code: "METHOD_NOT_ALLOWED",
-            message: format!("{method} is not a method of this route: use {allowed}"),
+            message: format!("{} is not a method of this route: use {allowed}", Shown(method.as_str())),
             header: Some((ALLOW, HeaderValue::from_static(allowed))),
         }
+    }
+
+    /// A body that is packed as nobody here can unpack it.
+    pub(super) fn encoding(name: &str) -> Self {
+        let name = Shown(name);
+        let message = format!("content-encoding `{name}` is not read: send one of {READ}, or the body as it is");
+        let header = (ACCEPT_ENCODING, HeaderValue::from_static(READ));
+        Self { header: Some(header), ..Error::new(ErrorKind::UnsupportedFormat, message).into() }
     }
 
     /// A body that did not come in time.
@@ -53,6 +68,38 @@ impl Failure {
             message: format!("the body did not arrive within {} s: send it faster or smaller", limit.as_secs_f64()),
             header: None,
         }
+    }
+
+    /// A head over the limit.
+    pub(super) fn head_too_large(limit: usize) -> Self {
+        Self {
+            kind: None,
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            code: "HEADERS_TOO_LARGE",
+            message: format!("the head of the request has more than {limit} bytes: send shorter headers"),
+            header: None,
+        }
+    }
+
+    /// What is no request, and what does not fit, where hyper's parser says no more than its status.
+    pub(super) fn unreadable(status: StatusCode) -> Self {
+        let (code, message) = match status {
+            StatusCode::URI_TOO_LONG => ("URI_TOO_LONG", "the path of the request is too long: send a shorter one"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ("HEADERS_TOO_LARGE", "the head of the request is too long, or has more than 100 headers: send fewer")
+            }
+            _ => (
+                "INVALID_ARGUMENT",
+                "what came is no HTTP request: is it TLS, or a line or a header that is malformed?",
+            ),
+        };
+        Self { kind: None, status, code, message: message.to_owned(), header: None }
+    }
+
+    /// A refusal of which only the status is known.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let reason = status.canonical_reason().unwrap_or("refused");
+        Self { kind: None, status, code: "HTTP_ERROR", message: reason.to_lowercase(), header: None }
     }
 
     /// The service's word for it, where it has one.
@@ -70,14 +117,31 @@ impl Failure {
         &self.message
     }
 
-    /// The answer to the client.
-    pub(super) fn answer(&self, id: &RequestId) -> Answer {
-        let document = Document { error: &self.message, code: self.code, request_id: id.as_str() };
-        let mut answer = json_answer(self.status, &document, 128 + self.message.len());
+    /// The document that a client gets.
+    pub(super) fn document(&self, id: &RequestId) -> Vec<u8> {
+        let document = ErrorDocument { error: &self.message, code: self.code, request_id: id.as_str() };
+        reply::bytes(&document, 128 + self.message.len()).unwrap_or_default()
+    }
+
+    /// Makes `answer`, which is a bare status so far, the answer to the client.
+    pub(super) fn write(&self, id: &RequestId, answer: &mut Response) {
+        *answer.body_mut() = Body::from(self.document(id));
+        *answer.status_mut() = self.status;
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Of a body that is no longer there.
+        answer.headers_mut().remove(CONTENT_LENGTH);
         if let Some((name, value)) = self.header.clone() {
             answer.headers_mut().insert(name, value);
         }
-        answer
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

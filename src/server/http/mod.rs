@@ -1,134 +1,135 @@
-//! The HTTP door: HTTP/1 requests in, JSON out.
+//! The HTTP door: HTTP/1.1 and HTTP/2 without TLS in, JSON out.
 //!
-//! `router` has the whole URL map. A handler returns a response or a [`Failure`](error::Failure); this file puts the request's id on
-//! both and writes the log. Plain hyper: on the way of an image there is no layer that does nothing for it.
+//! `routes` has the whole URL map, an axum router made of one router a protocol. Around it stands what every route has:
+//! the request's id, a span, caught panics, CORS where it is allowed (all tower-http's), and `call`, which writes the log
+//! and gives refusals their form. A handler returns a response or a [`Failure`](error::Failure).
 //!
 //! Knows the service. Must not know the stages behind it, or the other door.
 
+mod bare;
 mod body;
-mod classify;
+mod call;
+mod door;
+mod encoding;
 mod error;
+mod framing;
 mod health;
-mod json;
-mod linger;
+mod leftover;
 mod metrics;
-mod models;
-mod options;
-mod router;
-mod tfserving;
-mod upload;
+mod nearest;
+mod peer;
+mod reply;
+mod route;
+mod routes;
+mod socket;
+mod v1;
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{
-    Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONNECTION, CONTENT_TYPE, HeaderValue},
-    http::request::Parts,
-    server::conn::http1,
-    service::service_fn,
+use axum::{http::Request, response::Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tower::{Layer, ServiceBuilder, ServiceExt, util::option_layer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, Any, CorsLayer},
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    trace::TraceLayer,
+};
 
 use super::{
-    Options, Shared,
-    connections::{self, Life},
-    request_id::REQUEST_ID,
-    request_log::RequestLog,
+    connections::{self, Connecting, Life},
+    request_id::{MakeId, REQUEST_ID_NAME, forget_malformed},
+    shared::DoorOptions,
 };
-use crate::service::Service;
-use linger::{Linger, LingeringStream};
+pub(super) use door::HttpDoor;
+pub use v1::take_apart;
 
-/// The largest head of a request: line and headers.
-const MAX_HEAD_BYTES: usize = 32 << 10;
+use bare::Refusals;
+use call::MAX_HEAD_BYTES;
+use socket::Socket;
 
-/// An answer: always whole, never streamed.
-type Answer = Response<Full<Bytes>>;
+/// What a connection holds of one request's head, or of its body at a time. Above the largest head, so that one that is a
+/// little too long gets our own answer; hyper refuses what does not fit.
+const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
-/// What every handler sees.
-pub(super) struct Door {
-    shared: Shared,
-}
-
-impl Door {
-    pub(super) fn new(shared: Shared) -> Self {
-        Self { shared }
-    }
-
-    fn service(&self) -> &Service {
-        &self.shared.service
-    }
-
-    fn options(&self) -> &Options {
-        &self.shared.options
-    }
-
+impl HttpDoor {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.options().idle_timeout)
-            .max_header_size(MAX_HEAD_BYTES);
-        let door = Arc::new(self);
-        let connect = |stream: TcpStream, _| {
-            let door = door.clone();
-            let linger = Linger::default();
-            let stream = LingeringStream::new(stream, linger.clone());
-            let answer = service_fn(move |request| answer(door.clone(), request, linger.clone()));
-            builder.serve_connection(TokioIo::new(stream), answer)
+        let builder = connection_builder(self.options());
+        let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.options().slow_request));
+        let answer = stack(Arc::new(self));
+        let connect = |stream: TcpStream, connecting: Connecting| {
+            let (stream, peer) = Socket::new(stream, refusals.clone());
+            let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer.clone());
+                request.extensions_mut().insert(connecting.activity.begin());
+                request.extensions_mut().insert(connecting.place.clone());
+                request
+            });
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer)).into_owned()
         };
         connections::accept(listener, life, connect).await;
     }
 }
 
-/// A request's head, and what the connection has to know.
-struct Head {
-    parts: Parts,
-    linger: Linger,
+fn connection_builder(options: &DoorOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // A client that closed its half waits for its answer; `peer` notices one that left.
+    builder.http1().half_close(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(MAX_BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout)
+        .max_concurrent_streams(options.max_concurrent_streams);
+    builder
 }
 
-/// Answers one request. Dropped when the client leaves, and with it all that was under way for it.
-async fn answer(door: Arc<Door>, request: Request<Incoming>, linger: Linger) -> Result<Answer, Infallible> {
-    let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
-    let log = RequestLog::start("http", &id, door.options().slow_request);
-    let (parts, body) = request.into_parts();
-    let head = Head { parts, linger };
-    let mut failed = None;
-    let mut answer = router::dispatch(&door, &head, body, log.started()).await.unwrap_or_else(|failure| {
-        let answer = failure.answer(&id);
-        failed = Some(failure);
-        answer
-    });
-    answer.headers_mut().insert(REQUEST_ID, id.header());
-    if head.linger.is_set() {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-
-    let what = format_args!("{} {}", head.parts.method, head.parts.uri.path());
-    let status = answer.status();
-    let message = failed.as_ref().map_or("", error::Failure::message);
-    log.finish(what, status.as_str(), failed.as_ref().and_then(error::Failure::kind), message);
-    Ok(answer)
+/// The routes, and around them what every route has; the first layer is the outermost. On the way of an image there is
+/// nothing that belongs to one route.
+fn stack(
+    door: Arc<HttpDoor>,
+) -> impl tower::Service<Request<Incoming>, Response = Response, Error = std::convert::Infallible, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static {
+    let ids = MakeId(door.shared.ids.clone());
+    let inner = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(call::broken))
+        .layer(option_layer(cors(&door.options().cors_origins)))
+        .service(routes::router(door.clone()));
+    let answered = call::answered(door, inner);
+    let traced = TraceLayer::new_for_http()
+        .make_span_with(call::span)
+        .on_request(())
+        .on_response(())
+        .on_body_chunk(())
+        .on_eos(())
+        .on_failure(())
+        .layer(answered)
+        .map_response(|response: Response<_>| response.map(axum::body::Body::new));
+    ServiceBuilder::new()
+        .map_request(forget_malformed)
+        .layer(SetRequestIdLayer::new(REQUEST_ID_NAME, ids))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID_NAME))
+        .service(traced)
 }
 
-/// `value` as a JSON answer.
-fn json_answer(status: StatusCode, value: &impl serde::Serialize, capacity: usize) -> Answer {
-    let mut body = Vec::with_capacity(capacity);
-    // Writing to memory what has string keys and no foreign `Serialize` cannot fail; if it does, the client gets no half document.
-    let status = match serde_json::to_writer(&mut body, value) {
-        Ok(()) => status,
-        Err(error) => {
-            tracing::error!(%error, "cannot write an answer as JSON");
-            body.clear();
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+/// Browsers may read answers from these origins; from none, unless the configuration names some.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origin = match origins {
+        [] => return None,
+        [all] if all == "*" => AllowOrigin::any(),
+        some => AllowOrigin::list(some.iter().filter_map(|origin| origin.parse().ok())),
     };
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    Some(CorsLayer::new().allow_origin(origin).allow_methods(Any).allow_headers(Any).expose_headers(Any))
 }

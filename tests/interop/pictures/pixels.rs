@@ -12,7 +12,7 @@ fn main() -> io::Result<()> {
         let mut file = vec![0; u32::from_le_bytes(length) as usize];
         input.read_exact(&mut file)?;
         let (width, height, content) = match decode(&file, Orientation::Apply, &DecodeLimits::default()) {
-            Ok(pixels) => (pixels.width(), pixels.height(), pixels.into_data()),
+            Ok(pixels) => (pixels.width(), pixels.height(), pixels.data().to_vec()),
             Err(error) => (0, 0, error.to_string().into_bytes()),
         };
         for number in [width, height, content.len() as u32] {

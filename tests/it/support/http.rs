@@ -59,6 +59,11 @@ impl HttpClient {
         self.stream.get_mut().write_all(bytes).await.expect("the server reads");
     }
 
+    /// Closes the sending half, as `nc -N` does after a request.
+    pub(crate) async fn close_sending(&mut self) {
+        self.stream.get_mut().shutdown().await.expect("it is open");
+    }
+
     /// Reads the next answer.
     pub(crate) async fn answer(&mut self, method: &str) -> Answer {
         timeout(PATIENCE, self.read_answer(method)).await.expect("an answer in time").expect("an answer")

@@ -3,6 +3,9 @@
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod repository;
 pub(crate) mod server;
 
 use std::{sync::OnceLock, time::Duration};

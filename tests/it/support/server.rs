@@ -6,15 +6,16 @@ use bytes::Bytes;
 use resnetd::{
     batching::{Batcher, Policy},
     inspect::inspect,
-    model::{ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
+    lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
+    model::{LoadSteps, LoadedModel, ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
     onnx::decode,
     postprocess::Activation,
     preprocess::Spec,
-    runtime::scripted::ScriptedExecutor,
-    server::{self, Listeners, Options, ServeError, grpc::proto::classifier_client::ClassifierClient},
-    service::{Limits, Service},
+    runtime::{Executor, scripted::ScriptedExecutor},
+    server::{self, DoorOptions, Listeners, ServeError, grpc::proto::classifier_client::ClassifierClient},
+    service::{Readiness, RequestLimits, Service},
     telemetry::Metrics,
-    tensor::{ColorOrder, Layout, Normalizer},
+    tensor::{ColorOrder, InputShape, Layout, Normalizer},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,7 @@ pub(crate) struct TestServer {
     pub(crate) http_address: SocketAddr,
     pub(crate) grpc_address: SocketAddr,
     pub(crate) service: Service,
+    pub(crate) lifecycle: Lifecycle,
     stop: CancellationToken,
     served: JoinHandle<Result<(), ServeError>>,
 }
@@ -56,8 +58,8 @@ impl Drop for ReleaseWhenDropped {
 /// How the server under test is set up.
 pub(crate) struct Builder {
     executor: ScriptedExecutor,
-    limits: Limits,
-    options: Options,
+    limits: RequestLimits,
+    options: DoorOptions,
     capacity: usize,
     max_batch_size: usize,
     predictions: bool,
@@ -71,10 +73,10 @@ impl TestServer {
     }
 
     pub(crate) fn builder(executor: ScriptedExecutor) -> Builder {
-        let options = Options { drain_delay: Duration::ZERO, shutdown_grace: PATIENCE, ..Options::default() };
+        let options = DoorOptions { drain_delay: Duration::ZERO, shutdown_grace: PATIENCE, ..DoorOptions::default() };
         Builder {
             executor,
-            limits: Limits::default(),
+            limits: RequestLimits::default(),
             options,
             capacity: 64,
             max_batch_size: 1,
@@ -101,7 +103,8 @@ impl TestServer {
 
     /// Images of the scripted model between admission and answer.
     pub(crate) fn in_flight(&self) -> usize {
-        let model = self.service.served(MODEL, None).expect("the scripted model");
+        let target = self.service.target(MODEL, None).expect("the scripted model");
+        let model = target.model();
         model.capacity - model.permits.available_permits()
     }
 
@@ -118,12 +121,12 @@ impl TestServer {
 }
 
 impl Builder {
-    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+    pub(crate) fn limits(mut self, limits: RequestLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    pub(crate) fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) fn options(mut self, change: impl FnOnce(&mut DoorOptions)) -> Self {
         change(&mut self.options);
         self
     }
@@ -154,12 +157,27 @@ impl Builder {
 
     pub(crate) async fn start(self) -> TestServer {
         let release = ReleaseWhenDropped(self.executor.clone());
-        let service = Service::with_metrics(self.limits, 1, Metrics::new(self.predictions));
-        service.registry().announce(MODEL, 3);
+        let (service, writer) = Service::new(self.limits, 1, Metrics::new(self.predictions));
+        let options = LoadOptions { threads: 1, ..LoadOptions::default() };
+        let lifecycle = Lifecycle::start(writer, NeverLoads, options).expect("a thread");
         if self.ready {
-            service.registry().serve(scripted_model(self.executor, self.capacity, self.max_batch_size));
-            service.registry().fail("broken", 1, "model.toml: no such key `crop`");
-            service.registry().set_ready();
+            let broken = WantedModel {
+                name: "broken".into(),
+                version: 1,
+                source: Source::Broken("model.toml: no such key `crop`".to_owned()),
+            };
+            lifecycle.apply(vec![broken]).await;
+            lifecycle.serve(scripted_model(3, self.executor, self.capacity, self.max_batch_size)).await;
+            lifecycle.set_ready().await;
+            let mut readiness = service.readiness_watch();
+            readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
+        } else {
+            // Its load takes as long as the server lives.
+            drop(lifecycle.apply(vec![loading()]));
+            let mut changes = service.readiness_watch();
+            while service.list().is_empty() {
+                changes.changed().await.expect("the service lives");
+            }
         }
         let listen = || TcpListener::bind("127.0.0.1:0");
         let listeners = Listeners { http: listen().await.expect("a port"), grpc: listen().await.expect("a port") };
@@ -170,15 +188,37 @@ impl Builder {
             let (service, stop) = (service.clone(), stop.clone());
             server::serve(listeners, service, self.options, async move { stop.cancelled().await })
         });
-        TestServer { _release: release, http_address, grpc_address, service, stop, served }
+        TestServer { _release: release, http_address, grpc_address, service, lifecycle, stop, served }
     }
 }
 
-fn scripted_model(executor: ScriptedExecutor, capacity: usize, max_batch_size: usize) -> ServedModel {
-    let size = (SIDE as usize, SIDE as usize);
+/// The scripted model while it loads.
+fn loading() -> WantedModel {
+    WantedModel { name: MODEL.into(), version: 3, source: Source::BuiltIn(&RESNET20_CIFAR10, Box::default()) }
+}
+
+/// A loader under which every load lasts for ever.
+struct NeverLoads;
+
+impl LoadModel for NeverLoads {
+    fn load(&self, _: &WantedModel, _: &LoadSteps) -> Result<LoadedModel, String> {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// A model whose network does what `executor` says.
+pub(crate) fn scripted_model(
+    version: u64,
+    executor: impl Executor,
+    capacity: usize,
+    max_batch_size: usize,
+) -> LoadedModel {
+    let shape = InputShape { layout: Layout::Nchw, height: SIDE as usize, width: SIDE as usize };
     let policy = Policy { max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: capacity };
     let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
-    let batcher = Batcher::start(MODEL, policy, normalizer, size, vec![executor]).expect("a thread");
+    let (batcher, workers) = Batcher::start(MODEL, policy, normalizer, shape, vec![executor]).expect("a thread");
     let side = i64::from(SIDE);
     let info = ModelInfo {
         architecture: "resnet20-cifar".into(),
@@ -197,15 +237,15 @@ fn scripted_model(executor: ScriptedExecutor, capacity: usize, max_batch_size: u
         choice: String::new(),
         untrained: false,
     };
-    ServedModel {
+    let model = ServedModel {
         name: MODEL.into(),
-        version: 3,
+        version,
         info: Arc::new(info),
         spec: Spec { resize_size: None, crop_size: None, ..Spec::default() },
-        size,
         activation: Activation::Softmax,
         batcher,
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
-    }
+    };
+    LoadedModel { model, workers, pace: None }
 }

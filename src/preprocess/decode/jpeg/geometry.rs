@@ -8,7 +8,7 @@ use crate::preprocess::error::DecodeError;
 
 /// What the samples of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Colors {
+pub(super) enum ColorModel {
     Gray,
     Rgb,
     YCbCr,
@@ -44,7 +44,7 @@ pub(super) struct Geometry {
     /// Rows of pixels in a unit.
     pub(super) unit_height: usize,
     pub(super) components: Vec<Component>,
-    pub(super) colors: Colors,
+    pub(super) colors: ColorModel,
 }
 
 impl Geometry {
@@ -54,7 +54,7 @@ impl Geometry {
         let colors = colors(metadata)?;
         // Where there is one component alone, its sampling means nothing.
         let sampling = |component: &libjpeg_turbo_rs::common::types::ComponentInfo| match colors {
-            Colors::Gray => (1, 1),
+            ColorModel::Gray => (1, 1),
             _ => (usize::from(component.horizontal_sampling), usize::from(component.vertical_sampling)),
         };
         let most = |(across, down): (usize, usize), (a, d): (usize, usize)| (across.max(a), down.max(d));
@@ -95,16 +95,16 @@ impl Geometry {
 }
 
 /// What the colours are, as libjpeg decides it when it reaches the first scan.
-fn colors(metadata: &JpegMetadata) -> Result<Colors, DecodeError> {
+fn colors(metadata: &JpegMetadata) -> Result<ColorModel, DecodeError> {
     let ids: Vec<u8> = metadata.frame.components.iter().map(|component| component.id).collect();
     Ok(match (&ids[..], metadata.saw_jfif_marker_at_first_sos, metadata.adobe_transform_at_first_sos) {
-        ([_], ..) => Colors::Gray,
-        ([_, _, _], true, _) => Colors::YCbCr,
-        ([_, _, _], false, Some(0)) => Colors::Rgb,
-        (b"RGB", false, None) => Colors::Rgb,
-        ([_, _, _], ..) => Colors::YCbCr,
-        ([_, _, _, _], _, None | Some(0)) => Colors::Cmyk,
-        ([_, _, _, _], ..) => Colors::Ycck,
+        ([_], ..) => ColorModel::Gray,
+        ([_, _, _], true, _) => ColorModel::YCbCr,
+        ([_, _, _], false, Some(0)) => ColorModel::Rgb,
+        (b"RGB", false, None) => ColorModel::Rgb,
+        ([_, _, _], ..) => ColorModel::YCbCr,
+        ([_, _, _, _], _, None | Some(0)) => ColorModel::Cmyk,
+        ([_, _, _, _], ..) => ColorModel::Ycck,
         _ => return Err(corrupt(format_args!("{} components are not read", ids.len()))),
     })
 }

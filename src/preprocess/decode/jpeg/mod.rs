@@ -22,7 +22,7 @@ use crate::preprocess::format::Format;
 use crate::preprocess::header;
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::{FirstRows, RowSink};
-use geometry::{Colors, Geometry};
+use geometry::{ColorModel, Geometry};
 use strips::Planes;
 use upsample::Upsampler;
 
@@ -85,10 +85,10 @@ pub(super) fn read_part(
     }
     let mut geometry = Geometry::new(&metadata)?;
     geometry.colors = match (photometric, geometry.components.len()) {
-        (0 | 1, 1) => Colors::Gray,
-        (2, 3) => Colors::Rgb,
-        (5, 4) => Colors::Inks,
-        (6, 3) => Colors::YCbCr,
+        (0 | 1, 1) => ColorModel::Gray,
+        (2, 3) => ColorModel::Rgb,
+        (5, 4) => ColorModel::Inks,
+        (6, 3) => ColorModel::YCbCr,
         (_, count) => return Err(corrupt(format_args!("{count} components do not fit the colours of its TIFF"))),
     };
     Box::new(Jpeg { bytes, metadata, geometry }).read(&mut FirstRows::new(sink, rows))

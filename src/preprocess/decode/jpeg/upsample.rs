@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use libjpeg_turbo_rs::simd::{self, SimdRoutines};
 
-use super::geometry::{Colors, Component, Geometry};
+use super::geometry::{ColorModel, Component, Geometry};
 use super::strips::Planes;
 use crate::preprocess::decode::cmyk::cmyk_to_rgb;
 use crate::preprocess::rows::RowSink;
@@ -112,22 +112,22 @@ impl<'a> Upsampler<'a> {
         };
         let pixels = rgb.as_chunks_mut::<3>().0;
         match self.geometry.colors {
-            Colors::Gray => row(0).iter().zip(pixels).for_each(|(gray, pixel)| *pixel = [*gray; 3]),
-            Colors::YCbCr => self.routines.ycbcr_to_rgb_row(row(0), row(1), row(2), rgb, width),
-            Colors::Rgb => {
+            ColorModel::Gray => row(0).iter().zip(pixels).for_each(|(gray, pixel)| *pixel = [*gray; 3]),
+            ColorModel::YCbCr => self.routines.ycbcr_to_rgb_row(row(0), row(1), row(2), rgb, width),
+            ColorModel::Rgb => {
                 for (((red, green), blue), pixel) in row(0).iter().zip(row(1)).zip(row(2)).zip(pixels) {
                     *pixel = [*red, *green, *blue];
                 }
             }
             // Pillow takes every JPEG of four components for inverted.
-            Colors::Cmyk | Colors::Inks => {
-                let inverted = if self.geometry.colors == Colors::Cmyk { 255 } else { 0 };
+            ColorModel::Cmyk | ColorModel::Inks => {
+                let inverted = if self.geometry.colors == ColorModel::Cmyk { 255 } else { 0 };
                 let inks = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
                 for ((((cyan, magenta), yellow), black), pixel) in inks.zip(pixels) {
                     *pixel = cmyk_to_rgb([cyan, magenta, yellow, black].map(|ink| ink ^ inverted));
                 }
             }
-            Colors::Ycck => {
+            ColorModel::Ycck => {
                 // What would be red, green and blue are inks, once inverted by the file and once by the conversion.
                 self.routines.ycbcr_to_rgb_row(row(0), row(1), row(2), rgb, width);
                 for (black, pixel) in row(3).iter().zip(rgb.as_chunks_mut::<3>().0) {

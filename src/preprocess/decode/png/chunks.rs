@@ -21,7 +21,7 @@ pub(super) struct Head<'a> {
     pub(super) interlaced: bool,
     pub(super) palette: Option<&'a [u8]>,
     /// The part of the canvas that the pixels fill.
-    pub(super) window: Window,
+    pub(super) window: FrameWindow,
     /// Where the first chunk of pixels is.
     data: usize,
     has_header: bool,
@@ -36,7 +36,7 @@ pub(super) struct Head<'a> {
 
 /// A part of a canvas.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Window {
+pub(super) struct FrameWindow {
     pub(super) left: u32,
     pub(super) top: u32,
     pub(super) width: u32,
@@ -78,7 +78,7 @@ impl<'a> Head<'a> {
         // Pixels before the first frame are a picture of their own.
         head.is_animated = head.frames > 0 && head.frames.saturating_add(u32::from(!has_frame)) > 1;
         if !has_frame {
-            head.window = Window { left: 0, top: 0, width: head.size.0, height: head.size.1 };
+            head.window = FrameWindow { left: 0, top: 0, width: head.size.0, height: head.size.1 };
         }
         head.data = at;
         head.read_behind(bytes)?;
@@ -135,7 +135,10 @@ impl<'a> Head<'a> {
             b"zTXt" | b"iTXt" | b"iCCP" | b"tEXt" => {
                 if let Some((method, packed)) = text::packed(chunk) {
                     if method != 0 {
-                        return Err(corrupt(format_args!("its chunk {} is packed in no known way", kind.escape_ascii())));
+                        return Err(corrupt(format_args!(
+                            "its chunk {} is packed in no known way",
+                            kind.escape_ascii()
+                        )));
                     }
                     if text::is_too_long(packed) {
                         return Err(corrupt(format_args!("its chunk {} holds too much", kind.escape_ascii())));
@@ -172,7 +175,7 @@ impl<'a> Head<'a> {
         if !fits(left, width, self.size.0) || !fits(top, height, self.size.1) {
             return Err(corrupt("a frame leaves its canvas"));
         }
-        self.window = Window { left, top, width, height };
+        self.window = FrameWindow { left, top, width, height };
         Ok(())
     }
 

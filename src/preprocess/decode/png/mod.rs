@@ -17,7 +17,7 @@ use crate::preprocess::error::DecodeError;
 use crate::preprocess::format::Format;
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
-use chunks::{Head, Window};
+use chunks::{FrameWindow, Head};
 use pixel::Pixel;
 use stream::RawRows;
 
@@ -49,7 +49,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
 
 impl Rows for Png<'_> {
     fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
-        let Window { left, top, width, height } = self.head.window;
+        let FrameWindow { left, top, width, height } = self.head.window;
         let below = self.head.size.1 - top - height;
         self.empty(top, sink);
         if self.head.interlaced {
@@ -102,7 +102,7 @@ impl Png<'_> {
     }
 
     fn passes(&self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
-        let Window { left: at, width: shown, height, .. } = self.head.window;
+        let FrameWindow { left: at, width: shown, height, .. } = self.head.window;
         let (width, height) = (shown as usize, height as usize);
         let bytes = if self.pixel.colors.is_some() { 1 } else { 3 };
         let size = |[left, top, across, down]: [usize; 4]| {

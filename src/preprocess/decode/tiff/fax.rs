@@ -13,7 +13,7 @@ use super::unpack::UnpackError;
 
 /// Which coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum FaxCoding {
     /// Nothing but runs; each row starts with a byte.
     Runs,
     /// Each row starts with a mark, and behind it a bit may say whether it refers to the row before.
@@ -24,7 +24,7 @@ pub(super) enum Coding {
 
 pub(super) struct Fax<'a> {
     bits: Bits<'a>,
-    coding: Coding,
+    coding: FaxCoding,
     width: usize,
     /// Where the colour changes, in the row before and in this one.
     before: Vec<usize>,
@@ -33,7 +33,7 @@ pub(super) struct Fax<'a> {
 }
 
 impl<'a> Fax<'a> {
-    pub(super) fn new(data: Cow<'a, [u8]>, coding: Coding, width: usize) -> Self {
+    pub(super) fn new(data: Cow<'a, [u8]>, coding: FaxCoding, width: usize) -> Self {
         let bits = Bits { data, at: 0 };
         Self { bits, coding, width, before: Vec::new(), changes: Vec::new(), has_ended: false }
     }
@@ -44,16 +44,16 @@ impl<'a> Fax<'a> {
         self.changes.clear();
         match self.coding {
             // Writers leave out white rows at the end.
-            Coding::Group4 if self.has_ended => {}
-            Coding::Group4 => self.has_ended = !self.refers(),
-            Coding::Runs => {
+            FaxCoding::Group4 if self.has_ended => {}
+            FaxCoding::Group4 => self.has_ended = !self.refers(),
+            FaxCoding::Runs => {
                 self.bits.at = self.bits.at.next_multiple_of(8);
                 if self.bits.peek(1).is_none() {
                     return Err(UnpackError::Cut);
                 }
                 self.runs();
             }
-            Coding::Group3 { has_two_dimensions } => {
+            FaxCoding::Group3 { has_two_dimensions } => {
                 self.bits.skip_mark().ok_or(UnpackError::Cut)?;
                 if !has_two_dimensions || self.bits.take(1) == Some(1) {
                     self.runs();

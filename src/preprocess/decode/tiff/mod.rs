@@ -17,14 +17,14 @@ use crate::preprocess::header::Header;
 use crate::preprocess::header::tiff::Page;
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::{Rectangle, RowSink};
-use pixel::Layout;
-use unpack::{Packing, Unpacker};
+use pixel::SampleLayout;
+use unpack::{ChunkUnpacker, Packing};
 
 struct Tiff<'a> {
     file: &'a [u8],
     directory: Directory<'a>,
     page: Page,
-    layout: Layout,
+    layout: SampleLayout,
     packing: Packing,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<d
     let directory = Directory::first(bytes).ok_or_else(missing)?;
     let page = Page::read(&directory).ok_or_else(missing)?;
     let packing = Packing::of(&page)?;
-    let layout = Layout::of(&page, &directory)?;
+    let layout = SampleLayout::of(&page, &directory)?;
     // Pillow turns a TIFF while it loads it, so everybody sees it upright.
     let xmp = directory.entry(tag::XMP).map(|entry| directory.bytes(&entry));
     let turn = Turn::from_directory(Some(&directory), xmp);
@@ -86,7 +86,8 @@ impl Tiff<'_> {
         }
         let row_bytes = self.page.chunk_row_bytes();
         let planes = (0..self.page.planes()).map(|plane| {
-            let unpacker = Unpacker::new(self.packing, content(plane)?, &self.page, self.directory.is_big_endian())?;
+            let unpacker =
+                ChunkUnpacker::new(self.packing, content(plane)?, &self.page, self.directory.is_big_endian())?;
             Ok((unpacker, vec![0; row_bytes]))
         });
         let mut planes: Vec<_> = planes.collect::<Result<_, DecodeError>>()?;

@@ -8,7 +8,7 @@ use crate::preprocess::error::DecodeError;
 use crate::preprocess::header::tiff::{JPEG, Page, UNCOMPRESSED};
 
 /// How a row of bytes becomes a row of colours.
-pub(super) struct Layout {
+pub(super) struct SampleLayout {
     kind: Kind,
     /// Bytes of a pixel; where it has fewer bits than eight, 1.
     bytes: usize,
@@ -91,7 +91,7 @@ impl Kind {
     }
 }
 
-impl Layout {
+impl SampleLayout {
     /// The layout of a page, if Pillow reads it.
     pub(super) fn of(page: &Page, directory: &Directory<'_>) -> Result<Self, DecodeError> {
         let not_read = || {

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
-use ruzstd::decoding::StreamingDecoder;
 
 use super::corrupt;
-use super::fax::{Coding, Fax};
+use super::fax::{Fax, FaxCoding};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::header::tiff::{Page, UNCOMPRESSED};
 
@@ -19,7 +18,7 @@ pub(super) enum Packing {
     Lzw,
     Deflate,
     Zstd,
-    Fax(Coding),
+    Fax(FaxCoding),
     /// A picture of its own: [`crate::preprocess::decode::jpeg`].
     Jpeg,
 }
@@ -37,9 +36,9 @@ impl Packing {
     pub(super) fn of(page: &Page) -> Result<Self, DecodeError> {
         let packing = match page.compression {
             UNCOMPRESSED => Self::None,
-            2 => Self::Fax(Coding::Runs),
-            3 => Self::Fax(Coding::Group3 { has_two_dimensions: page.fax_options & 1 > 0 }),
-            4 => Self::Fax(Coding::Group4),
+            2 => Self::Fax(FaxCoding::Runs),
+            3 => Self::Fax(FaxCoding::Group3 { has_two_dimensions: page.fax_options & 1 > 0 }),
+            4 => Self::Fax(FaxCoding::Group4),
             5 => Self::Lzw,
             7 => Self::Jpeg,
             8 | 32946 => Self::Deflate,
@@ -67,7 +66,7 @@ impl Packing {
 }
 
 /// Unpacks a chunk.
-pub(super) struct Unpacker<'a> {
+pub(super) struct ChunkUnpacker<'a> {
     codec: Codec<'a>,
     predictor: u64,
     /// Bytes of a sample, and samples from one pixel to the next.
@@ -92,7 +91,7 @@ enum Run {
     Repeat(u8, usize),
 }
 
-impl<'a> Unpacker<'a> {
+impl<'a> ChunkUnpacker<'a> {
     pub(super) fn new(packing: Packing, data: &'a [u8], page: &Page, big_endian: bool) -> Result<Self, DecodeError> {
         let mirror = |data: &'a [u8]| match page.is_mirrored {
             true => Cow::from(data.iter().map(|byte| byte.reverse_bits()).collect::<Vec<_>>()),
@@ -108,7 +107,7 @@ impl<'a> Unpacker<'a> {
             }
             Packing::Deflate => Codec::Deflate { data: mirror(data), at: 0, decoder: Box::new(Decompress::new(true)) },
             Packing::Zstd => {
-                let decoder = StreamingDecoder::new(std::io::Cursor::new(mirror(data))).map_err(corrupt)?;
+                let decoder = zstd::Decoder::with_buffer(std::io::Cursor::new(mirror(data))).map_err(corrupt)?;
                 Codec::Zstd(Box::new(decoder))
             }
             Packing::Fax(coding) => Codec::Fax(Fax::new(mirror(data), coding, page.chunks.width as usize)),

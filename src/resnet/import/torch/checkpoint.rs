@@ -14,8 +14,11 @@ use crate::resnet::import::values::Dtype;
 const STATE_DICT_KEYS: [&str; 8] =
     ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "state_dict_ema"];
 
-/// Checkpoints in checkpoints: `{"model": {"state_dict": …}}` is the deepest that was ever seen.
+/// How deeply checkpoints may be nested; `{"model": {"state_dict": …}}` is the deepest that is known.
 const MAX_DEPTH: usize = 3;
+
+/// PyTorch's own limit of dimensions.
+const MAX_RANK: usize = 64;
 
 /// A strided view of a storage. Everything is in values, not in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub(super) struct TensorView {
 }
 
 impl TensorView {
-    /// Whether it is its storage of `length` values, from the first to the last, in row-major order.
+    /// Whether the view is simply all `length` values of its storage, in row-major order.
     pub(super) fn is_whole(&self, length: usize) -> bool {
         let mut stride = 1usize;
         let mut is_contiguous = self.shape.len() == self.strides.len();
@@ -70,17 +73,17 @@ impl fmt::Display for StorageType {
 
 /// The tensors of the state dict that the pickle holds, by name.
 pub(super) fn state_dict(graph: &Graph) -> Result<Vec<(String, TensorView)>, Reason> {
-    let Some(items) = find(graph, graph.root, 0)? else {
+    let Some(items) = find(graph, graph.root, 0, &mut HashSet::new())? else {
         refuse_callables(graph, dict(graph, graph.root).unwrap_or_default())?;
         return Err(Reason::NoStateDict { found: described(graph, graph.root) });
     };
     refuse_callables(graph, items)?;
-    // What holds no tensor is no weight: `_extra_state`, an epoch.
+    // Entries without a tensor are no weights: `_extra_state`, an epoch.
     let named = |&(key, value)| Some((graph.text(key)?.to_owned(), tensor(graph, value)?));
     Ok(items.iter().filter_map(named).collect())
 }
 
-/// Weights behind a callable are an error; a callable without weights is none of our business.
+/// An unknown callable with weights among its arguments is an error; one without weights is ignored.
 fn refuse_callables(graph: &Graph, items: &[(Id, Id)]) -> Result<(), Reason> {
     let mut seen = HashSet::new();
     for &(key, value) in items {
@@ -93,16 +96,19 @@ fn refuse_callables(graph: &Graph, items: &[(Id, Id)]) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The items of the state dict at or below `id`.
-fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reason> {
+/// The items of the state dict at or below `id`. What is in `seen` was looked at before: a dict can hold itself under every key.
+fn find<'g>(graph: &'g Graph, id: Id, depth: usize, seen: &mut HashSet<Id>) -> Result<Option<&'g [(Id, Id)]>, Reason> {
+    if !seen.insert(id) {
+        return Ok(None);
+    }
     if let Some(class) = module_class(graph, id) {
         return Err(Reason::WholeModule { class });
     }
     let Some(items) = dict(graph, id).filter(|_| depth <= MAX_DEPTH) else { return Ok(None) };
     for wanted in STATE_DICT_KEYS {
-        // The last one counts, as in Python.
+        // Of several items with one key the last one counts, as in Python.
         if let Some(&(_, value)) = items.iter().rev().find(|&&(key, _)| graph.text(key) == Some(wanted))
-            && let Some(found) = find(graph, value, depth + 1)?
+            && let Some(found) = find(graph, value, depth + 1, seen)?
         {
             return Ok(Some(found));
         }
@@ -111,7 +117,7 @@ fn find(graph: &Graph, id: Id, depth: usize) -> Result<Option<&[(Id, Id)]>, Reas
     if has_tensors(items) {
         return Ok(Some(items));
     }
-    // Under a name of the script's own: taken if there is one only.
+    // The script may have chosen a key of its own: taken if only one value is a state dict.
     let own = |&(key, value)| Some((graph.text(key)?, dict(graph, value).filter(|items| has_tensors(items))?));
     let found: Vec<(&str, &[(Id, Id)])> = items.iter().filter_map(own).collect();
     match found[..] {
@@ -158,7 +164,7 @@ fn rebuilt(graph: &Graph, function: &str, args: &[Id]) -> Option<TensorView> {
     match function {
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => view(graph, args, None),
         "torch._utils._rebuild_tensor_v3" => view(graph, args, Some(*args.get(6)?)),
-        // Around a tensor, which is itself never one of these: no recursion that a file could deepen.
+        // A wrapper around a tensor. Wrappers do not nest, so a file cannot make this recurse deeply.
         "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
             let Node::Call { callable, args, .. } = graph.node(*args.first()?) else { return None };
             plain(graph, graph.global(*callable)?, graph.tuple(*args)?)
@@ -177,7 +183,11 @@ fn plain(graph: &Graph, function: &str, args: &[Id]) -> Option<TensorView> {
 /// The arguments of `_rebuild_tensor_v2`: storage, offset, size, stride, …; `_v3` names the type by itself.
 fn view(graph: &Graph, args: &[Id], dtype: Option<Id>) -> Option<TensorView> {
     let &[storage, offset, shape, strides, ..] = args else { return None };
-    let sizes = |id| graph.tuple(id)?.iter().map(|&size| graph.size(size)).collect::<Option<Vec<usize>>>();
+    // The tuple is copied for each tensor that refers to it.
+    let sizes = |id| {
+        let sizes = graph.tuple(id).filter(|sizes| sizes.len() <= MAX_RANK)?;
+        sizes.iter().map(|&size| graph.size(size)).collect::<Option<Vec<usize>>>()
+    };
     let Node::Persistent(key) = graph.node(storage) else { return None };
     let &[kind, storage_type, key, ..] = graph.tuple(*key)? else { return None };
     if graph.text(kind) != Some("storage") {
@@ -192,8 +202,8 @@ fn view(graph: &Graph, args: &[Id], dtype: Option<Id>) -> Option<TensorView> {
     })
 }
 
-/// The callable at or nearest below `id` that has a storage among what it is called with, and is none of PyTorch's that
-/// [`tensor`] understands. Objects in `seen` are known to be free of such.
+/// Looks at and below `id` for a callable that is called with a storage and that [`tensor`] does not understand.
+/// Objects in `seen` were looked at before.
 fn holder(graph: &Graph, id: Id, seen: &mut HashSet<Id>) -> Option<String> {
     let mut pending = vec![(id, None)];
     while let Some((id, mut inside)) = pending.pop() {
@@ -210,7 +220,7 @@ fn holder(graph: &Graph, id: Id, seen: &mut HashSet<Id>) -> Option<String> {
 
 /// What an object is, for a message.
 fn described(graph: &Graph, id: Id) -> String {
-    /// More keys than this say nothing.
+    /// A message names at most so many keys.
     const SHOWN: usize = 8;
     if let Some(items) = dict(graph, id) {
         let mut keys: Vec<String> =

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use super::archive::Archive;
 use super::error::Reason;
+use super::raw_file::RawFile;
 use super::values::{Budget, Dtype, gather};
-use super::{RawFile, is_counter};
-use crate::resnet::state_dict::{StateDict, Weight};
+use crate::resnet::state_dict::{StateDict, Weight, is_counter};
 use checkpoint::TensorView;
 
 pub(super) const FORMAT: &str = "PyTorch";
@@ -103,7 +103,7 @@ fn read_storage(archive: &mut Archive, entry: &str, dtype: Dtype, budget: &mut B
         reason => reason,
     };
     let values = budget.read(&mut reader, dtype, bytes / size).map_err(told)?;
-    // The end has to be read for the archive's checksum to be looked at.
+    // Read to the end: only then does the archive compare its checksum.
     std::io::copy(&mut reader, &mut std::io::sink()).map_err(|error| damaged(error.to_string()))?;
     Ok(values)
 }

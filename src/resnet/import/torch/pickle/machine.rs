@@ -1,11 +1,11 @@
-//! The stack machine that runs a pickle and calls nothing: each instruction moves descriptions of objects about.
+//! The stack machine that reads a pickle and calls nothing: each instruction only moves descriptions of objects.
 
 use std::collections::HashMap;
 
-use super::{Id, MAX_NODES, Node, PickleError};
+use super::graph::{Id, MAX_NODES, Node, PickleError};
 
 #[derive(Default)]
-pub(super) struct Machine<'a> {
+pub(super) struct PickleMachine<'a> {
     bytes: &'a [u8],
     pub(super) at: usize,
     pub(super) nodes: Vec<Node>,
@@ -18,7 +18,7 @@ pub(super) struct Machine<'a> {
 /// `None` where the stack does not hold what the instruction needs.
 pub(super) type Step = Option<()>;
 
-impl<'a> Machine<'a> {
+impl<'a> PickleMachine<'a> {
     /// Before the first instruction of `bytes`.
     pub(super) fn over(bytes: &'a [u8]) -> Self {
         Self { bytes, ..Self::default() }

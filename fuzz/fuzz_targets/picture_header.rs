@@ -1,0 +1,12 @@
+//! The header of a picture: format, size, orientation, from any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use resnetd::preprocess::probe;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(header) = probe(bytes) {
+        // What a header claims is multiplied before anything is allowed.
+        let _ = header.pixels();
+    }
+});

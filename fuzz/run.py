@@ -1,0 +1,115 @@
+"""Runs one fuzz target from seeds made of the tests' fixtures: python3 fuzz/run.py TARGET [SECONDS] [-- LIBFUZZER OPTIONS]
+
+Needs `cargo install cargo-fuzz`; a stable toolchain will do. What is found lies in fuzz/artifacts/TARGET.
+"""
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+import zipfile
+
+sys.dont_write_bytecode = True
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FIXTURES = ROOT / "tests/fixtures"
+sys.path.insert(0, str(FIXTURES / "http"))
+import cases
+
+MEMORY_MB = 512
+SLOWEST_INPUT_S = 10
+
+
+def files(*folders, most, endings=("",)):
+    """The files of some folders, up to a size."""
+    for folder in folders:
+        for path in sorted((FIXTURES / folder).rglob("*")):
+            if path.is_file() and path.name.endswith(endings) and path.stat().st_size <= most:
+                yield path.read_bytes()
+
+
+def pictures():
+    yield from files("images", "preprocess/images", "cifar10", most=MOST["picture"], endings=(".jpg", ".png", ".gif", ".webp", ".bmp", ".tiff"))
+
+
+def entries(ending, inner):
+    """The entries of the archives among the weight files."""
+    for path in sorted((FIXTURES / "import").iterdir()):
+        if path.suffix in ending and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                yield [archive.read(name) for name in archive.namelist() if name.endswith(inner)]
+
+
+def pickles():
+    for found in entries((".pth", ".pt"), "data.pkl"):
+        yield from found
+
+
+def arrays():
+    for found in entries((".npz",), ".npy"):
+        yield b"".join(found[:10])
+        yield from found
+
+
+def safetensors_headers():
+    for path in sorted((FIXTURES / "import").glob("*.safetensors")):
+        whole = path.read_bytes()
+        yield whole[8:8 + struct.unpack("<Q", whole[:8])[0]]
+
+
+def weight_files():
+    yield from files("import", most=MOST["weight_file"], endings=(".pth", ".pt", ".npz", ".safetensors"))
+
+
+def graphs():
+    yield from files("onnx", most=MOST["onnx"], endings=(".onnx",))
+
+
+def messages():
+    def field(number, payload):
+        return bytes([number << 3 | 2, len(payload)]) + payload
+    request = field(1, b"resnet50") + b"\x10\x03" + field(3, b"\xff\xd8\xff\xe0") + b"\x20\x05\x2d\0\0\0\x3f"
+    yield b"\x00" + request
+    yield b"\x01" + field(1, b"a") + field(2, request) + b"\x18\x64"
+    yield b"\x02" + field(1, b"a") + field(2, field(1, b"m") + field(4, field(1, b"\x08\x01" + field(2, b"cat"))))
+    yield b"\x03" + field(1, b"resnet50") + b"\x10\x01"
+    yield b"\x04" + field(1, b"resnet50") + b"\x10\x01" + field(4, b"cat") + field(5, b"dog")
+
+
+def bodies(content_type):
+    """The bodies of recorded requests whose content type begins so."""
+    for line in (FIXTURES / "http/recorded.jsonl").read_text().splitlines()[1:]:
+        head, *pieces = json.loads(line)["send"]
+        if isinstance(head, str) and f"content-type: {content_type}" in head.lower():
+            whole = cases.sent([head, *pieces])
+            yield whole.split(b"\r\n\r\n", 1)[1][:MOST["multipart"]]
+
+
+# The longest input of each target, and where its seeds are from.
+MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
+SEEDS = {"picture_header": pictures, "picture": pictures, "protobuf": messages,
+         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "pickle": pickles, "safetensors": safetensors_headers,
+         "npz": arrays, "weight_file": weight_files, "onnx": graphs}
+
+
+def main():
+    arguments, options = split(sys.argv[1:])
+    if not arguments or arguments[0] not in SEEDS:
+        sys.exit(f"usage: fuzz/run.py TARGET [SECONDS] [-- LIBFUZZER OPTIONS]; targets: {', '.join(SEEDS)}")
+    target, seconds = arguments[0], arguments[1] if len(arguments) > 1 else "600"
+    corpus = ROOT / "fuzz/corpus" / target
+    corpus.mkdir(parents=True, exist_ok=True)
+    for index, seed in enumerate(SEEDS[target]()):
+        (corpus / f"seed-{index:03}").write_bytes(seed)
+    command = ["cargo", "fuzz", "run", "--sanitizer", "none", target, "--", f"-max_total_time={seconds}", f"-rss_limit_mb={MEMORY_MB}",
+               f"-timeout={SLOWEST_INPUT_S}", f"-max_len={MOST[target]}", "-print_final_stats=1", *options]
+    sys.exit(subprocess.run(command, cwd=ROOT).returncode)
+
+
+def split(arguments):
+    """What stands before `--`, and what after it."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], arguments[at + 1:]
+
+
+if __name__ == "__main__":
+    main()

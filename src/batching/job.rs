@@ -1,0 +1,94 @@
+//! What goes into the queue, and what comes back.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::policy::Priority;
+use crate::tensor::Input;
+
+/// What a job gets back.
+#[derive(Debug)]
+pub struct Reply {
+    /// What the network says of the image, `f32[K]`.
+    pub logits: Box<[f32]>,
+    /// From submission until a worker took the job.
+    pub queued: Duration,
+    /// The run of the whole batch.
+    pub inference: Duration,
+    /// How many images the batch had.
+    pub batch_size: usize,
+}
+
+/// Why a job was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// `capacity` jobs wait already.
+    #[error("{capacity} images wait already")]
+    Full {
+        /// The queue's capacity.
+        capacity: usize,
+        /// When there may be room, from the speed of late.
+        retry_after: Duration,
+    },
+    /// The job would still wait when its deadline passes.
+    #[error("the queue takes longer than the deadline allows")]
+    Hopeless {
+        /// How long the queue takes, from the speed of late.
+        wait: Duration,
+    },
+    /// The deadline had passed before the job came.
+    #[error("the deadline had passed already")]
+    Expired,
+    /// The batcher is closed.
+    #[error("the model is being unloaded")]
+    Closed,
+    /// Every worker is gone; nothing will ever be answered.
+    #[error("every worker of the model has broken, and the log says why; load the model again")]
+    Broken,
+    /// The image was made for another network.
+    #[error("an image made for an input of {got:?} was given to a network that takes {wanted:?}")]
+    Misfit {
+        /// What the network takes.
+        wanted: [usize; 3],
+        /// What the image was made for.
+        got: [usize; 3],
+    },
+}
+
+/// Why a job that was taken has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// Its deadline passed while it waited; it was not run.
+    #[error("the deadline passed in the queue")]
+    Expired,
+    /// The engine failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Told of what the workers of a queue do, on their threads: it must be quick.
+pub trait WorkerObserver: Send + Sync + 'static {
+    /// A run ended that had so many images; they are answered next.
+    fn ran(&self, _images: usize, _time: Duration) {}
+
+    /// A worker broke between two runs and begins anew; the images that it had are answered with an error.
+    fn restarted(&self) {}
+
+    /// The last worker has broken for good: what waited was answered with an error, and nothing is taken any more.
+    fn gone(&self) {}
+}
+
+/// One image for the queue.
+#[derive(Debug)]
+pub struct Submission {
+    /// The image.
+    pub input: Input,
+    /// When whoever asked stops waiting.
+    pub deadline: Option<Instant>,
+    /// Whom it may overtake.
+    pub priority: Priority,
+    /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was
+    /// answered, or because its client left. `None` where nobody counts.
+    pub place: Option<OwnedSemaphorePermit>,
+}

@@ -1,0 +1,229 @@
+//! The configuration: defaults < file < environment < flags.
+//!
+//! A leaf that only the command line reads: it hands each room the settings that concern it.
+
+mod layers;
+mod load;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use self::values::{address, level_problem};
+pub use self::{
+    layers::Refusal,
+    load::{ConfigError, Flags},
+    values::parse_address,
+};
+use crate::settings::{Batching, RuntimeSettings, SettingError, at_least, in_range};
+
+/// Everything that can be set. `config/resnetd.toml` shows every key at its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerSection,
+    /// `[models]`
+    pub models: ModelsSection,
+    /// `[limits]`
+    pub limits: LimitsSection,
+    /// `[batching]`, the defaults of every model.
+    pub batching: Batching,
+    /// `[runtime]`, the defaults of every model.
+    pub runtime: RuntimeSettings,
+    /// `[log]`
+    pub log: LogSection,
+    /// `[metrics]`
+    pub metrics: MetricsSection,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSection {
+    /// Where HTTP listens.
+    #[serde(deserialize_with = "address")]
+    pub http: SocketAddr,
+    /// Where gRPC listens.
+    #[serde(deserialize_with = "address")]
+    pub grpc: SocketAddr,
+    /// How long requests are still accepted after SIGTERM, in milliseconds.
+    pub drain_delay_ms: u64,
+    /// From SIGTERM until what is still in flight is cut, in milliseconds; longer than `drain_delay_ms`.
+    pub shutdown_grace_ms: u64,
+    /// The age at which a connection is told to close, in milliseconds; up to a tenth more by chance.
+    pub max_connection_age_ms: u64,
+    /// How long an HTTP connection may take to send a request's head, and may idle between two, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How long a request's body may take to arrive, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// The most connections of one door; further ones wait.
+    pub max_connections: usize,
+    /// Threads for connections; 0: one for every four cores.
+    pub io_threads: usize,
+    /// Images decoded side by side; 0: one a core.
+    pub decode_threads: usize,
+    /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            grpc: SocketAddr::from(([127, 0, 0, 1], 8001)),
+            drain_delay_ms: 5_000,
+            shutdown_grace_ms: 25_000,
+            max_connection_age_ms: 300_000,
+            idle_timeout_ms: 75_000,
+            body_timeout_ms: 30_000,
+            max_connections: 4_096,
+            io_threads: 0,
+            decode_threads: 0,
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// `[models]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsSection {
+    /// The model repository.
+    pub dir: PathBuf,
+    /// A model whose loading takes longer, measuring included, has failed; in milliseconds.
+    pub load_timeout_ms: u64,
+}
+
+impl Default for ModelsSection {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("models"), load_timeout_ms: 600_000 }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSection {
+    /// The largest body of a request or gRPC message, in bytes.
+    pub max_body_bytes: usize,
+    /// The largest image, width times height.
+    pub max_image_pixels: u64,
+    /// The most images of one request.
+    pub max_images_per_request: usize,
+    /// The most pixels of all images of one request.
+    pub max_request_pixels: u64,
+    /// The most bytes that all requests take together, on both doors: bodies, messages, copies, pictures being decoded.
+    pub max_in_flight_bytes: usize,
+    /// The deadline of a request that has none, in milliseconds; 0: none.
+    pub default_timeout_ms: u64,
+    /// The latest deadline of a request, in milliseconds.
+    pub max_timeout_ms: u64,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 32 << 20,
+            max_image_pixels: 100_000_000,
+            max_images_per_request: 64,
+            max_request_pixels: 400_000_000,
+            max_in_flight_bytes: 1 << 30,
+            default_timeout_ms: 60_000,
+            max_timeout_ms: 3_600_000,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSection {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,resnetd::server=debug`.
+    pub level: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Whether the most probable class of every image is counted, by label.
+    pub predictions: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Judges what is in force.
+    fn validate(&self) -> Result<(), SettingError> {
+        const DAY_MS: u64 = 86_400_000;
+        let server = &self.server;
+        in_range("server.drain_delay_ms", &server.drain_delay_ms, 0..=DAY_MS)?;
+        in_range("server.shutdown_grace_ms", &server.shutdown_grace_ms, 0..=DAY_MS)?;
+        at_least(
+            ("server.shutdown_grace_ms", &server.shutdown_grace_ms),
+            ("server.drain_delay_ms", &server.drain_delay_ms),
+        )?;
+        in_range("server.max_connection_age_ms", &server.max_connection_age_ms, 1_000..=DAY_MS)?;
+        in_range("server.idle_timeout_ms", &server.idle_timeout_ms, 100..=DAY_MS)?;
+        in_range("server.body_timeout_ms", &server.body_timeout_ms, 100..=DAY_MS)?;
+        in_range("server.max_connections", &server.max_connections, 1..=1_000_000)?;
+        in_range("server.io_threads", &server.io_threads, 0..=1024)?;
+        in_range("server.decode_threads", &server.decode_threads, 0..=1024)?;
+        in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
+        in_range("limits.max_body_bytes", &self.limits.max_body_bytes, 1_024..=1 << 30)?;
+        in_range("limits.max_image_pixels", &self.limits.max_image_pixels, 1..=1_000_000_000)?;
+        in_range("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes, 1_024..=1 << 40)?;
+        at_least(
+            ("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes),
+            ("limits.max_body_bytes", &self.limits.max_body_bytes),
+        )?;
+        in_range("limits.max_request_pixels", &self.limits.max_request_pixels, 1..=1_000_000_000_000)?;
+        at_least(
+            ("limits.max_request_pixels", &self.limits.max_request_pixels),
+            ("limits.max_image_pixels", &self.limits.max_image_pixels),
+        )?;
+        in_range("limits.max_timeout_ms", &self.limits.max_timeout_ms, 1..=DAY_MS)?;
+        in_range("limits.default_timeout_ms", &self.limits.default_timeout_ms, 0..=DAY_MS)?;
+        at_least(
+            ("limits.max_timeout_ms", &self.limits.max_timeout_ms),
+            ("limits.default_timeout_ms", &self.limits.default_timeout_ms),
+        )?;
+        in_range("limits.max_images_per_request", &self.limits.max_images_per_request, 1..=4_096)?;
+        if let Some(problem) = level_problem(&self.log.level) {
+            return Err(SettingError::Key { key: "log.level".to_owned(), problem });
+        }
+        self.batching.validate()?;
+        self.runtime.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_shows_every_key_at_its_default() {
+        let shipped = include_str!("../../config/resnetd.toml").parse::<Table>().unwrap();
+        assert_eq!(shipped, Table::try_from(Config::default()).unwrap());
+    }
+}

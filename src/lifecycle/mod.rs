@@ -1,0 +1,131 @@
+//! Models come and go: what the repository asks for is compared with what is served, loaded, put in place, retired, freed.
+//!
+//! `wanted` (what should be served) ─▶ `decide` (pure: load, fail, retire) ─▶ `control` (one thread, the only writer of the
+//! registry) ─▶ `loader` (a thread a load) ─▶ registry
+//!
+//! The start of the server is the first round, a reload the next one. Nothing of it runs on an I/O thread: a request sees
+//! a new snapshot of the registry, and the control task frees what no request uses any more.
+//!
+//! Must not know requests, doors or the command line.
+
+mod control;
+mod decide;
+mod loader;
+mod told;
+mod wanted;
+
+use std::{
+    io,
+    pin::Pin,
+    sync::mpsc::{self, Sender},
+    task::{Context, Poll},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+pub use loader::{LoadModel, LoadOptions};
+pub use wanted::{ModelDefaults, Source, WantedModel, wanted_models};
+
+use crate::{model::LoadedModel, service::RegistryWriter};
+use control::{Command, Control};
+
+/// The way to the control task. Dropped, the task ends by itself when the last request has let go of the last model;
+/// [`Lifecycle::close`] waits for that.
+pub struct Lifecycle {
+    commands: Sender<Command>,
+    control: Option<JoinHandle<()>>,
+}
+
+/// The models that did not end in time, by name and version; their threads are inside the engine still.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("still running: {}", .0.join(", "))]
+pub struct StillRunning(pub Vec<String>);
+
+impl Lifecycle {
+    /// Starts the control task, which alone changes the registry from now on.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(writer: RegistryWriter, loader: impl LoadModel, options: LoadOptions) -> io::Result<Self> {
+        let (commands, inbox) = mpsc::channel();
+        let control = Control::new(writer, loader, options, commands.clone());
+        let control = std::thread::Builder::new().name("models".to_owned()).spawn(move || control.run(&inbox))?;
+        Ok(Self { commands, control: Some(control) })
+    }
+
+    /// Makes `wanted` what is served: loads what is missing, replaces what has changed, retires the rest. What cannot be
+    /// loaded is reported in the log and in the registry, and what served stays.
+    ///
+    /// Returns at once; the round tells when every load of it has ended. Dropping it changes nothing.
+    pub fn apply(&self, wanted: Vec<WantedModel>) -> Round {
+        let (done, ended) = oneshot::channel();
+        self.send(Command::Apply { wanted, done });
+        Round(ended)
+    }
+
+    /// Puts a model in place that somebody else has loaded, instead of what has its name and version. The round ends once it
+    /// is served.
+    pub fn serve(&self, model: LoadedModel) -> Round {
+        let (done, ended) = oneshot::channel();
+        self.send(Command::Serve { model, done });
+        Round(ended)
+    }
+
+    /// Opens the gate: traffic may come. The round ends once the probes say so.
+    pub fn set_ready(&self) -> Round {
+        let (done, ended) = oneshot::channel();
+        self.send(Command::SetReady { done });
+        Round(ended)
+    }
+
+    /// Retires every model and waits until the models' threads have ended, `limit` at most.
+    ///
+    /// # Errors
+    /// [`StillRunning`] after `limit`, or where a load is under way, which is not waited for: the process should leave without
+    /// running destructors, because a thread is inside the engine.
+    pub fn close(mut self, limit: Duration) -> Result<(), StillRunning> {
+        let (done, ended) = mpsc::channel();
+        self.send(Command::Close { limit, done });
+        let still_running = ended.recv().unwrap_or_default();
+        if !still_running.is_empty() {
+            return Err(StillRunning(still_running));
+        }
+        if let Some(control) = self.control.take() {
+            // It has nothing left to do; had it panicked, nothing would be served any more either way.
+            let _ = control.join();
+        }
+        Ok(())
+    }
+
+    fn send(&self, command: Command) {
+        // Without a control task there is nobody to tell; whoever waits for the answer notices.
+        let _ = self.commands.send(command);
+    }
+}
+
+/// A change of what is served, under way. Ready when it is complete, or when the control task was told to leave before.
+pub struct Round(oneshot::Receiver<()>);
+
+impl Round {
+    /// Waits on a thread of its own, not on one of Tokio's.
+    pub fn wait(self) {
+        let _ = self.0.blocking_recv();
+    }
+}
+
+impl Future for Round {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        let (done, _) = mpsc::channel();
+        self.send(Command::Close { limit: Duration::MAX, done });
+    }
+}

@@ -1,0 +1,165 @@
+//! The first runs of a model's sessions: the first run of a batch size is slow and should meet no request, and what comes out
+//! must be what a classifier gives, a row of classes for each image, whatever the batch.
+
+use super::{ModelError, warm_up::WarmUpImages};
+use crate::{runtime::Executor, tensor::Logits};
+
+/// What the first runs have shown.
+#[derive(Debug)]
+pub(super) struct FirstRuns {
+    /// What the network says of the first image.
+    pub(super) row: Vec<f32>,
+    /// Why a run may have one image only, although the graph leaves the batch free; `None` where every size of batch works.
+    pub(super) one_at_a_time: Option<String>,
+}
+
+/// Runs every session once with each of `sizes`, which are ascending and begin with 1.
+///
+/// * `fixed_batch`: what the graph fixes; it runs every batch as one of that size
+///
+/// # Errors
+/// [`ModelError`] if what comes out of a single image is no row of classes, or no finite numbers.
+pub(super) fn first_runs<E: Executor>(
+    executors: &mut [E],
+    images: &mut WarmUpImages,
+    sizes: &[usize],
+    fixed_batch: Option<usize>,
+) -> Result<FirstRuns, ModelError> {
+    let mut runs = FirstRuns { row: Vec::new(), one_at_a_time: None };
+    let mut logits = Logits::default();
+    for executor in executors {
+        runs.row = one_image(executor, images, &mut logits)?;
+        for &size in sizes.iter().chain(&fixed_batch).filter(|size| **size > 1) {
+            if runs.one_at_a_time.is_some() {
+                break;
+            }
+            match batch(executor, images, &mut logits, size, runs.row.len()) {
+                Ok(()) => {}
+                Err(ModelError::WarmUp(cause)) if fixed_batch.is_none() => {
+                    runs.one_at_a_time = Some(format!("a batch of {size} images fails: {cause}"));
+                }
+                Err(ModelError::Rows { got, .. }) if fixed_batch.is_none() => {
+                    runs.one_at_a_time = Some(format!("a batch of {size} images gives {got}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(runs)
+}
+
+/// Runs one image; gives its row.
+fn one_image(
+    executor: &mut impl Executor,
+    images: &mut WarmUpImages,
+    logits: &mut Logits,
+) -> Result<Vec<f32>, ModelError> {
+    executor.run(images.batch(0, 1)?, logits)?;
+    let Some(row) = logits.rows().next() else { return Err(ModelError::NoClasses) };
+    check_finite(row)?;
+    Ok(row.to_vec())
+}
+
+fn batch(
+    executor: &mut impl Executor,
+    images: &mut WarmUpImages,
+    logits: &mut Logits,
+    size: usize,
+    classes: usize,
+) -> Result<(), ModelError> {
+    executor.run(images.batch(0, size)?, logits)?;
+    let (rows, width) = (logits.rows().len(), logits.rows().next().map_or(0, <[f32]>::len));
+    if (rows, width) != (size, classes) {
+        return Err(ModelError::Rows { images: size, classes, got: format!("{rows} x {width} numbers") });
+    }
+    logits.rows().try_for_each(check_finite)
+}
+
+/// A network that overflows for a photo says nothing about it: no probability can be made of infinity, and a class that is
+/// masked with -inf looks the same as one that overflowed.
+fn check_finite(row: &[f32]) -> Result<(), ModelError> {
+    match row.iter().position(|value| !value.is_finite()) {
+        Some(class) => Err(ModelError::NotNumbers { class, value: row[class] }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        preprocess::Spec,
+        runtime::RunError,
+        tensor::{Batch, ColorOrder, Layout, Normalizer},
+    };
+
+    /// A network whose output is this for a batch of `n`: so many rows of so many numbers, all of them `value`.
+    struct Shaped {
+        shape: fn(usize) -> (usize, usize),
+        value: f32,
+        runs: Vec<usize>,
+    }
+
+    impl Executor for Shaped {
+        fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+            self.runs.push(batch.len());
+            let (rows, classes) = (self.shape)(batch.len());
+            if rows > 100 {
+                return Err(RunError::Engine("cannot reshape".to_owned()));
+            }
+            logits.fill(classes, &vec![self.value; rows * classes]);
+            Ok(())
+        }
+    }
+
+    fn shaped(shape: fn(usize) -> (usize, usize)) -> Shaped {
+        Shaped { shape, value: 1.0, runs: Vec::new() }
+    }
+
+    fn run(network: &mut Shaped, fixed_batch: Option<usize>) -> Result<FirstRuns, ModelError> {
+        let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+        let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
+        let sizes = if fixed_batch.is_some() { vec![1] } else { vec![1, 8] };
+        first_runs(std::slice::from_mut(network), &mut images, &sizes, fixed_batch)
+    }
+
+    #[test]
+    fn a_row_of_classes_for_each_image_is_what_is_served() {
+        let mut network = shaped(|images| (images, 3));
+        let runs = run(&mut network, None).unwrap();
+        assert_eq!((runs.row, runs.one_at_a_time), (vec![1.0; 3], None));
+        assert_eq!(network.runs, [1, 8]);
+    }
+
+    #[test]
+    fn a_graph_with_a_batch_of_one_inside_runs_one_image_at_a_time() {
+        let reshaped = run(&mut shaped(|images| (1, 3 * images)), None).unwrap();
+        assert_eq!(reshaped.row.len(), 3);
+        assert_eq!(reshaped.one_at_a_time.as_deref(), Some("a batch of 8 images gives 1 x 24 numbers"));
+        let failing = run(&mut shaped(|images| (if images == 1 { 1 } else { 101 }, 3)), None).unwrap();
+        assert!(failing.one_at_a_time.is_some_and(|reason| reason.contains("cannot reshape")));
+    }
+
+    #[test]
+    fn a_fixed_batch_whose_rows_are_not_its_images_is_refused() {
+        let refusal = run(&mut shaped(|_| (1, 24)), Some(8)).unwrap_err().to_string();
+        assert!(refusal.contains("8 images") && refusal.contains("1 x 24"), "{refusal}");
+        assert!(run(&mut shaped(|images| (images, 3)), Some(8)).is_ok());
+    }
+
+    #[test]
+    fn what_has_no_classes_is_refused() {
+        for shape in [|images| (images, 0), |_| (0, 3)] {
+            let refusal = run(&mut shaped(shape), None).unwrap_err();
+            assert!(matches!(refusal, ModelError::NoClasses), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn answers_that_are_not_finite_are_refused_with_the_class() {
+        for (value, name) in [(f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf"), (f32::NAN, "NaN")] {
+            let refusal = run(&mut Shaped { value, ..shaped(|images| (images, 3)) }, None).unwrap_err().to_string();
+            assert!(refusal.contains(&format!("class 0 is {name}")), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a handler knows of its call.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::convert;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::{
+    server::request_id::RequestId,
+    service::{Charge, Error, ErrorKind},
+    telemetry::{TraceContext, TraceParent},
+};
+
+/// What a handler knows of its call, from the request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct GrpcCall {
+    pub(super) id: RequestId,
+    /// When the head of the request was there.
+    pub(super) arrived: Instant,
+    /// The memory that it takes.
+    pub(super) charge: Arc<Charge>,
+    pub(super) parent: Option<TraceParent>,
+    /// Fires when the connection is told to close.
+    pub(super) leaving: CancellationToken,
+}
+
+/// Whether a handler has taken the call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    pub(super) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl GrpcCall {
+    /// What the call's lines of log carry.
+    pub(super) fn trace(&self) -> TraceContext {
+        TraceContext { request_id: self.id.as_str().into(), parent: self.parent }
+    }
+
+    /// The context that [`GrpcDoor`](super::GrpcDoor) left with the request.
+    ///
+    /// From here on the handler logs and counts the call.
+    pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
+        if let Some(Taken(taken)) = request.extensions().get() {
+            taken.store(true, Ordering::Relaxed);
+        }
+        let missing = || convert::status(&Error::new(ErrorKind::Internal, "a call without a context"));
+        request.extensions().get::<Self>().cloned().ok_or_else(missing)
+    }
+}

@@ -1,0 +1,239 @@
+//! What every request has: its id, its line of log, the form of its refusal.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    future::{pending, poll_fn},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::FromRequestParts,
+    http::{
+        HeaderName, Method, Request, StatusCode, Uri, Version,
+        header::{CONNECTION, HeaderValue},
+        request::Parts,
+    },
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use tower::{BoxError, Service, service_fn};
+use tower_http::request_id;
+use tracing::Span;
+
+use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer};
+use crate::{
+    server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
+    service::{Error, ErrorKind, Shown, TraceContext},
+    telemetry::TraceParent,
+};
+
+/// The largest head of a request: line and headers.
+pub(super) const MAX_HEAD_BYTES: usize = 32 << 10;
+
+/// Up to so many bytes of an unread body are passed over, so that the connection can go on.
+const MAX_PASSED_OVER_BYTES: u64 = 32 << 10;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What a handler knows of its request beside method, path and body.
+#[derive(Clone, Debug)]
+pub(super) struct HttpCall {
+    id: RequestId,
+    /// When the head of the request was there.
+    pub(super) arrived: Instant,
+    parent: Option<TraceParent>,
+    body: Arc<BodyState>,
+}
+
+/// How far a request's body was read.
+#[derive(Debug)]
+struct BodyState {
+    /// Bytes of it may still come.
+    unread: AtomicBool,
+    /// Reading it was given up.
+    given_up: AtomicBool,
+}
+
+impl HttpCall {
+    fn of(request: &Request<Incoming>) -> Self {
+        let extensions = request.extensions();
+        let named = extensions.get::<request_id::RequestId>().map(|id| id.header_value().clone());
+        let parent = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
+        Self {
+            id: RequestId::from_header(named),
+            arrived: Instant::now(),
+            parent: parent.and_then(TraceParent::parse),
+            body: Arc::new(BodyState {
+                unread: AtomicBool::new(!request.body().is_end_stream()),
+                given_up: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The body was read to its end.
+    pub(super) fn note_body_read(&self) {
+        self.body.unread.store(false, Ordering::Relaxed);
+    }
+
+    /// The body is over the limit, too slow or broken: the connection cannot go on behind it.
+    pub(super) fn note_body_given_up(&self) {
+        self.body.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// What the request's lines of log carry.
+    pub(super) fn trace(&self) -> TraceContext {
+        TraceContext { request_id: self.id.as_str().into(), parent: self.parent }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for HttpCall {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let missing = || Error::new(ErrorKind::Internal, "a request without a call");
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| missing().into())
+    }
+}
+
+/// `inner`, with a line of log for each request and our form for each refusal, wherever it comes from.
+pub(super) fn answered<S, B>(
+    door: Arc<HttpDoor>,
+    inner: S,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    S: Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
+    S::Error: Into<Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    service_fn(move |request| answer(door.clone(), inner.clone(), request))
+}
+
+/// Answers one request. Dropped when the client leaves, and with it all that was under way for it.
+async fn answer<S, B>(door: Arc<HttpDoor>, mut inner: S, mut request: Request<Incoming>) -> Result<Response, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let call = HttpCall::of(&request);
+    // The connection is not idle while this lives.
+    let _in_work = request.extensions_mut().remove::<InWork>();
+    let peer = request.extensions_mut().remove::<Peer>();
+    let log = RequestLog::start("http", &call.id, door.options().slow_request);
+    let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
+    let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
+    let place = request.extensions_mut().remove::<Place>();
+    let mut goes_on = true;
+    let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
+        Failure::head_too_large(MAX_HEAD_BYTES).into_response()
+    } else if let Err(error) = framing::check(&request) {
+        // Where the next request begins is not to be relied on.
+        goes_on = false;
+        Failure::from(error).into_response()
+    } else if !is_probe(uri.path()) && place.is_some_and(|place| !place.is_full()) {
+        Failure::from(no_place()).into_response()
+    } else {
+        request.extensions_mut().insert(call.clone());
+        let request = request.map(|body| match version < Version::HTTP_2 {
+            true => Body::new(body),
+            false => Body::new(Leftover::new(body)),
+        });
+        tokio::select! {
+            biased;
+            answer = inner.call(request) => answer.unwrap_or_else(|never| match never.into() {}).map(Body::new),
+            // The log says so when it is dropped; what is returned reaches nobody and ends the connection.
+            () = left(peer.as_ref(), &call, version) => return Ok(closing(Response::default())),
+        }
+    };
+
+    let failed = take_failure(&mut answer);
+    if let Some(failure) = &failed {
+        failure.write(&call.id, &mut answer);
+    }
+    if call.body.unread.load(Ordering::Relaxed) && version < Version::HTTP_2 {
+        // Should the connection close, now or later, then so that the client gets this answer.
+        peer.iter().for_each(Peer::linger);
+        // hyper passes over what is left of a short body, and closes where it cannot; behind a long one nobody can go on.
+        goes_on &= is_short && !call.body.given_up.load(Ordering::Relaxed);
+    }
+    if !goes_on && version < Version::HTTP_2 {
+        answer = closing(answer);
+    }
+    finish(log, &method, &uri, answer.status(), failed.as_ref());
+    Ok(answer)
+}
+
+/// Ready once a client of HTTP/1 has left a request whose body is there. hyper notices that of HTTP/2 itself.
+async fn left(peer: Option<&Peer>, call: &HttpCall, version: Version) {
+    match peer.filter(|_| version < Version::HTTP_2) {
+        Some(peer) => {
+            // Looked at whenever the request goes on, also when its body has come to its end.
+            poll_fn(|_| if call.body.unread.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }).await;
+            peer.left(version == Version::HTTP_11).await;
+        }
+        None => pending().await,
+    }
+}
+
+/// `answer` as the connection's last.
+fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// The refusal of an answer: what a handler left there, or what a layer's bare status stands for.
+fn take_failure(answer: &mut Response) -> Option<Failure> {
+    let status = answer.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    answer.extensions_mut().remove::<Failure>().or_else(|| Some(Failure::of_status(status)))
+}
+
+fn finish(log: RequestLog<'_>, method: &Method, uri: &Uri, status: StatusCode, failed: Option<&Failure>) {
+    let (method, path) = (Shown(method.as_str()), Shown(uri.path()));
+    let what = format_args!("{method} {path}");
+    log.finish(what, status.as_str(), failed.and_then(Failure::kind), failed.map_or("", Failure::message));
+}
+
+/// What a connection without a place of its own is answered.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/metrics")
+}
+
+fn no_place() -> Error {
+    let message = "the server has as many connections as it takes, [server] max_connections; try again soon";
+    Error::new(ErrorKind::Unavailable, message).retry_after(Duration::from_secs(1))
+}
+
+/// Method, path and headers as they went over the wire, about.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    const SEPARATORS: usize = 4;
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum::<usize>() + path
+}
+
+/// The span that everything belongs to that happens for a request; at debug, since it costs something.
+pub(super) fn span<B>(request: &Request<B>) -> Span {
+    let id = request.extensions().get::<request_id::RequestId>().and_then(|id| id.header_value().to_str().ok());
+    tracing::debug_span!("request", protocol = "http", request_id = id)
+}
+
+/// A handler panicked: the client is told, the connection and the server go on.
+pub(super) fn broken(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("?"), "a request broke");
+    Failure::from(Error::new(ErrorKind::Internal, "the request broke; the server's log says why")).into_response()
+}

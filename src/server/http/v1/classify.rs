@@ -1,0 +1,219 @@
+//! `POST /v1/models/{model}:classify`: images in, the most probable classes out. The hot path of the HTTP door.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use axum::{
+    extract::Request,
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue},
+    },
+    response::Response,
+};
+use serde::{Serialize, Serializer};
+
+use super::{
+    form,
+    options::{BadOption, RequestOptions},
+    path::ModelPath,
+    tfserving,
+    upload::Dialect,
+};
+use crate::{
+    server::http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
+    telemetry::Protocol,
+};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Answers with the top-k classes of every image of the body, in the shape of the client's dialect; counts the request by
+/// its outcome.
+pub(super) async fn classify(
+    door: &Arc<HttpDoor>,
+    call: &HttpCall,
+    path: &ModelPath,
+    request: Request,
+) -> Result<Response, Failure> {
+    // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
+    // none. The client is told below.
+    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(Some(0)));
+    let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
+    let outcome = answer(door, call, path, &arrival, request).await;
+    arrival.finish(outcome.as_ref().err().map(Failure::code));
+    outcome
+}
+
+async fn answer(
+    door: &HttpDoor,
+    call: &HttpCall,
+    path: &ModelPath,
+    arrival: &Arrival<'_>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let service = door.service();
+    let limits = *service.limits();
+    let (head, incoming) = request.into_parts();
+    path.model()?;
+    path.version()?;
+    // The range of `top_k` is the model's, where there is one.
+    let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
+
+    let coding = encoding::coding(&head.headers)?;
+    let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
+    let charge = service.open_charge()?;
+    let mut body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call, &charge).await?;
+    if let Some(coding) = coding.filter(|_| !body.is_empty()) {
+        let charge = charge.clone();
+        body = door.unpacker().unpack(coding, body, limits.max_body_bytes, move |bytes| charge.add(bytes)).await?;
+    }
+    if body.is_empty() {
+        let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
+        return Err(Error::new(ErrorKind::InvalidArgument, message).into());
+    }
+    let upload =
+        form::parse(&head.headers, body, &mut options, limits.max_images_per_request, &charge).await.map_err(refuse)?;
+    let target = arrival.target()?;
+    let request = service::Request {
+        items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
+        target,
+        wanted: Wanted::classes(options.classes),
+        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        priority: Priority::DEFAULT,
+        charge,
+        trace: call.trace(),
+    };
+    let mut classified = service.answer(request).await;
+    if upload.is_form {
+        classified = classified.map_err(|error| with_hint(error, &options));
+    }
+    let classified = classified?;
+
+    let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
+    let mut answer = match upload.dialect {
+        Dialect::Own => reply::json(StatusCode::OK, &document(&classified), size),
+        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(&classified), size),
+    };
+    if let Some(value) = server_timing(&classified.timing) {
+        answer.headers_mut().insert(SERVER_TIMING, value);
+    }
+    Ok(answer)
+}
+
+/// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.
+fn with_hint(error: Error, options: &RequestOptions) -> Error {
+    let is_about_the_picture = match error.kind {
+        ErrorKind::UnsupportedFormat => true,
+        ErrorKind::InvalidArgument => options.classes == ClassesWanted::default(),
+        _ => false,
+    };
+    if !is_about_the_picture {
+        return error;
+    }
+    let hint = "its type is that of a form, under which `curl -d` takes the line ends out of files: use --data-binary";
+    Error { message: format!("{}; {hint}", error.message), ..error }
+}
+
+#[derive(Serialize)]
+struct ClassifyDocument<'a> {
+    model: &'a str,
+    version: u64,
+    architecture: &'a str,
+    #[serde(serialize_with = "write_predictions")]
+    predictions: &'a [Vec<Prediction>],
+    timing_ms: TimingMs,
+    batch_size: usize,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    #[serde(serialize_with = "write_classes")]
+    classes: &'a [Prediction],
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    index: usize,
+    label: &'a str,
+    probability: f32,
+}
+
+#[derive(Serialize)]
+struct TimingMs {
+    preprocess: f64,
+    queue: f64,
+    inference: f64,
+    total: f64,
+}
+
+fn document(answer: &Answer) -> ClassifyDocument<'_> {
+    let timing = &answer.timing;
+    ClassifyDocument {
+        model: &answer.model,
+        version: answer.version,
+        architecture: &answer.architecture,
+        predictions: &answer.predictions,
+        timing_ms: TimingMs {
+            preprocess: to_microseconds(timing.preprocess_ms),
+            queue: to_microseconds(timing.queue_ms),
+            inference: to_microseconds(timing.inference_ms),
+            total: to_microseconds(timing.total_ms),
+        },
+        batch_size: answer.batch_size,
+    }
+}
+
+fn write_predictions<S: Serializer>(images: &[Vec<Prediction>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(images.iter().map(|classes| Image { classes }))
+}
+
+fn write_classes<S: Serializer>(classes: &[Prediction], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(classes.iter().map(|class| Class {
+        index: class.index,
+        label: &class.label,
+        probability: class.probability,
+    }))
+}
+
+/// Milliseconds, rounded to a microsecond: more digits are noise.
+fn to_microseconds(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+/// The phases as the `Server-Timing` header that browsers and proxies read.
+fn server_timing(timing: &Timing) -> Option<HeaderValue> {
+    let mut text = String::with_capacity(96);
+    write!(
+        text,
+        "preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}, total;dur={:.3}",
+        timing.preprocess_ms, timing.queue_ms, timing.inference_ms, timing.total_ms
+    )
+    .ok()?;
+    HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_has_the_shape_of_the_contract() {
+        let answer = Answer {
+            model: "resnet50".into(),
+            version: 1,
+            architecture: "resnet50".into(),
+            predictions: vec![vec![Prediction { index: 281, label: "tabby".into(), probability: 0.83 }]],
+            outputs: Vec::new(),
+            timing: Timing { preprocess_ms: 2.9, queue_ms: 0.40049, inference_ms: 49.1, total_ms: 52.6 },
+            batch_size: 4,
+        };
+        assert_eq!(
+            serde_json::to_string(&document(&answer)).expect("JSON"),
+            r#"{"model":"resnet50","version":1,"architecture":"resnet50","predictions":[{"classes":[{"index":281,"label":"tabby","probability":0.83}]}],"timing_ms":{"preprocess":2.9,"queue":0.4,"inference":49.1,"total":52.6},"batch_size":4}"#
+        );
+        assert_eq!(
+            server_timing(&answer.timing).expect("a header"),
+            "preprocess;dur=2.900, queue;dur=0.400, inference;dur=49.100, total;dur=52.600"
+        );
+    }
+}

@@ -1,0 +1,271 @@
+//! JSON bodies: ours (`instances`) and TensorFlow Serving's (`examples`, `context`), images in base64.
+//!
+//! The text of an image is borrowed from the body and decoded once; no tree of values is built.
+
+use std::{borrow::Cow, fmt};
+
+use base64::{
+    Engine as _,
+    alphabet::{STANDARD, URL_SAFE},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use super::{
+    options::{BadOption, RequestOptions},
+    upload::{Dialect, Upload},
+};
+use crate::service::Shown;
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD_BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
+const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object such as {\"instances\": [{\"b64\": \"…\"}]}")]
+struct JsonRequest<'a> {
+    #[serde(borrow)]
+    instances: Option<Vec<Image<'a>>>,
+    #[serde(borrow)]
+    examples: Option<Vec<Image<'a>>>,
+    #[serde(default)]
+    context: Context,
+    top_k: Option<Value>,
+    min_probability: Option<Value>,
+    timeout_ms: Option<Value>,
+    /// TensorFlow Serving's name of the graph's entry; a model here has one.
+    #[serde(rename = "signature_name")]
+    _signature_name: Option<IgnoredAny>,
+}
+
+/// What TensorFlow Serving's clients send for all examples together.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Context {
+    k: Option<Value>,
+    top_k: Option<Value>,
+}
+
+/// Reads a JSON body; sets the options that it carries. At most `max_images` + 1 images are decoded: the service refuses so many.
+///
+/// # Errors
+/// [`BadOption`] that says what was wrong, with line and column for broken JSON.
+pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize) -> Result<Upload, BadOption> {
+    let document: JsonRequest<'_> = serde_json::from_slice(without_mark(body))
+        .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {}", Shown(&error.to_string()))))?;
+    let given = [
+        ("top_k", document.context.k),
+        ("top_k", document.context.top_k),
+        ("top_k", document.top_k),
+        ("min_probability", document.min_probability),
+        ("timeout_ms", document.timeout_ms),
+    ];
+    for (key, value) in given {
+        if let Some(value) = value {
+            options.set(key, &value.to_string())?;
+        }
+    }
+    let (images, dialect) = match (document.instances, document.examples) {
+        (Some(images), None) => (images, Dialect::Own),
+        (None, Some(images)) => (images, Dialect::TensorFlowServing),
+        (Some(_), Some(_)) => {
+            return Err(BadOption::Other(
+                "the JSON body has both `instances` and `examples`: send one of them".to_owned(),
+            ));
+        }
+        (None, None) => {
+            let message = "the JSON body has no images: send {\"instances\": [{\"b64\": \"<base64 of a file>\"}]}";
+            return Err(BadOption::Other(message.to_owned()));
+        }
+    };
+    let images = images.iter().take(max_images.saturating_add(1)).enumerate().map(|(index, image)| {
+        decode(&image.0).map(Bytes::from).map_err(|error| {
+            BadOption::Other(format!(
+                "image {index}: not base64 ({error}): send the file's bytes in base64, standard or URL-safe"
+            ))
+        })
+    });
+    Ok(Upload { images: images.collect::<Result<_, _>>()?, dialect, is_form: false })
+}
+
+/// A document without the byte order mark that some editors and .NET write before it.
+pub(super) fn without_mark(document: &[u8]) -> &[u8] {
+    document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
+}
+
+/// Decodes either alphabet, with or without padding; takes a `data:` URL and base64 that is broken into lines.
+fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    let text = match text.strip_prefix("data:") {
+        Some(url) => url.split_once(',').map_or(url, |(_, data)| data),
+        None => text,
+    };
+    let text = match text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        true => Cow::Owned(text.split_ascii_whitespace().collect()),
+        false => Cow::Borrowed(text),
+    };
+    let engine = match text.bytes().any(|byte| matches!(byte, b'-' | b'_')) {
+        true => &URL_SAFE_BASE64,
+        false => &STANDARD_BASE64,
+    };
+    engine.decode(text.as_bytes())
+}
+
+/// One image: the base64 text itself, or an object whose only entry leads to it: `{"b64": "…"}`, `{"image": {"b64": "…"}}`,
+/// `{"image/encoded": {"b64": "…"}}`. The name of the feature is the model's affair in TensorFlow Serving; here any will do.
+struct Image<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Image<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ImageVisitor;
+
+        impl<'de> Visitor<'de> for ImageVisitor {
+            type Value = Image<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an image as {\"b64\": \"<base64 of a file>\"}")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Image(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Image(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let Some((_, image)) = map.next_entry::<IgnoredAny, Image<'de>>()? else {
+                    return Err(A::Error::custom("an image without `b64`"));
+                };
+                match map.next_key::<Cow<'_, str>>()? {
+                    None => Ok(image),
+                    Some(key) => {
+                        let key = Shown(&key);
+                        Err(A::Error::custom(format!("an image has one entry, `b64`; `{key}` is too many")))
+                    }
+                }
+            }
+        }
+
+        deserializer.deserialize_any(ImageVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<(Upload, RequestOptions), String> {
+        let mut options = RequestOptions::default();
+        let upload = parse(body.as_bytes(), &mut options, 4).map_err(|bad| bad.into_error(Some(10)).message)?;
+        Ok((upload, options))
+    }
+
+    #[test]
+    fn instances_and_options_are_read() {
+        let (upload, options) =
+            read(r#"{"instances": [{"b64": "AQID"}, {"b64": "BA=="}], "top_k": 3, "min_probability": 0.5}"#)
+                .expect("valid");
+        assert_eq!(upload.images, [&[1, 2, 3][..], &[4]]);
+        assert_eq!(upload.dialect, Dialect::Own);
+        assert_eq!(options.classes.top_k, Some(3));
+        assert_eq!(options.classes.min_probability, Some(0.5));
+    }
+
+    #[test]
+    fn the_examples_of_tensorflow_serving_are_read_under_any_feature_name() {
+        let (upload, options) = read(
+            r#"{"signature_name": "serving_default", "context": {"k": 2},
+                "examples": [{"image": {"b64": "AQID"}}, {"image/encoded": {"b64": "AQID"}}, {"b64": "AQID"}]}"#,
+        )
+        .expect("valid");
+        assert_eq!(upload.images, [&[1, 2, 3][..]; 3]);
+        assert_eq!(upload.dialect, Dialect::TensorFlowServing);
+        assert_eq!(options.classes.top_k, Some(2));
+    }
+
+    #[test]
+    fn every_common_spelling_of_base64_is_decoded() {
+        let bytes = [0xfb, 0xff, 0xfe, 0x01];
+        for text in
+            ["+//+AQ==", "+//+AQ", "-__-AQ==", "-__-AQ", "data:image/png;base64,+//+AQ==", r"+//+\nAQ==", r"+\/\/+AQ=="]
+        {
+            let (upload, _) = read(&format!(r#"{{"instances": [{{"b64": "{text}"}}]}}"#)).expect(text);
+            assert_eq!(upload.images, [&bytes[..]], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_base64_is_refused_with_the_index_of_the_image() {
+        let message = read(r#"{"instances": [{"b64": "AQID"}, {"b64": "???"}]}"#).expect_err("refused");
+        assert!(message.starts_with("image 1: not base64"), "{message}");
+    }
+
+    #[test]
+    fn broken_json_is_refused_with_line_and_column() {
+        let message = read("{\"instances\": [\n{\"b64\": }]}").expect_err("refused");
+        assert!(message.contains("line 2 column 9"), "{message}");
+    }
+
+    #[test]
+    fn documents_without_a_meaning_are_refused_with_what_to_send() {
+        for (body, part) in [
+            ("{}", "no images"),
+            ("[]", "expected an object such as"),
+            (r#"{"instances": [], "examples": []}"#, "both"),
+            (r#"{"instances": [{"b64": "AQID"}], "topk": 1}"#, "unknown field `topk`"),
+            (r#"{"instances": [{"b64": "AQID", "top_k": 1}]}"#, "`top_k` is too many"),
+            (r#"{"instances": [{}]}"#, "without `b64`"),
+            (r#"{"instances": [[0.5, 1.0]]}"#, "expected an image as"),
+            (r#"{"instances": [{"b64": "AQID"}], "top_k": "3"}"#, "from 1 to 10"),
+            (r#"{"instances": [{"b64": "AQID"}], "top_k": -3}"#, "top_k is `-3`"),
+            (r#"{"instances": [{"b64": "AQID"}], "context": {"kk": 1}}"#, "unknown field `kk`"),
+        ] {
+            let message = read(body).err().unwrap_or_else(|| panic!("{body} was taken"));
+            assert!(message.contains(part), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(read("\u{feff}{\"instances\": [{\"b64\": \"AQID\"}]}").expect("valid").0.images, [&[1, 2, 3][..]]);
+    }
+
+    #[test]
+    fn no_message_repeats_more_than_200_characters_of_a_document() {
+        let long = "x".repeat(8 << 20);
+        for body in [
+            format!(r#"{{"{long}": 1}}"#),
+            format!(r#"{{"instances": ["{long}!"]}}"#),
+            format!(r#"{{"instances": [{{"b64": "AQID", "{long}": 1}}]}}"#),
+            format!(r#"{{"instances": "{long}"}}"#),
+            format!(r#"{{"instances": ["AQID"], "top_k": "{long}"}}"#),
+            format!(r#"{{"instances": ["AQID"], "min_probability": ["{long}"]}}"#),
+            format!(r#"{{"instances": ["AQID"], "timeout_ms": {{"{long}": 1}}}}"#),
+            format!(r#"{{"instances": ["AQID"], "context": {{"{long}": 1}}}}"#),
+        ] {
+            let message = read(&body).expect_err("refused");
+            let repeated = message.matches('x').count();
+            assert!(repeated <= 200 && message.len() < 500, "{repeated} in {message:.600}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let body = format!("{{\"instances\": [{}", "{\"a\":".repeat(100_000));
+        assert!(read(&body).expect_err("refused").contains("recursion limit"));
+    }
+
+    #[test]
+    fn no_more_images_are_decoded_than_the_service_needs_to_refuse_them() {
+        let body = format!(r#"{{"instances": [{}]}}"#, vec![r#"{"b64": "AQID"}"#; 100].join(","));
+        assert_eq!(read(&body).expect("valid").0.images.len(), 5);
+    }
+}

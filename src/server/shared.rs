@@ -1,0 +1,64 @@
+//! What both doors share: the service, how connections are treated, and the names of requests.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{coding::Unpacker, request_id::RequestIds};
+use crate::service::Service;
+
+/// How the server treats its connections, and how it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorOptions {
+    /// From the stop signal until connections are told to close; requests are accepted meanwhile.
+    pub drain_delay: Duration,
+    /// From the stop signal until what is still in flight is cut. Longer than `drain_delay`.
+    pub shutdown_grace: Duration,
+    /// A connection is told to close at about this age (10 % more or less, by chance).
+    pub max_connection_age: Duration,
+    /// The most connections of one door; further ones wait in the listener's backlog.
+    pub max_connections: usize,
+    /// How long an HTTP connection may take to send a request's head, and may idle between two requests. Longer than the
+    /// idle time of the load balancer in front, or that one now and then sends into a closing connection.
+    pub idle_timeout: Duration,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// How often a silent gRPC connection is asked whether it is alive.
+    pub keepalive_interval: Duration,
+    /// How long it may take to answer that.
+    pub keepalive_timeout: Duration,
+    /// The most calls at a time of one gRPC connection.
+    pub max_concurrent_streams: u32,
+    /// The most requests of one `ClassifyStream` that are worked on at a time.
+    pub stream_concurrency: usize,
+    /// The origins whose pages may read the answers (CORS); `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Requests that took longer are logged at level info instead of debug.
+    pub slow_request: Duration,
+}
+
+impl Default for DoorOptions {
+    fn default() -> Self {
+        Self {
+            drain_delay: Duration::from_secs(5),
+            shutdown_grace: Duration::from_secs(30),
+            max_connection_age: Duration::from_secs(300),
+            max_connections: 4096,
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            keepalive_interval: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
+            max_concurrent_streams: 256,
+            stream_concurrency: 32,
+            cors_origins: Vec::new(),
+            slow_request: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What both doors share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) service: Service,
+    pub(super) options: DoorOptions,
+    pub(super) ids: Arc<RequestIds>,
+    pub(super) unpacker: Unpacker,
+}

@@ -1,0 +1,46 @@
+//! A request at the door: measured from its head on, and given the model that was served when it came.
+
+use std::time::Instant;
+
+use super::{Error, Service, Target};
+use crate::telemetry::{Protocol, RequestMeter};
+
+/// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
+/// client.
+#[must_use = "a request whose arrival is dropped counts as left by its client"]
+pub struct Arrival<'s> {
+    meter: RequestMeter<'s>,
+    target: Result<Target, Error>,
+}
+
+impl Service {
+    /// Looks up what a request is for, in one look at what is served, and begins to measure it.
+    ///
+    /// * `model`: as the client wrote it; the metrics are not told a name that is not known
+    /// * `version`: the highest that answers where it is `None`
+    /// * `started`: when the request came
+    pub fn arrive(&self, protocol: Protocol, model: &str, version: Option<u64>, started: Instant) -> Arrival<'_> {
+        let snapshot = self.registry().current();
+        let subject = snapshot.subject(model, version);
+        let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
+        Arrival { meter, target: snapshot.target(model, version) }
+    }
+}
+
+impl Arrival<'_> {
+    /// The version that answers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) and, while it loads,
+    /// [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable).
+    pub fn target(&self) -> Result<Target, Error> {
+        self.target.clone()
+    }
+
+    /// The request has its answer.
+    ///
+    /// * `error`: the name of the error on the wire, where the answer is a refusal
+    pub fn finish(self, error: Option<&'static str>) {
+        self.meter.finish(error);
+    }
+}

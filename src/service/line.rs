@@ -1,0 +1,333 @@
+//! One request's way: admit → preprocess → submit → await → classes and outputs.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use tokio::{
+    sync::{OwnedSemaphorePermit, TryAcquireError},
+    task::spawn_blocking,
+    time::timeout_at,
+};
+
+use super::{
+    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, NamedOutput, Prediction, Request, Service,
+    Shown, Target, Timing, TraceContext, Wanted, decoders::Share, error::SHORTEST_RETRY, target::Content,
+};
+use crate::{
+    batching::{JobError, Priority, Reply, Submission, SubmitError},
+    model::ServedModel,
+    postprocess::top_k,
+    preprocess::{self, DecodeError, DecodeLimits},
+    tensor::{Input, Misfit},
+};
+
+/// An image that went through preprocessing, queue and network.
+struct Answered {
+    reply: Reply,
+    preprocess: Duration,
+}
+
+/// What all images of a request have in common.
+struct Common<'r> {
+    target: &'r Target,
+    deadline: Option<Instant>,
+    priority: Priority,
+    charge: &'r Arc<Charge>,
+    /// The request's part of the threads that decode.
+    decoding: &'r Share,
+    trace: &'r TraceContext,
+}
+
+impl Service {
+    /// Answers a request. Dropping the future gives up its places in the queue.
+    ///
+    /// # Errors
+    /// Every [`ErrorKind`]; with several images the message starts with the image's index.
+    pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let Request { target, items, wanted, deadline, priority, charge, trace } = request;
+        let model = target.model();
+        let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
+        check_outputs(&wanted, model)?;
+        self.check_count(items.len(), model)?;
+        self.check_pixels(&items)?;
+        let deadline = self.deadline(deadline, started);
+        let mut places = admit(model, items.len())?;
+        let decoding = self.inner.decoders.share();
+        let common =
+            Common { target: &target, deadline, priority, charge: &charge, decoding: &decoding, trace: &trace };
+        let mut answers = if items.len() == 1 {
+            let item = items.into_iter().next().ok_or_else(no_image)?;
+            vec![self.answer_one(&common, item, places).await?]
+        } else {
+            let answers = items.into_iter().enumerate().map(|(index, item)| {
+                let place = places.split(1);
+                let common = &common;
+                async move {
+                    let place = place.ok_or_else(no_image)?;
+                    let answer = self.answer_one(common, item, place).await;
+                    answer.map_err(|error| Error { message: format!("image {index}: {}", error.message), ..error })
+                }
+            });
+            try_join_all(answers.collect::<Vec<_>>()).await?
+        };
+
+        let longest =
+            |phase: fn(&Answered) -> Duration| answers.iter().map(phase).max().unwrap_or_default().as_secs_f64() * 1e3;
+        let timing = Timing {
+            preprocess_ms: longest(|answer| answer.preprocess),
+            queue_ms: longest(|answer| answer.reply.queued),
+            inference_ms: longest(|answer| answer.reply.inference),
+            total_ms: started.elapsed().as_secs_f64() * 1e3,
+        };
+        let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
+        // A network that overflows says nothing about the image; an answer made of the rest would look like one.
+        if answers.iter().any(|answer| answer.reply.logits.iter().any(|value| !value.is_finite())) {
+            return Err(engine_failed(&common, "the network's output holds values that are not finite numbers"));
+        }
+        let outputs = wanted.outputs.iter().map(|_| output(model, &answers)).collect();
+        let metrics = &target.served.metrics;
+        let predictions = answers
+            .iter_mut()
+            .filter_map(|Answered { reply, preprocess }| {
+                let classes = classes.map(|classes| name_classes(model, &mut reply.logits, classes));
+                let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
+                metrics.note_image(*preprocess, reply.queued, first);
+                classes
+            })
+            .collect();
+        Ok(Answer {
+            model: model.name.clone(),
+            version: model.version,
+            architecture: model.info.architecture.clone(),
+            predictions,
+            outputs,
+            timing,
+            batch_size,
+        })
+    }
+
+    fn check_count(&self, items: usize, model: &ServedModel) -> Result<(), Error> {
+        let limit = self.limits().max_images_per_request.min(model.capacity);
+        if items == 0 {
+            return Err(no_image());
+        }
+        if items > limit {
+            let message = format!("{items} images in one request, the limit is {limit}; split them");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a request whose pictures, by their headers, are more work together than one request may be.
+    fn check_pixels(&self, items: &[Item]) -> Result<(), Error> {
+        let limit = self.limits().max_request_pixels;
+        // What has no header is refused with its index, when it is its turn.
+        let headers = items.iter().filter_map(|item| match &item.0 {
+            Content::Picture(file) if items.len() > 1 => preprocess::probe(file).ok(),
+            _ => None,
+        });
+        let pixels = headers.fold(0u64, |sum, header| sum.saturating_add(header.work()));
+        if pixels > limit {
+            let message =
+                format!("the images have {pixels} pixels together, the limit of a request is {limit}; split it");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// The client's deadline, or ours where it has none; never later than allowed.
+    fn deadline(&self, asked: Option<Instant>, started: Instant) -> Option<Instant> {
+        let limits = self.limits();
+        let latest = started.checked_add(limits.max_timeout);
+        let wanted = asked.or_else(|| limits.default_timeout.and_then(|timeout| started.checked_add(timeout)));
+        wanted.map(|deadline| latest.map_or(deadline, |latest| deadline.min(latest)))
+    }
+
+    async fn answer_one(
+        &self,
+        common: &Common<'_>,
+        item: Item,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answered, Error> {
+        let work = async {
+            let &Common { deadline, priority, .. } = common;
+            // Before anything is decoded for it.
+            common.target.model().batcher.consider(deadline).map_err(|error| refused(common, error))?;
+            let (input, place, preprocess) = match item.0 {
+                Content::Tensor(input) => (input, place, Duration::ZERO),
+                Content::Picture(file) => self.prepare(common, file, place).await?,
+            };
+            let submission = Submission { input, deadline, priority, place: Some(place) };
+            let pending = common.target.model().batcher.submit(submission);
+            match pending.map_err(|error| refused(common, error))?.await {
+                Ok(reply) => Ok(Answered { reply, preprocess }),
+                Err(JobError::Expired) => Err(too_late()),
+                Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
+            }
+        };
+        match common.deadline {
+            Some(deadline) => timeout_at(deadline.into(), work).await.map_err(|_| too_late())?,
+            None => work.await,
+        }
+    }
+
+    /// Decodes, resizes and crops; tells how long it took without the wait for a thread.
+    ///
+    /// * `place`: travels with the work, and so does the charge for its memory: an image counts as in work while a thread
+    ///   decodes it, whoever still waits
+    async fn prepare(
+        &self,
+        common: &Common<'_>,
+        file: Bytes,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(Input, OwnedSemaphorePermit, Duration), Error> {
+        let target = common.target;
+        let header = preprocess::probe(&file).map_err(bad_image)?;
+        let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
+        limits.admit(&header).map_err(bad_image)?;
+        let work = {
+            let target = target.clone();
+            move || {
+                let started = Instant::now();
+                let pixels = preprocess::preprocess(&file, &target.model().spec, &limits)?;
+                Ok((pixels, place, started.elapsed()))
+            }
+        };
+        let outcome = if header.is_quick() {
+            work()
+        } else {
+            let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;
+            let memory = preprocess::cost(&header, &target.model().spec, &limits);
+            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX))?;
+            let held = (common.charge.clone(), memory, turn);
+            let decode = spawn_blocking(move || {
+                let _held = held;
+                work()
+            });
+            decode.await.map_err(|_| Error::new(ErrorKind::Internal, "decoding failed"))?
+        };
+        let (pixels, place, time) = outcome.map_err(bad_image)?;
+        let input = target.shape().pixels(pixels).map_err(|misfit| wrong_size(target.model(), misfit))?;
+        Ok((input, place, time))
+    }
+}
+
+fn admit(model: &ServedModel, images: usize) -> Result<OwnedSemaphorePermit, Error> {
+    let wanted = u32::try_from(images).unwrap_or(u32::MAX);
+    match model.permits.clone().try_acquire_many_owned(wanted) {
+        Ok(places) => Ok(places),
+        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+            let message =
+                format!("model `{}` has {} images in work, its limit; try again later", model.name, model.capacity);
+            Err(Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY))
+        }
+    }
+}
+
+/// What was asked of the classes, within what the model has.
+#[derive(Clone, Copy)]
+struct Classes {
+    top_k: usize,
+    minimum: f32,
+}
+
+fn check_classes(wanted: ClassesWanted, classes: usize) -> Result<Classes, Error> {
+    if let Some(minimum) = wanted.min_probability.filter(|minimum| !(0.0..=1.0).contains(minimum)) {
+        let message = format!("min_probability is {minimum}, allowed is 0 to 1");
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    let minimum = wanted.min_probability.unwrap_or(f32::NEG_INFINITY);
+    match wanted.top_k {
+        None => Ok(Classes { top_k: DEFAULT_TOP_K.min(classes), minimum }),
+        Some(top_k) if (1..=classes).contains(&top_k) => Ok(Classes { top_k, minimum }),
+        Some(top_k) => {
+            let message = format!("top_k is {top_k}, allowed is 1 to {classes}, the number of classes");
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        }
+    }
+}
+
+fn check_outputs(wanted: &Wanted, model: &ServedModel) -> Result<(), Error> {
+    let there = &model.info.output.name;
+    match wanted.outputs.iter().find(|name| *name != there) {
+        Some(name) => {
+            let message = format!("model `{}` has no output `{}`; it has `{there}`", model.name, Shown(name));
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn output(model: &ServedModel, answers: &[Answered]) -> NamedOutput {
+    NamedOutput {
+        name: model.info.output.name.as_str().into(),
+        shape: [answers.len(), model.classes()],
+        values: answers.iter().flat_map(|answer| answer.reply.logits.iter().copied()).collect(),
+    }
+}
+
+fn name_classes(model: &ServedModel, row: &mut [f32], Classes { top_k: k, minimum }: Classes) -> Vec<Prediction> {
+    model.activation.apply(row);
+    let named = top_k(row, k, minimum).into_iter().map(|(index, probability)| Prediction {
+        index,
+        label: model.info.labels[index].clone(),
+        probability,
+    });
+    named.collect()
+}
+
+fn no_image() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "the request has no image; send at least one")
+}
+
+fn bad_image(error: DecodeError) -> Error {
+    let kind = match error {
+        DecodeError::UnsupportedFormat { .. } => ErrorKind::UnsupportedFormat,
+        DecodeError::TooLarge { .. } => ErrorKind::TooLarge,
+        _ => ErrorKind::InvalidArgument,
+    };
+    Error::new(kind, error.to_string())
+}
+
+fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
+    let message = match misfit {
+        Misfit::Size { height, width, got_height, got_width } => format!(
+            "the image is {got_width}x{got_height}, model `{}` takes {width}x{height}: \
+             send that size, or set [input] crop_size in its model.toml",
+            model.name
+        ),
+        Misfit::Values { .. } => format!("model `{}`: {misfit}", model.name),
+    };
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+fn refused(common: &Common<'_>, error: SubmitError) -> Error {
+    match error {
+        SubmitError::Full { retry_after, .. } => Error::new(ErrorKind::Overloaded, format!("{error}; try again later"))
+            .retry_after(retry_after.max(SHORTEST_RETRY)),
+        SubmitError::Hopeless { wait } => {
+            let message = format!("the deadline cannot be met: the queue takes {} ms", wait.as_millis());
+            Error::new(ErrorKind::Overloaded, message).retry_after(wait.max(SHORTEST_RETRY))
+        }
+        SubmitError::Expired => too_late(),
+        SubmitError::Closed | SubmitError::Broken => {
+            Error::new(ErrorKind::Unavailable, error.to_string()).retry_after(SHORTEST_RETRY)
+        }
+        SubmitError::Misfit { .. } => engine_failed(common, &error.to_string()),
+    }
+}
+
+fn too_late() -> Error {
+    Error::new(ErrorKind::DeadlineExceeded, "the request's deadline passed before its answer")
+}
+
+fn engine_failed(common: &Common<'_>, cause: &str) -> Error {
+    let (model, request_id) = (common.target.model(), &*common.trace.request_id);
+    tracing::error!(model = &*model.name, version = model.version, request_id, cause, "a batch failed");
+    Error::new(ErrorKind::Internal, "the network could not be run; the server's log says why")
+}

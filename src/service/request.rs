@@ -1,0 +1,55 @@
+//! What a door asks of the line: which model, on what, what is wanted of it, and until when.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Charge, Item, Target};
+use crate::{batching::Priority, telemetry::TraceContext};
+
+/// The default number of classes in an answer.
+pub const DEFAULT_TOP_K: usize = 5;
+
+/// One request for work, whatever protocol it came by.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Whom it is for.
+    pub target: Target,
+    /// What to work on, at least one.
+    pub items: Vec<Item>,
+    /// What the answer should hold.
+    pub wanted: Wanted,
+    /// When the client stops waiting.
+    pub deadline: Option<Instant>,
+    /// Whom it may overtake.
+    pub priority: Priority,
+    /// The memory that it takes; given back when nothing of it is left.
+    pub charge: Arc<Charge>,
+    /// What its lines of log carry.
+    pub trace: TraceContext,
+}
+
+/// What an answer should hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// The most probable classes of every image.
+    pub classes: Option<ClassesWanted>,
+    /// Outputs of the graph by name, as the network gives them.
+    pub outputs: Vec<String>,
+}
+
+impl Wanted {
+    /// Classes and nothing else.
+    pub fn classes(classes: ClassesWanted) -> Self {
+        Self { classes: Some(classes), outputs: Vec::new() }
+    }
+}
+
+/// Which classes a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClassesWanted {
+    /// How many classes an image gets; 1 to the number of classes. `None`: [`DEFAULT_TOP_K`], or all
+    /// where there are fewer.
+    pub top_k: Option<usize>,
+    /// Classes below this probability are left out; 0 to 1. `None`: none is, negative scores of a model without an
+    /// activation included.
+    pub min_probability: Option<f32>,
+}

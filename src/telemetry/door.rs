@@ -1,0 +1,49 @@
+//! The numbers of a door's connections. Knows no request.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::count::Count;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DoorLabel {
+    door: &'static str,
+}
+
+/// The families of all doors.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DoorFamilies {
+    connections: Family<DoorLabel, Gauge>,
+    full: Family<DoorLabel, Count>,
+}
+
+/// The handles of one door.
+#[derive(Clone, Debug)]
+pub struct DoorMetrics {
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections that came while the door was full.
+    pub full: Counter,
+}
+
+impl DoorFamilies {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Connections that are open", self.connections.clone());
+        registry.register(
+            "full_door_total",
+            "Connections that came while the door had as many as it takes",
+            self.full.clone(),
+        );
+    }
+
+    pub(super) fn door(&self, door: &'static str) -> DoorMetrics {
+        let label = DoorLabel { door };
+        DoorMetrics {
+            connections: self.connections.get_or_create_owned(&label),
+            full: self.full.get_or_create_owned(&label).0,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What goes into a run of the network, and what comes out.
+
+use std::collections::TryReserveError;
+
+use super::{InputShape, Layout};
+
+/// The images of one run: `f32[N, 3, H, W]` or `f32[N, H, W, 3]`. A worker keeps one and refills it.
+#[derive(Debug)]
+pub struct Batch {
+    layout: Layout,
+    height: usize,
+    width: usize,
+    len: usize,
+    data: Vec<f32>,
+}
+
+impl Batch {
+    /// An empty batch of images of `height` x `width`, with memory for `capacity` of them.
+    pub fn new(layout: Layout, height: usize, width: usize, capacity: usize) -> Self {
+        Self { layout, height, width, len: 0, data: vec![0.0; capacity * 3 * height * width] }
+    }
+
+    /// An empty batch for images of `shape`, with memory for `capacity` of them.
+    ///
+    /// # Errors
+    /// If there is not so much memory.
+    pub fn reserved(shape: InputShape, capacity: usize) -> Result<Self, TryReserveError> {
+        let InputShape { layout, height, width } = shape;
+        let mut batch = Self { layout, height, width, len: 0, data: Vec::new() };
+        batch.reserve(capacity)?;
+        Ok(batch)
+    }
+
+    /// Gets memory for `capacity` images, as far as there is none yet.
+    ///
+    /// # Errors
+    /// If there is not so much memory; the batch is as before.
+    pub fn reserve(&mut self, capacity: usize) -> Result<(), TryReserveError> {
+        let values = [capacity, 3, self.height, self.width].into_iter().fold(1, usize::saturating_mul);
+        self.data.try_reserve_exact(values.saturating_sub(self.data.len()))
+    }
+
+    /// Takes all images out; keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds one image and hands out its `f32[3 * H * W]` to be filled; grows where no memory is left for it.
+    pub fn push(&mut self) -> &mut [f32] {
+        let size = self.image_len();
+        let start = self.len * size;
+        self.len += 1;
+        if self.data.len() < start + size {
+            self.data.resize(start + size, 0.0);
+        }
+        &mut self.data[start..start + size]
+    }
+
+    /// The number of values of one image.
+    pub fn image_len(&self) -> usize {
+        3 * self.height * self.width
+    }
+
+    /// The number of images, `N`.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// `[N, 3, H, W]` or `[N, H, W, 3]`.
+    pub fn shape(&self) -> [usize; 4] {
+        match self.layout {
+            Layout::Nchw => [self.len, 3, self.height, self.width],
+            Layout::Nhwc => [self.len, self.height, self.width, 3],
+        }
+    }
+
+    /// The values of all images, row-major in [`Batch::shape`].
+    pub fn data(&self) -> &[f32] {
+        &self.data[..self.len * self.image_len()]
+    }
+}
+
+/// What the network says of a batch: `f32[N, K]`, row `i` for image `i`.
+#[derive(Debug, Default)]
+pub struct Logits {
+    classes: usize,
+    data: Vec<f32>,
+}
+
+impl Logits {
+    /// Replaces the content by `data`, `f32[N, classes]`. The memory is reused.
+    pub fn fill(&mut self, classes: usize, data: &[f32]) {
+        self.classes = classes;
+        self.data.clear();
+        self.data.extend_from_slice(data);
+    }
+
+    /// The rows, one per image, `f32[K]` each.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.data.chunks_exact(self.classes.max(1))
+    }
+}

@@ -1,0 +1,158 @@
+//! What one client takes is bounded, and does not keep the others out: memory, time, decoding, places at the door.
+
+use std::time::Duration;
+
+use resnetd::{runtime::scripted::ScriptedExecutor, server::grpc::proto::ClassifyRequest, service::RequestLimits};
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tonic::Code;
+
+use crate::support::{
+    PATIENCE, eventually, images,
+    server::{TestServer, logits},
+};
+
+const CLASSIFY: &str = "/v1/models/pets:classify";
+const MIB: usize = 1 << 20;
+
+fn answering() -> ScriptedExecutor {
+    ScriptedExecutor::answering(&logits())
+}
+
+#[tokio::test]
+async fn bodies_that_are_only_announced_keep_nobody_out() {
+    let limits = RequestLimits { max_in_flight_bytes: 33 * MIB, ..RequestLimits::default() };
+    let server = TestServer::builder(answering()).limits(limits).start().await;
+    let mut silent = Vec::new();
+    for transfer in ["content-length: 33000000", "transfer-encoding: chunked"].into_iter().cycle().take(40) {
+        let mut http = server.http().await;
+        http.send_raw(format!("POST {CLASSIFY} HTTP/1.1\r\nhost: x\r\n{transfer}\r\n\r\n").as_bytes()).await;
+        if transfer.ends_with("chunked") {
+            http.send_raw(format!("9c40\r\n{}\r\n", "x".repeat(40_000)).as_bytes()).await;
+        }
+        silent.push(http);
+    }
+    eventually("their bytes are charged", || server.service.in_flight_bytes() > 20 * 40_000).await;
+
+    let answer = server.http().await.post(CLASSIFY, "image/png", &images::png()).await;
+
+    assert_eq!(answer.status, 200);
+    drop(silent);
+    eventually("their bytes are free again", || server.service.in_flight_bytes() == 0).await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_account_is_refused_on_both_doors() {
+    let limits = RequestLimits { max_in_flight_bytes: MIB, max_body_bytes: MIB, ..RequestLimits::default() };
+    let server = TestServer::builder(answering()).limits(limits).start().await;
+    let large = vec![0; MIB - 1000];
+
+    let answer = server.http().await.post(CLASSIFY, "image/png", &large).await;
+    let message = answer.refusal(429, "OVERLOADED");
+    assert!(message.contains("1048576"), "{message}");
+
+    let request = ClassifyRequest { model: "pets".into(), images: vec![large.into()], ..ClassifyRequest::default() };
+    let refused = server.grpc().await.classify(request).await.expect_err("no room");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert_eq!(refused.metadata().get("x-error-code").map(|code| code.as_bytes()), Some(&b"OVERLOADED"[..]));
+    eventually("nothing is left charged", || server.service.in_flight_bytes() == 0).await;
+}
+
+#[tokio::test]
+async fn a_request_without_a_deadline_gets_the_servers() {
+    let limits = RequestLimits { default_timeout: Some(Duration::from_millis(50)), ..RequestLimits::default() };
+    let network = ScriptedExecutor::blocked(&logits());
+    let server = TestServer::builder(network.clone()).limits(limits).start().await;
+    server.http().await.post(CLASSIFY, "image/png", &images::png()).await.refusal(504, "DEADLINE_EXCEEDED");
+    network.release();
+}
+
+#[tokio::test]
+async fn a_deadline_is_never_later_than_allowed() {
+    let limits = RequestLimits { max_timeout: Duration::from_millis(50), ..RequestLimits::default() };
+    let network = ScriptedExecutor::blocked(&logits());
+    let server = TestServer::builder(network.clone()).limits(limits).start().await;
+    let path = format!("{CLASSIFY}?timeout_ms=3600000");
+    server.http().await.post(&path, "image/png", &images::png()).await.refusal(504, "DEADLINE_EXCEEDED");
+    network.release();
+}
+
+#[tokio::test]
+async fn a_request_of_too_many_pixels_is_refused_before_anything_is_decoded() {
+    let limits = RequestLimits { max_request_pixels: 2 * 64, ..RequestLimits::default() };
+    let server = TestServer::builder(answering()).limits(limits).start().await;
+    let request =
+        |count| ClassifyRequest { model: "pets".into(), images: vec![images::png(); count], ..Default::default() };
+    server.grpc().await.classify(request(2)).await.expect("two fit");
+    let refused = server.grpc().await.classify(request(3)).await.expect_err("three do not");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("192 pixels") && refused.message().contains("128"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn a_full_door_closes_an_idle_connection_and_serves_the_new_one() {
+    let server = TestServer::builder(answering()).options(|options| options.max_connections = 2).start().await;
+    let mut idlest = server.http().await;
+    assert_eq!(idlest.get("/livez").await.status, 200);
+    let mut idle = server.http().await;
+    assert_eq!(idle.get("/livez").await.status, 200);
+
+    let mut newcomer = server.http().await;
+
+    assert_eq!(newcomer.get("/livez").await.status, 200);
+    assert!(idlest.is_closed().await);
+    assert_eq!(newcomer.post(CLASSIFY, "image/png", &images::png()).await.status, 200);
+    assert_eq!(idle.get("/livez").await.status, 200, "the other one stays");
+    let metrics = String::from_utf8(newcomer.get("/metrics").await.body).expect("text");
+    assert!(metrics.contains("resnetd_full_door_total{door=\"http\"} 1"), "{metrics}");
+    assert!(metrics.contains("resnetd_connections{door=\"http\"} 2"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_although_every_place_is_taken_by_work() {
+    let network = ScriptedExecutor::blocked(&logits());
+    let server = TestServer::builder(network.clone()).options(|options| options.max_connections = 1).start().await;
+    let mut working = server.http().await;
+    working.send("POST", CLASSIFY, &[("content-type", "image/png")], &images::png()).await;
+    eventually("the request is in flight", || server.in_flight() == 1).await;
+
+    let mut newcomer = server.http().await;
+
+    assert_eq!(newcomer.get("/livez").await.status, 200);
+    assert_eq!(newcomer.get("/readyz").await.status, 200);
+    let refused = newcomer.get("/v1/models").await;
+    assert!(refused.refusal(503, "UNAVAILABLE").contains("max_connections"));
+    network.release();
+    assert_eq!(working.answer("POST").await.status, 200);
+    drop(working);
+    let mut status = 0;
+    while status != 200 {
+        status = newcomer.get("/v1/models").await.status;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_on_both_doors_and_a_working_one_is_not() {
+    let network = ScriptedExecutor::blocked(&logits());
+    let idle = Duration::from_millis(100);
+    let server = TestServer::builder(network.clone()).options(|options| options.idle_timeout = idle).start().await;
+    let mut working = server.http().await;
+    working.send("POST", CLASSIFY, &[("content-type", "image/png")], &images::png()).await;
+    let mut working_grpc = server.grpc().await;
+    let call = tokio::spawn(async move {
+        let images = vec![images::png()];
+        working_grpc.classify(ClassifyRequest { model: "pets".into(), images, ..Default::default() }).await
+    });
+    eventually("both requests are in flight", || server.in_flight() == 2).await;
+
+    for address in [server.http_address, server.grpc_address] {
+        let mut silent = TcpStream::connect(address).await.expect("the door is open");
+        // A gRPC door greets with its settings first.
+        let mut greeting = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut greeting)).await;
+        closed.expect("closed in time").ok();
+    }
+
+    network.release();
+    assert_eq!(working.answer("POST").await.status, 200);
+    call.await.expect("no panic").expect("an answer");
+}

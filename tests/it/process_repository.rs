@@ -1,0 +1,77 @@
+//! A repository in which not everything is a model, served by the program itself.
+
+use std::{
+    ffi::{CString, OsStr},
+    fs,
+    io::{Read, pipe},
+    os::unix::{ffi::OsStrExt, fs::symlink},
+    path::Path,
+    thread,
+};
+
+use crate::support::{images, program::ServerProcess};
+
+const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/resnet20-cifar10");
+
+/// A copy of the built-in model under another name, with another file of labels.
+fn model(repository: &Path, name: &str, labels: &str) {
+    let folder = repository.join(name);
+    fs::create_dir_all(folder.join("1")).unwrap();
+    for file in ["labels.txt", "1/model.onnx"] {
+        fs::copy(Path::new(BUILT_IN).join(file), folder.join(file)).unwrap();
+    }
+    let manifest = fs::read_to_string(Path::new(BUILT_IN).join("model.toml")).unwrap();
+    fs::write(folder.join("model.toml"), manifest.replace("labels.txt", labels)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_are_served() {
+    let repository = tempfile::tempdir().unwrap();
+    let at = |name: &str| repository.path().join(name);
+    model(repository.path(), "good", "labels.txt");
+    symlink("nothing", at("dangling")).unwrap();
+    symlink("loop", at("loop")).unwrap();
+    fs::create_dir(repository.path().join(OsStr::from_bytes(b"z\xff\n"))).unwrap();
+    model(repository.path(), "fifo", "labels.txt");
+    fs::remove_file(at("fifo/model.toml")).unwrap();
+    let fifo = CString::new(at("fifo/model.toml").as_os_str().as_bytes()).unwrap();
+    // SAFETY: `mkfifo` reads a string that ends with a zero and lives until it returns.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o666) }, 0);
+    fs::write(at("secret"), "secret\n".repeat(10)).unwrap();
+    model(repository.path(), "named", "../secret");
+    model(repository.path(), "absolute", at("secret").to_str().unwrap());
+    model(repository.path(), "linked", "labels.txt");
+    fs::remove_file(at("linked/labels.txt")).unwrap();
+    symlink("../secret", at("linked/labels.txt")).unwrap();
+
+    let (mut reader, writer) = pipe().unwrap();
+    let log = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    let folder = repository.path().to_str().unwrap();
+    let server = ServerProcess::start(&[("RESNETD__MODELS__DIR", folder)], writer).await;
+    let mut http = server.http().await;
+    let answer = http.post("/v1/models/good:classify", "image/jpeg", &images::cifar("ship")).await;
+    assert_eq!(answer.status, 200);
+    for name in ["fifo", "named", "absolute", "linked"] {
+        let path = format!("/v1/models/{name}/labels");
+        let answer = http.get(&path).await;
+        assert_ne!(answer.status, 200, "{name}");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret\\n"), "{name}");
+    }
+    drop(http);
+    server.stop().await;
+
+    let log = log.join().unwrap().unwrap();
+    for said in [
+        "/dangling: a link to nothing",
+        "/loop: ",
+        "/z\\xff\\n: its name is no UTF-8",
+        "it is a FIFO, not a file",
+        "`output.labels`: ../secret leaves the model's folder",
+        "a link leaves the model's folder",
+    ] {
+        assert!(log.contains(said), "{said} is missing in:\n{log}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The scripts that people and CI run: what they must not do, and what they must say.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every shell script, and what contains shell.
+fn scripts() -> Vec<PathBuf> {
+    let mut scripts: Vec<_> = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.extend(["Makefile", "Dockerfile"].map(|name| root().join(name)));
+    let interop = root().join("tests/interop");
+    scripts.push(interop.join("run.sh"));
+    let parts = fs::read_dir(interop).unwrap().map(|entry| entry.unwrap().path().join("run.sh"));
+    scripts.extend(parts.filter(|script| script.is_file()));
+    scripts
+}
+
+/// Commands that stop reading when they have seen enough. Under `pipefail` whoever still writes then fails the pipe.
+fn leaves_early(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    match words.next() {
+        Some("head") => true,
+        Some("grep" | "egrep" | "fgrep") => words.any(|word| {
+            matches!(word, "--quiet" | "--silent" | "--files-with-matches")
+                || word.starts_with("--max-count")
+                || word.starts_with('-') && !word.starts_with("--") && word.contains(['q', 'm', 'l'])
+        }),
+        Some("awk") => command.contains("exit"),
+        Some("sed") => words.any(|word| word.trim_matches(['\'', '"']).ends_with('q')),
+        _ => false,
+    }
+}
+
+#[test]
+fn no_script_pipes_into_a_reader_that_leaves_early() {
+    for early in ["head -1", "grep --quiet x", "grep -q x", "grep -m1 x", "awk '{ print; exit }'", "sed 1q"] {
+        assert!(leaves_early(early), "{early}");
+    }
+    for whole in ["tail -1", "grep x", "awk '{ print $2 }'", "sed s/a/b/", "tee log"] {
+        assert!(!leaves_early(whole), "{whole}");
+    }
+    for script in scripts() {
+        let text = fs::read_to_string(&script).unwrap().replace("\\\n", " ").replace("|\n", "|");
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let readers = line.replace("||", "\u{1}").split('|').skip(1).map(str::to_owned).collect::<Vec<_>>();
+            let early = readers.iter().find(|command| leaves_early(command));
+            assert_eq!(early, None, "in {}: {line}", script.display());
+        }
+    }
+}
+
+/// Runs `.ci/run` of a copy of the scripts with stand-ins for the tools.
+fn ci(make: &str, environment: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let (ci, tools) = (folder.path().join(".ci"), folder.path().join("tools"));
+    fs::create_dir(&ci).unwrap();
+    fs::create_dir(&tools).unwrap();
+    fs::copy(root().join(".ci/run"), ci.join("run")).unwrap();
+    let tool = |path: PathBuf, text: &str| {
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    tool(tools.join("make"), make);
+    tool(tools.join("cargo"), "exit 1");
+    tool(tools.join("git"), "exit 0");
+    tool(ci.join("container-engine"), "echo 'no engine, for want of root' >&2; exit 1");
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.arg(ci.join("run")).env("PATH", path).env_remove("INTEROP").env_remove("SKIP_CONTAINER");
+    command.envs(environment.iter().copied()).output().unwrap()
+}
+
+/// What is said after everything was done.
+fn ending(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let ending = text.rsplit("\n== ").next().unwrap_or_default();
+    ending.lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn ci_ends_with_what_it_skipped_and_why() {
+    let make = "case \"$*\" in *' test') echo 'SKIPPED the_plugin_answers: no OpenVINO plugin' >&2;; esac";
+    let output = ci(make, &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        ending(&output),
+        [
+            "skipped: tests: the_plugin_answers: no OpenVINO plugin",
+            "skipped: against the real libraries: INTEROP is not set (it installs PyTorch and others: 6 GB)",
+            "skipped: licences and sources of the dependencies: cargo-deny is not installed and could not be built",
+            "skipped: container: no engine, for want of root",
+        ]
+    );
+}
+
+#[test]
+fn ci_fails_where_its_tests_fail_and_says_where() {
+    let output = ci("case \"$*\" in *' test') exit 3;; esac", &[("SKIP_CONTAINER", "1")]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("== FAILED at: tests"), "{output:?}");
+    assert_eq!(ending(&output), ["nothing was skipped"]);
+}
