@@ -29,6 +29,7 @@ pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use labels::label_text;
 pub use machine::Machine;
 pub use manifest::Manifest;
+pub use prepared::Prepared;
 pub use repository::ModelFolder;
 pub use served::{LoadedModel, ServedModel};
 pub use steps::{LoadStep, LoadSteps};

@@ -4,15 +4,21 @@ use super::{Manifest, ModelError};
 use crate::{preprocess::Spec, runtime::Signature, tensor::Normalizer};
 
 /// How a graph's images are prepared: what graph and manifest say together.
-pub(super) struct Prepared {
-    pub(super) spec: Spec,
-    pub(super) normalizer: Normalizer,
-    /// Height and width.
-    pub(super) size: (usize, usize),
+pub struct Prepared {
+    /// From a file to pixels.
+    pub spec: Spec,
+    /// From pixels to numbers.
+    pub normalizer: Normalizer,
+    /// Height and width of what the network takes.
+    pub size: (usize, usize),
 }
 
 impl Prepared {
-    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
+    /// * `signature`: of the graph
+    ///
+    /// # Errors
+    /// [`ModelError::LayoutMismatch`], [`ModelError::Size`], [`ModelError::OpenSize`].
+    pub fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
         if let Some(said) = manifest.input.layout.filter(|said| *said != signature.layout) {
             return Err(ModelError::LayoutMismatch { said, found: signature.layout });
         }
