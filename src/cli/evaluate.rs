@@ -15,7 +15,7 @@ use super::{
     images::FoundImages,
     interrupt::Interrupt,
     output::{Output, complain},
-    place::Place,
+    place::ModelPlace,
 };
 use crate::{
     evaluate::{
@@ -92,7 +92,7 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let config = args.config.load_quiet("warn,ort=off")?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
-    let place = Place::find(&config.models.dir, &args.name)?;
+    let place = ModelPlace::find(&config.models.dir, &args.name)?;
     let version = place.version(args.version)?;
     let against = args.against.map(|wanted| place.version(Some(wanted)).context("--against")).transpose()?;
     if against == Some(version) {
@@ -198,7 +198,7 @@ fn labelled(names: &ClassNames, root: &Path, found: Vec<PathBuf>) -> anyhow::Res
 /// What both versions share.
 struct Desk<'a> {
     name: &'a str,
-    place: Place,
+    place: ModelPlace,
     manifest: Manifest,
     runtime: Runtime,
     views: Views,

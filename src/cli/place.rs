@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// A model.
-pub(super) enum Place {
+pub(super) enum ModelPlace {
     /// In the repository.
     Folder(ModelFolder),
     /// In the binary; the folder is where the repository would have it.
     BuiltIn(PathBuf, &'static BuiltIn),
 }
 
-impl Place {
+impl ModelPlace {
     /// The model called `name`. One of the repository goes before the one that is built in.
     pub(super) fn find(repository: &Path, name: &str) -> anyhow::Result<Self> {
         let folders = scan(repository)?;

@@ -17,7 +17,7 @@ use super::{
     images::FoundImages,
     interrupt::Interrupt,
     output::{Output, complain},
-    place::Place,
+    place::ModelPlace,
 };
 use crate::{
     files,
@@ -113,7 +113,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let config = args.config.load_quiet("warn,ort=off")?;
     telemetry::start_log(&config.log)?;
     let repository = &config.models.dir;
-    let place = Place::find(repository, &args.name)?;
+    let place = ModelPlace::find(repository, &args.name)?;
     let version = place.version(args.version)?;
     let manifest = place.manifest(&config)?;
     let calibration = find(&args.calibration).context("--calibration")?;
@@ -167,7 +167,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     *written = true;
     drop(written);
     out.line(&format!("written to {}, with {REPORT_FILE}", files::shown(&folder)))?;
-    if let Place::BuiltIn(_, built_in) = &place {
+    if let ModelPlace::BuiltIn(_, built_in) = &place {
         out.line(&format!(
             "the built-in model was copied beside it as version {}; a server with --models {} serves the new version",
             built_in.version,
@@ -186,7 +186,7 @@ fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found.files)
 }
 
-impl Place {
+impl ModelPlace {
     /// The text of the label file.
     fn needed_labels(&self, manifest: &Manifest) -> anyhow::Result<String> {
         self.labels(manifest)?

@@ -74,37 +74,35 @@ pub(super) fn listed_images(listing: &Listing) -> Result<Vec<ListedImage>, Listi
 }
 
 fn table(listing: &Listing) -> Result<Vec<ListedImage>, ListingError> {
-    let text = listing.text.trim_start_matches('\u{feff}');
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let mut listed = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = error.position().map_or(1, csv::Position::line);
-            listing.error(line, error.to_string())
-        })?;
-        let line = record.position().map_or(1, csv::Position::line);
+    let row = |(line, text): (u64, &str)| {
+        let wrong = || listing.error(line, "expected file,class".to_owned());
+        // A line at a time, so that lines are counted as editors count them; names of files have no line breaks.
+        let reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let record = reader.into_records().next().and_then(Result::ok).ok_or_else(wrong)?;
         match (record.get(0), record.get(1)) {
             (Some(file), Some(class)) if !file.is_empty() && !class.is_empty() => {
-                listed.push(ListedImage { line, file: file.to_owned(), class: class.to_owned() });
+                Ok(ListedImage { line, file: file.to_owned(), class: class.to_owned() })
             }
-            _ => return Err(listing.error(line, "expected file,class".to_owned())),
+            _ => Err(wrong()),
         }
-    }
-    Ok(listed)
+    };
+    lines_of(listing).map(row).collect()
 }
 
 fn lines(listing: &Listing) -> Result<Vec<ListedImage>, ListingError> {
+    let row = |(line, text): (u64, &str)| {
+        let (file, class) = text
+            .rsplit_once(char::is_whitespace)
+            .ok_or_else(|| listing.error(line, "expected a file, a space and the index of its class".to_owned()))?;
+        Ok(ListedImage { line, file: file.trim_end().to_owned(), class: class.to_owned() })
+    };
+    lines_of(listing).map(row).collect()
+}
+
+/// The lines that are not empty, counted from 1.
+fn lines_of(listing: &Listing) -> impl Iterator<Item = (u64, &str)> {
     let text = listing.text.trim_start_matches('\u{feff}');
-    let lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, text)| !text.is_empty());
-    lines
-        .map(|(line, text)| {
-            let (file, class) = text
-                .rsplit_once(char::is_whitespace)
-                .ok_or_else(|| listing.error(line, "expected a file, a space and the index of its class".to_owned()))?;
-            Ok(ListedImage { line, file: file.trim_end().to_owned(), class: class.to_owned() })
-        })
-        .collect()
+    (1..).zip(text.lines().map(str::trim)).filter(|(_, text)| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -7,5 +7,6 @@ pub mod json;
 mod plots;
 mod subject;
 pub mod table;
+mod text;
 
 pub use subject::{EvaluationReport, ExaminedVersion};

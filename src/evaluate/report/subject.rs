@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::evaluate::{Answers, CalibrationBin, LabelledImage, Tally, Verdict, VersionComparison};
+use crate::evaluate::{Answers, LabelledImage, Tally, Verdict, VersionComparison};
 
 /// An evaluation: of one version, or of two on the same images.
 pub struct EvaluationReport<'a> {
@@ -42,14 +42,14 @@ impl ExaminedVersion {
         let tally = Tally::of(answers.verdicts.iter().flatten(), classes);
         Self { version, answers, tally }
     }
-
-    /// The bins of its calibration that have images.
-    pub(super) fn filled_bins(&self) -> impl Iterator<Item = &CalibrationBin> {
-        self.tally.bins.iter().filter(|bin| bin.images > 0)
-    }
 }
 
 impl EvaluationReport<'_> {
+    /// One version, or two.
+    pub(super) fn versions(&self) -> Vec<&ExaminedVersion> {
+        std::iter::once(&self.first).chain(self.against.iter().map(|(against, _)| against)).collect()
+    }
+
     pub(super) fn label(&self, class: usize) -> &str {
         self.labels.get(class).map_or("?", String::as_str)
     }

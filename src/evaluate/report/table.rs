@@ -17,8 +17,7 @@ const SHOWN_IMAGES: usize = 20;
 /// # Errors
 /// What `out` says.
 pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Result<()> {
-    let versions: Vec<_> =
-        std::iter::once(&report.first).chain(report.against.iter().map(|(against, _)| against)).collect();
+    let versions = report.versions();
     writeln!(out, "{}, {}, {}", report.model, report.protocol, report.data.display())?;
     let mut row = |name: &str, value: &dyn Fn(&ExaminedVersion) -> String| {
         write!(out, "{name:<18}")?;
@@ -54,7 +53,8 @@ pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Resu
     confused(out, report)
 }
 
-fn percent(share: f64) -> String {
+/// A fraction.
+pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
