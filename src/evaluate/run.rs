@@ -69,7 +69,7 @@ type Ready = (usize, Result<Vec<Pixels>, String>);
 pub fn evaluate(
     network: &mut ExaminedNetwork,
     images: &[LabelledImage],
-    mut journal: Option<&mut Journal>,
+    journal: Option<&mut Journal>,
     threads: usize,
     spectator: &dyn Spectator,
 ) -> Result<Answers, EvaluateError> {
@@ -98,7 +98,7 @@ pub fn evaluate(
         }
         // The channel ends when the last decoding thread does.
         drop(sender);
-        answers.take_all(network, images, &ready, journal.as_deref_mut(), spectator)
+        answers.take_all(network, images, &ready, journal, spectator)
         // `ready` goes here, and with it everybody who still wants to send.
     })?;
     let ran = todo.len() - answers.failures.len();

@@ -265,8 +265,40 @@ fn the_page_holds_nothing_from_elsewhere_and_names_are_no_markup() {
     }
 }
 
-/// Counts what it is told.
-#[derive(Default)]
+/// A network of 8x8 pixels without pooling, and nothing but its weights.
+fn graph_of_one_size(classes: usize) -> Vec<u8> {
+    use resnetd::onnx::{DataType, GraphBuilder, float_tensor, into_bytes, value_info};
+    let mut graph = GraphBuilder::new("flat");
+    let x = graph.input(value_info("x", DataType::Float, &[3, 8, 8]));
+    let flat = graph.flatten("flat", &x);
+    let weight = graph.initializer(float_tensor("w", &[classes, 192], &vec![0.01; classes * 192]));
+    let bias =
+        graph.initializer(float_tensor("b", &[classes], &(0..classes).map(|class| class as f32).collect::<Vec<_>>()));
+    let y = graph.linear("y", &flat, &weight, &bias);
+    graph.output(&y, value_info("y", DataType::Float, &[classes]));
+    into_bytes(graph.finish(8, 17, &[]))
+}
+
+#[test]
+fn what_a_network_cannot_do_is_refused_before_the_images_are_run() {
+    let place = Place::new();
+    for (version, classes) in [("1", 2), ("2", 3)] {
+        let folder = place.at("models").join(NAME).join(version);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("model.onnx"), graph_of_one_size(classes)).unwrap();
+    }
+    place.put("1/cat.jpg", &images::cifar("cat"));
+    place.refused(&["--scales", "8,16", "--version", "1"], &["no other size than its own", "--crops 10"]);
+    place.refused(&["--against", "1"], &["version 2 has 3 classes and version 1 has 2"]);
+    // Without labels, classes are called by their index; the last bias is the largest.
+    let report = place.json(&["--version", "1", "--crops", "10"]);
+    assert_eq!((&report["top1_error"], &report["protocol"]), (&0.0.into(), &"10-crop".into()));
+    let folder = place.at("models").join(NAME);
+    fs::write(folder.join("labels.txt"), "cat\ndog\n").unwrap();
+    place.refused(&[], &["3 classes and 2 labels"]);
+}
+
+/// Every image is to be read.
 struct Quiet;
 
 impl Spectator for Quiet {

@@ -9,6 +9,7 @@ use super::{
     table::{percent, verdict},
     text::escaped,
 };
+use crate::{evaluate::ClassTally, files};
 
 /// The most classes that a heat map shows.
 const LARGEST_MAP: usize = 100;
@@ -42,7 +43,7 @@ pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Resu
         escaped(&report.protocol),
         report.first.tally.images,
         report.first.tally.worst_classes().len(),
-        escaped(&report.data.display().to_string())
+        escaped(&files::shown(report.data))
     )?;
     figures(out, report, &versions)?;
     compared(out, report)?;
@@ -177,28 +178,28 @@ fn classes(out: &mut dyn io::Write, report: &EvaluationReport<'_>, versions: &[&
         if place > 0 {
             writeln!(out, "<details><summary>The other {} classes</summary>", part.len())?;
         }
-        write!(out, "<div class=\"scroll\"><table><thead><tr><th>class</th><th>images</th>")?;
+        write!(out, "<div class=\"scroll\"><table class=\"classes\"><thead><tr><th>class</th><th>images</th>")?;
+        let alone = versions.len() == 1;
         for version in versions {
-            write!(
-                out,
-                "<th>top-1 error, version {}</th><th></th><th>top-5 error</th><th>precision</th>",
-                version.version
-            )?;
+            let which = if alone { String::new() } else { format!(", version {}", version.version) };
+            write!(out, "<th>top-1 error{which}</th><th></th>")?;
         }
-        writeln!(out, "</tr></thead><tbody>")?;
+        let more = if alone { "<th>top-5 error</th><th>precision</th>" } else { "" };
+        writeln!(out, "{more}</tr></thead><tbody>")?;
         for &(index, class) in part {
             let name = escaped(&shortened(report.label(index), LONGEST_NAME));
             write!(out, "<tr><td>{name}</td><td>{}</td>", class.images)?;
             for version in versions {
-                let class = version.tally.classes.get(index).copied().unwrap_or_default();
-                let precision = class.precision().map_or("-".to_owned(), percent);
+                let error = version.tally.classes.get(index).map_or(0.0, ClassTally::error);
+                let (shown, width) = (percent(error), 100.0 * error);
                 write!(
                     out,
-                    "<td>{}</td><td><span class=\"track\"><i style=\"width:{:.1}%\"></i></span></td><td>{}</td><td>{precision}</td>",
-                    percent(class.error()),
-                    100.0 * class.error(),
-                    percent(class.top5_error())
+                    "<td>{shown}</td><td><span class=\"track\"><i style=\"width:{width:.1}%\"></i></span></td>"
                 )?;
+            }
+            if alone {
+                let precision = class.precision().map_or("-".to_owned(), percent);
+                write!(out, "<td>{}</td><td>{precision}</td>", percent(class.top5_error()))?;
             }
             writeln!(out, "</tr>")?;
         }

@@ -5,7 +5,10 @@ use std::io;
 use serde::Serialize;
 
 use super::{EvaluationReport, ExaminedVersion};
-use crate::evaluate::{CalibrationBin, ClassTally, McNemar, Tally, Verdict};
+use crate::{
+    evaluate::{CalibrationBin, ClassTally, McNemar, Tally, Verdict},
+    files,
+};
 
 /// Beyond so many classes a matrix would have more than four million numbers; `confused_pairs` say the same.
 const LARGEST_MATRIX: usize = 2_000;
@@ -14,7 +17,7 @@ const LARGEST_MATRIX: usize = 2_000;
 struct Document<'a> {
     model: &'a str,
     protocol: &'a str,
-    data: &'a std::path::Path,
+    data: String,
     classes: usize,
     unlabelled: usize,
     #[serde(flatten)]
@@ -127,7 +130,7 @@ pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Resu
     let document = Document {
         model: report.model,
         protocol: &report.protocol,
-        data: report.data,
+        data: files::shown(report.data),
         classes: report.first.tally.classes.len(),
         unlabelled: report.unlabelled,
         first: version(report, &report.first),

@@ -68,7 +68,7 @@ pub(super) fn heat_map(report: &EvaluationReport<'_>, version: &ExaminedVersion,
     let cell = (640.0 / classes.len().max(1) as f64).clamp(7.0, 44.0);
     let font = (cell * 0.8).clamp(6.0, 12.0);
     let longest = classes.iter().map(|&class| report.label(class).chars().count()).max().unwrap_or(0).min(LONGEST_NAME);
-    let margin = 12.0 + longest as f64 * font * 0.6;
+    let margin = 14.0 + longest as f64 * font * 0.62;
     let side = cell * classes.len() as f64;
     let (width, height) = (margin + side + 8.0, margin + side + 8.0);
     let mut svg = format!(
@@ -81,11 +81,11 @@ pub(super) fn heat_map(report: &EvaluationReport<'_>, version: &ExaminedVersion,
         let (beside, below) = (margin - 6.0, middle + font * 0.35);
         let _ = write!(
             svg,
-            "<text class=\"tick\" font-size=\"{font:.1}\" text-anchor=\"end\" x=\"{beside:.1}\" y=\"{below:.1}\">{name}</text>"
+            "<text class=\"tick\" style=\"font-size:{font:.1}px\" text-anchor=\"end\" x=\"{beside:.1}\" y=\"{below:.1}\">{name}</text>"
         );
         let _ = write!(
             svg,
-            "<text class=\"tick\" font-size=\"{font:.1}\" transform=\"translate({below:.1} {beside:.1}) rotate(-90)\">{name}</text>"
+            "<text class=\"tick\" style=\"font-size:{font:.1}px\" transform=\"translate({below:.1} {beside:.1}) rotate(-90)\">{name}</text>"
         );
     }
     let place_of = |class: usize| classes.binary_search(&class).ok();

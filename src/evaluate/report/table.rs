@@ -3,7 +3,10 @@
 use std::io;
 
 use super::{EvaluationReport, ExaminedVersion};
-use crate::evaluate::{McNemarMethod, VersionComparison};
+use crate::{
+    evaluate::{McNemarMethod, VersionComparison},
+    files,
+};
 
 /// So many classes are all listed.
 const ALL_CLASSES: usize = 20;
@@ -18,7 +21,7 @@ const SHOWN_IMAGES: usize = 20;
 /// What `out` says.
 pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Result<()> {
     let versions = report.versions();
-    writeln!(out, "{}, {}, {}", report.model, report.protocol, report.data.display())?;
+    writeln!(out, "{}, {}, {}", report.model, report.protocol, files::shown(report.data))?;
     let mut row = |name: &str, value: &dyn Fn(&ExaminedVersion) -> String| {
         write!(out, "{name:<18}")?;
         for version in &versions {
@@ -115,10 +118,10 @@ fn compared(out: &mut dyn io::Write, report: &EvaluationReport<'_>, comparison: 
     if differing == 0 {
         return writeln!(out, "the first class is the same for every image");
     }
+    let some = if differing > SHOWN_IMAGES { format!(", {SHOWN_IMAGES} of them are") } else { String::new() };
     writeln!(
         out,
-        "the first class differs on {differing} images{}",
-        if differing > SHOWN_IMAGES { ", for instance" } else { "" }
+        "the first class differs on {differing} images{some}: image (class): version {one}, version {other}"
     )?;
     for (image, first, second) in report.differing().take(SHOWN_IMAGES) {
         let (label, first, second) = (report.label(image.class), report.first_label(first), report.first_label(second));
