@@ -6,16 +6,19 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use super::{interrupt::Interrupt, output::Output};
+use super::{
+    interrupt::Interrupt,
+    output::{Output, complain},
+};
 use crate::files;
 use crate::resnet::{
     Choices, GraphOptions, IMAGENET_LABELS, Recipe, Variant,
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
     build,
-    import::{self, KeyLayout},
+    import::{self, Imported},
     state_dict::StateDict,
     untrained,
 };
@@ -26,9 +29,13 @@ pub(super) struct BuildArgs {
     /// auto: found from the weights
     #[arg(value_name = "ARCH")]
     architecture: String,
-    /// A weight file (.safetensors, .pth, .pt, .npz), or untrained[:SEED]
+    /// A weight file (.safetensors, .pth, .pt, .npz, .pkl), or untrained[:SEED]
     #[arg(long, value_name = "FILE|untrained[:SEED]")]
     weights: Weights,
+    /// Which network of the file, where it holds several: a key of the checkpoint (model_ema), or what stands before the
+    /// tensors' names (teacher)
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// The framework whose form of the network it is [default: the one that wrote the weights]
     #[arg(long, value_enum)]
     variant: Option<VariantArg>,
@@ -104,6 +111,8 @@ enum VariantArg {
     Pytorch,
     /// Chainer, from Caffe
     Chainer,
+    /// Caffe2, Detectron
+    Caffe2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -140,10 +149,11 @@ enum PrecisionArg {
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let interrupt = Interrupt::watch(|| (), "error: interrupted; nothing was written")?;
-    let source = Source::open(&args.weights)?;
+    let source = Source::open(&args.weights, args.key.as_deref())?;
     let variant = args.variant.map_or(source.variant, |variant| match variant {
         VariantArg::Pytorch => Variant::PyTorch,
         VariantArg::Chainer => Variant::Chainer,
+        VariantArg::Caffe2 => Variant::Caffe2,
     });
     let architecture = choices(args).architecture(&args.architecture, variant, source.state.as_ref())?;
     let preprocessing = variant.preprocessing(&architecture);
@@ -193,9 +203,12 @@ struct Source {
 }
 
 impl Source {
-    fn open(weights: &Weights) -> anyhow::Result<Self> {
+    fn open(weights: &Weights, key: Option<&str>) -> anyhow::Result<Self> {
         let pair = |key: &str, value: String| (key.to_owned(), value);
         match weights {
+            Weights::Untrained(_) if key.is_some() => {
+                bail!("--key chooses a network of a file; untrained weights are none")
+            }
             Weights::Untrained(seed) => Ok(Self {
                 state: None,
                 seed: *seed,
@@ -203,22 +216,32 @@ impl Source {
                 metadata: vec![pair("untrained", "true".into()), pair("source", format!("untrained, seed {seed}"))],
             }),
             Weights::File(path) => {
-                let imported = import::read(path)?;
+                let imported = import::read_part(path, key)?;
+                tell(&imported);
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 let mut metadata = vec![pair("source", file.into_owned())];
                 let license = ["license", "licence"].iter().find_map(|key| imported.notes.metadata.get(*key));
                 metadata.extend(license.map(|license| pair("license", license.clone())));
-                Ok(Self {
-                    state: Some(imported.state_dict),
-                    seed: 0,
-                    variant: match imported.layout {
-                        KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
-                        KeyLayout::Chainer => Variant::Chainer,
-                    },
-                    metadata,
-                })
+                Ok(Self { state: Some(imported.state_dict), seed: 0, variant: imported.notes.variant, metadata })
             }
         }
+    }
+}
+
+/// Says what of the file was not taken.
+fn tell(imported: &Imported) {
+    /// So many names are shown.
+    const SHOWN: usize = 5;
+    if let Some(part) = imported.part.as_ref().filter(|part| !part.beside.is_empty()) {
+        let beside = part.beside.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        complain(&format!("the weights are those under `{}`; --key chooses others: {beside}", part.key));
+    }
+    if let [names @ ..] = &imported.passed_over[..]
+        && !names.is_empty()
+    {
+        let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+        complain(&format!("passed over, as it is no part of the network: {shown}{more}"));
     }
 }
 
