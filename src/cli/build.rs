@@ -236,9 +236,8 @@ fn tell(imported: &Imported) {
         let beside = part.beside.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
         complain(&format!("the weights are those under `{}`; --key chooses others: {beside}", part.key));
     }
-    if let [names @ ..] = &imported.passed_over[..]
-        && !names.is_empty()
-    {
+    let names = &imported.passed_over;
+    if !names.is_empty() {
         let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
         complain(&format!("passed over, as it is no part of the network: {shown}{more}"));

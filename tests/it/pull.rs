@@ -294,7 +294,8 @@ fn without_a_network_there_is_one_clear_line_or_the_copy_in_the_cache() {
 fn a_place_for_certificates_that_holds_none_is_named_and_nobody_else_is_trusted() {
     let cache = tempfile::tempdir().unwrap();
     let mut command = resnetd(&["pull", "resnet18"]);
-    let ended = command.env("SSL_CERT_FILE", "/nonexistent/ca.pem").env("HF_HUB_CACHE", cache.path()).output().unwrap();
+    command.env("SSL_CERT_FILE", "/nonexistent/ca.pem").env_remove("SSL_CERT_DIR").env("HF_HUB_CACHE", cache.path());
+    let ended = command.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("SSL_CERT_FILE is \"/nonexistent/ca.pem\", which holds no certificate"), "{said}");
     assert!(!ended.status.success());

@@ -12,14 +12,14 @@ const MAX_RANK: usize = 64;
 
 /// The bytes of an array, and where they stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct ArrayPlace {
     start: usize,
     end: usize,
     /// Python 3 writes bytes in protocol 2 as a text with a character a byte.
     is_text: bool,
 }
 
-impl Place {
+impl ArrayPlace {
     fn new(Range { start, end }: Range<usize>, is_text: bool) -> Self {
         Self { start, end, is_text }
     }
@@ -37,7 +37,7 @@ impl Place {
 
 /// An array as it was pickled.
 pub(super) struct Array {
-    pub(super) place: Place,
+    pub(super) place: ArrayPlace,
     /// NumPy's word, without the order of bytes: `f4`.
     pub(super) dtype: String,
     pub(super) is_big_endian: bool,
@@ -84,15 +84,15 @@ fn element(graph: &Graph<'_>, id: Id) -> Option<(String, bool)> {
     Some((name.trim_start_matches(['<', '>', '=', '|']).to_owned(), is_big_endian))
 }
 
-fn place(graph: &Graph<'_>, id: Id) -> Option<Place> {
+fn place(graph: &Graph<'_>, id: Id) -> Option<ArrayPlace> {
     match graph.node(id) {
-        Node::Bytes(range) | Node::Text(range) => Some(Place::new(range.clone(), false)),
+        Node::Bytes(range) | Node::Text(range) => Some(ArrayPlace::new(range.clone(), false)),
         Node::Call { callable, args, .. } => {
             let &[text, coding] = graph.tuple(*args)? else { return None };
             let is_latin1 =
                 graph.global(*callable)? == "_codecs.encode" && matches!(graph.text(coding)?, "latin1" | "latin-1");
             match graph.node(text) {
-                Node::Text(range) if is_latin1 => Some(Place::new(range.clone(), true)),
+                Node::Text(range) if is_latin1 => Some(ArrayPlace::new(range.clone(), true)),
                 _ => None,
             }
         }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::checkpoint;
 use super::pickle;
-use super::tensors::Wanted;
+use super::tensors::WantedTensors;
 use crate::resnet::import::error::Reason;
 use crate::resnet::import::raw_file::RawFile;
 use crate::resnet::import::values::Budget;
@@ -30,7 +30,7 @@ pub(in super::super) fn read(file: File, key: Option<&str>) -> Result<RawFile, R
         Err(Reason::NoStateDict { .. }) => return Err(unsupported("a bare Python pickle without NumPy arrays")),
         Err(reason) => return Err(reason),
     };
-    let mut wanted = Wanted::of(views);
+    let mut wanted = WantedTensors::of(views);
     let mut state_dict = StateDict::default();
     wanted.read_arrays(&graph, &mut Budget::new(), &mut state_dict)?;
     if !wanted.by_home.is_empty() {

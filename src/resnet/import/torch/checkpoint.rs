@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::arrays::{self, Array, Place};
+use super::arrays::{self, Array, ArrayPlace};
 use super::pickle::{Graph, Id, Node};
 use crate::resnet::import::error::Reason;
 use crate::resnet::import::raw_file::Part;
@@ -28,7 +28,7 @@ pub(super) enum Home {
     /// Outside the pickle, under this key.
     Storage(String),
     /// In the pickle itself.
-    Inside(Place),
+    Inside(ArrayPlace),
 }
 
 /// A strided view of a storage. Everything is in values, not in bytes.
@@ -53,6 +53,9 @@ impl TensorView {
         self.offset == 0 && is_contiguous && stride == length
     }
 }
+
+/// The tensors of a state dict by their names.
+pub(super) type NamedViews = Vec<(String, TensorView)>;
 
 /// The type of the values of a storage, by PyTorch's name for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,10 +100,7 @@ impl fmt::Display for StorageType {
 /// The tensors of the state dict that the pickle holds, by name, and where it was found.
 ///
 /// * `key`: the one that is wanted, where there are several
-pub(super) fn state_dict(
-    graph: &Graph<'_>,
-    key: Option<&str>,
-) -> Result<(Vec<(String, TensorView)>, Option<Part>), Reason> {
+pub(super) fn state_dict(graph: &Graph<'_>, key: Option<&str>) -> Result<(NamedViews, Option<Part>), Reason> {
     let chosen = key.and_then(|wanted| value_of(dict(graph, graph.root)?, graph, wanted));
     let mut search = Search { graph, seen: HashSet::new() };
     let Some(mut found) = search.find(chosen.unwrap_or(graph.root), 0)? else {

@@ -6,7 +6,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
 use super::checkpoint::{self, Home};
 use super::pickle::{self, Graph, Node};
-use super::tensors::{Wanted, hand_out};
+use super::tensors::{WantedTensors, hand_out};
 use super::{FORMAT, MAX_PICKLE_BYTES};
 use crate::resnet::import::error::Reason;
 use crate::resnet::import::raw_file::RawFile;
@@ -31,7 +31,7 @@ pub(in super::super) fn read(mut file: File, key: Option<&str>) -> Result<RawFil
     let (views, part) = checkpoint::state_dict(&graph, key)?;
     let types = checkpoint::storages(&graph);
 
-    let mut wanted = Wanted::of(views);
+    let mut wanted = WantedTensors::of(views);
     let (mut budget, mut state_dict) = (Budget::new(), StateDict::default());
     wanted.read_arrays(&graph, &mut budget, &mut state_dict)?;
     file.seek(SeekFrom::Start(at as u64))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use super::FORMAT;
-use super::checkpoint::{Home, TensorView};
+use super::checkpoint::{Home, NamedViews};
 use super::pickle::Graph;
 use crate::resnet::import::error::Reason;
 use crate::resnet::import::raw_file::RawFile;
@@ -13,13 +13,13 @@ use crate::resnet::state_dict::{StateDict, Weight, is_counter};
 
 /// The views of a state dict by where their numbers are.
 #[derive(Default)]
-pub(super) struct Wanted {
-    pub(super) by_home: BTreeMap<(Home, Dtype), Vec<(String, TensorView)>>,
+pub(super) struct WantedTensors {
+    pub(super) by_home: BTreeMap<(Home, Dtype), NamedViews>,
     others: BTreeMap<String, String>,
 }
 
-impl Wanted {
-    pub(super) fn of(views: Vec<(String, TensorView)>) -> Self {
+impl WantedTensors {
+    pub(super) fn of(views: NamedViews) -> Self {
         let mut wanted = Self::default();
         for (name, view) in views {
             match view.dtype.float() {
@@ -67,7 +67,7 @@ impl Wanted {
 /// Gives each of `views` its part of the storage that they share.
 pub(super) fn hand_out(
     mut storage: Vec<f32>,
-    views: Vec<(String, TensorView)>,
+    views: NamedViews,
     budget: &mut Budget,
     into: &mut StateDict,
 ) -> Result<(), Reason> {

@@ -1,7 +1,7 @@
 //! The zip archive that `torch.save` writes since PyTorch 1.6: `NAME/data.pkl`, and `NAME/data/KEY`, one entry a storage.
 
 use super::checkpoint::{self, Home};
-use super::tensors::{Wanted, hand_out};
+use super::tensors::{WantedTensors, hand_out};
 use super::{FORMAT, MAX_PICKLE_BYTES, pickle};
 use crate::resnet::import::archive::Archive;
 use crate::resnet::import::error::Reason;
@@ -41,7 +41,7 @@ pub(in super::super) fn read(mut archive: Archive, key: Option<&str>) -> Result<
     let graph = pickle::read(&pickle).map_err(|error| Reason::damaged(FORMAT, error.to_string()))?;
     let (views, part) = checkpoint::state_dict(&graph, key)?;
 
-    let mut wanted = Wanted::of(views);
+    let mut wanted = WantedTensors::of(views);
     let (mut budget, mut state_dict) = (Budget::new(), StateDict::default());
     wanted.read_arrays(&graph, &mut budget, &mut state_dict)?;
     for ((home, dtype), views) in std::mem::take(&mut wanted.by_home) {
