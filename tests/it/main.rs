@@ -34,6 +34,7 @@ mod preprocess_parity;
 mod process_commands;
 mod process_config;
 mod process_log;
+mod process_memory;
 mod process_repository;
 mod process_signals;
 mod providers;
