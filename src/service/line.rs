@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, TryAcquireError},
-    task::spawn_blocking,
+    task::{spawn_blocking, yield_now},
     time::timeout_at,
 };
 
@@ -27,6 +27,9 @@ use crate::{
 
 /// Up to so many pixels an image is decoded where the request is: handing it to another thread would cost more.
 const INLINE_PIXELS: u64 = 64 * 64;
+
+/// After so many classes that were sorted, the I/O thread does something else first.
+const LOGITS_A_TURN: usize = 16 << 10;
 
 /// An image that went through preprocessing, queue and network.
 struct Answered {
@@ -94,15 +97,19 @@ impl Service {
         }
         let outputs = wanted.outputs.iter().map(|_| output(model, &answers)).collect();
         let metrics = &target.served.metrics;
-        let predictions = answers
-            .iter_mut()
-            .filter_map(|Answered { reply, preprocess }| {
-                let classes = classes.map(|classes| name_classes(model, &mut reply.logits, classes));
-                let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
-                metrics.note_image(*preprocess, reply.queued, first);
-                classes
-            })
-            .collect();
+        let mut predictions = Vec::with_capacity(answers.len());
+        let mut looked_at = 0;
+        for Answered { reply, preprocess } in &mut answers {
+            if looked_at > LOGITS_A_TURN {
+                looked_at = 0;
+                yield_now().await;
+            }
+            looked_at += reply.logits.len();
+            let classes = classes.map(|classes| name_classes(model, &mut reply.logits, classes));
+            let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
+            metrics.note_image(*preprocess, reply.queued, first);
+            predictions.extend(classes);
+        }
         Ok(Answer {
             model: model.name.clone(),
             version: model.version,

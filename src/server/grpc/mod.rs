@@ -8,6 +8,7 @@
 mod call;
 mod charged;
 mod classifier;
+mod codec;
 mod convert;
 mod deadline;
 mod health;
@@ -43,6 +44,7 @@ use super::{
     request_id::{REQUEST_ID, RequestId},
     request_log::RequestLog,
     shared::{DoorOptions, Shared},
+    threads::{in_place, is_large},
 };
 use crate::{
     service::{Error, Shown},
@@ -174,7 +176,7 @@ async fn answer(
             let _ = &in_work;
             match frame.into_data() {
                 Ok(data) => Frame::data(match &mut packer {
-                    Some(packer) => packer.pack(data),
+                    Some(packer) => in_place(is_large(&data), || packer.pack(data)),
                     None => data,
                 }),
                 Err(frame) => match frame.into_trailers() {
