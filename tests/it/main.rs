@@ -40,6 +40,7 @@ mod process_signals;
 mod providers;
 mod pull;
 mod quantize;
+mod request_log;
 mod scripts;
 mod server_life;
 mod support;

@@ -43,7 +43,7 @@ pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStre
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
         let id = stream.call.id.clone();
-        let log = RequestLog::start("grpc", &id, stream.slow_request);
+        let log = RequestLog::start("grpc", &id, stream.slow_request).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
