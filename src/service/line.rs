@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, TryAcquireError},
-    task::{spawn_blocking, yield_now},
+    task::{consume_budget, spawn_blocking, yield_now},
     time::timeout_at,
 };
 
@@ -206,6 +206,8 @@ impl Service {
             }
         };
         let outcome = if header.is_quick() {
+            // A request may have thousands of them: after some, the I/O thread does something else first.
+            consume_budget().await;
             work()
         } else {
             let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;
