@@ -95,7 +95,6 @@ fn ci_ends_with_what_it_skipped_and_why() {
         ending(&output),
         [
             "skipped: tests: the_plugin_answers: no OpenVINO plugin",
-            "skipped: fuzz targets: what they depend on cannot be fetched",
             "skipped: against the real libraries: INTEROP is not set (it installs PyTorch and others: 6 GB)",
             "skipped: licences and sources of the dependencies: cargo-deny is not installed and could not be built",
             "skipped: container: no engine, for want of root",
