@@ -13,7 +13,7 @@ use super::{
     memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
-    tuning::{EnginePlan, Tuning, TuningReport},
+    tuning::{Earlier, EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
 use crate::{
@@ -37,10 +37,12 @@ struct Source<'a> {
     graph: GraphSource<'a>,
     /// The text of the labels, or `None` where there are none.
     labels: Option<Arc<[Arc<str>]>>,
+    earlier: Earlier,
 }
 
 /// Loads one version of a model from its folder.
 ///
+/// * `earlier`: what becomes of what was measured before
 /// * `steps`: told what is done
 ///
 /// # Errors
@@ -50,17 +52,20 @@ pub fn load_folder(
     folder: &ModelFolder,
     version: u64,
     manifest: Manifest,
+    earlier: Earlier,
     steps: &LoadSteps,
 ) -> Result<LoadedModel, ModelError> {
     steps.begin(LoadStep::Reading);
     let graph = folder.graph(version);
     let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
     let labels = labels.as_deref().map(parse_labels).transpose()?;
-    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, steps)
+    let (name, graph) = (&*folder.name, GraphSource::File(&graph));
+    load(machine, Source { name, version, manifest, graph, labels, earlier }, steps)
 }
 
 /// Loads the model that the binary carries.
 ///
+/// * `earlier`: what becomes of what was measured before
 /// * `steps`: told what is done
 ///
 /// # Errors
@@ -69,12 +74,13 @@ pub fn load_built_in(
     machine: &Machine,
     built_in: &BuiltIn,
     manifest: Manifest,
+    earlier: Earlier,
     steps: &LoadSteps,
 ) -> Result<LoadedModel, ModelError> {
     steps.begin(LoadStep::Reading);
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
-    load(machine, Source { name, version, manifest, graph, labels }, steps)
+    load(machine, Source { name, version, manifest, graph, labels, earlier }, steps)
 }
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
@@ -93,7 +99,7 @@ pub fn tune(
 ) -> Result<TuningReport, ModelError> {
     steps.begin(LoadStep::Reading);
     let facts = GraphFacts::of(graph, steps)?;
-    facts.tuning(machine, graph, manifest, steps).report(progress)
+    facts.tuning(machine, graph, manifest, Earlier::IsPassedOver, steps).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
@@ -129,18 +135,19 @@ impl GraphFacts {
         machine: &'a Machine,
         graph: GraphSource<'a>,
         manifest: &'a Manifest,
+        earlier: Earlier,
         steps: &'a LoadSteps,
     ) -> Tuning<'a> {
         let inspection = self.inspection.as_ref().ok();
         let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
-        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest, demand, steps }
+        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest, demand, steps, earlier }
     }
 }
 
 fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
-    let Source { name, version, manifest, graph, labels } = source;
+    let Source { name, version, manifest, graph, labels, earlier } = source;
     let facts = GraphFacts::of(graph, steps)?;
-    let tuning = facts.tuning(machine, graph, &manifest, steps);
+    let tuning = facts.tuning(machine, graph, &manifest, earlier, steps);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
     let max_batch_size = tuning.fitting(plan.candidate, plan.max_batch_size)?;

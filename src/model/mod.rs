@@ -32,4 +32,4 @@ pub use manifest::Manifest;
 pub use repository::ModelFolder;
 pub use served::{LoadedModel, ServedModel};
 pub use steps::{LoadStep, LoadSteps};
-pub use tuning::TuningReport;
+pub use tuning::{Earlier, TuningReport};

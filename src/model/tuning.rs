@@ -82,6 +82,17 @@ pub(super) struct Tuning<'a> {
     pub(super) demand: Demand,
     /// Told what is done.
     pub(super) steps: &'a LoadSteps,
+    /// Whether what was measured earlier counts.
+    pub(super) earlier: Earlier,
+}
+
+/// What becomes of the measurements of earlier loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// They are taken over.
+    Counts,
+    /// They turned out wrong: it is measured again, and that takes their place.
+    IsPassedOver,
 }
 
 impl Tuning<'_> {
@@ -131,7 +142,8 @@ impl Tuning<'_> {
         let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
-        if let Some(Entry { found, taken, .. }) = cache.get(&key) {
+        let earlier = if self.earlier == Earlier::Counts { cache.get(&key) } else { None };
+        if let Some(Entry { found, taken, .. }) = earlier {
             let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
             let reason = format!("measured at an earlier start{taken}: {}", found.reason);
             return Ok(EnginePlan::of(&found.chosen, reason));
