@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    activation::{Endings, decide},
     demand::Demand,
     first_runs::{FirstRuns, first_runs},
     graph_files::GraphFiles,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     batching::{Batcher, Policy},
     inspect::{InspectError, Inspection, inspect},
-    postprocess::{Activation, parse_labels},
+    postprocess::parse_labels,
     runtime::{self, GraphSource, check_size, pairs_may_overflow},
     settings::Batching,
     tensor::InputShape,
@@ -100,6 +101,7 @@ pub fn tune(
 struct GraphFacts {
     network: NetworkFacts,
     inspection: Result<Inspection, InspectError>,
+    endings: Endings,
     digest: String,
     /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
@@ -113,9 +115,10 @@ impl GraphFacts {
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
+        let endings = model.as_ref().map(Endings::of).unwrap_or_default();
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
-        let facts = Self { network, inspection, digest, may_overflow };
+        let facts = Self { network, inspection, endings, digest, may_overflow };
         if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
             let too_large =
                 |cause| ModelError::Graph { graph: graph.to_string(), cause: runtime::LoadError::from(cause) };
@@ -133,7 +136,16 @@ impl GraphFacts {
     ) -> Tuning<'a> {
         let inspection = self.inspection.as_ref().ok();
         let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
-        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest, demand, steps }
+        Tuning {
+            machine,
+            graph,
+            digest: &self.digest,
+            network: self.network,
+            endings: &self.endings,
+            manifest,
+            demand,
+            steps,
+        }
     }
 }
 
@@ -174,7 +186,11 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     }
     let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
     let labels = labels_for(name, labels, row.len())?;
-    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&row));
+    let ending = facts.endings.of_output(&signature.output.name);
+    let (activation, doubt) = decide(manifest.output.activation, ending, facts.network.quantized, &row);
+    if let Some(doubt) = doubt {
+        tracing::warn!(model = name, version, "{doubt}");
+    }
 
     let inspection = facts
         .inspection

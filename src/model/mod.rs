@@ -3,6 +3,7 @@
 //! [`repository::scan`] finds the folders, [`manifest`] reads `model.toml`, [`load`] makes sessions of both.
 //! Knows stages. Must not know requests or doors.
 
+mod activation;
 mod built_in;
 mod demand;
 mod error;
@@ -22,6 +23,7 @@ mod steps;
 mod tuning;
 mod warm_up;
 
+pub use activation::needed_after;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use error::ModelError;
 pub use graph_files::graph_digest;

@@ -9,8 +9,13 @@ use std::{
 };
 
 use super::{
-    LoadStep, LoadSteps, Manifest, ModelError, demand::Demand, first_runs::first_runs, machine::Machine,
-    prepared::Prepared, warm_up::WarmUpImages,
+    LoadStep, LoadSteps, Manifest, ModelError,
+    activation::{Endings, needed_after},
+    demand::Demand,
+    first_runs::first_runs,
+    machine::Machine,
+    prepared::Prepared,
+    warm_up::WarmUpImages,
 };
 use crate::{
     onnx,
@@ -77,6 +82,8 @@ pub(super) struct Tuning<'a> {
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
     pub(super) network: NetworkFacts,
+    /// How its outputs end.
+    pub(super) endings: &'a Endings,
     pub(super) manifest: &'a Manifest,
     /// What it takes, and what there is.
     pub(super) demand: Demand,
@@ -200,7 +207,8 @@ impl Tuning<'_> {
             least_batch: most,
         };
 
-        let activation = self.manifest.output.activation;
+        let ending = self.endings.of_output(&signature.output.name);
+        let activation = self.manifest.output.activation.or_else(|| ending.and_then(needed_after));
         let bench = ModelBench { tuning: self, yardstick: Some(sessions), images, activation };
         let time_limit = Duration::from_millis(match depth {
             Depth::Promising => settings.tune_time_limit_ms,

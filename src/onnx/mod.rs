@@ -7,6 +7,7 @@
 
 mod attribute;
 mod edit;
+mod ending;
 mod fold;
 mod fp16;
 mod read;
@@ -16,6 +17,7 @@ mod walk;
 mod write;
 
 pub use edit::{ConvShape, GraphBuilder, PoolShape, fix_batch, value_info};
+pub use ending::Ending;
 pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
 pub use read::{LARGEST_FILE, ReadError, decode, external_locations, read, read_graph};

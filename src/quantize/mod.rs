@@ -26,8 +26,8 @@ use std::collections::{BTreeSet, HashMap};
 use prost::Message;
 
 use crate::{
-    model::Manifest,
-    onnx::ModelProto,
+    model::{Manifest, needed_after},
+    onnx::{Ending, ModelProto, Walk},
     postprocess::Activation,
     runtime::{GraphSource, OrtExecutor, Runtime, SessionOptions, Signature, pairs_may_overflow},
     tensor::Batch,
@@ -218,7 +218,10 @@ impl<'a> Bench<'a> {
         }
         let fp32 = executor(runtime, &model, options)?;
         let images = preparation(source.manifest, fp32.signature())?;
-        let activation = source.manifest.output.activation;
+        let activation = source.manifest.output.activation.or_else(|| {
+            let walk = Walk::new(model.graph.as_ref()?);
+            needed_after(Ending::of(&walk, &fp32.signature().output.name))
+        });
         Ok(Self { runtime, options, source_version: source.version, model, plan, fp32, images, activation })
     }
 

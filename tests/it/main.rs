@@ -9,6 +9,7 @@ mod batching;
 mod build_model;
 mod damaged_weights;
 mod fp16;
+mod graphs;
 mod grpc_classify;
 mod grpc_health;
 mod grpc_refusals;
