@@ -21,9 +21,8 @@ use crate::{
     batching::{Batcher, Policy},
     inspect::{InspectError, Inspection, inspect},
     postprocess::parse_labels,
-    runtime::{self, GraphSource, check_size, pairs_may_overflow},
+    runtime::{self, Element, GraphSource, check_size, pairs_may_overflow},
     settings::Batching,
-    tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
 };
 
@@ -80,6 +79,7 @@ pub fn load_built_in(
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
 ///
+/// * `labels`: how many classes have names
 /// * `steps`: told what is done
 /// * `progress`: told what is measured next, and how many candidates there are
 ///
@@ -89,12 +89,13 @@ pub fn tune(
     machine: &Machine,
     graph: GraphSource<'_>,
     manifest: &Manifest,
+    labels: Option<usize>,
     steps: &LoadSteps,
     progress: &mut dyn FnMut(Candidate, usize),
 ) -> Result<TuningReport, ModelError> {
     steps.begin(LoadStep::Reading);
     let facts = GraphFacts::of(graph, steps)?;
-    facts.tuning(machine, graph, manifest, steps).report(progress)
+    facts.tuning(machine, graph, manifest, labels, steps).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
@@ -132,6 +133,7 @@ impl GraphFacts {
         machine: &'a Machine,
         graph: GraphSource<'a>,
         manifest: &'a Manifest,
+        labels: Option<usize>,
         steps: &'a LoadSteps,
     ) -> Tuning<'a> {
         let inspection = self.inspection.as_ref().ok();
@@ -143,6 +145,7 @@ impl GraphFacts {
             network: self.network,
             endings: &self.endings,
             manifest,
+            stated: manifest.stated(labels),
             demand,
             steps,
         }
@@ -152,7 +155,7 @@ impl GraphFacts {
 fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels } = source;
     let facts = GraphFacts::of(graph, steps)?;
-    let tuning = facts.tuning(machine, graph, &manifest, steps);
+    let tuning = facts.tuning(machine, graph, &manifest, labels.as_ref().map(|labels| labels.len()), steps);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
     let max_batch_size = tuning.fitting(plan.candidate, plan.max_batch_size)?;
@@ -168,7 +171,8 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         tracing::warn!(model = name, version, "{warning}");
     }
     let signature = executors[0].signature().clone();
-    let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
+    let Prepared { spec, normalizer, color, size, taken } = Prepared::new(&manifest, &signature)?;
+    taken.iter().for_each(|taken| tracing::warn!(model = name, version, "{taken}"));
     let EnginePlan { probability_drift, reason, images_per_second, .. } = plan;
     let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
 
@@ -197,7 +201,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
-    let precision = match (facts.network.quantized, signature.half_input) {
+    let precision = match (facts.network.quantized, signature.element == Element::Half) {
         (true, _) => "int8",
         (false, true) => "fp16",
         (false, false) => engine.precision.name(),
@@ -209,7 +213,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
         layout: signature.layout,
-        color: manifest.input.color,
+        color,
         labels,
         max_batch_size: policy.max_batch_size,
         instances: shape.instances,
@@ -219,7 +223,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         probability_drift,
         choice: reason,
     };
-    let shape = InputShape { layout: signature.layout, height: size.0, width: size.1 };
+    let shape = normalizer.shape(size.0, size.1);
     let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
     let model = ServedModel {

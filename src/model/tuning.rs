@@ -21,7 +21,8 @@ use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError,
+        SessionOptions, Stated,
     },
     settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
@@ -85,6 +86,8 @@ pub(super) struct Tuning<'a> {
     /// How its outputs end.
     pub(super) endings: &'a Endings,
     pub(super) manifest: &'a Manifest,
+    /// What it and the labels say of the graph's ends.
+    pub(super) stated: Stated,
     /// What it takes, and what there is.
     pub(super) demand: Demand,
     /// Told what is done.
@@ -96,7 +99,7 @@ impl Tuning<'_> {
     pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
-        (0..shape.instances).map(|_| self.machine.runtime.executor(self.graph, options)).collect()
+        (0..shape.instances).map(|_| self.machine.runtime.executor_for(self.graph, options, &self.stated)).collect()
     }
 
     /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
@@ -118,7 +121,8 @@ impl Tuning<'_> {
             return None;
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
-        self.machine.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.machine.cores, 1)).ok()
+        let options = SessionOptions::reference(self.machine.cores, 1);
+        self.machine.runtime.executor_for(GraphSource::Memory(&file), options, &self.stated).ok()
     }
 
     /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is

@@ -47,7 +47,7 @@ impl WarmUpImages {
             .chain(iter::once(pattern(height, width)))
             .flatten()
             .collect();
-        let batch = Batch::new(normalizer.layout(), height, width, 0);
+        let batch = Batch::of(normalizer.shape(height, width), 0);
         Self { images, spec: spec.clone(), normalizer, batch }
     }
 

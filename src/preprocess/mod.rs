@@ -63,8 +63,8 @@ impl Limits {
     /// Checks what a resize makes of an image, and gives it back in the size that pixels are counted in.
     fn admit_resized(&self, spec: &Spec, (width, height): (u64, u64)) -> Result<(u32, u32), DecodeError> {
         let too_large = |limit| DecodeError::TooLarge { width, height, limit };
-        let kept = |side| spec.crop_size.map_or(side, u64::from);
-        if kept(width).saturating_mul(kept(height)) > self.max_pixels {
+        let kept = spec.crop().map_or((width, height), |(width, height)| (width.into(), height.into()));
+        if kept.0.saturating_mul(kept.1) > self.max_pixels {
             return Err(too_large(self.max_pixels));
         }
         match (u32::try_from(width), u32::try_from(height)) {
@@ -121,12 +121,23 @@ pub fn decode(bytes: &[u8], orientation: Orientation, limits: &Limits) -> Result
     preprocess(bytes, &Spec { resize_size: None, crop_size: None, orientation, ..Spec::default() }, limits)
 }
 
+/// Brightness instead of colour, in Pillow's fixed point: ITU-R BT.601's weights in 65536ths, rounded.
+fn make_gray(rgb: &mut [u8]) {
+    for pixel in rgb.as_chunks_mut::<3>().0 {
+        let [red, green, blue] = pixel.map(u32::from);
+        *pixel = [((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16) as u8; 3];
+    }
+}
+
 /// Everything after decoding.
 fn finish(decoded: Decoded, spec: &Spec, limits: &Limits, buffers: &mut Buffers) -> Result<Pixels, DecodeError> {
     let Decoded { width, height, turn, turn_is_intrinsic } = decoded;
     let turn = if turn_is_intrinsic || spec.orientation == Orientation::Apply { turn } else { Turn::default() };
     let (upright_width, upright_height) = turn.upright(width, height);
     let resized = limits.admit_resized(spec, spec.resized(upright_width, upright_height))?;
+    if spec.gray {
+        make_gray(&mut buffers.pixels[..decoded.len()]);
+    }
     let plan = Plan::new(spec, turn, (width, height), resized);
     let image = Stored { width, rgb: &buffers.pixels[..decoded.len()] };
     Ok(resize::resize(image, &plan, &mut buffers.scratch))

@@ -5,6 +5,8 @@
 
 mod binding;
 mod caught;
+mod class_output;
+mod element;
 mod engine;
 mod executor;
 mod library;
@@ -24,6 +26,8 @@ use std::{fmt, path::Path};
 use bytes::Bytes;
 
 pub use caught::caught;
+pub use class_output::OutputError;
+pub use element::Element;
 pub use engine::{Engine, Precision, PrecisionError, Provider};
 pub use executor::OrtExecutor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
@@ -31,7 +35,7 @@ pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use signature::{GraphTensor, Signature, SignatureError, check_size};
+pub use signature::{GraphTensor, Signature, SignatureError, Stated, check_size};
 
 use crate::{
     onnx::{self, ModelProto},
