@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     batching::{Batcher, Policy},
-    inspect::{InspectError, Inspection, inspect},
+    inspect::{Inspection, inspect},
+    onnx::CycleError,
     postprocess::parse_labels,
     runtime::{self, Element, GraphSource, check_size, pairs_may_overflow},
     settings::Batching,
@@ -101,7 +102,7 @@ pub fn tune(
 /// What is known of a graph's file before it is loaded.
 struct GraphFacts {
     network: NetworkFacts,
-    inspection: Result<Inspection, InspectError>,
+    inspection: Result<Inspection, CycleError>,
     endings: Endings,
     digest: String,
     /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
@@ -112,13 +113,16 @@ impl GraphFacts {
     fn of(graph: GraphSource<'_>, steps: &LoadSteps) -> Result<Self, ModelError> {
         let GraphFiles { model, digest, bytes } = GraphFiles::of(graph)?;
         steps.begin(LoadStep::Inspecting);
-        let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
+        // An engine would look for weights wherever the file says; only a file that was looked through gets to one.
+        let model = model.map_err(|cause| ModelError::Graph { graph: graph.to_string(), cause: cause.into() })?;
+        let nodes = model.graph.as_ref();
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
-        let endings = model.as_ref().map(Endings::of).unwrap_or_default();
+        let endings = Endings::of(&model);
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
-        let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
+        let inspection = inspect(&model);
+        drop(model);
         let facts = Self { network, inspection, endings, digest, may_overflow };
         if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
             let too_large =
