@@ -13,7 +13,7 @@ use resnetd::{
     model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10},
     preprocess::{self, Limits, Spec},
     runtime::{Executor, GraphSource, OrtExecutor, Runtime, SessionOptions},
-    tensor::{Batch, Logits, Normalizer},
+    tensor::{Batch, InputShape, Logits, Normalizer},
 };
 
 /// A model, outside any server.
@@ -58,7 +58,7 @@ impl Bare {
             let side = spec.output_size().map(|(width, height)| (height as usize, width as usize));
             let (height, width) = signature.size.or(side).context("neither graph nor model.toml has an image size")?;
             let normalizer = manifest.input.normalizer(&image);
-            let batch = Batch::of(normalizer.shape(height, width), batch_size);
+            let batch = Batch::of(InputShape::of(&normalizer, height, width), batch_size);
             loops.push(Loop { executor, spec, normalizer, batch, logits: Logits::default() });
         }
         Ok(Self { loops, batch_size })

@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Flags},
     files,
     inspect::inspect_file,
-    model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository},
+    model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, preset_warning, repository},
     runtime::Element,
 };
 
@@ -72,7 +72,11 @@ fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manife
         bail!("[versions] policy names no version; there is {:?}", folder.versions);
     };
     // What the graph says is a part of what is in force. Whether it can be run is seen when it is loaded.
-    let image = inspect_file(&folder.graph(*highest)).ok().and_then(|inspection| inspection.input);
+    let inspection = inspect_file(&folder.graph(*highest)).ok();
+    if let Some(warning) = inspection.as_ref().and_then(|it| preset_warning(&manifest.input, it, None)) {
+        complain(&format!("warning: {}: {warning}", files::shown(&folder.path)));
+    }
+    let image = inspection.and_then(|inspection| inspection.input);
     let image = image.map_or_else(GraphImage::default, |image| GraphImage {
         size: (!image.size_assumed).then_some((image.height, image.width)),
         layout: Some(image.layout),

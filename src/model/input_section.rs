@@ -5,19 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Preset;
 use crate::{
     preprocess::{Interpolation, Orientation, ResizeMode, Spec},
     runtime::{Element, Signature},
     settings::{SettingError, in_range, positive},
     tensor::{ColorOrder, Layout, Normalizer},
 };
-
-/// ImageNet's statistics, red, green, blue, of pixels in 0 to 1.
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Of gray pixels: the means of the three.
-const GRAY_MEAN: f32 = 0.449;
-const GRAY_STD: f32 = 0.226;
 
 /// The side of images where neither graph nor model.toml says it.
 const USUAL_SIDE: u32 = 224;
@@ -26,6 +20,9 @@ const USUAL_SIDE: u32 = 224;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputSection {
+    /// A named set of the values that the other keys have by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
     /// Pixels of the shorter side (or of both, `stretch`); 0: no resize. Default 256, or in proportion to the crop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resize_size: Option<u32>,
@@ -97,20 +94,21 @@ impl InputSection {
         let stated = stated.or(self.crop_size.map(|side| [side; 2]));
         let [height, width] = stated.or(image.size.and_then(sides)).unwrap_or([USUAL_SIDE; 2]);
         let square = height == width;
-        let mode = self.resize_mode.unwrap_or_default();
+        let (preset, usual) = (self.preset(), self.preset().values());
+        let mode = self.resize_mode.unwrap_or(usual.resize_mode);
         let resize_box = (!square && self.resize_size.is_none()).then(|| match mode {
-            ResizeMode::ShorterSide => [in_proportion(height), in_proportion(width)],
+            ResizeMode::ShorterSide => [preset.resized(height), preset.resized(width)],
             // Nothing is cut off an image that is stretched to the size that the network takes.
             ResizeMode::Stretch => [height, width],
         });
-        let resize = self.resize_size.unwrap_or(if square && height > 0 { in_proportion(height) } else { 0 });
+        let resize = self.resize_size.unwrap_or(if square && height > 0 { preset.resized(height) } else { 0 });
         Spec {
             resize_size: (resize > 0).then_some(resize),
             crop_size: (square && height > 0).then_some(height),
             crop_box: (!square).then_some([height, width]),
             resize_box,
             resize_mode: mode,
-            interpolation: self.interpolation.unwrap_or_default(),
+            interpolation: self.interpolation.unwrap_or(usual.interpolation),
             orientation: self.orientation.unwrap_or_default(),
             gray: self.color_for(image) == ColorOrder::Gray,
         }
@@ -128,15 +126,16 @@ impl InputSection {
 
     /// The order of the channels.
     pub fn color_for(&self, image: &GraphImage) -> ColorOrder {
-        self.color.unwrap_or(if image.channels == Some(1) { ColorOrder::Gray } else { ColorOrder::Rgb })
+        self.color.unwrap_or(if image.channels == Some(1) { ColorOrder::Gray } else { self.preset().values().color })
     }
 
     /// Everything written out, as far as it is one number.
-    pub(super) fn in_force(&self, image: &GraphImage) -> Self {
+    pub fn in_force(&self, image: &GraphImage) -> Self {
         let spec = self.spec(image);
         let shown = |values: [f32; 3]| if image.channels == Some(1) { vec![values[0]] } else { values.to_vec() };
         let resize = spec.resize_size.or(spec.resize_box.is_none().then_some(0));
         Self {
+            preset: self.preset,
             resize_size: resize,
             crop_size: spec.crop_box.is_none().then_some(spec.crop_size.unwrap_or(0)),
             crop_height: spec.crop_box.map(|[height, _]| height),
@@ -188,31 +187,32 @@ impl InputSection {
         Ok(())
     }
 
+    fn preset(&self) -> Preset {
+        self.preset.unwrap_or(Preset::Torchvision)
+    }
+
     /// What a pixel of 0 to 255 is multiplied by.
     fn factor(&self, image: &GraphImage) -> f64 {
-        self.scale.unwrap_or(if zero_of_pixels(image).is_some() { 1.0 } else { 1.0 / 255.0 })
+        let usual = || if zero_of_pixels(image).is_some() { 1.0 } else { self.preset().values().scale };
+        self.scale.unwrap_or_else(usual)
     }
 
     /// What is subtracted, in the order of the channels.
     fn mean_for(&self, image: &GraphImage) -> [f32; 3] {
-        let usual = match (zero_of_pixels(image), self.color_for(image)) {
-            (Some(zero), _) => [zero; 3],
-            (None, ColorOrder::Rgb) => IMAGENET_MEAN,
-            (None, ColorOrder::Bgr) => reversed(IMAGENET_MEAN),
-            (None, ColorOrder::Gray) => [GRAY_MEAN; 3],
+        let usual = || match zero_of_pixels(image) {
+            Some(zero) => [zero; 3],
+            None => in_order(self.preset().values().mean, self.color_for(image)),
         };
-        self.mean.as_deref().and_then(three).unwrap_or(usual)
+        self.mean.as_deref().and_then(three).unwrap_or_else(usual)
     }
 
     /// What is divided by, in the order of the channels.
     fn std_for(&self, image: &GraphImage) -> [f32; 3] {
-        let usual = match (zero_of_pixels(image), self.color_for(image)) {
-            (Some(_), _) => [1.0; 3],
-            (None, ColorOrder::Rgb) => IMAGENET_STD,
-            (None, ColorOrder::Bgr) => reversed(IMAGENET_STD),
-            (None, ColorOrder::Gray) => [GRAY_STD; 3],
+        let usual = || match zero_of_pixels(image) {
+            Some(_) => [1.0; 3],
+            None => in_order(self.preset().values().std, self.color_for(image)),
         };
-        self.std.as_deref().and_then(three).unwrap_or(usual)
+        self.std.as_deref().and_then(three).unwrap_or_else(usual)
     }
 }
 
@@ -233,13 +233,14 @@ fn three(values: &[f32]) -> Option<[f32; 3]> {
     }
 }
 
-fn reversed([a, b, c]: [f32; 3]) -> [f32; 3] {
-    [c, b, a]
-}
-
-/// The size to resize to for a crop: torchvision's proportion, 256 for 224.
-fn in_proportion(crop: u32) -> u32 {
-    u32::try_from((u64::from(crop) * 256).div_ceil(224)).unwrap_or(u32::MAX)
+/// Red, green, blue in the order of the channels; of gray the average.
+fn in_order([red, green, blue]: [f64; 3], color: ColorOrder) -> [f32; 3] {
+    let ordered = match color {
+        ColorOrder::Rgb => [red, green, blue],
+        ColorOrder::Bgr => [blue, green, red],
+        ColorOrder::Gray => [(red + green + blue) / 3.0; 3],
+    };
+    ordered.map(|value| value as f32)
 }
 
 #[cfg(test)]
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!((plain.factor(&taking(Element::Uint8)), plain.mean_for(&taking(Element::Uint8))), (1.0, [0.0; 3]));
         assert_eq!(plain.mean_for(&taking(Element::Int8)), [128.0; 3]);
         assert_eq!(plain.std_for(&taking(Element::Int8)), [1.0; 3]);
-        assert_eq!(plain.mean_for(&taking(Element::Half)), IMAGENET_MEAN);
+        assert_eq!(plain.mean_for(&taking(Element::Half)), [0.485, 0.456, 0.406]);
         let said = section("scale = 0.5\nmean = [3.0]");
         assert_eq!((said.factor(&taking(Element::Int8)), said.mean_for(&taking(Element::Int8))), (0.5, [3.0; 3]));
     }
@@ -289,8 +290,41 @@ mod tests {
     fn one_channel_is_gray_with_one_number_each() {
         let gray = GraphImage { channels: Some(1), ..taking(28, 28) };
         let in_force = section("").in_force(&gray);
-        assert_eq!((in_force.color, in_force.mean), (Some(ColorOrder::Gray), Some(vec![GRAY_MEAN])));
+        assert_eq!((in_force.color, in_force.mean), (Some(ColorOrder::Gray), Some(vec![0.449])));
         assert!(section("").spec(&gray).gray && section("color = \"gray\"").spec(&taking(28, 28)).gray);
+    }
+
+    #[test]
+    fn a_preset_gives_the_values_and_every_key_overrides_one() {
+        let keras = section("preset = \"keras-caffe\"");
+        let spec = keras.spec(&taking(224, 224));
+        assert_eq!((spec.resize_size, spec.resize_mode), (Some(224), ResizeMode::Stretch));
+        assert_eq!((spec.interpolation, keras.color_for(&taking(8, 8))), (Interpolation::Nearest, ColorOrder::Bgr));
+        assert_eq!(keras.mean_for(&taking(8, 8)), [103.939, 116.779, 123.68]);
+        let turned = section("preset = \"keras-caffe\"\ncolor = \"rgb\"\nresize_mode = \"shorter_side\"");
+        assert_eq!(turned.mean_for(&taking(8, 8)), [123.68, 116.779, 103.939]);
+        assert_eq!(turned.spec(&taking(8, 8)).resize_mode, ResizeMode::ShorterSide);
+        let timm = section("preset = \"timm-in1k\"").spec(&taking(288, 288));
+        assert_eq!((timm.resize_size, timm.interpolation), (Some(303), Interpolation::Bicubic));
+        let pixels = GraphImage { element: Some(Element::Uint8), ..taking(8, 8) };
+        assert_eq!((keras.factor(&pixels), keras.mean_for(&pixels)), (1.0, [0.0; 3]), "the graph takes pixels");
+    }
+
+    #[test]
+    fn the_arithmetic_of_keras_and_tensorflow_is_theirs_to_the_last_bit() {
+        let (keras, tf) = (section("preset = \"keras-caffe\""), section("preset = \"tf\""));
+        let image = GraphImage { channels: Some(3), layout: Some(Layout::Nhwc), ..taking(1, 1) };
+        let numbers = |section: &InputSection, level: u8| {
+            let mut out = [f32::NAN; 3];
+            let pixel = crate::tensor::Pixels::new(1, 1, vec![level; 3]).unwrap();
+            section.normalizer(&image).write(&pixel, &mut out);
+            out
+        };
+        for level in 0..=255 {
+            let pixel = f32::from(level);
+            assert_eq!(numbers(&keras, level), [pixel - 103.939, pixel - 116.779, pixel - 123.68]);
+            assert_eq!(numbers(&tf, level), [pixel / 127.5 - 1.0; 3]);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
     memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
+    trained_elsewhere::preset_warning,
     tuning::{EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
@@ -24,6 +25,7 @@ use crate::{
     postprocess::parse_labels,
     runtime::{self, Element, GraphSource, check_size, pairs_may_overflow},
     settings::Batching,
+    tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
 };
 
@@ -205,6 +207,9 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
+    if let Some(warning) = inspection.as_ref().and_then(|it| preset_warning(&manifest.input, it, Some(row.len()))) {
+        tracing::warn!(model = name, version, "{warning}");
+    }
     let precision = match (facts.network.quantized, signature.element == Element::Half) {
         (true, _) => "int8",
         (false, true) => "fp16",
@@ -227,7 +232,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         probability_drift,
         choice: reason,
     };
-    let shape = normalizer.shape(size.0, size.1);
+    let shape = InputShape::of(&normalizer, size.0, size.1);
     let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
     let model = ServedModel {

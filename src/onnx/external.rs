@@ -14,9 +14,9 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, ReadError, TensorProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
     proto::{SparseTensorProto, tensor_proto::DataLocation},
-    read::LFS_POINTER,
+    read_error::{LFS_POINTER, ReadError},
 };
 use crate::files;
 

@@ -30,7 +30,7 @@ use crate::{
     onnx::{Ending, ModelProto, Walk},
     postprocess::Activation,
     runtime::{GraphSource, OrtExecutor, Runtime, SessionOptions, Signature, Stated, pairs_may_overflow},
-    tensor::Batch,
+    tensor::{Batch, InputShape},
 };
 
 pub use classes::{Classes, UnknownClasses};
@@ -237,7 +237,7 @@ impl<'a> Bench<'a> {
     fn batch(&self, samples: &[Sample], size: usize) -> Result<Batch, QuantizeError> {
         let size = self.fp32.signature().fixed_batch.unwrap_or(size);
         let (height, width) = self.images.size;
-        let mut first = Batch::of(self.images.normalizer.shape(height, width), size);
+        let mut first = Batch::of(InputShape::of(&self.images.normalizer, height, width), size);
         self.images.batches(&samples[..samples.len().min(size)], size, |batch, _| {
             // A graph with a fixed batch takes no smaller one: too few images are repeated.
             for place in 0..size {

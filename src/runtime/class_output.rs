@@ -1,6 +1,6 @@
 //! Which of a graph's outputs has the classes. Pure.
 
-use super::signature::GraphTensor;
+use super::graph_tensor::GraphTensor;
 
 /// The number of classes that have names where no file names them: ImageNet's.
 const NAMED_WITHOUT_A_FILE: usize = 1000;

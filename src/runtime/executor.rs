@@ -12,9 +12,9 @@ use super::{
     binding::{Bindings, HostMemory},
     element::Converted,
     engine,
+    graph_tensor::GraphTensor,
     ort::in_words,
     output::read_rows,
-    signature::GraphTensor,
     sizes::Sizes,
 };
 use crate::tensor::{Batch, Logits};

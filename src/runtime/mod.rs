@@ -9,6 +9,7 @@ mod class_output;
 mod element;
 mod engine;
 mod executor;
+mod graph_tensor;
 mod library;
 mod ort;
 mod output;
@@ -30,12 +31,13 @@ pub use class_output::OutputError;
 pub use element::Element;
 pub use engine::{Engine, Precision, PrecisionError, Provider};
 pub use executor::OrtExecutor;
+pub use graph_tensor::GraphTensor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use signature::{GraphTensor, Signature, SignatureError, Stated, check_size};
+pub use signature::{Signature, SignatureError, Stated, check_size};
 
 use crate::{
     onnx::{self, ModelProto},

@@ -5,21 +5,11 @@
 
 use super::{
     RunError,
-    class_output::{OutputError, choose},
+    class_output::{OutputError, choose, classes},
     element::Element,
+    graph_tensor::GraphTensor,
 };
 use crate::tensor::{Batch, Layout};
-
-/// A tensor at the edge of a graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GraphTensor {
-    /// Its name in the graph.
-    pub name: String,
-    /// Free dimensions are `-1`; empty where even their number is.
-    pub shape: Vec<i64>,
-    /// `float32`, `float16`, or what else the engine calls it.
-    pub element: String,
-}
 
 /// The most pixels of an image along one side, and in all. Nobody classifies larger ones, and a graph can state any size.
 const LARGEST_SIDE: usize = 16_384;
@@ -158,7 +148,7 @@ impl Signature {
             channels: known(channels).unwrap_or(if stated.gray { 1 } else { 3 }),
             size: known(height).zip(known(width)),
             fixed_batch: known(dims[0]),
-            classes: super::class_output::classes(output).flatten(),
+            classes: classes(output).flatten(),
             element,
             half_output: output.element == "float16",
             input: input.clone(),

@@ -16,6 +16,11 @@ pub struct InputShape {
 }
 
 impl InputShape {
+    /// What `normalizer` makes of an image of this size.
+    pub fn of(normalizer: &Normalizer, height: usize, width: usize) -> Self {
+        Self { layout: normalizer.layout(), channels: normalizer.channels(), height, width }
+    }
+
     /// The number of values of one image, `C * H * W`.
     pub fn image_len(&self) -> usize {
         self.channels * self.height * self.width

@@ -4,7 +4,7 @@
 //! and in `f32` as torchvision does it; afterwards an image costs one table look-up a sample. The result is the same to
 //! the last bit.
 
-use super::{InputShape, Layout, Pixels};
+use super::{Layout, Pixels};
 
 /// The order of the channels that a network expects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -47,9 +47,9 @@ impl Normalizer {
         Self { channels: 1, ..Self::new(scale, [mean; 3], [std; 3], ColorOrder::Gray, layout) }
     }
 
-    /// What [`Normalizer::write`] makes of an image of this size.
-    pub fn shape(&self, height: usize, width: usize) -> InputShape {
-        InputShape { layout: self.layout, channels: self.channels, height, width }
+    /// How many channels [`Normalizer::write`] produces: 3, or 1 of gray pixels.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// The memory layout that [`Normalizer::write`] produces.

@@ -24,9 +24,20 @@ fn add(repository: &Path, name: &str, model_toml: &str) {
     fs::write(folder.join("model.toml"), model_toml).unwrap();
 }
 
+fn expected() -> Value {
+    serde_json::from_slice(&fs::read(Path::new(MODELS).join("expected.json")).unwrap()).unwrap()
+}
+
+#[track_caller]
+fn assert_answer(name: &str, (class, probability): (usize, f32), expected: &Value) {
+    let moved = (f64::from(probability) - expected["probability"].as_f64().unwrap()).abs();
+    assert_eq!(class as u64, expected["class"].as_u64().unwrap(), "{name}");
+    assert!(moved < TOLERANCE, "{name}: {probability}, not {}", expected["probability"]);
+}
+
 /// Serves each of `names` with the model.toml that it needs, and compares class and probability.
 async fn assert_answers(names: &[&str]) {
-    let expected: Value = serde_json::from_slice(&fs::read(Path::new(MODELS).join("expected.json")).unwrap()).unwrap();
+    let expected = expected();
     let repository = TempDir::new().unwrap();
     for name in names {
         add(repository.path(), name, expected[name]["model_toml"].as_str().unwrap());
@@ -34,11 +45,8 @@ async fn assert_answers(names: &[&str]) {
     let service = load(repository.path());
     let photo = images::photo();
     for name in names {
-        let (class, probability) = best(&service, name, photo.clone()).await;
-        let expected = &expected[name];
-        let moved = (f64::from(probability) - expected["probability"].as_f64().unwrap()).abs();
-        assert_eq!(class as u64, expected["class"].as_u64().unwrap(), "{name}");
-        assert!(moved < TOLERANCE, "{name}: {probability}, not {}", expected["probability"]);
+        let answer = best(&service, name, photo.clone()).await;
+        assert_answer(name, answer, &expected[name]);
     }
 }
 
@@ -64,6 +72,23 @@ async fn images_come_in_every_shape_color_and_type_that_a_graph_takes() {
     assert_answers(&["all_free", "all_free_nhwc", "non_square_16x8", "non_square_nhwc_6x12", "gray", "gray_nhwc"])
         .await;
     assert_answers(&["uint8_nhwc", "uint8_nchw", "int8_nchw", "float16_nhwc"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presets_prepare_images_as_the_frameworks_do() {
+    let expected = expected();
+    let repository = TempDir::new().unwrap();
+    let names = ["torchvision", "keras-caffe", "tf", "timm-in1k"].map(|preset| format!("preset {preset}"));
+    for name in &names {
+        let folder = repository.path().join(name.replace(' ', "-"));
+        fs::create_dir_all(folder.join("1")).unwrap();
+        fs::copy(Path::new(MODELS).join("raw_float.onnx"), folder.join("1/model.onnx")).unwrap();
+        fs::write(folder.join("model.toml"), expected[name]["model_toml"].as_str().unwrap()).unwrap();
+    }
+    let service = load(repository.path());
+    for name in &names {
+        assert_answer(name, best(&service, &name.replace(' ', "-"), images::photo()).await, &expected[name]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,17 @@
 //! the oldest that ONNX Runtime runs.
 //!
 //! The graph computes the same as before. An operator whose meaning has changed and that is not known here is refused by
-//! its name: nothing is guessed. `nodes` restates one operator after the other, `softmax` those over several dimensions.
+//! its name: nothing is guessed. `nodes` restates one operator after the other, `softmax` those over several
+//! dimensions; `lift` holds the graph meanwhile.
 
 mod error;
+mod lift;
 mod nodes;
 mod softmax;
+mod unchanged;
 
-use super::{DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, names::Names};
+use super::{DataType, GraphProto, ModelProto, OperatorSetIdProto, names::Names};
+use lift::Lift;
 
 pub use error::UpgradeError;
 
@@ -21,89 +25,6 @@ const OLDEST_OPSET: i64 = 7;
 
 /// The least file version for [`UPGRADED_OPSET`]. From version 4 on, files need not list weights among the inputs.
 const IR_VERSION: i64 = 7;
-
-/// Operators that mean the same from [`OLDEST_OPSET`] to [`UPGRADED_OPSET`]; later versions only took more types, or got an
-/// attribute whose default is what was.
-const UNCHANGED: &[&str] = &[
-    "Abs",
-    "Add",
-    "And",
-    "ArgMax",
-    "ArgMin",
-    "AveragePool",
-    "Cast",
-    "Ceil",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "Conv",
-    "ConvInteger",
-    "DepthToSpace",
-    "DequantizeLinear",
-    "Div",
-    "Elu",
-    "Equal",
-    "Erf",
-    "Exp",
-    "Expand",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "Greater",
-    "HardSigmoid",
-    "Identity",
-    "InstanceNormalization",
-    "LRN",
-    "LeakyRelu",
-    "Less",
-    "Log",
-    "LpNormalization",
-    "MatMul",
-    "MatMulInteger",
-    "Max",
-    "MaxPool",
-    "Mean",
-    "Min",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "PRelu",
-    "Pow",
-    "QLinearConv",
-    "QLinearMatMul",
-    "QuantizeLinear",
-    "Reciprocal",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSumSquare",
-    "Relu",
-    "Reshape",
-    "Selu",
-    "Shape",
-    "Sigmoid",
-    "Sign",
-    "Size",
-    "Softplus",
-    "Softsign",
-    "SpaceToDepth",
-    "Sqrt",
-    "Sub",
-    "Sum",
-    "Tanh",
-    "ThresholdedRelu",
-    "Tile",
-    "Transpose",
-    "Where",
-];
 
 /// Lifts `model` to opset 13; a newer one comes back as it is.
 ///
@@ -129,34 +50,6 @@ pub fn upgrade(mut model: ModelProto) -> Result<ModelProto, UpgradeError> {
     model.opset_import.push(OperatorSetIdProto { domain: String::new(), version: UPGRADED_OPSET });
     model.ir_version = model.ir_version.max(IR_VERSION);
     Ok(model)
-}
-
-/// A graph on its way up: nodes are put back one after the other.
-struct Lift<'a> {
-    opset: i64,
-    /// What its floats are.
-    float: DataType,
-    names: Names,
-    graph: &'a mut GraphProto,
-}
-
-impl Lift<'_> {
-    /// Adds a constant under a name of its own, and gives the name.
-    fn constant(&mut self, base: &str, suffix: &str, tensor: TensorProto) -> String {
-        let name = self.names.fresh(base, suffix);
-        self.graph.initializer.push(TensorProto { name: name.clone(), ..tensor });
-        name
-    }
-
-    fn refused(&self, node: &NodeProto, reason: &'static str) -> UpgradeError {
-        let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
-        UpgradeError::Operator {
-            opset: self.opset,
-            op_type: node.op_type.clone(),
-            node: name.cloned().unwrap_or_default(),
-            reason,
-        }
-    }
 }
 
 /// FLOAT16 for a network whose weights all are, else FLOAT.

@@ -1,6 +1,6 @@
 //! One operator after the other, as opset 13 says it.
 
-use super::{Lift, UNCHANGED, UpgradeError, softmax::Ranks};
+use super::{error::UpgradeError, lift::Lift, softmax::Ranks, unchanged::UNCHANGED};
 use crate::onnx::{
     AttributeProto, DataType, NodeProto, TensorProto, Walk, f32_values, float_tensor, half_tensor, int_tensor,
 };

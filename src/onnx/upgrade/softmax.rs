@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Lift, UpgradeError};
+use super::{error::UpgradeError, lift::Lift};
 use crate::onnx::{AttributeProto, GraphProto, NodeProto, ValueInfoProto, type_proto};
 
 impl Lift<'_> {
