@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use resnetd::preprocess::{Interpolation, Limits, Orientation, Spec, decode, preprocess, probe};
+use resnetd::preprocess::{DecodeLimits, Interpolation, Orientation, Spec, decode, preprocess, probe};
 use resnetd::tensor::{ColorOrder, Layout, Normalizer};
 
 const PHOTO: &[u8] = include_bytes!("../tests/fixtures/preprocess/images/photo_500x375.jpg");
@@ -14,7 +14,7 @@ const PNG: &[u8] = include_bytes!("../tests/fixtures/images/png_rgb.png");
 const TURNED: &[u8] = include_bytes!("../tests/fixtures/images/jpeg_exif6.jpg");
 
 fn files(c: &mut Criterion) {
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
     for (name, bytes) in [("500x375.jpg", PHOTO), ("1920x480.jpg", LARGE), ("451x300.png", PNG), ("turned.jpg", TURNED)]
     {
         let mut group = c.benchmark_group(name);
@@ -32,7 +32,7 @@ fn files(c: &mut Criterion) {
 }
 
 fn normalize(c: &mut Criterion) {
-    let pixels = preprocess(PHOTO, &Spec::default(), &Limits::default()).expect("pixels");
+    let pixels = preprocess(PHOTO, &Spec::default(), &DecodeLimits::default()).expect("pixels");
     let mut out = vec![0.0; pixels.data().len()];
     let mut group = c.benchmark_group("normalize/224x224");
     for layout in [Layout::Nchw, Layout::Nhwc] {

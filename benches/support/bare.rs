@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use resnetd::{
     model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10},
-    preprocess::{self, Limits, Spec},
+    preprocess::{self, DecodeLimits, Spec},
     runtime::{Executor, GraphSource, OrtExecutor, Runtime, SessionOptions},
     tensor::{Batch, InputShape, Logits, Normalizer},
 };
@@ -30,7 +30,7 @@ struct Loop {
     logits: Logits,
 }
 
-const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
+const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 100_000_000 };
 
 impl Bare {
     /// The model in `folder`, its highest version, or the built-in one.

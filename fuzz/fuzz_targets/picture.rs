@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use resnetd::preprocess::{Interpolation, Limits, Orientation, Spec, decode, preprocess};
+use resnetd::preprocess::{Interpolation, DecodeLimits, Orientation, Spec, decode, preprocess};
 
-const LIMITS: Limits = Limits { max_pixels: 16 << 20 };
+const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 16 << 20 };
 
 fuzz_target!(|bytes: &[u8]| {
     // Chosen by the length, so that a file is a seed as it is.

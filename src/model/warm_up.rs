@@ -9,7 +9,7 @@ use std::{borrow::Cow, iter, sync::Arc};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::{
-    preprocess::{Limits, Spec, preprocess},
+    preprocess::{DecodeLimits, Spec, preprocess},
     runtime::RunError,
     tensor::{Batch, InputShape, Normalizer, Pixels},
     tune::Prepare,
@@ -40,7 +40,7 @@ impl WarmUpImages {
         // Without resize and crop a photo keeps its own size, which does not fit; then only the pattern remains.
         let photos = PHOTOS
             .iter()
-            .filter_map(|photo| preprocess(photo, spec, &Limits::default()).ok())
+            .filter_map(|photo| preprocess(photo, spec, &DecodeLimits::default()).ok())
             .filter(|photo| (photo.height() as usize, photo.width() as usize) == (height, width));
         let images = photos
             .flat_map(|photo| [mirrored(&photo), Some(photo)])
@@ -75,7 +75,7 @@ impl WarmUpImages {
         let (photo, spec) = (self.jpeg(), self.spec.clone());
         Arc::new(move || {
             // The result is thrown away: only the time that it took counts.
-            let _ = std::hint::black_box(preprocess(&photo, &spec, &Limits::default()));
+            let _ = std::hint::black_box(preprocess(&photo, &spec, &DecodeLimits::default()));
         })
     }
 

@@ -1,6 +1,6 @@
 //! Why an image was refused. Each kind is the sender's fault; the doors give them their wire status.
 
-use super::Format;
+use super::format::Format;
 
 /// An image that cannot become pixels.
 #[derive(Debug, thiserror::Error)]

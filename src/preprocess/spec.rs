@@ -6,16 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 /// From a decoded image to the network's input size.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The side to resize to, in pixels, 1 to 16384; `None` (`false` in a file) leaves the size as it is.
-    /// torchvision: `Resize(resize_size)`.
-    #[serde(with = "side")]
+    /// The side to resize to, in pixels, at least 1; `None` leaves the size as it is. torchvision:
+    /// `Resize(resize_size)`.
     pub resize_size: Option<u32>,
-    /// The side of the square that is cut from the centre, in pixels, 1 to 16384; `None` (`false` in a file) cuts
-    /// nothing. An image that is smaller is centred on black. torchvision: `CenterCrop(crop_size)`.
-    #[serde(with = "side")]
+    /// The side of the square that is cut from the centre, in pixels, at least 1; `None` cuts nothing. An image that is
+    /// smaller is centred on black. torchvision: `CenterCrop(crop_size)`.
     pub crop_size: Option<u32>,
     /// Height and width of what is cut, instead of `crop_size`. torchvision: `CenterCrop((height, width))`.
     pub crop_box: Option<[u32; 2]>,
@@ -44,37 +41,6 @@ impl Default for Spec {
             resize_mode: ResizeMode::default(),
             interpolation: Interpolation::default(),
             orientation: Orientation::default(),
-        }
-    }
-}
-
-/// A side in a file: a number of pixels, or `false` for none, as TOML has no null.
-mod side {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    /// The largest side; a square of it is 805 MB of pixels.
-    const MAX: i64 = 16384;
-
-    #[derive(Deserialize, Serialize)]
-    #[serde(untagged)]
-    enum Side {
-        Pixels(i64),
-        Off(bool),
-    }
-
-    pub(super) fn serialize<S: Serializer>(side: &Option<u32>, serializer: S) -> Result<S::Ok, S::Error> {
-        side.map_or(Side::Off(false), |pixels| Side::Pixels(pixels.into())).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-        let expected = |found: String| {
-            D::Error::custom(format_args!("{found} is no size: give 1 to {MAX} pixels, or false for none"))
-        };
-        match Side::deserialize(deserializer).map_err(|_| expected("this".to_owned()))? {
-            Side::Off(false) => Ok(None),
-            Side::Pixels(pixels @ 1..=MAX) => Ok(Some(pixels as u32)),
-            Side::Pixels(pixels) => Err(expected(pixels.to_string())),
-            Side::Off(true) => Err(expected("true".to_owned())),
         }
     }
 }
@@ -142,7 +108,8 @@ impl Spec {
                 ResizeMode::ShorterSide => (shrunk(width), shrunk(height)),
             };
         }
-        // A file cannot say 0; code that does gets one pixel, here and in the crop.
+        // A side of 0 cannot come from a model's settings; if a caller asks for it anyway, it counts as 1, here and in
+        // the crop.
         let Some(size) = self.resize_size.map(|size| size.max(1)) else { return (width.into(), height.into()) };
         // Python's `int(size * long / short)`: one true division of exact integers, truncated.
         let longer = |long: u32, short: u32| (f64::from(size) * f64::from(long) / f64::from(short)) as u64;
@@ -188,23 +155,9 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_torchvisions_imagenet_evaluation() {
-        let spec: Spec = toml::from_str("").expect("an empty table");
-        assert_eq!(spec, Spec::default());
+        let spec = Spec::default();
         assert_eq!((spec.resize_size, spec.crop_size), (Some(256), Some(224)));
         assert_eq!(spec.output_size(), Some((224, 224)));
-    }
-
-    #[test]
-    fn sides_are_numbers_or_false_and_nothing_else() {
-        let spec: Spec = toml::from_str("resize_size = false\ncrop_size = 32").expect("a spec");
-        assert_eq!((spec.resize_size, spec.crop_size), (None, Some(32)));
-        let written = toml::to_string(&spec).expect("a table");
-        assert_eq!(toml::from_str::<Spec>(&written).expect("a spec"), spec);
-        for (bad, named) in [("0", "0 is no size"), ("-3", "-3"), ("99999", "99999"), ("true", "true"), ("'a'", "this")]
-        {
-            let error = toml::from_str::<Spec>(&format!("crop_size = {bad}")).expect_err("a refusal").to_string();
-            assert!(error.contains(named) && error.contains("1 to 16384 pixels, or false"), "{error}");
-        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     files,
-    preprocess::{Limits, Spec, preprocess},
+    preprocess::{DecodeLimits, Spec, preprocess},
     tensor::{Batch, InputShape, Normalizer, Pixels},
 };
 
@@ -123,7 +123,7 @@ impl ImagePreparation {
 
     fn pixels(&self, file: &Path) -> Result<Pixels, String> {
         let bytes = files::read(file, LARGEST_IMAGE).map_err(|error| error.to_string())?;
-        let pixels = preprocess(&bytes, &self.spec, &Limits::default()).map_err(|error| error.to_string())?;
+        let pixels = preprocess(&bytes, &self.spec, &DecodeLimits::default()).map_err(|error| error.to_string())?;
         let (height, width) = self.size;
         if (pixels.height() as usize, pixels.width() as usize) == (height, width) {
             return Ok(pixels);

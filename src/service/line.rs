@@ -21,12 +21,9 @@ use crate::{
     batching::{JobError, Priority, Reply, Submission, SubmitError},
     model::ServedModel,
     postprocess::top_k,
-    preprocess::{self, DecodeError},
+    preprocess::{self, DecodeError, DecodeLimits},
     tensor::{Input, Misfit},
 };
-
-/// Up to so many pixels an image is decoded where the request is: handing it to another thread would cost more.
-const INLINE_PIXELS: u64 = 64 * 64;
 
 /// An image that went through preprocessing, queue and network.
 struct Answered {
@@ -134,7 +131,7 @@ impl Service {
             Content::Picture(file) if items.len() > 1 => preprocess::probe(file).ok(),
             _ => None,
         });
-        let pixels: u64 = headers.map(|header| u64::from(header.width) * u64::from(header.height)).sum();
+        let pixels = headers.fold(0u64, |sum, header| sum.saturating_add(header.work()));
         if pixels > limit {
             let message =
                 format!("the images have {pixels} pixels together, the limit of a request is {limit}; split it");
@@ -191,8 +188,8 @@ impl Service {
     ) -> Result<(Input, OwnedSemaphorePermit, Duration), Error> {
         let target = common.target;
         let header = preprocess::probe(&file).map_err(bad_image)?;
-        let limits = preprocess::Limits { max_pixels: self.limits().max_image_pixels };
-        let pixels = u64::from(header.width) * u64::from(header.height);
+        let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
+        limits.admit(&header).map_err(bad_image)?;
         let work = {
             let target = target.clone();
             move || {
@@ -201,11 +198,13 @@ impl Service {
                 Ok((pixels, place, started.elapsed()))
             }
         };
-        let outcome = if pixels <= INLINE_PIXELS {
+        let outcome = if header.is_quick() {
             work()
         } else {
             let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;
-            let held = (common.charge.clone(), turn);
+            let memory = preprocess::cost(&header, &target.model().spec, &limits);
+            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX))?;
+            let held = (common.charge.clone(), memory, turn);
             let decode = spawn_blocking(move || {
                 let _held = held;
                 work()

@@ -32,6 +32,7 @@ mod model_loading;
 mod model_sizes;
 mod onnx_file;
 mod preprocess_bad_input;
+mod preprocess_cases;
 mod preprocess_gray;
 mod preprocess_parity;
 mod process_commands;

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use resnetd::preprocess::{DecodeError, Format, Limits, Orientation, Spec, decode, preprocess, probe};
+use resnetd::preprocess::{DecodeError, DecodeLimits, Format, Orientation, Spec, decode, preprocess, probe};
 
 fn image(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).expect("a fixture")
 }
 
 fn refusal(bytes: &[u8]) -> DecodeError {
-    preprocess(bytes, &Spec::default(), &Limits::default()).expect_err("a refusal")
+    preprocess(bytes, &Spec::default(), &DecodeLimits::default()).expect_err("a refusal")
 }
 
 /// Every image of the fixtures, in every format.
@@ -94,7 +94,9 @@ fn every_format_is_refused_from_its_header_when_it_claims_too_much() {
     bmp[18..22].copy_from_slice(&50_000i32.to_le_bytes());
     bmp[22..26].copy_from_slice(&50_000i32.to_le_bytes());
     let mut webp = image("preprocess/images/webp_lossy_alpha.webp");
-    webp[24..30].copy_from_slice(&[0xff, 0x3f, 0, 0xff, 0x3f, 0]);
+    webp[24..30].copy_from_slice(&[0xfe, 0x3f, 0, 0xfe, 0x3f, 0]);
+    let frame = webp.windows(3).position(|start| start == [0x9d, 0x01, 0x2a]).expect("a frame header");
+    webp[frame + 3..frame + 7].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
     let mut tiff = b"II\x2a\0\x08\0\0\0\x06\0".to_vec();
     for (tag, value) in [(256u16, 60_000u32), (257, 60_000), (258, 8), (262, 1), (273, 8), (279, 9)] {
         tiff.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
@@ -108,13 +110,80 @@ fn every_format_is_refused_from_its_header_when_it_claims_too_much() {
 }
 
 #[test]
+fn a_file_too_short_for_what_it_claims_is_refused_by_its_header() {
+    // 100 megapixels each, in files of some hundred bytes: no decoder is asked.
+    let claim = |mut file: Vec<u8>, at: usize, size: &[u8]| {
+        file[at..at + size.len()].copy_from_slice(size);
+        file
+    };
+    let jpeg = image("preprocess/images/jpeg_8x8.jpg");
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame header");
+    let gif = image("preprocess/images/gif_gray.gif");
+    let frame_of_gif = gif.windows(5).position(|block| block == b",\0\0\0\0").expect("an image block");
+    let cases = [
+        ("JPEG", claim(jpeg, frame + 5, &[0x27, 0x10, 0x27, 0x10])),
+        ("GIF", claim(gif, frame_of_gif + 5, &[0x10, 0x27, 0x10, 0x27])),
+        ("BMP", claim(image("preprocess/images/bmp_24.bmp"), 18, &[0x10, 0x27, 0, 0, 0x10, 0x27, 0, 0])),
+    ];
+    for (name, file) in cases {
+        let header = probe(&file).expect("a header");
+        assert_eq!(header.pixels(), 100_000_000, "{name}");
+        let error = DecodeLimits::default().admit(&header).expect_err("a refusal");
+        assert!(error.to_string().contains("bytes at least"), "{name}: {error}");
+        assert_eq!(refusal(&file).to_string(), error.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_large_in_any_way_is_not_decoded_in_place() {
+    let small = image("preprocess/images/png_1x1.png");
+    assert!(probe(&small).expect("a header").is_quick());
+    let mut padded = small[..33].to_vec();
+    // Twelve megabytes of text between header and pixels.
+    for _ in 0..12 {
+        padded.extend(1_000_000u32.to_be_bytes());
+        padded.extend(b"tEXt");
+        padded.resize(padded.len() + 1_000_004, b'x');
+    }
+    padded.extend(&small[33..]);
+    let header = probe(&padded).expect("a header");
+    assert_eq!(header.pixels(), 1);
+    assert!(!header.is_quick());
+    assert!(!probe(&image("images/jpeg_420.jpg")).expect("a header").is_quick());
+}
+
+#[test]
+fn a_header_is_looked_for_in_a_bounded_part_of_the_file() {
+    let jpeg = image("preprocess/images/jpeg_8x8.jpg");
+    // Junk between the segments, of which Pillow skips any amount.
+    let with_junk = |count: usize| [&jpeg[..2], &vec![0; count], &jpeg[2..]].concat();
+    let mut bytes = with_junk(1000);
+    bytes.splice(2..2, [0xff, 0xfe, 0, 2]);
+    assert_eq!(probe(&bytes).expect("a header").pixels(), 64);
+    let error = probe(&[&bytes[..6], &vec![0; 20_000_000], &bytes[6..]].concat()).expect_err("a refusal");
+    assert!(error.to_string().contains("before its size"), "{error}");
+    // Tiny segments by the million.
+    let comments = [0xff, 0xfe, 0, 2].repeat(4_000_000);
+    let error = probe(&[&jpeg[..2], &comments, &jpeg[2..]].concat()).expect_err("a refusal");
+    assert!(error.to_string().contains("before its size"), "{error}");
+    // A GIF whose frame stands behind a megabyte of comments is decoded all the same, if its screen tells its size.
+    let gif = image("preprocess/images/gif_gray.gif");
+    let palette = 6 << (gif[10] & 7);
+    let comment = [&b"!\xfe"[..], &[&[255][..], &[b'x'; 255]].concat().repeat(5000), &[0]].concat();
+    let behind = [&gif[..13 + palette], &comment, &gif[13 + palette..]].concat();
+    assert_eq!(probe(&behind).expect("a header").pixels(), probe(&gif).expect("a header").pixels());
+    let [one, other] = [&gif, &behind].map(|file| decode(file, Orientation::Ignore, &DecodeLimits::default()));
+    assert_eq!(one.expect("pixels"), other.expect("pixels"));
+}
+
+#[test]
 fn the_limit_counts_pixels_and_includes_itself() {
     let photo = image("images/jpeg_420.jpg");
     let header = probe(&photo).expect("a header");
     assert_eq!(header.format, Format::Jpeg);
-    let exactly = Limits { max_pixels: header.pixels() };
+    let exactly = DecodeLimits { max_pixels: header.pixels() };
     assert!(preprocess(&photo, &Spec::default(), &exactly).is_ok());
-    let one_less = Limits { max_pixels: header.pixels() - 1 };
+    let one_less = DecodeLimits { max_pixels: header.pixels() - 1 };
     let error = preprocess(&photo, &Spec::default(), &one_less).expect_err("a refusal");
     assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
 }
@@ -127,11 +196,11 @@ fn a_sliver_is_cropped_without_its_resized_whole_being_made() {
     bmp.extend(b"\x01\0\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     bmp.extend([30, 20, 10, 0].repeat(2000));
     let spec = Spec { resize_size: Some(4096), crop_size: Some(32), ..Spec::default() };
-    let pixels = preprocess(&bmp, &spec, &Limits::default()).expect("a small crop");
+    let pixels = preprocess(&bmp, &spec, &DecodeLimits::default()).expect("a small crop");
     assert!(pixels.data().chunks(3).all(|pixel| pixel == [10, 20, 30]));
 
     let whole = Spec { crop_size: None, ..spec };
-    let error = preprocess(&bmp, &whole, &Limits::default()).expect_err("a refusal");
+    let error = preprocess(&bmp, &whole, &DecodeLimits::default()).expect_err("a refusal");
     assert!(matches!(error, DecodeError::TooLarge { width: 4096, height: 8_192_000, .. }), "{error}");
 }
 
@@ -139,7 +208,8 @@ fn a_sliver_is_cropped_without_its_resized_whole_being_made() {
 fn half_a_file_is_corrupt_in_every_format() {
     // Photos only: a file of a few pixels may have all of them in its first half.
     for (name, bytes) in all_images().into_iter().filter(|(name, _)| !name.contains("preprocess/")) {
-        let error = preprocess(&bytes[..bytes.len() / 2], &Spec::default(), &Limits::default()).map(|_| name.clone());
+        let error =
+            preprocess(&bytes[..bytes.len() / 2], &Spec::default(), &DecodeLimits::default()).map(|_| name.clone());
         match error {
             Err(DecodeError::Corrupt { format, .. }) => assert_eq!(format, probe(&bytes).expect("a header").format),
             other => panic!("{name}: {other:?}"),
@@ -156,7 +226,7 @@ fn a_jpeg_is_corrupt_wherever_its_scan_is_cut() {
         // The last few bytes are the end marker and padding.
         for part in 0..40 {
             let end = scan + (bytes.len() - 8 - scan) * part / 39;
-            let result = preprocess(&bytes[..end], &Spec::default(), &Limits::default());
+            let result = preprocess(&bytes[..end], &Spec::default(), &DecodeLimits::default());
             assert!(matches!(result, Err(DecodeError::Corrupt { .. })), "{name} cut at {end}: {result:?}");
         }
     }
@@ -164,7 +234,7 @@ fn a_jpeg_is_corrupt_wherever_its_scan_is_cut() {
 
 #[test]
 fn damaged_images_end_in_an_answer_or_a_refusal() {
-    let limits = Limits { max_pixels: 4_000_000 };
+    let limits = DecodeLimits { max_pixels: 4_000_000 };
     let spec = Spec { resize_size: Some(40), crop_size: Some(32), ..Spec::default() };
     let mut random = Random(20_251_124);
     for (name, original) in all_images() {
@@ -195,8 +265,8 @@ fn damaged_images_end_in_an_answer_or_a_refusal() {
 fn decoding_alone_keeps_the_images_size_and_turns_it_upright() {
     let photo = image("images/jpeg_exif6.jpg");
     let header = probe(&photo).expect("a header");
-    let upright = decode(&photo, Orientation::Apply, &Limits::default()).expect("pixels");
+    let upright = decode(&photo, Orientation::Apply, &DecodeLimits::default()).expect("pixels");
     assert_eq!((upright.width(), upright.height()), (header.height, header.width));
-    let stored = decode(&photo, Orientation::Ignore, &Limits::default()).expect("pixels");
+    let stored = decode(&photo, Orientation::Ignore, &DecodeLimits::default()).expect("pixels");
     assert_eq!((stored.width(), stored.height()), (header.width, header.height));
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use resnetd::preprocess::{Limits, Spec, preprocess};
+use resnetd::preprocess::{DecodeLimits, Spec, preprocess};
 use sha2::{Digest, Sha256};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -15,7 +15,7 @@ fn gray_pixels_are_those_that_pillow_makes_before_it_resizes() {
         let [file, cover, crop, sha256] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let spec = Spec { resize_box: Some(sides(cover)), crop_box: Some(sides(crop)), gray: true, ..Spec::default() };
         let bytes = fs::read(Path::new(FIXTURES).join(file)).unwrap();
-        let Ok(pixels) = preprocess(&bytes, &spec, &Limits::default()) else {
+        let Ok(pixels) = preprocess(&bytes, &spec, &DecodeLimits::default()) else {
             // What is read at all is the subject of other tests.
             continue;
         };

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use resnetd::preprocess::{Interpolation, Limits, Orientation, ResizeMode, Spec, preprocess};
+use resnetd::preprocess::{DecodeLimits, Interpolation, Orientation, ResizeMode, Spec, preprocess};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
@@ -53,7 +53,7 @@ impl Case {
 
     /// Compares with the reference; the difference in words if there is one.
     fn check(&self, bytes: &[u8], expected: &SafeTensors<'_>) -> Result<(), String> {
-        let pixels = preprocess(bytes, &self.spec, &Limits::default()).map_err(|error| error.to_string())?;
+        let pixels = preprocess(bytes, &self.spec, &DecodeLimits::default()).map_err(|error| error.to_string())?;
         if (pixels.width(), pixels.height()) != self.size {
             return Err(format!("{}x{} pixels, expected {:?}", pixels.width(), pixels.height(), self.size));
         }

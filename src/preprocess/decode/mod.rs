@@ -1,22 +1,29 @@
-//! From the bytes of a file to stored 8-bit RGB, equal to Pillow's `convert("RGB")`.
+//! From the bytes of a file to the rows of a stored picture in 8-bit RGB, equal to Pillow's `convert("RGB")`.
 //!
-//! The only place where decoders written by others run. They get a size limit before they start, and a panic of theirs
-//! ends here, as a corrupt image.
+//! Two steps, so that the resize can be planned between them: [`open`] finds size and orientation, [`Picture::read`]
+//! hands out the rows. The only place where decoders written by others run: they get the size that was admitted before
+//! they start, and a panic of theirs ends here, as a corrupt image.
 
+mod bmp;
+mod cmyk;
+mod colors;
+mod gif;
 mod jpeg;
-mod raster;
+mod png;
 mod tiff;
-
-pub(super) use tiff::size as tiff_size;
+mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::error::DecodeError;
+use super::format::Format;
+use super::header::{Header, MOST_BYTES};
 use super::orientation::Turn;
-use super::{DecodeError, Format, Limits, header};
+use super::rows::RowSink;
 
-/// What was decoded; the pixels are at the start of the buffer that was given.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Decoded {
+/// What is known of a picture before its first row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
     pub(super) width: u32,
     pub(super) height: u32,
     /// The turn that the file asks for.
@@ -25,55 +32,54 @@ pub(super) struct Decoded {
     pub(super) turn_is_intrinsic: bool,
 }
 
-impl Decoded {
-    /// The length of the pixels, `height * width * 3`.
-    pub(super) fn len(&self) -> usize {
-        self.width as usize * self.height as usize * 3
-    }
+/// A picture whose rows are still to be read.
+pub(super) struct Picture<'a> {
+    format: Format,
+    frame: Frame,
+    rows: Box<dyn Rows + 'a>,
 }
 
-/// Checks the header against `limits`, then decodes into `pixels`; `scratch` is working memory.
-///
-/// Both buffers only ever grow; what was in them is lost.
-pub(super) fn decode(
-    bytes: &[u8],
-    limits: &Limits,
-    pixels: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-) -> Result<Decoded, DecodeError> {
-    let header = header::probe(bytes)?;
-    limits.admit(header.width.into(), header.height.into())?;
-    let result = catch_unwind(AssertUnwindSafe(|| match header.format {
-        Format::Jpeg => jpeg::decode(bytes, header, pixels),
-        Format::Tiff => tiff::decode(bytes, header, pixels, scratch),
-        _ => raster::decode(bytes, header, pixels, scratch),
-    }));
-    result.unwrap_or_else(|_| Err(DecodeError::corrupt(header.format, "the decoder gave up on it")))
+/// The rows of a picture, in any format.
+trait Rows {
+    /// Hands every row to `sink`, from the top.
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError>;
 }
 
-/// The first `len` bytes of `buffer`, which grows as needed.
-fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    &mut buffer[..len]
-}
-
-/// Turns `pixels` of `channels` samples into RGB at the start of the same memory. Reading stays ahead of writing.
-fn pack<const N: usize>(samples: &mut [u8], rgb: impl Fn([u8; N]) -> [u8; 3]) {
-    debug_assert!(N >= 3, "RGB would overtake what is still to be read");
-    for pixel in 0..samples.len() / N {
-        let mut sample = [0; N];
-        sample.copy_from_slice(&samples[pixel * N..][..N]);
-        samples[pixel * 3..][..3].copy_from_slice(&rgb(sample));
-    }
-}
-
-/// The RGB of a CMYK colour as Pillow computes it, ink by ink with one rounded division.
-fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
-    let light = 255 - u32::from(black);
-    [cyan, magenta, yellow].map(|ink| {
-        let product = u32::from(ink) * light + 128;
-        (light - ((product + (product >> 8)) >> 8)) as u8
+/// Finds out how the picture lies. What `header` claims must have been admitted; a file that turns out to show more than
+/// that is refused.
+pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<Picture<'a>, DecodeError> {
+    let format = header.format;
+    guarded(format, || {
+        let (frame, rows) = match format {
+            Format::Jpeg => jpeg::open(bytes)?,
+            Format::Png => png::open(bytes)?,
+            Format::WebP => webp::open(bytes)?,
+            Format::Gif => gif::open(bytes)?,
+            Format::Bmp => bmp::open(bytes, header)?,
+            Format::Tiff => tiff::open(bytes, header)?,
+        };
+        if (frame.width, frame.height) != (header.width, header.height) {
+            let Frame { width, height, .. } = frame;
+            let claimed =
+                format_args!("it shows {width}x{height} pixels, and its first {} bytes do not say so", MOST_BYTES);
+            return Err(DecodeError::corrupt(format, claimed));
+        }
+        Ok(Picture { format, frame, rows })
     })
+}
+
+impl Picture<'_> {
+    pub(super) fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// Hands every row to `sink`, from the top.
+    pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        guarded(self.format, || self.rows.read(sink))
+    }
+}
+
+fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(DecodeError::corrupt(format, "the decoder gave up on it")))
 }

@@ -14,7 +14,8 @@ use super::taps::{PRECISION, Taps};
 const LOW: u32 = 15;
 
 fn halves(weight: i32) -> [i16; 2] {
-    // |weight| <= 1.2 * 2^22 or so, hence the high half fits in 9 bits.
+    // |weight| <= 1.2 * 2^22 or so, hence the high half fits in 9 bits. The weights of equal rows, added up, stay
+    // below that too: a kernel's positive weights sum to 1.2 at most.
     [(weight >> LOW) as i16, (weight & ((1 << LOW) - 1)) as i16]
 }
 
@@ -51,7 +52,8 @@ fn store(bytes: &mut [u8], at: usize, value: __m256i) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_half(bytes: &mut [u8; 16], value: __m128i) {
+fn store_half(bytes: &mut [u8], value: __m128i) {
+    let bytes = &mut bytes[..16];
     // SAFETY: `bytes` is 16 writable bytes; the store has no alignment requirement.
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) }
 }
@@ -66,7 +68,7 @@ fn round(high: __m256i, low: __m256i) -> __m256i {
 }
 
 /// The taps of one output in groups of four, each weight repeated for the three channels (and one unused lane).
-struct Groups {
+pub(super) struct Groups {
     /// Byte offsets into the row, padded with the last one to a multiple of four outputs.
     offsets: Vec<usize>,
     /// High and low halves: `[w0 w1] * 4` in the lower lane, `[w2 w3] * 4` in the upper one.
@@ -77,7 +79,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(taps: &Taps) -> Self {
+    pub(super) fn new(taps: &Taps) -> Self {
         let longest = taps.counts.iter().max().copied().unwrap_or(0) as usize;
         let per_output = longest.div_ceil(4);
         let padded = taps.len().next_multiple_of(4);
@@ -102,30 +104,17 @@ impl Groups {
         }
         groups
     }
-}
 
-/// See [`super::scalar::horizontal`].
-#[target_feature(enable = "avx2")]
-pub(super) fn horizontal(source: &[u8], stride: usize, taps: &Taps, out: &mut [u8]) {
-    let groups = Groups::new(taps);
-    let mut padded = Vec::new();
-    let rows = source.len().div_ceil(stride);
-    for (row, out) in (0..rows).zip(out.chunks_exact_mut(taps.len() * 3)) {
-        let mut bytes = &source[row * stride..];
-        if bytes.len() < groups.reach {
-            // The last loads would pass the end of the image; what they find there has a weight of zero.
-            padded.clear();
-            padded.extend_from_slice(bytes);
-            padded.resize(groups.reach, 0);
-            bytes = &padded;
-        }
-        horizontal_row(&bytes[..groups.reach], &groups, out);
+    /// Bytes of a row that the loads touch.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
     }
 }
 
-#[inline]
+/// See [`super::scalar::horizontal`]. `row` must have [`Groups::reach`] bytes.
 #[target_feature(enable = "avx2")]
-fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
+pub(super) fn horizontal(row: &[u8], groups: &Groups, out: &mut [u8]) {
+    let row = &row[..groups.reach];
     // Taps 0 and 1 (lower lane), 2 and 3 (upper lane) side by side as words: r0 r1 g0 g1 b0 b1 0 0.
     const Z: i8 = -1;
     let pairs = _mm256_setr_epi8(
@@ -137,21 +126,33 @@ fn horizontal_row(row: &[u8], groups: &Groups, out: &mut [u8]) {
         0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z, Z, Z, Z, //
         Z, Z, Z, 0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z,
     );
-    let mut quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
-    let (dense_out, last_out) = out.as_chunks_mut::<12>();
-    for ((offsets, weights), out) in quads.clone().zip(dense_out) {
-        *out = quad(row, offsets, weights, pairs, dense);
-    }
-    if let (Some((offsets, weights)), 1..) = (quads.next_back(), last_out.len()) {
-        let len = last_out.len();
-        last_out.copy_from_slice(&quad(row, offsets, weights, pairs, dense)[..len]);
+    let quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
+    // Sixteen bytes are stored, of which the next four pixels overwrite the last four.
+    let mut at = 0;
+    for (offsets, weights) in quads {
+        let pixels = quad(row, offsets, weights, pairs, dense);
+        match out.get_mut(at..at + 16) {
+            Some(out) => store_half(out, pixels),
+            None => last(&mut out[at..], pixels),
+        }
+        at += 12;
     }
 }
 
-/// Four neighbouring output pixels.
+/// The pixels that reach the end of a row.
+#[cold]
+#[target_feature(enable = "avx2")]
+fn last(out: &mut [u8], pixels: __m128i) {
+    let mut bytes = [0; 16];
+    store_half(&mut bytes, pixels);
+    let len = out.len().min(12);
+    out[..len].copy_from_slice(&bytes[..len]);
+}
+
+/// Four neighbouring output pixels, twelve bytes; the last four are zero.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m256i, dense: __m256i) -> [u8; 12] {
+fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m256i, dense: __m256i) -> __m128i {
     let (first, second) = weights.split_at(weights.len() / 2);
     let ((a, b), (c, d)) = (first.split_at(first.len() / 2), second.split_at(second.len() / 2));
     let (a, b) = (sum(row, offsets[0], a, pairs), sum(row, offsets[1], b, pairs));
@@ -160,11 +161,7 @@ fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m
     let second = round(join(c.0, d.0), join(c.1, d.1));
     let words = _mm256_packs_epi32(first, second);
     let bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words, words), dense);
-    let bytes = _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-    let mut pixels = [0; 16];
-    store_half(&mut pixels, bytes);
-    let [pixels @ .., _, _, _, _] = pixels;
-    pixels
+    _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes))
 }
 
 /// The sums of one output pixel in halves; the lanes are still to be added.
@@ -190,34 +187,31 @@ fn join(a: __m256i, b: __m256i) -> __m256i {
 
 /// See [`super::scalar::vertical`].
 #[target_feature(enable = "avx2")]
-pub(super) fn vertical(source: &[u8], stride: usize, width: usize, taps: &Taps, out: &mut [u8]) {
+pub(super) fn vertical(rows: &[u8], terms: &[(usize, i32)], out: &mut [u8]) {
+    let width = out.len();
     if width < 32 {
-        return super::scalar::vertical(source, stride, width, taps, out);
+        return super::scalar::vertical(rows, terms, out);
     }
-    let mut pairs = Vec::with_capacity(taps.stride.div_ceil(2));
-    for (index, out) in out.chunks_exact_mut(width).enumerate() {
-        let (start, weights) = taps.of(index);
-        pairs.clear();
-        pairs.extend(weights.chunks(2).enumerate().map(|(pair, weights)| {
-            let first = (start + pair * 2) * stride;
-            let (second, weight) = weights.get(1).map_or((first, 0), |&weight| (first + stride, weight));
-            let ([high0, low0], [high1, low1]) = (halves(weights[0]), halves(weight));
-            let word = |even: i16, odd: i16| i32::from(odd) << 16 | i32::from(even) & 0xffff;
-            Pair {
-                first: &source[first..first + width],
-                second: &source[second..second + width],
-                high: word(high0, high1),
-                low: word(low0, low1),
-            }
-        }));
-        let mut at = 0;
-        loop {
-            vertical_block(&pairs, at, out);
-            // The last block overlaps the one before it rather than pass the end.
-            match width - 32 - at {
-                0 => break,
-                left => at += left.min(32),
-            }
+    let mut pairs = Vec::with_capacity(terms.len().div_ceil(2));
+    pairs.extend(terms.chunks(2).map(|terms| {
+        let (first, weight) = terms[0];
+        let (second, other) = terms.get(1).copied().unwrap_or((first, 0));
+        let ([high0, low0], [high1, low1]) = (halves(weight), halves(other));
+        let word = |even: i16, odd: i16| i32::from(odd) << 16 | i32::from(even) & 0xffff;
+        Pair {
+            first: &rows[first..first + width],
+            second: &rows[second..second + width],
+            high: word(high0, high1),
+            low: word(low0, low1),
+        }
+    }));
+    let mut at = 0;
+    loop {
+        vertical_block(&pairs, at, out);
+        // The last block overlaps the one before it rather than pass the end.
+        match width - 32 - at {
+            0 => break,
+            left => at += left.min(32),
         }
     }
 }

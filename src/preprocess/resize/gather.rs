@@ -1,20 +1,52 @@
 //! Copies of pixels: the nearest neighbour, a plain crop, a mirror image, a quarter turn.
 
-use super::{Axis, Plan, Stored};
+use std::ops::Range;
 
-/// Fills `out` with the stored pixel under each kept pixel.
-pub(super) fn gather(image: Stored<'_>, plan: &Plan, out: &mut [u8]) {
-    let (columns, rows) = (indices(plan.columns), indices(plan.rows));
-    let contiguous = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    let width = columns.len() * 3;
-    for (row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
-        let row = &image.rgb[row * image.width as usize * 3..][..image.width as usize * 3];
-        if contiguous {
-            out.copy_from_slice(&row[columns[0] * 3..][..width]);
-        } else {
-            for (&column, out) in columns.iter().zip(out.chunks_exact_mut(3)) {
-                out.copy_from_slice(&row[column * 3..][..3]);
+use super::Axis;
+
+/// Which stored pixels are copied.
+pub(super) struct Gather {
+    columns: Vec<usize>,
+    rows: Vec<usize>,
+    /// Whether the columns are neighbours, so that a row is copied in one piece.
+    contiguous: bool,
+    mirrored: bool,
+    /// How many rows of the output are filled.
+    done: usize,
+}
+
+impl Gather {
+    pub(super) fn new(columns: Axis, rows: Axis) -> Self {
+        let (mirrored, columns, rows) = (rows.mirrored, indices(columns), indices(rows));
+        let contiguous = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        Self { columns, rows, contiguous, mirrored, done: 0 }
+    }
+
+    /// The stored rows that are copied, as first and end.
+    pub(super) fn wanted(&self) -> Range<u32> {
+        let [first, last] =
+            [self.rows.iter().min(), self.rows.iter().max()].map(|row| row.copied().unwrap_or(0) as u32);
+        first..last + 1
+    }
+
+    /// Copies from the stored `rows`, which are all like `row`, into the rows of `out` that show them.
+    pub(super) fn rows(&mut self, rows: Range<u32>, row: &[u8], out: &mut [u8]) {
+        let width = self.columns.len() * 3;
+        while self.done < self.rows.len() {
+            // Mirrored rows come in from the last to the first.
+            let index = if self.mirrored { self.rows.len() - 1 - self.done } else { self.done };
+            if !rows.contains(&(self.rows[index] as u32)) {
+                return;
             }
+            let out = &mut out[index * width..][..width];
+            if self.contiguous {
+                out.copy_from_slice(&row[self.columns[0] * 3..][..width]);
+            } else {
+                for (&column, out) in self.columns.iter().zip(out.as_chunks_mut::<3>().0) {
+                    out.copy_from_slice(&row[column * 3..][..3]);
+                }
+            }
+            self.done += 1;
         }
     }
 }

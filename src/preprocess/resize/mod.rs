@@ -1,28 +1,36 @@
-//! From a stored image to the upright, resized, cropped one, equal to Pillow 13 to the last bit.
+//! From the rows of a stored image to the upright, resized, cropped one, equal to Pillow 13 to the last bit.
 //!
-//! [`taps`] says what is summed, [`scalar`] and [`avx2`] sum it, [`gather`] serves where nothing is summed. Only the
-//! rows and columns that reach the crop are computed, and orientation is folded in: sums of integers do not depend on
-//! their order, so neither changes a bit.
+//! [`taps`] says what is summed, [`scalar`] and [`avx2`] sum it over rows that [`window`] holds as long as they are
+//! needed, [`gather`] serves where nothing is summed. Only the rows and columns that reach the crop are computed, and
+//! orientation is folded in: sums of integers do not depend on their order, so neither changes a bit.
 //!
 //! Knows pixels; must not know files.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod cost;
 mod gather;
+mod horizontal;
+mod isa;
 mod scalar;
 mod taps;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::ops::Range;
 
 use super::orientation::Turn;
+use super::rows::RowSink;
 use super::spec::{Span, Spec};
 use crate::tensor::Pixels;
+use gather::Gather;
+use horizontal::Horizontal;
+use isa::Isa;
 use taps::{Kernel, Taps};
+use window::RowWindow;
 
-/// A decoded image as it was stored, rows of `width` RGB pixels.
-#[derive(Clone, Copy)]
-pub(super) struct Stored<'a> {
-    pub(super) width: u32,
-    pub(super) rgb: &'a [u8],
-}
+pub(super) use cost::cost;
 
 /// What becomes of one axis of the stored image.
 #[derive(Clone, Copy, Debug)]
@@ -66,57 +74,142 @@ impl Plan {
             kernel: Kernel::of(spec.interpolation).filter(|_| upright != resized),
         }
     }
-}
 
-/// Carries out `plan`.
-///
-/// `scratch` is working memory; it is overwritten and may grow.
-pub(super) fn resize(image: Stored<'_>, plan: &Plan, scratch: &mut Vec<u8>) -> Pixels {
-    let size = plan.columns.span.len as usize * plan.rows.span.len as usize * 3;
-    let mut out = vec![0; size];
-    match plan.kernel {
-        Some(kernel) => convolve(image, plan, kernel, scratch, &mut out, Isa::detect()),
-        None => gather::gather(image, plan, &mut out),
-    }
-    let (mut width, mut height) = (plan.columns.span, plan.rows.span);
-    if plan.transpose {
-        out = gather::transposed(&out, width.len as usize);
-        (width, height) = (height, width);
-    }
-    if (width.len, height.len) != (width.out, height.out) {
-        out = padded(&out, width, height);
-    }
-    Pixels::new(width.out, height.out, out).expect("the spans' sizes are the buffer's")
-}
-
-/// The two passes, in the plan's order.
-fn convolve(image: Stored<'_>, plan: &Plan, kernel: Kernel, scratch: &mut Vec<u8>, out: &mut [u8], isa: Isa) {
-    let taps = |axis: Axis| Taps::new(kernel, axis.source, axis.resized, axis.span, axis.mirrored);
-    let (mut columns, mut rows) = (taps(plan.columns), taps(plan.rows));
-    let stride = image.width as usize * 3;
-    if plan.columns_first {
-        let (first, end) = rows.reach();
-        rows.rebase(first);
-        let width = columns.len() * 3;
-        let between = room(scratch, (end - first) * width);
-        isa.horizontal(&image.rgb[first * stride..end * stride], stride, &columns, between);
-        isa.vertical(between, width, width, &rows, out);
-    } else {
-        let (first, end) = columns.reach();
-        columns.rebase(first);
-        let width = (end - first) * 3;
-        let between = room(scratch, rows.len() * width);
-        isa.vertical(&image.rgb[first * 3..], stride, width, &rows, between);
-        isa.horizontal(between, width, &columns, out);
+    /// The length of the result before it is padded.
+    fn len(&self) -> usize {
+        self.columns.span.len as usize * self.rows.span.len as usize * 3
     }
 }
 
-/// The first `len` bytes of `scratch`, which grows as needed.
-fn room(scratch: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if scratch.len() < len {
-        scratch.resize(len, 0);
+/// Working memory that a thread keeps from one image to the next.
+#[derive(Default)]
+pub(super) struct Buffers {
+    row: Vec<u8>,
+    window: Vec<u8>,
+}
+
+impl Buffers {
+    /// Gives back what is larger than `most` bytes.
+    pub(super) fn trim(&mut self, most: usize) {
+        for buffer in [&mut self.row, &mut self.window] {
+            if buffer.capacity() > most {
+                *buffer = Vec::new();
+            }
+        }
     }
-    &mut scratch[..len]
+}
+
+/// Carries out a plan while the rows come in.
+pub(super) struct Resizer<'a> {
+    plan: Plan,
+    /// The next stored row.
+    next: u32,
+    wanted: Range<u32>,
+    passes: Passes<'a>,
+    out: Vec<u8>,
+}
+
+/// What is done with a stored row.
+enum Passes<'a> {
+    /// Its pixels are copied.
+    Gather { gather: Gather, row: &'a mut [u8] },
+    /// It is resized at once; the window holds the results.
+    ColumnsFirst { horizontal: Horizontal, row: &'a mut [u8], window: RowWindow<'a> },
+    /// The window holds it; what the window gives is resized across.
+    RowsFirst { window: RowWindow<'a>, reach: Range<usize>, row: &'a mut [u8], horizontal: Horizontal },
+}
+
+impl<'a> Resizer<'a> {
+    pub(super) fn new(plan: Plan, buffers: &'a mut Buffers) -> Self {
+        Self::with_isa(plan, buffers, Isa::detect())
+    }
+
+    fn with_isa(plan: Plan, buffers: &'a mut Buffers, isa: Isa) -> Self {
+        let out = vec![0; plan.len()];
+        let stored = plan.columns.source as usize * 3;
+        let Some(kernel) = plan.kernel else {
+            let gather = Gather::new(plan.columns, plan.rows);
+            let row = room(&mut buffers.row, stored);
+            return Self { plan, next: 0, wanted: gather.wanted(), passes: Passes::Gather { gather, row }, out };
+        };
+        let mut columns = Taps::new(kernel, plan.columns);
+        let (passes, wanted) = if plan.columns_first {
+            let window =
+                RowWindow::new(kernel, plan.rows, plan.columns.span.len as usize * 3, &mut buffers.window, isa);
+            let horizontal = Horizontal::new(columns, isa);
+            let row = room(&mut buffers.row, stored.max(horizontal.reach()));
+            let wanted = window.wanted();
+            (Passes::ColumnsFirst { horizontal, row, window }, wanted)
+        } else {
+            let window = RowWindow::new(kernel, plan.rows, stored, &mut buffers.window, isa);
+            let (first, end) = columns.reach();
+            columns.rebase(first);
+            let horizontal = Horizontal::new(columns, isa);
+            let row = room(&mut buffers.row, ((end - first) * 3).max(horizontal.reach()));
+            let wanted = window.wanted();
+            (Passes::RowsFirst { window, reach: first * 3..end * 3, row, horizontal }, wanted)
+        };
+        Self { plan, next: 0, wanted, passes, out }
+    }
+
+    /// The result, once every row has come in.
+    pub(super) fn finish(self) -> Pixels {
+        let Self { plan, mut out, .. } = self;
+        let (mut width, mut height) = (plan.columns.span, plan.rows.span);
+        if plan.transpose {
+            out = gather::transposed(&out, width.len as usize);
+            (width, height) = (height, width);
+        }
+        if (width.len, height.len) != (width.out, height.out) {
+            out = padded(&out, width, height);
+        }
+        Pixels::new(width.out, height.out, out).expect("the spans' sizes are the buffer's")
+    }
+}
+
+impl RowSink for Resizer<'_> {
+    fn wanted(&self) -> Range<u32> {
+        self.wanted.clone()
+    }
+
+    fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {
+        let came = self.next..self.next.saturating_add(times);
+        self.next = came.end;
+        let rows = came.start.max(self.wanted.start)..came.end.min(self.wanted.end);
+        if rows.is_empty() {
+            return;
+        }
+        let stored = self.plan.columns.source as usize * 3;
+        let width = self.plan.columns.span.len as usize * 3;
+        let out = &mut self.out;
+        match &mut self.passes {
+            Passes::Gather { gather, row } => {
+                fill(&mut row[..stored]);
+                gather.rows(rows, row, out);
+            }
+            Passes::ColumnsFirst { horizontal, row, window } => {
+                fill(&mut row[..stored]);
+                window.push(rows, |slot| horizontal.row(row, slot));
+                window.ready(0..width, |index, sum| sum.write(&mut out[index * width..][..width]));
+            }
+            Passes::RowsFirst { window, reach, row, horizontal } => {
+                window.push(rows, |slot| fill(slot));
+                window.ready(reach.clone(), |index, sum| {
+                    sum.write(&mut row[..reach.len()]);
+                    horizontal.row(row, &mut out[index * width..][..width]);
+                });
+            }
+        }
+    }
+}
+
+/// The first `len` bytes of `buffer`, which grows as needed.
+fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        // What was in it is not needed: a fresh one spares the copy.
+        *buffer = vec![0; len];
+    }
+    &mut buffer[..len]
 }
 
 /// Centres `window` on black.
@@ -128,138 +221,4 @@ fn padded(window: &[u8], width: Span, height: Span) -> Vec<u8> {
         out[width.before as usize * 3..][..window.len()].copy_from_slice(window);
     }
     canvas
-}
-
-/// The instruction set that the passes use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Isa {
-    /// Plain Rust; on AArch64 the compiler makes NEON of the vertical pass.
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-}
-
-impl Isa {
-    fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            return Self::Avx2;
-        }
-        Self::Scalar
-    }
-
-    fn horizontal(self, source: &[u8], stride: usize, taps: &Taps, out: &mut [u8]) {
-        match self {
-            Self::Scalar => scalar::horizontal(source, stride, taps, out),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Avx2` is only made by `detect`, after the processor was asked.
-            Self::Avx2 => unsafe { avx2::horizontal(source, stride, taps, out) },
-        }
-    }
-
-    fn vertical(self, source: &[u8], stride: usize, width: usize, taps: &Taps, out: &mut [u8]) {
-        match self {
-            Self::Scalar => scalar::vertical(source, stride, width, taps, out),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Avx2` is only made by `detect`, after the processor was asked.
-            Self::Avx2 => unsafe { avx2::vertical(source, stride, width, taps, out) },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::orientation::Turn;
-    use super::super::spec::{Interpolation, ResizeMode};
-    use super::*;
-
-    /// A small generator (xorshift) with a fixed start, so that a failure can be repeated.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        /// True once in `times`.
-        fn once_in(&mut self, times: u64) -> bool {
-            self.next().is_multiple_of(times)
-        }
-
-        fn size(&mut self) -> u32 {
-            // Small sizes as often as large ones.
-            let bits = 1 + self.next() % 8;
-            1 + (self.next() % (1 << bits)) as u32
-        }
-    }
-
-    /// A random case: an image, and what is to be made of it.
-    fn case(random: &mut Random) -> (Spec, Turn, (u32, u32), Vec<u8>) {
-        let (width, height) = (random.size(), random.size());
-        let rgb = match random.next() % 4 {
-            // The extremes, where overshoot must be clamped and sums are largest.
-            0 => (0..width * height * 3).map(|_| if random.once_in(2) { 0 } else { 255 }).collect(),
-            _ => (0..width * height * 3).map(|_| random.next() as u8).collect(),
-        };
-        let spec = Spec {
-            resize_size: Some(random.size()),
-            crop_size: (!random.once_in(3)).then(|| random.size()),
-            resize_mode: if random.once_in(3) { ResizeMode::Stretch } else { ResizeMode::ShorterSide },
-            interpolation: if random.once_in(2) { Interpolation::Bilinear } else { Interpolation::Bicubic },
-            ..Spec::default()
-        };
-        let bits = random.next();
-        let turn = Turn { mirror_columns: bits & 1 > 0, mirror_rows: bits & 2 > 0, transpose: bits & 4 > 0 };
-        (spec, turn, (width, height), rgb)
-    }
-
-    fn plan(spec: &Spec, turn: Turn, size: (u32, u32)) -> Plan {
-        let upright = turn.upright(size.0, size.1);
-        let (width, height) = spec.resized(upright.0, upright.1);
-        Plan::new(spec, turn, size, (width as u32, height as u32))
-    }
-
-    #[test]
-    fn simd_and_scalar_passes_give_the_same_bits() {
-        let mut random = Random(0x5eed);
-        for round in 0..1500 {
-            let (spec, turn, size, rgb) = case(&mut random);
-            let plan = plan(&spec, turn, size);
-            let Some(kernel) = plan.kernel else { continue };
-            let len = plan.columns.span.len as usize * plan.rows.span.len as usize * 3;
-            if len > 200_000 {
-                continue;
-            }
-            let [scalar, simd] = [Isa::Scalar, Isa::detect()].map(|isa| {
-                let mut out = vec![0; len];
-                convolve(Stored { width: size.0, rgb: &rgb }, &plan, kernel, &mut Vec::new(), &mut out, isa);
-                out
-            });
-            assert!(scalar == simd, "round {round}: {size:?} with {spec:?} and {turn:?}");
-        }
-    }
-
-    #[test]
-    fn turning_before_the_resize_gives_the_same_bits_as_folding_it_in() {
-        let mut random = Random(0xca7);
-        for round in 0..300 {
-            let (spec, turn, size, rgb) = case(&mut random);
-            let (width, height) = spec.resized(turn.upright(size.0, size.1).0, turn.upright(size.0, size.1).1);
-            if width * height > 100_000 {
-                continue;
-            }
-            let scratch = &mut Vec::new();
-            let folded = resize(Stored { width: size.0, rgb: &rgb }, &plan(&spec, turn, size), scratch);
-
-            let as_it_is = Spec { resize_size: None, crop_size: None, ..spec.clone() };
-            let turned = resize(Stored { width: size.0, rgb: &rgb }, &plan(&as_it_is, turn, size), scratch);
-            let size = (turned.width(), turned.height());
-            let image = Stored { width: size.0, rgb: turned.data() };
-            let twice = resize(image, &plan(&spec, Turn::default(), size), scratch);
-            assert!(folded == twice, "round {round}: {size:?} with {spec:?} and {turn:?}");
-        }
-    }
 }

@@ -7,36 +7,35 @@ fn round(sum: i32) -> u8 {
     ((sum + (1 << (PRECISION - 1))) >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Resizes each row of `source` (`stride` bytes a row) to `taps.len()` RGB pixels.
-pub(super) fn horizontal(source: &[u8], stride: usize, taps: &Taps, out: &mut [u8]) {
-    for (row, out) in source.chunks(stride).zip(out.chunks_exact_mut(taps.len() * 3)) {
-        for (index, out) in out.chunks_exact_mut(3).enumerate() {
-            let (start, weights) = taps.of(index);
-            let mut sums = [0i32; 3];
-            for (pixel, weight) in row[start * 3..].chunks_exact(3).zip(weights) {
-                for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(sample) * weight;
-                }
+/// Resizes `row` to `taps.len()` RGB pixels.
+pub(super) fn horizontal(row: &[u8], taps: &Taps, out: &mut [u8]) {
+    for (index, out) in out.chunks_exact_mut(3).enumerate() {
+        let (start, weights) = taps.of(index);
+        let mut sums = [0i32; 3];
+        for (pixel, weight) in row[start * 3..].as_chunks::<3>().0.iter().zip(weights) {
+            for (sum, &sample) in sums.iter_mut().zip(pixel) {
+                *sum += i32::from(sample) * weight;
             }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = round(sum);
-            }
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = round(sum);
         }
     }
 }
 
-/// Makes `taps.len()` rows of `width` bytes out of the rows of `source` (`stride` bytes a row).
-pub(super) fn vertical(source: &[u8], stride: usize, width: usize, taps: &Taps, out: &mut [u8]) {
-    let mut sums = vec![0i32; width];
-    for (index, out) in out.chunks_exact_mut(width).enumerate() {
-        let (start, weights) = taps.of(index);
-        sums.fill(0);
-        for (row, &weight) in source[start * stride..].chunks(stride).zip(weights) {
-            for (sum, &sample) in sums.iter_mut().zip(&row[..width]) {
+/// The sum of rows: each of `terms` is where one starts in `rows`, and its weight.
+pub(super) fn vertical(rows: &[u8], terms: &[(usize, i32)], out: &mut [u8]) {
+    // In parts that stay in registers and the first-level cache, whatever the width.
+    const PART: usize = 256;
+    for (part, out) in out.chunks_mut(PART).enumerate() {
+        let mut sums = [0i32; PART];
+        let sums = &mut sums[..out.len()];
+        for &(start, weight) in terms {
+            for (sum, &sample) in sums.iter_mut().zip(&rows[start + part * PART..][..out.len()]) {
                 *sum += i32::from(sample) * weight;
             }
         }
-        for (out, &sum) in out.iter_mut().zip(&sums) {
+        for (out, &sum) in out.iter_mut().zip(&*sums) {
             *out = round(sum);
         }
     }

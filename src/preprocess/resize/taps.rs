@@ -1,15 +1,87 @@
 //! Which source pixels make one resized pixel, and with what weight: Pillow's arithmetic in double precision,
 //! rounded to fixed point exactly as Pillow rounds it.
 
-use super::super::spec::{Interpolation, Span};
+use std::ops::Range;
+
+use super::super::spec::Interpolation;
+use super::Axis;
 
 /// Bits after the point of a weight. 8 are the pixel's, 2 are headroom for bicubic's overshoot.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;
 
-/// The weighted sums that make one axis of the output.
+/// The weights of any output of one axis, computed when they are asked for: of an axis of millions of pixels, all of
+/// them together would take more memory than the picture.
+pub(super) struct Weights {
+    kernel: Kernel,
+    axis: Axis,
+    /// Source pixels for each resized one.
+    scale: f64,
+    /// The kernel's radius in source pixels, and how many of its own units a source pixel is.
+    radius: f64,
+    inverse: f64,
+    stride: usize,
+    exact: Vec<f64>,
+    fixed: Vec<i32>,
+}
+
+impl Weights {
+    pub(super) fn new(kernel: Kernel, axis: Axis) -> Self {
+        let scale = f64::from(axis.source) / f64::from(axis.resized);
+        let stretch = scale.max(1.0);
+        let radius = kernel.radius() * stretch;
+        // Never more than the source has: at extreme reductions this bounds the memory.
+        let stride = (radius.ceil() as usize * 2 + 1).min(axis.source as usize);
+        Self { kernel, axis, scale, radius, inverse: 1.0 / stretch, stride, exact: Vec::new(), fixed: Vec::new() }
+    }
+
+    /// The most weights that an output has.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first source pixel of an output, before mirroring, and the end.
+    fn bounds(&self, position: u32) -> (u32, u32) {
+        let center = self.center(position);
+        // `as` truncates towards zero and turns negatives into 0, as the C cast and clip do.
+        ((center - self.radius + 0.5) as u32, ((center + self.radius + 0.5) as u32).min(self.axis.source))
+    }
+
+    fn center(&self, position: u32) -> f64 {
+        (f64::from(self.axis.span.start + position) + 0.5) * self.scale
+    }
+
+    /// The stored pixels that output `position` of the kept ones is made of.
+    pub(super) fn reach(&self, position: u32) -> Range<u32> {
+        let (first, end) = self.bounds(position);
+        if self.axis.mirrored { self.axis.source - end..self.axis.source - first } else { first..end }
+    }
+
+    /// The first of those pixels, and the weight of each.
+    pub(super) fn of(&mut self, position: u32) -> (u32, &[i32]) {
+        let (first, end) = self.bounds(position);
+        let center = self.center(position);
+        self.exact.clear();
+        self.exact.extend(
+            (0..end - first)
+                .map(|index| self.kernel.weight((f64::from(index) + f64::from(first) - center + 0.5) * self.inverse)),
+        );
+        // One by one from the first, as Pillow adds them: in another order the sum may differ in its last bit.
+        let sum = self.exact.iter().fold(0.0, |sum, weight| sum + weight);
+        self.fixed.clear();
+        self.fixed.extend(self.exact.iter().map(|exact| {
+            let fixed = exact / sum * f64::from(1 << PRECISION);
+            (fixed + if fixed < 0.0 { -0.5 } else { 0.5 }) as i32
+        }));
+        if self.axis.mirrored {
+            self.fixed.reverse();
+        }
+        (self.reach(position).start, &self.fixed)
+    }
+}
+
+/// The weighted sums that make one axis of the output, all at once: what every row is resized with.
 ///
-/// Output `i` is the sum over `k < stride` of `weights[i * stride + k] * source[starts[i] + k]`; an output that needs
-/// fewer than `stride` taps has weights of zero behind them, whose sources may lie beyond the axis' end.
+/// Output `i` is the sum over `k < counts[i]` of `weights[i * stride + k] * source[starts[i] + k]`.
 #[derive(Debug)]
 pub(super) struct Taps {
     pub(super) starts: Vec<u32>,
@@ -20,47 +92,21 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// The taps of the resized pixels in `span`, when `source` pixels become `resized`. With `mirrored` the axis is
-    /// read from its end.
-    pub(super) fn new(kernel: Kernel, source: u32, resized: u32, span: Span, mirrored: bool) -> Self {
-        let scale = f64::from(source) / f64::from(resized);
-        let stretch = scale.max(1.0);
-        let radius = kernel.radius() * stretch;
-        let inverse = 1.0 / stretch;
-        // Never more than the source has: at extreme reductions this bounds the memory.
-        let stride = (radius.ceil() as usize * 2 + 1).min(source as usize);
-
-        let outputs = span.len as usize;
+    /// The taps of the pixels that `axis` keeps.
+    pub(super) fn new(kernel: Kernel, axis: Axis) -> Self {
+        let mut each = Weights::new(kernel, axis);
+        let (outputs, stride) = (axis.span.len as usize, each.stride);
         let mut taps = Self {
             starts: Vec::with_capacity(outputs),
             counts: Vec::with_capacity(outputs),
             weights: vec![0; outputs * stride],
             stride,
         };
-        let mut exact = vec![0.0; stride];
-        for (position, weights) in (span.start..).zip(taps.weights.chunks_exact_mut(stride)) {
-            let center = (f64::from(position) + 0.5) * scale;
-            // `as` truncates towards zero and turns negatives into 0, as the C cast and clip do.
-            let first = (center - radius + 0.5) as u32;
-            let end = ((center + radius + 0.5) as u32).min(source);
-            let count = (end - first) as usize;
-            let exact = &mut exact[..count];
-            let mut sum = 0.0;
-            for (index, weight) in exact.iter_mut().enumerate() {
-                *weight = kernel.weight((index as f64 + f64::from(first) - center + 0.5) * inverse);
-                sum += *weight;
-            }
-            for (weight, exact) in weights.iter_mut().zip(&*exact) {
-                let fixed = exact / sum * f64::from(1 << PRECISION);
-                *weight = (fixed + if fixed < 0.0 { -0.5 } else { 0.5 }) as i32;
-            }
-            taps.counts.push(count as u32);
-            if mirrored {
-                weights[..count].reverse();
-                taps.starts.push(source - end);
-            } else {
-                taps.starts.push(first);
-            }
+        for (position, weights) in (0..).zip(taps.weights.chunks_exact_mut(stride)) {
+            let (start, fixed) = each.of(position);
+            weights[..fixed.len()].copy_from_slice(fixed);
+            taps.starts.push(start);
+            taps.counts.push(fixed.len() as u32);
         }
         taps
     }

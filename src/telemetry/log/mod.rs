@@ -40,7 +40,7 @@ use crate::config::{LogFormat, LogSection};
 static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// How long the end of the process waits for a line to be read. A reader that is there needs a thousandth of it.
-const LAST_LINES: Duration = Duration::from_millis(500);
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Starts the log on stderr. To be called once.
 ///

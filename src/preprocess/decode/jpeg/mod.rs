@@ -1,0 +1,150 @@
+//! JPEG with the parts of `libjpeg-turbo-rs`: its markers, entropy decoding, integer IDCT and colour conversion are
+//! those of the libjpeg-turbo inside Pillow, hence the same bytes.
+//!
+//! Its own decoder makes whole planes of the picture, then the whole picture; here the parts are put together so that
+//! only a strip of it is in memory: [`sequential`] decodes a strip and moves on, [`spectral`] must hold the coefficients
+//! of all of it, because a progressive file gives them bit by bit; [`strips`] keeps the samples of two strips,
+//! [`upsample`] makes rows of them. Only these files name that crate.
+
+mod geometry;
+mod refine;
+mod sequential;
+mod spectral;
+mod strips;
+mod upsample;
+
+use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
+
+use super::{Frame, Rows};
+use crate::preprocess::error::DecodeError;
+use crate::preprocess::format::Format;
+use crate::preprocess::header;
+use crate::preprocess::orientation::Turn;
+use crate::preprocess::rows::{FirstRows, RowSink};
+use geometry::{ColorModel, Geometry};
+use strips::Planes;
+use upsample::Upsampler;
+
+/// More scans than any encoder writes (10 or so); each costs a walk over the whole image.
+const MAX_SCANS: usize = 100;
+
+struct Jpeg<'a> {
+    bytes: &'a [u8],
+    metadata: JpegMetadata,
+    geometry: Geometry,
+}
+
+fn corrupt(error: impl std::fmt::Display) -> DecodeError {
+    DecodeError::corrupt(Format::Jpeg, error)
+}
+
+pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
+    let mut reader = MarkerReader::new(bytes);
+    reader.set_scan_cap(MAX_SCANS);
+    let metadata = reader.read_markers().map_err(corrupt)?;
+    let frame = &metadata.frame;
+    if frame.precision != 8 {
+        return Err(corrupt(format_args!("{} bits a sample are not read, only 8", frame.precision)));
+    }
+    let geometry = Geometry::new(&metadata)?;
+    let (exif, xmp) = header::jpeg::metadata(bytes);
+    let turn = Turn::from_metadata(exif.as_deref(), xmp);
+    let (width, height) = (geometry.width as u32, geometry.height as u32);
+    let found = Frame { width, height, turn, turn_is_intrinsic: false };
+    Ok((found, Box::new(Jpeg { bytes, metadata, geometry })))
+}
+
+/// Reads a picture that is a part of a TIFF, whose tables may stand elsewhere and whose colours the TIFF knows.
+///
+/// * `photometric`: what the TIFF says of its colours
+/// * `size`: the part's width, and how many of its rows are wanted
+pub(super) fn read_part(
+    tables: &[u8],
+    content: &[u8],
+    photometric: u64,
+    (width, rows): (u32, u32),
+    sink: &mut dyn RowSink,
+) -> Result<(), DecodeError> {
+    let joined;
+    let bytes = match (tables, content) {
+        // Both are whole streams, from start marker to end marker.
+        ([_, _, tables @ .., _, _], [start_0, start_1, content @ ..]) => {
+            joined = [&[*start_0, *start_1], tables, content].concat();
+            &joined[..]
+        }
+        _ => content,
+    };
+    let mut reader = MarkerReader::new(bytes);
+    reader.set_scan_cap(MAX_SCANS);
+    let metadata = reader.read_markers().map_err(corrupt)?;
+    let frame = &metadata.frame;
+    if frame.precision != 8 || u32::from(frame.width) != width || u32::from(frame.height) < rows {
+        let (width, height, bits) = (frame.width, frame.height, frame.precision);
+        return Err(corrupt(format_args!("a part of {width}x{height} pixels and {bits} bits does not fit its TIFF")));
+    }
+    let mut geometry = Geometry::new(&metadata)?;
+    geometry.colors = match (photometric, geometry.components.len()) {
+        (0 | 1, 1) => ColorModel::Gray,
+        (2, 3) => ColorModel::Rgb,
+        (5, 4) => ColorModel::Inks,
+        (6, 3) => ColorModel::YCbCr,
+        (_, count) => return Err(corrupt(format_args!("{count} components do not fit the colours of its TIFF"))),
+    };
+    Box::new(Jpeg { bytes, metadata, geometry }).read(&mut FirstRows::new(sink, rows))
+}
+
+impl Rows for Jpeg<'_> {
+    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+        let Self { bytes, metadata, geometry } = *self;
+        if metadata.frame.is_lossless {
+            return lossless(bytes, &geometry, sink);
+        }
+        if metadata.is_arithmetic {
+            return arithmetic(bytes, &geometry, sink);
+        }
+        if metadata.frame.is_progressive || metadata.scan.components.len() < metadata.frame.components.len() {
+            spectral::read(bytes, &metadata, &geometry, sink)
+        } else {
+            sequential::read(bytes, &metadata, &geometry, sink)
+        }
+    }
+}
+
+fn limits(geometry: &Geometry) -> DecodeLimits {
+    let max_pixels = (geometry.width * geometry.height) as u64;
+    DecodeLimits { max_pixels, max_scans: MAX_SCANS, ..DecodeLimits::default() }
+}
+
+/// Arithmetic coding, which hardly anybody uses: the crate's decoder gives whole planes.
+fn arithmetic(bytes: &[u8], geometry: &Geometry, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+    /// Samples of all of the picture.
+    struct Whole {
+        planes: Vec<Vec<u8>>,
+        widths: Vec<usize>,
+    }
+
+    impl Planes for Whole {
+        fn row(&self, component: usize, row: usize) -> &[u8] {
+            let width = self.widths[component];
+            &self.planes[component][row * width..][..width]
+        }
+    }
+
+    let decoder = Decoder::new_with_limits(bytes, limits(geometry)).map_err(corrupt)?;
+    let raw = decoder.decode_raw().map_err(corrupt)?;
+    let planes = Whole { planes: raw.planes, widths: raw.plane_widths };
+    Upsampler::new(geometry).rows(geometry.height, &planes, sink);
+    Ok(())
+}
+
+/// Lossless coding, which hardly anybody uses either: the crate's decoder gives the whole picture.
+fn lossless(bytes: &[u8], geometry: &Geometry, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
+    let mut decoder = Decoder::new_with_limits(bytes, limits(geometry)).map_err(corrupt)?;
+    decoder.set_output_format(PixelFormat::Rgb);
+    let image = decoder.decode_image().map_err(corrupt)?;
+    for row in image.data.chunks_exact(geometry.width * 3) {
+        sink.row(&mut |rgb| rgb.copy_from_slice(row));
+    }
+    Ok(())
+}

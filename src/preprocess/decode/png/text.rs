@@ -1,0 +1,72 @@
+//! The text chunks of a PNG, in which an orientation can stand.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+
+/// So much of a text is unpacked: an orientation stands at the beginning of what it belongs to.
+const MOST_TEXT_BYTES: u64 = 256 << 10;
+
+/// What is packed may become so long; Pillow refuses a file with more.
+const MOST_UNPACKED_BYTES: u64 = 1 << 20;
+
+/// The text of a text chunk of any kind.
+pub(super) fn text<'a>((kind, content): ([u8; 4], &'a [u8])) -> Option<Cow<'a, [u8]>> {
+    let (_, rest) = split(content)?;
+    Some(match (&kind, rest) {
+        (b"tEXt", text) => Cow::from(text),
+        (b"zTXt", [0, packed @ ..]) => Cow::from(unpack(packed)?),
+        (b"iTXt", [is_packed, method, rest @ ..]) => {
+            // A language and the key in it stand between.
+            let (_, text) = split(split(rest)?.1)?;
+            match (is_packed, method) {
+                (0, _) => Cow::from(text),
+                (_, 0) => Cow::from(unpack(text)?),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// The bytes of a profile that ImageMagick keeps as hexadecimal digits: three lines (nothing, a name, a length), then the
+/// digits.
+pub(super) fn from_digits(text: &[u8]) -> Option<Vec<u8>> {
+    let lines = text.split(|&byte| byte == b'\n').skip(3);
+    let digits: Vec<u8> = lines.flatten().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+    digits.as_chunks::<2>().0.iter().map(|&[high, low]| Some(value(high)? << 4 | value(low)?)).collect()
+}
+
+/// What of a chunk is packed, if its kind packs anything, and the number of the method.
+pub(super) fn packed((kind, content): ([u8; 4], &[u8])) -> Option<(u8, &[u8])> {
+    let (_, rest) = split(content)?;
+    match (&kind, rest) {
+        (b"zTXt" | b"iCCP", [method, packed @ ..]) => Some((*method, packed)),
+        (b"iTXt", [1..=255, 0, rest @ ..]) => Some((0, split(split(rest)?.1)?.1)),
+        _ => None,
+    }
+}
+
+/// Whether what is packed is longer than Pillow allows.
+pub(super) fn is_too_long(packed: &[u8]) -> bool {
+    // A byte becomes 1032 at most.
+    if (packed.len() as u64) * 1032 <= MOST_UNPACKED_BYTES {
+        return false;
+    }
+    let mut unpacked = ZlibDecoder::new(packed).take(MOST_UNPACKED_BYTES + 1);
+    std::io::copy(&mut unpacked, &mut std::io::sink()).is_ok_and(|length| length > MOST_UNPACKED_BYTES)
+}
+
+/// What is before the first zero byte, and what behind it.
+fn split(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = content.iter().position(|&byte| byte == 0)?;
+    Some((&content[..end], &content[end + 1..]))
+}
+
+fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(MOST_TEXT_BYTES as usize + 32);
+    ZlibDecoder::new(packed).take(MOST_TEXT_BYTES).read_to_end(&mut text).ok()?;
+    Some(text)
+}

@@ -1,0 +1,138 @@
+//! A JPEG's frame header, wherever between the other segments it stands, and the first scan's.
+
+use super::{Found, MOST_BYTES, Storage, array};
+
+/// More segments than any writer makes: a colour profile or an extended XMP of megabytes has about a hundred.
+const MOST_SEGMENTS: usize = 2048;
+
+/// A component holds so many blocks in each unit, across and down.
+type Sampling = (u64, u64);
+
+/// The frame header (SOF).
+struct Frame {
+    marker: u8,
+    width: u64,
+    height: u64,
+    components: Vec<Sampling>,
+}
+
+pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+    let (mut frame, mut first_scan, mut metadata) = (None, None, 0);
+    for (marker, content) in (Segments { bytes, at: 2, stray: 0 }).take(MOST_SEGMENTS) {
+        match marker {
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && frame.is_none() => {
+                frame = Some(Frame::read(marker, content)?);
+            }
+            0xda => {
+                first_scan = content.first().copied();
+                break;
+            }
+            0xe0..=0xef | 0xfe => metadata += content.len() as u64,
+            _ => {}
+        }
+    }
+    let frame = frame?;
+    // Where the first scan has every component, it is the only one; else metadata may stand between scans.
+    let is_single = first_scan == u8::try_from(frame.components.len()).ok() && !frame.is_progressive();
+    let metadata = if is_single { metadata } else { bytes.len() as u64 };
+    let storage = frame.storage(is_single, metadata);
+    Some(Found { width: frame.width as u32, height: frame.height as u32, storage })
+}
+
+/// The EXIF block, put together of its segments, and the last XMP packet, of those before the first scan.
+pub(in crate::preprocess) fn metadata(bytes: &[u8]) -> (Option<Vec<u8>>, Option<&[u8]>) {
+    let (mut exif, mut xmp): (Option<Vec<u8>>, _) = (None, None);
+    let segments = Segments { bytes, at: 2, stray: 0 }.take_while(|&(marker, _)| marker != 0xda);
+    for content in segments.filter(|&(marker, _)| marker == 0xe1).map(|(_, content)| content) {
+        if let Some(block) = content.strip_prefix(b"Exif\0\0") {
+            exif.get_or_insert_default().extend(block);
+        } else if let Some(packet) = content.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+            xmp = Some(packet);
+        }
+    }
+    (exif, xmp)
+}
+
+/// The segments up to the end of the headers: their markers and contents.
+struct Segments<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Bytes between segments that were passed over.
+    stray: usize,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            // Between segments any number of stray bytes and of fill bytes (0xFF) may stand.
+            let rest = self.bytes.get(self.at..)?;
+            let rest = &rest[..rest.len().min(MOST_BYTES - self.stray)];
+            let fill = rest.iter().position(|&byte| byte == 0xff)?;
+            let skipped = fill + rest[fill..].iter().position(|&byte| byte != 0xff)?;
+            self.stray += skipped;
+            self.at += skipped + 1;
+            match rest[skipped] {
+                0x00 | 0x01 | 0xd0..=0xd8 => continue,
+                0xd9 => return None,
+                marker => {
+                    let length = usize::from(u16::from_be_bytes(array(self.bytes, self.at)?));
+                    let content = self.bytes.get(self.at + 2..).unwrap_or_default();
+                    let content = content.get(..length.saturating_sub(2)).unwrap_or(content);
+                    self.at += length.max(2);
+                    return Some((marker, content));
+                }
+            }
+        }
+    }
+}
+
+impl Frame {
+    fn read(marker: u8, content: &[u8]) -> Option<Self> {
+        let [height, width] = [array(content, 1)?, array(content, 3)?].map(|side| u64::from(u16::from_be_bytes(side)));
+        let count = usize::from(*content.get(5)?);
+        let fields = content.get(6..)?.as_chunks::<3>().0.iter().take(count.min(4));
+        let sampling = |&[_, sampling, _]: &[u8; 3]| (u64::from(sampling >> 4).max(1), u64::from(sampling & 15).max(1));
+        // Where there is one component alone, its sampling means nothing.
+        let components = if count == 1 { vec![(1, 1)] } else { fields.map(sampling).collect() };
+        Some(Self { marker, width, height, components })
+    }
+
+    fn is_progressive(&self) -> bool {
+        matches!(self.marker, 0xc2 | 0xca)
+    }
+
+    /// What its decoder needs.
+    ///
+    /// * `is_single`: whether there is one scan with all components
+    /// * `metadata`: bytes of it
+    fn storage(&self, is_single: bool, metadata: u64) -> Storage {
+        let Self { marker, width, height, ref components } = *self;
+        let across = components.iter().map(|&(h, _)| h).max().unwrap_or(1);
+        let down = components.iter().map(|&(_, v)| v).max().unwrap_or(1);
+        let units = (width.div_ceil(across * 8), height.div_ceil(down * 8));
+        let blocks: u64 = components.iter().map(|&(h, v)| h * v * units.0 * units.1).sum();
+        // Two rows of units, a row of pixels of each component and the sums that it is made of.
+        let strips: u64 = components.iter().map(|&(h, v)| units.0 * h * 8 * v * 8 * 2).sum();
+        let rows = (width + 16) * (components.len() as u64 + 2) * 2;
+        // It is read, and some of it put together from parts.
+        let metadata = metadata * 4;
+        let pixels = width * height;
+        let (whole, least_bits) = match marker {
+            // Each block takes two codes, of a bit at least.
+            0xc0 | 0xc1 if is_single => (0, blocks * 2),
+            // Coefficients of 2 bytes, a note a block, and the tables of every scan.
+            0xc0..=0xc2 => (blocks * 129 + TABLES_BYTES, 0),
+            // Planes of samples, and where they come bit by bit, coefficients.
+            0xc9 => (blocks * 64, 0),
+            0xca => (blocks * (64 + 129) + TABLES_BYTES, 0),
+            // Lossless and whatever else: planes of wide samples, and the picture put together of them.
+            _ => (blocks * 64 * 3 + pixels * 8, 0),
+        };
+        Storage { memory: strips + rows + metadata + whole, work: pixels, least_bytes: least_bits / 8 }
+    }
+}
+
+/// Eight Huffman tables for each of a hundred scans.
+const TABLES_BYTES: u64 = (8 * 100 * 6) << 10;

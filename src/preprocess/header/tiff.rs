@@ -1,0 +1,200 @@
+//! What the first page of a TIFF says of itself, read as Pillow reads it.
+
+use super::{Found, Storage};
+use crate::preprocess::directory::{Directory, TagEntry, tag};
+
+pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+    let page = Page::read(&Directory::first(bytes)?)?;
+    let Page { width, height, ref chunks, .. } = page;
+    let pixels = u64::from(width) * u64::from(height);
+    let rows = u64::from(chunks.height.min(height));
+    // Some rows of every plane, raw and converted.
+    let row = (page.chunk_row_bytes() as u64).saturating_mul(page.bits.len() as u64 + 4) + u64::from(chunks.width) * 4;
+    // A row of tiles is put together before it is handed on.
+    let band = if chunks.width == width { 0 } else { u64::from(width).saturating_mul(rows * 3) };
+    let packed = match page.compression {
+        UNCOMPRESSED => 0,
+        // A chunk that is a progressive JPEG holds the coefficients of all of its samples.
+        JPEG => {
+            let blocks = u64::from(chunks.width.div_ceil(32) * 4) * rows.div_ceil(32) * 4;
+            blocks
+                .saturating_mul(page.bits.len() as u64 * 129)
+                .saturating_add(u64::from(chunks.width) * 1024 + JPEG_BYTES)
+        }
+        // A window, which may be as large as what is unpacked.
+        50000 => rows.saturating_mul(page.chunk_row_bytes() as u64).min(ZSTD_BYTES) + 2 * UNPACKER_BYTES,
+        _ => UNPACKER_BYTES * page.planes() as u64,
+    };
+    // Mirrored bits are turned in a copy; a JPEG is put together with its tables, and its metadata is read.
+    let copies = match page.compression {
+        JPEG => bytes.len() as u64 * 5,
+        _ if page.is_mirrored => bytes.len() as u64 * page.planes() as u64,
+        _ => 0,
+    };
+    let memory = row.saturating_add(band).saturating_add(packed).saturating_add(copies);
+    Some(Found { width, height, storage: Storage { memory, work: pixels, least_bytes: 0 } })
+}
+
+const JPEG_BYTES: u64 = 5 << 20;
+/// The largest window that Zstandard takes.
+const ZSTD_BYTES: u64 = 128 << 20;
+const UNPACKER_BYTES: u64 = 256 << 10;
+
+/// The compression of pixels that are not compressed.
+pub(in crate::preprocess) const UNCOMPRESSED: u64 = 1;
+/// The compression of chunks that are JPEG files.
+pub(in crate::preprocess) const JPEG: u64 = 7;
+
+/// The most samples a pixel has in any layout that is read.
+const MOST_SAMPLES: usize = 6;
+
+/// The most bits a sample has in any layout that is read.
+const MOST_BITS: u64 = 64;
+
+#[derive(Clone, Debug)]
+pub(in crate::preprocess) struct Page {
+    pub(in crate::preprocess) width: u32,
+    pub(in crate::preprocess) height: u32,
+    pub(in crate::preprocess) compression: u64,
+    pub(in crate::preprocess) photometric: u64,
+    /// Whether the samples of a pixel lie apart, each kind in its own plane.
+    pub(in crate::preprocess) is_planar: bool,
+    /// Whether the first pixel of a byte is in its lowest bits.
+    pub(in crate::preprocess) is_mirrored: bool,
+    /// 1: unsigned, 2: signed, 3: floating point.
+    pub(in crate::preprocess) sample_format: u64,
+    /// Bits of each of a pixel's samples.
+    pub(in crate::preprocess) bits: Vec<u64>,
+    /// What the samples beyond the colour are: 0 nothing, 1 alpha that the colour was multiplied by, 2 alpha.
+    pub(in crate::preprocess) extra: Vec<u64>,
+    pub(in crate::preprocess) predictor: u64,
+    pub(in crate::preprocess) fax_options: u64,
+    pub(in crate::preprocess) chunks: Chunks,
+}
+
+/// The pieces that pixels are stored in, and where they are.
+#[derive(Clone, Debug)]
+pub(in crate::preprocess) struct Chunks {
+    pub(in crate::preprocess) width: u32,
+    pub(in crate::preprocess) height: u32,
+    pub(in crate::preprocess) offsets: TagEntry,
+    pub(in crate::preprocess) sizes: Option<TagEntry>,
+}
+
+impl Page {
+    /// Reads it; `None` where it lacks something, or contradicts itself.
+    pub(in crate::preprocess) fn read(directory: &Directory<'_>) -> Option<Self> {
+        let number = |tag| directory.unsigned(tag);
+        let numbers = |tag| -> Option<Vec<u64>> {
+            let entry = directory.entry(tag)?;
+            (0..entry.count.min(64)).map(|index| directory.value(&entry, index)).collect()
+        };
+        let side = |tag| number(tag).and_then(|side| u32::try_from(side).ok());
+        let (width, height) = (side(tag::WIDTH)?, side(tag::HEIGHT)?);
+        let formats = numbers(tag::SAMPLE_FORMAT).unwrap_or(vec![1]);
+        let sample_format = formats[0];
+        if formats.iter().any(|&format| format != sample_format) {
+            return None;
+        }
+        let mut bits = numbers(tag::BITS).unwrap_or(vec![1]);
+        if bits.iter().any(|&bits| bits > MOST_BITS) {
+            return None;
+        }
+        let mut extra = numbers(tag::EXTRA_SAMPLES).unwrap_or_default();
+        let mut samples = usize::try_from(number(tag::SAMPLES).unwrap_or(1)).ok()?;
+        let is_planar = number(tag::PLANAR) == Some(2);
+        if is_planar && !extra.is_empty() && extra.iter().all(|&kind| kind == 0) {
+            // Planes that mean nothing are left out.
+            samples = samples.checked_sub(extra.len())?;
+            bits.truncate(bits.len().saturating_sub(extra.len()));
+            extra.clear();
+        }
+        if !(1..=MOST_SAMPLES).contains(&samples) {
+            return None;
+        }
+        match bits.len() {
+            // One number stands for all.
+            1 => bits = vec![bits[0]; samples],
+            count if count > samples => bits.truncate(samples),
+            count if count < samples => return None,
+            _ => {}
+        }
+        let strips = directory.entry(tag::STRIP_OFFSETS);
+        let chunks = match strips {
+            Some(offsets) => Chunks {
+                width,
+                height: side(tag::ROWS_PER_STRIP).unwrap_or(u32::MAX).clamp(1, height.max(1)),
+                offsets,
+                sizes: directory.entry(tag::STRIP_BYTES),
+            },
+            None => Chunks {
+                width: side(tag::TILE_WIDTH).filter(|&side| side > 0)?,
+                height: side(tag::TILE_HEIGHT).filter(|&side| side > 0)?,
+                offsets: directory.entry(tag::TILE_OFFSETS)?,
+                sizes: directory.entry(tag::TILE_BYTES),
+            },
+        };
+        Some(Self {
+            width,
+            height,
+            compression: number(tag::COMPRESSION).unwrap_or(1),
+            photometric: number(tag::PHOTOMETRIC).unwrap_or(0),
+            is_planar,
+            is_mirrored: match number(tag::FILL_ORDER) {
+                None | Some(1) => false,
+                Some(2) => true,
+                Some(_) => return None,
+            },
+            sample_format,
+            bits,
+            extra,
+            predictor: number(tag::PREDICTOR).unwrap_or(1),
+            fax_options: number(tag::FAX_OPTIONS).unwrap_or(0),
+            chunks,
+        })
+    }
+
+    /// How many planes the samples lie in.
+    pub(in crate::preprocess) fn planes(&self) -> usize {
+        if self.is_planar { self.bits.len() } else { 1 }
+    }
+
+    /// The bits of a pixel in each plane.
+    pub(in crate::preprocess) fn bits_per_pixel(&self) -> usize {
+        let bits = |bits: &u64| usize::try_from(*bits).unwrap_or(0);
+        if self.is_planar { self.bits.first().map_or(0, bits) } else { self.bits.iter().map(bits).sum() }
+    }
+
+    /// The bytes of a row of a chunk, in each plane.
+    pub(in crate::preprocess) fn chunk_row_bytes(&self) -> usize {
+        (self.chunks.width as usize).saturating_mul(self.bits_per_pixel()).div_ceil(8)
+    }
+
+    /// The compressed content of a chunk: in plane `plane`, at column and row `at`, counted in chunks.
+    pub(in crate::preprocess) fn chunk<'a>(
+        &self,
+        directory: &Directory<'_>,
+        file: &'a [u8],
+        plane: usize,
+        at: (usize, usize),
+    ) -> Option<&'a [u8]> {
+        let (across, down) = self.chunks_in_plane();
+        let mut index = (plane * down + at.1).checked_mul(across)?.checked_add(at.0)?;
+        if self.compression == UNCOMPRESSED && !self.is_planar && (across, down) == (1, 1) {
+            // Of several pieces that are all the picture Pillow takes the last.
+            index = self.chunks.offsets.count - 1;
+        }
+        let offset = usize::try_from(directory.value(&self.chunks.offsets, index)?).ok()?;
+        let rest = file.get(offset..)?;
+        // Where sizes are missing the file's end is the only one, and of plain pixels it is known how many are needed.
+        let sizes = self.chunks.sizes.as_ref().filter(|_| self.compression != UNCOMPRESSED);
+        let size = sizes.and_then(|sizes| directory.value(sizes, index));
+        let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
+        Some(size.and_then(|size| rest.get(..size)).unwrap_or(rest))
+    }
+
+    /// How many chunks lie beside each other, and how many above.
+    pub(in crate::preprocess) fn chunks_in_plane(&self) -> (usize, usize) {
+        (self.width.div_ceil(self.chunks.width) as usize, self.height.div_ceil(self.chunks.height) as usize)
+    }
+}

@@ -1,0 +1,530 @@
+"""Writers of random pictures: each takes a random generator and gives a file and a word on what is in it."""
+
+import io, random, struct, zlib
+import numpy as np
+from PIL import Image, ImageFile, TiffImagePlugin
+
+# Differences that are meant, each with the reason in the README.
+ON_PURPOSE = {
+    "broken metadata turns nothing": lambda form, damaged, outcome, ours, theirs: damaged and outcome == "REFUSED BY PILLOW" and ("fromhex" in theirs or "not a TIFF file" in theirs or "unpack" in theirs),
+    "planes that Pillow misreads": lambda form, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "in planes" in ours,
+    "YCbCr that libtiff converts": lambda form, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
+    "never half a picture": lambda form, damaged, outcome, ours, theirs: form == "jpeg" and damaged and ours and outcome == "REFUSED BY US",
+}
+
+
+def size(rng):
+    return rng.choice([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, rng.randrange(1, 90)]), rng.choice([1, 2, 3, 8, 9, 16, 17, rng.randrange(1, 70)])
+
+
+def pixels(rng, width, height, channels, top=256, dtype=np.uint8):
+    noise = np.random.default_rng(rng.randrange(2**32))
+    kind = rng.randrange(4)
+    if kind == 0:
+        data = noise.integers(0, top, (height, width, channels))
+    elif kind == 1:
+        data = np.full((height, width, channels), noise.integers(0, top))
+    elif kind == 2:
+        data = noise.integers(0, top, (height // 4 + 1, width // 4 + 1, channels)).repeat(4, 0).repeat(4, 1)[:height, :width]
+    else:
+        y, x = np.mgrid[0:height, 0:width]
+        steps = noise.integers(0, max(top // 16, 2), (2, channels))
+        data = (x[..., None] * steps[0] + y[..., None] * steps[1]) % top
+    return data.astype(dtype)
+
+
+def picture(rng, mode, at=None):
+    width, height = at or size(rng)
+    match mode:
+        case "1":
+            return Image.fromarray(pixels(rng, width, height, 1)[..., 0]).convert("1")
+        case "L":
+            return Image.fromarray(pixels(rng, width, height, 1)[..., 0])
+        case "P":
+            image = Image.fromarray(pixels(rng, width, height, 1, rng.choice([2, 4, 16, 200, 256]))[..., 0])
+            image = image.convert("P") if rng.random() < 0.2 else image
+            if image.mode == "L":
+                image = Image.frombytes("P", image.size, image.tobytes())
+                image.putpalette([rng.randrange(256) for _ in range(3 * rng.choice([2, 5, 16, 128, 256]))])
+            return image
+        case "LA" | "PA":
+            return Image.merge("LA", [picture(rng, "L", (width, height)) for _ in range(2)])
+        case "I;16":
+            return Image.fromarray(pixels(rng, width, height, 1, 65536, np.uint16)[..., 0])
+        case "I":
+            return Image.fromarray(pixels(rng, width, height, 1, 70000, np.int32)[..., 0] - 300)
+        case "F":
+            return Image.fromarray(pixels(rng, width, height, 1, 300, np.float32)[..., 0] * np.float32(1.37) - 20)
+        case "YCbCr" | "LAB" | "HSV":
+            return Image.fromarray(pixels(rng, width, height, 3), mode) if False else Image.merge(mode, [picture(rng, "L", (width, height)) for _ in range(3)])
+        case _:
+            channels = len(mode)
+            return Image.merge(mode, [picture(rng, "L", (width, height)) for _ in range(channels)])
+
+
+def exif(rng):
+    """An EXIF block with an orientation, of any kind, in any form."""
+    order = rng.choice("<>")
+    kind = rng.choice([3, 3, 3, 3, 4, 1, 5, 8, 9, 11, 12, 2, 7])
+    value = rng.choice([1, 2, 3, 4, 5, 6, 7, 8, 0, 9])
+    content = {1: "B", 2: "B", 3: "H", 4: "I", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d"}.get(kind)
+    content = struct.pack(order + content, value) if content else struct.pack(order + "II", value * 2, 2)
+    fields = [(274, kind, 1, content)]
+    if rng.random() < 0.3:
+        fields.insert(0, (256, 3, 1, struct.pack(order + "H", 5)))
+    if rng.random() < 0.1:
+        fields.append((274, 3, 1, struct.pack(order + "H", rng.randrange(1, 9))))
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8)
+    body, extra = struct.pack(order + "H", len(fields)), b""
+    end = 8 + 2 + 12 * len(fields) + 4
+    for tag, kind, count, content in fields:
+        body += struct.pack(order + "HHI", tag, kind, count)
+        if len(content) > 4:
+            body += struct.pack(order + "I", end + len(extra))
+            extra += content
+        else:
+            body += content.ljust(4, b"\0")
+    return head + body + b"\0\0\0\0" + extra
+
+
+def xmp(rng):
+    value = rng.randrange(0, 10)
+    return rng.choice([
+        f'<x:xmpmeta><rdf:Description tiff:Orientation="{value}"/></x:xmpmeta>',
+        f"<x><tiff:Orientation>{value}</tiff:Orientation></x>",
+        f"<x tiff:Orientation='{value}'/>",
+        "<x/>",
+    ]).encode()
+
+
+def saved(image, form, **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def maybe(rng, chance, **options):
+    return options if rng.random() < chance else {}
+
+
+def jpeg(rng):
+    mode = rng.choice(["L", "RGB", "RGB", "RGB", "CMYK"])
+    options = dict(quality=rng.choice([1, 30, 75, 90, 100]), **maybe(rng, 0.3, progressive=True), **maybe(rng, 0.3, optimize=True))
+    if mode == "RGB":
+        options |= rng.choice([dict(subsampling=s) for s in (0, 1, 2)] + [dict(keep_rgb=True)])
+    options |= maybe(rng, 0.3, exif=rng.choice([b"", b"Exif\0\0"]) + exif(rng))
+    options |= maybe(rng, 0.15, restart_marker_blocks=rng.randrange(1, 9))
+    options |= maybe(rng, 0.1, xmp=xmp(rng))
+    options |= maybe(rng, 0.1, icc_profile=bytes(rng.randrange(256) for _ in range(rng.choice([10, 70_000]))))
+    options |= maybe(rng, 0.1, comment=b"a comment")
+    if "exif" in options and not options["exif"].startswith(b"Exif"):
+        options["exif"] = b"Exif\0\0" + options["exif"]
+    return saved(picture(rng, mode), "JPEG", **options), f"{mode} {sorted(options)}"
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_text(rng):
+    value = exif(rng)
+    match rng.randrange(6):
+        case 0:
+            return chunk(b"eXIf", value)
+        case 1 | 2:
+            text = b"\nexif\n%8d\n" % len(value) + b"\n".join(value.hex().encode()[i : i + 72] for i in range(0, len(value) * 2, 72)) + b"\n"
+            kind = rng.randrange(3)
+            key = b"Raw profile type exif\0"
+            if kind == 0:
+                return chunk(b"tEXt", key + text)
+            if kind == 1:
+                return chunk(b"zTXt", key + b"\0" + zlib.compress(text))
+            return chunk(b"iTXt", key + rng.choice([b"\0\0\0\0" + text, b"\1\0\0\0" + zlib.compress(text)]))
+        case 3:
+            return chunk(b"iTXt", b"XML:com.adobe.xmp\0" + rng.choice([b"\0\0\0\0" + xmp(rng), b"\1\0en\0xmp\0" + zlib.compress(xmp(rng))]))
+        case 4:
+            return chunk(b"gAMA", struct.pack(">I", rng.choice([45455, 100000, 220000])))
+        case _:
+            return chunk(b"tEXt", b"Comment\0nothing")
+
+
+def png(rng):
+    """Every depth, colour and way of interlacing, with chunks before and after the pixels."""
+    color = rng.choice([0, 2, 3, 4, 6])
+    depth = rng.choice({0: [1, 2, 4, 8, 16], 2: [8, 16], 3: [1, 2, 4, 8], 4: [8, 16], 6: [8, 16]}[color])
+    interlace = rng.random() < 0.3
+    width, height = size(rng)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    data = pixels(rng, width, height, channels, 1 << depth, np.uint16)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)] if interlace else [(0, 0, 1, 1)]
+    raw = b""
+    for left, top, across, down in passes:
+        for row in data[top::down, left::across]:
+            if not row.size:
+                continue
+            if depth == 16:
+                row = row.astype(">u2").tobytes()
+            elif depth == 8:
+                row = row.astype(np.uint8).tobytes()
+            else:
+                bits = np.unpackbits(row.astype(np.uint8).reshape(-1, 1), axis=1)[:, -depth:].reshape(-1)
+                row = np.packbits(bits).tobytes()
+            step = max(1, channels * depth // 8)
+            kind = rng.choice([0, 0, 1])
+            if kind == 1:
+                row = bytes((row[i] - (row[i - step] if i >= step else 0)) & 255 for i in range(len(row)))
+            raw += bytes([kind]) + row
+    packed = zlib.compress(raw, rng.choice([0, 1, 9]))
+    body = b""
+    if rng.random() < 0.3:
+        body += png_text(rng)
+    if color == 3:
+        body += chunk(b"PLTE", bytes(rng.randrange(256) for _ in range(3 * rng.choice([1 << depth, 1 << depth, max(1, (1 << depth) - 3)]))))
+    if rng.random() < 0.3 and color in (0, 2, 3):
+        body += chunk(b"tRNS", bytes(rng.randrange(256) for _ in range({0: 2, 2: 6, 3: 1 << depth}[color])))
+    if rng.random() < 0.2:
+        body += png_text(rng)
+    cut = rng.choice([len(packed), max(1, len(packed) // 2), 1, 7])
+    for at in range(0, len(packed), cut):
+        body += chunk(b"IDAT", packed[at : at + cut])
+    if rng.random() < 0.3:
+        body += png_text(rng)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace)
+    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body
+    end = rng.random()
+    if end < 0.9:
+        file += chunk(b"IEND", b"")
+    return file, f"{width}x{height} depth {depth} color {color} interlace {interlace}"
+
+
+def apng(rng):
+    mode = rng.choice(["L", "RGB", "RGBA", "P", "1"])
+    at = size(rng)
+    frames = [picture(rng, mode, at) for _ in range(rng.randrange(1, 4))]
+    return saved(frames[0], "PNG", save_all=True, append_images=frames[1:], **maybe(rng, 0.3, default_image=True)), f"animated {mode}"
+
+
+def pillow_png(rng):
+    mode = rng.choice(["1", "L", "LA", "I;16", "RGB", "RGBA", "P"])
+    image = picture(rng, mode)
+    options = maybe(rng, 0.3, exif=exif(rng)) | maybe(rng, 0.2, optimize=True) | maybe(rng, 0.2, bits=rng.choice([1, 2, 4, 8]) if mode == "P" else 8)
+    if mode != "P":
+        options.pop("bits", None)
+    return saved(image, "PNG", **options), f"{mode} {sorted(options)}"
+
+
+def any_png(rng):
+    return rng.choice([png, png, png, pillow_png, apng])(rng)
+
+
+def gif_lzw(data, bits, rng):
+    """Codes as any encoder writes them, at times with more clear codes than needed."""
+    clear, end = 1 << bits, (1 << bits) + 1
+    table, size, out, buffer, count = {}, bits + 1, bytearray(), 0, 0
+
+    def put(code):
+        nonlocal buffer, count
+        buffer |= code << count
+        count += size
+        while count >= 8:
+            out.append(buffer & 255)
+            buffer >>= 8
+            count -= 8
+
+    def reset():
+        nonlocal table, size
+        table, size = {bytes([value]): value for value in range(clear)}, bits + 1
+
+    reset()
+    put(clear)
+    string, next_code = b"", end + 1
+    for value in data:
+        longer = string + bytes([value])
+        if longer in table:
+            string = longer
+            continue
+        put(table[string])
+        if next_code < 4096:
+            table[longer] = next_code
+            if next_code == 1 << size and size < 12:
+                size += 1
+            next_code += 1
+        elif rng.random() < 0.8:
+            put(clear)
+            reset()
+            next_code = end + 1
+        string = bytes([value])
+    if string:
+        put(table[string])
+    if rng.random() < 0.95:
+        put(end)
+    if count:
+        out.append(buffer & 255)
+    return bytes(out)
+
+
+def gif(rng):
+    width, height = size(rng)
+    screen = rng.choice([(width, height)] * 3 + [(0, 0), (width + rng.randrange(9), height + rng.randrange(9)), (max(1, width - 2), max(1, height - 2))])
+    left, top = rng.choice([(0, 0), (0, 0), (rng.randrange(5), rng.randrange(5))])
+    bits = rng.randrange(1, 9)
+    interlace = rng.random() < 0.3
+
+    def palette(count):
+        ramp = rng.random() < 0.15
+        return bytes(value for index in range(count) for value in ([index] * 3 if ramp else [rng.randrange(256) for _ in range(3)]))
+
+    file = rng.choice([b"GIF87a", b"GIF89a"]) + struct.pack("<HH", *screen)
+    if rng.random() < 0.7:
+        file += bytes([0x80 | (bits - 1), rng.randrange(4), 0]) + palette(1 << bits)
+    else:
+        file += b"\0\0\0"
+    if rng.random() < 0.3:
+        file += b"!\xfe\x05hello" + rng.choice([b"\x03abc", b""]) + b"\0"
+    if rng.random() < 0.4:
+        file += b"!\xf9\x04" + bytes([rng.choice([0, 1, 1, 5, 9, 13]), 0, 0, rng.randrange(1 << bits)]) + b"\0"
+    if rng.random() < 0.2:
+        file += b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
+    flags = 0x40 * interlace
+    local = rng.random() < 0.3
+    lbits = rng.randrange(1, 9) if local else bits
+    file += b"," + struct.pack("<HHHH", left, top, width, height) + bytes([flags | (0x80 | (lbits - 1) if local else 0)])
+    if local:
+        file += palette(1 << lbits)
+    code = max(rng.choice([bits, lbits, 8]), 1)
+    data = pixels(rng, width, height, 1, 1 << code)[..., 0]
+    if interlace:
+        data = np.concatenate([data[first::step] for first, step in ((0, 8), (4, 8), (2, 4), (1, 2))])
+    packed = gif_lzw(data.tobytes(), code, rng)
+    file += bytes([code])
+    block = rng.choice([255, 255, 1, 100])
+    for at in range(0, len(packed), block):
+        file += bytes([len(packed[at : at + block])]) + packed[at : at + block]
+    return file + b"\0;", f"{width}x{height} at {left},{top} on {screen}, code size {code}, interlace {interlace}"
+
+
+def pillow_gif(rng):
+    mode = rng.choice(["P", "L", "RGB", "RGBA", "1"])
+    at = size(rng)
+    frames = [picture(rng, mode, at) for _ in range(rng.randrange(1, 4))]
+    return saved(frames[0], "GIF", save_all=True, append_images=frames[1:], interlace=rng.randrange(2)), f"Pillow's {mode}"
+
+
+def any_gif(rng):
+    return rng.choice([gif, gif, pillow_gif])(rng)
+
+
+def bmp(rng):
+    width, height = size(rng)
+    header = rng.choice([12, 40, 40, 40, 52, 56, 64, 108, 124])
+    bits = rng.choice([1, 4, 8, 16, 24, 32])
+    top_down = rng.random() < 0.2 and header != 12
+    compression = 0
+    if header != 12 and bits in (16, 24, 32) and rng.random() < 0.5:
+        compression = 3
+    if header != 12 and bits in (4, 8) and rng.random() < 0.4:
+        compression = {8: 1, 4: 2}[bits]
+    colors = rng.choice([0, 0, 1 << bits, 2, 5, 17]) if bits <= 8 else rng.choice([0, 0, 0, 3])
+    count = colors or (1 << bits if bits <= 8 else 0)
+    color_bytes = 3 if header == 12 else 4
+    if header == 12:
+        colors, count = 0, (1 << bits if bits <= 8 else 0)
+        body = struct.pack("<HHHH", width, height, 1, bits)
+    else:
+        body = struct.pack("<iiHHIIiiII", width, -height if top_down else height, 1, bits, compression, 0, 2835, 2835, colors, 0)
+    masks = rng.choice({
+        16: [(0xF800, 0x7E0, 0x1F, 0), (0x7C00, 0x3E0, 0x1F, 0)],
+        24: [(0xFF0000, 0xFF00, 0xFF, 0)],
+        32: [(0xFF0000, 0xFF00, 0xFF, 0), (0xFF000000, 0xFF0000, 0xFF00, 0), (0xFF000000, 0xFF00, 0xFF, 0), (0xFF000000, 0xFF0000, 0xFF00, 0xFF), (0xFF, 0xFF00, 0xFF0000, 0xFF000000), (0xFF0000, 0xFF00, 0xFF, 0xFF000000), (0xFF000000, 0xFF00, 0xFF, 0xFF0000), (0, 0, 0, 0)],
+    }.get(bits, [(0, 0, 0, 0)]))
+    behind = b""
+    if header > 40:
+        rest = struct.pack("<IIII", *masks) if compression == 3 or rng.random() < 0.5 else bytes(16)
+        body = (body + rest).ljust(header - 4, b"\0")[: header - 4]
+    elif compression == 3:
+        behind = struct.pack("<III", *masks[:3])
+    gray = rng.random() < 0.2 and bits <= 8
+    palette = b""
+    for index in range(count if bits <= 8 else 0):
+        value = [index * 255 if count == 2 else index] * 3 if gray else [rng.randrange(256) for _ in range(3)]
+        palette += bytes(min(v, 255) for v in value) + bytes(color_bytes - 3)
+    if compression in (1, 2):
+        data = b""
+        values = pixels(rng, width, height, 1, 16 if bits == 4 else 256)[..., 0]
+        for row in values:
+            x = 0
+            while x < width:
+                kind = rng.random()
+                if kind < 0.6:
+                    run = rng.randrange(1, 9)
+                    data += bytes([min(run, 255), row[x] if bits == 8 else row[x] << 4 | row[min(x + 1, width - 1)]])
+                    x += run
+                elif kind < 0.9 and width - x >= 3:
+                    run = rng.randrange(3, min(12, width - x) + 1)
+                    part = [int(v) for v in row[x : x + run]]
+                    literal = bytes(part) if bits == 8 else bytes(part[i] << 4 | (part[i + 1] if i + 1 < run else 0) for i in range(0, run, 2))
+                    data += bytes([0, run]) + literal + bytes(len(literal) % 2)
+                    x += run
+                else:
+                    break
+            if rng.random() < 0.05:
+                data += bytes([0, 2, rng.randrange(3), rng.randrange(2)])
+            data += b"\0\0"
+        data += b"\0\1" if rng.random() < 0.8 else b""
+    else:
+        stride = (width * bits + 31) // 32 * 4
+        data = pixels(rng, stride, height, 1)[..., 0].tobytes()
+        if rng.random() < 0.1:
+            data = data[: len(data) - (stride - (width * bits + 7) // 8)]
+    start = 14 + header + len(behind) + len(palette)
+    offset = rng.choice([start, start, start, 0, start + 4])
+    if offset == start + 4:
+        palette += b"\0\0\0\0"
+    file = b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, offset) + struct.pack("<I", header) + body + behind + palette + data
+    return file, f"{width}x{height} header {header} bits {bits} compression {compression} colors {colors} offset {offset} start {start} gray {gray}"
+
+
+def pillow_bmp(rng):
+    mode = rng.choice(["1", "L", "P", "RGB", "RGBA"])
+    return saved(picture(rng, mode), "BMP"), f"Pillow's {mode}"
+
+
+def any_bmp(rng):
+    return rng.choice([bmp, bmp, bmp, pillow_bmp])(rng)
+
+
+def webp(rng):
+    mode = rng.choice(["RGB", "RGBA", "L", "P"])
+    options = rng.choice([dict(lossless=True, quality=rng.choice([0, 50, 100])), dict(quality=rng.choice([5, 50, 95]))])
+    options |= dict(method=rng.randrange(0, 7)) | maybe(rng, 0.3, exif=rng.choice([b"", b"Exif\0\0"]) + exif(rng)) | maybe(rng, 0.2, xmp=xmp(rng)) | maybe(rng, 0.2, exact=True)
+    image = picture(rng, mode)
+    if rng.random() < 0.25:
+        others = [picture(rng, mode, image.size) for _ in range(rng.randrange(1, 3))]
+        options |= dict(save_all=True, append_images=others)
+    file = saved(image, "WEBP", **options)
+    if b"VP8X" in file[:20] and rng.random() < 0.3:
+        # Announce what is not there, or keep silent on what is.
+        at = 20
+        file = file[:at] + bytes([file[at] ^ rng.choice([0x10, 8, 4, 0x20])]) + file[at + 1 :]
+    return file, f"{mode} {sorted(options)}"
+
+
+def ifd(order, fields, at):
+    body, extra = struct.pack(order + "H", len(fields)), b""
+    end = at + 2 + 12 * len(fields) + 4
+    for tag, kind, values in sorted(fields):
+        content = struct.pack(order + f"{len(values)}" + {1: "B", 3: "H", 4: "I", 8: "h", 9: "i"}[kind], *values)
+        body += struct.pack(order + "HHI", tag, kind, len(values))
+        if len(content) > 4:
+            body += struct.pack(order + "I", end + len(extra))
+            extra += content + bytes(len(content) % 2)
+        else:
+            body += content.ljust(4, b"\0")
+    return body + b"\0\0\0\0" + extra
+
+
+def packbits(data):
+    out, at = b"", 0
+    while at < len(data):
+        run = 1
+        while at + run < len(data) and run < 128 and data[at + run] == data[at]:
+            run += 1
+        if run > 1:
+            out += bytes([257 - run, data[at]])
+        else:
+            run = min(5, len(data) - at)
+            out += bytes([run - 1]) + data[at : at + run]
+        at += run
+    return out
+
+
+def tiff(rng):
+    """Layouts that Pillow reads and does not write."""
+    order = rng.choice("<>")
+    photometric, bits, extra, sample_format, colormap = rng.choice([
+        (0, [1], [], 1, 0), (1, [1], [], 1, 0), (0, [2], [], 1, 0), (1, [2], [], 1, 0), (0, [4], [], 1, 0), (1, [4], [], 1, 0),
+        (0, [8], [], 1, 0), (1, [8], [], 1, 0), (1, [8], [], 2, 0), (1, [12], [], 1, 0), (0, [16], [], 1, 0), (1, [16], [], 1, 0),
+        (1, [16], [], 2, 0), (1, [32], [], 1, 0), (1, [32], [], 2, 0), (1, [32], [], 3, 0), (0, [32], [], 3, 0),
+        (1, [8, 8], [0], 1, 0), (1, [8, 8], [1], 1, 0), (1, [8, 8], [2], 1, 0),
+        (2, [8] * 3, [], 1, 0), (2, [8] * 4, [], 1, 0), (2, [8] * 4, [0], 1, 0), (2, [8] * 4, [1], 1, 0), (2, [8] * 4, [2], 1, 0), (2, [8] * 4, [999], 1, 0),
+        (2, [8] * 5, [0, 0], 1, 0), (2, [8] * 5, [1, 0], 1, 0), (2, [8] * 5, [2, 0], 1, 0), (2, [8] * 6, [1, 0, 0], 1, 0),
+        (2, [16] * 3, [], 1, 0), (2, [16] * 4, [], 1, 0), (2, [16] * 4, [0], 1, 0), (2, [16] * 4, [1], 1, 0), (2, [16] * 4, [2], 1, 0),
+        (3, [1], [], 1, 2), (3, [2], [], 1, 4), (3, [4], [], 1, 16), (3, [8], [], 1, 256), (3, [8, 8], [0], 1, 256), (3, [8, 8], [2], 1, 256),
+        (5, [8] * 4, [], 1, 0), (5, [8] * 5, [0], 1, 0), (5, [16] * 4, [], 1, 0), (6, [8], [], 1, 0), (6, [8] * 3, [], 1, 0),
+    ])
+    width, height = size(rng)
+    fill = 2 if rng.random() < 0.15 else 1
+    planar = 2 if len(bits) > 1 and rng.random() < 0.25 else 1
+    compression = rng.choice([1, 1, 1, 32773, 8, 8, 32946])
+    predictor = rng.choice([1, 2]) if compression in (8, 32946) else 1
+    if predictor == 2 and bits[0] not in (8, 16, 32):
+        predictor = 1
+    planes = len(bits) if planar == 2 else 1
+    per_pixel = bits[0] if planar == 2 else sum(bits)
+    tiled = rng.random() < 0.25
+    chunk_width, chunk_height = (rng.choice([16, 32, 48]), rng.choice([16, 32])) if tiled else (width, rng.choice([1, 3, height, height, 1000]))
+    rows = chunk_height if tiled else min(chunk_height, height)
+    down = -(-height // rows)
+    across = -(-width // chunk_width)
+    row_bytes = (chunk_width * per_pixel + 7) // 8
+    data, offsets, sizes = b"", [], []
+    for _ in range(planes):
+        for y in range(down):
+            for _ in range(across):
+                count = rows if tiled else min(rows, height - y * rows)
+                raw = pixels(rng, row_bytes, count, 1)[..., 0].tobytes()
+                if bits[0] == 32 and sample_format == 3:
+                    values = pixels(rng, row_bytes // 4, count, 1, 400)[..., 0].astype(order + "f4") * np.float32(1.3) - 60
+                    raw = values.astype(order + "f4").tobytes()
+                elif bits[0] == 32 and rng.random() < 0.8:
+                    raw = (pixels(rng, row_bytes // 4, count, 1, 400, np.int32)[..., 0] - 50).astype(order + "i4").tobytes()
+                elif bits[0] == 16 and len(bits) == 1 and rng.random() < 0.8:
+                    raw = (pixels(rng, row_bytes // 2, count, 1, 400, np.int32)[..., 0] - 50).astype(order + "i2").tobytes()
+                packed = raw if compression == 1 else packbits(raw) if compression == 32773 else zlib.compress(raw)
+                if compression != 1 and fill == 2:
+                    packed = bytes(int(f"{byte:08b}"[::-1], 2) for byte in packed)
+                offsets.append(8 + len(data))
+                sizes.append(len(packed))
+                data += packed + bytes(len(packed) % 2)
+    fields = [(256, rng.choice([3, 4]), [width]), (257, rng.choice([3, 4]), [height]), (258, 3, bits), (259, 3, [compression]), (262, 3, [photometric]), (277, 3, [len(bits)])]
+    fields += [(322, 3, [chunk_width]), (323, 3, [chunk_height]), (324, 4, offsets), (325, 4, sizes)] if tiled else [(273, 4, offsets), (278, 4, [chunk_height]), (279, 4, sizes)]
+    if extra:
+        fields.append((338, 3, extra))
+    if sample_format != 1 or rng.random() < 0.2:
+        fields.append((339, 3, [sample_format] * len(bits)))
+    if fill == 2:
+        fields.append((266, 3, [2]))
+    if planar == 2 or rng.random() < 0.3:
+        fields.append((284, 3, [planar]))
+    if predictor == 2:
+        fields.append((317, 3, [2]))
+    if colormap:
+        fields.append((320, 3, [rng.randrange(65536) for _ in range(3 * colormap)]))
+    if rng.random() < 0.2:
+        fields.append((274, rng.choice([3, 4]), [rng.randrange(0, 10)]))
+    if rng.random() < 0.05:
+        fields.append((700, 1, list(xmp(rng))))
+    if len(data) % 2:
+        data += b"\0"
+    file = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(data)) + data + ifd(order, fields, 8 + len(data))
+    return file, f"{order} {width}x{height} photometric {photometric} bits {bits} extra {extra} format {sample_format} fill {fill} planar {planar} compression {compression} predictor {predictor} tiled {tiled}"
+
+
+def pillow_tiff(rng):
+    compression = rng.choice([None, "raw", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "jpeg", "group4", "group3", "zstd"])
+    mode = rng.choice(["1", "L", "LA", "P", "I;16", "I", "F", "RGB", "RGBA", "CMYK"])
+    if compression in ("group4", "group3"):
+        mode = "1"
+    if compression == "jpeg":
+        mode = rng.choice(["L", "RGB", "CMYK"])
+    options = dict(compression=compression) | maybe(rng, 0.2, tiffinfo={274: rng.randrange(1, 9)}) | maybe(rng, 0.2, big_tiff=True)
+    if compression in ("tiff_lzw", "tiff_deflate", "tiff_adobe_deflate") and mode in ("L", "RGB", "RGBA") and rng.random() < 0.5:
+        options["tiffinfo"] = options.get("tiffinfo", {}) | {317: 2}
+    return saved(picture(rng, mode), "TIFF", **options), f"Pillow's {mode} {options}"
+
+
+def any_tiff(rng):
+    return rng.choice([tiff, tiff, pillow_tiff])(rng)
+
+
+FORMATS = {"jpeg": jpeg, "png": any_png, "gif": any_gif, "bmp": any_bmp, "webp": webp, "tiff": any_tiff}
