@@ -1,6 +1,7 @@
 //! A JPEG's frame header, wherever between the other segments it stands, and the first scan's.
 
-use super::{Found, MOST_BYTES, Storage, array};
+use super::claim::{Claim, Storage};
+use super::fields::{MOST_BYTES, array};
 
 /// More segments than any writer makes: a colour profile or an extended XMP of megabytes has about a hundred.
 const MOST_SEGMENTS: usize = 2048;
@@ -16,7 +17,7 @@ struct Frame {
     components: Vec<Sampling>,
 }
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let (mut frame, mut first_scan, mut metadata) = (None, None, 0);
     for (marker, content) in (Segments { bytes, at: 2, stray: 0 }).take(MOST_SEGMENTS) {
         match marker {
@@ -36,7 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let is_single = first_scan == u8::try_from(frame.components.len()).ok() && !frame.is_progressive();
     let metadata = if is_single { metadata } else { bytes.len() as u64 };
     let storage = frame.storage(is_single, metadata);
-    Some(Found { width: frame.width as u32, height: frame.height as u32, storage })
+    Some(Claim { width: frame.width as u32, height: frame.height as u32, storage })
 }
 
 /// The EXIF block, put together of its segments, and the last XMP packet, of those before the first scan.

@@ -1,9 +1,9 @@
 //! What the first page of a TIFF says of itself, read as Pillow reads it.
 
-use super::{Found, Storage};
+use super::claim::{Claim, Storage};
 use crate::preprocess::directory::{Directory, TagEntry, tag};
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let page = Page::read(&Directory::first(bytes)?)?;
     let Page { width, height, ref chunks, .. } = page;
     let pixels = u64::from(width) * u64::from(height);
@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         _ => 0,
     };
     let memory = row.saturating_add(band).saturating_add(packed).saturating_add(copies);
-    Some(Found { width, height, storage: Storage { memory, work: pixels, least_bytes: 0 } })
+    Some(Claim { width, height, storage: Storage { memory, work: pixels, least_bytes: 0 } })
 }
 
 const JPEG_BYTES: u64 = 5 << 20;

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Found, Storage, array, u24_le};
+use super::claim::{Claim, Storage};
+use super::fields::{array, u24_le};
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let Container { width, height, image, .. } = Container::read(bytes)?;
     let pixels = u64::from(image.width) * u64::from(image.height);
     let chunk = image.data.len() as u64;
@@ -17,7 +18,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         blocks * (384 + 3 * BLOCK_BYTES) + chunk * 4
     };
     let storage = Storage { memory: memory + u64::from(width) * 64, work: pixels, least_bytes: 0 };
-    Some(Found { width, height, storage })
+    Some(Claim { width, height, storage })
 }
 
 /// What the decoder notes of a block.

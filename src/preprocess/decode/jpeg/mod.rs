@@ -16,27 +16,21 @@ mod upsample;
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
-use super::{Frame, Rows};
+use super::fault::jpeg as corrupt;
+use super::frame::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::header;
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::{FirstRows, RowSink};
 use geometry::{ColorModel, Geometry};
+use spectral::MAX_SCANS;
 use strips::Planes;
 use upsample::Upsampler;
-
-/// More scans than any encoder writes (10 or so); each costs a walk over the whole image.
-const MAX_SCANS: usize = 100;
 
 struct Jpeg<'a> {
     bytes: &'a [u8],
     metadata: JpegMetadata,
     geometry: Geometry,
-}
-
-fn corrupt(error: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::Jpeg, error)
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {

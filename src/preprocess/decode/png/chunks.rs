@@ -5,12 +5,15 @@
 
 use std::borrow::Cow;
 
-use super::corrupt;
 use super::text;
+use crate::preprocess::decode::fault::png as corrupt;
 use crate::preprocess::error::DecodeError;
 
 /// A chunk's kind and content.
 type Chunk<'a> = ([u8; 4], &'a [u8]);
+
+/// The content of a chunk of text, unpacked if it was packed.
+type Text<'a> = Option<Cow<'a, [u8]>>;
 
 /// What the chunks say.
 #[derive(Default)]
@@ -191,7 +194,7 @@ impl<'a> Head<'a> {
     }
 
     /// The EXIF block and the XMP packet, if there are any.
-    pub(super) fn metadata(&self) -> (Option<Cow<'a, [u8]>>, Option<Cow<'a, [u8]>>) {
+    pub(super) fn metadata(&self) -> (Text<'a>, Text<'a>) {
         let block = |(kind, content): Chunk<'a>| {
             if &kind == b"eXIf" { Some(Cow::from(content)) } else { text::text((kind, content)) }
         };

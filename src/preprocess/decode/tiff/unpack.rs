@@ -5,8 +5,9 @@ use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::corrupt;
+use super::error::UnpackError;
 use super::fax::{Fax, FaxCoding};
+use crate::preprocess::decode::fault::tiff as corrupt;
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::header::tiff::{Page, UNCOMPRESSED};
 
@@ -21,15 +22,6 @@ pub(super) enum Packing {
     Fax(FaxCoding),
     /// A picture of its own: [`crate::preprocess::decode::jpeg`].
     Jpeg,
-}
-
-/// Why a row is missing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum UnpackError {
-    #[error("its pixels end early")]
-    Cut,
-    #[error("its pixels cannot be unpacked: {0}")]
-    Broken(String),
 }
 
 impl Packing {
