@@ -51,6 +51,9 @@ const MOST_SAMPLES: usize = 6;
 /// The most bits a sample has in any layout that is read.
 const MOST_BITS: u64 = 64;
 
+/// A tile may be wider than the picture, by so much at most: a row of it is held.
+const MOST_BEYOND: u32 = 1 << 16;
+
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Page {
     pub(in crate::preprocess) width: u32,
@@ -134,6 +137,9 @@ impl Page {
                 sizes: directory.entry(tag::TILE_BYTES),
             },
         };
+        if chunks.width.saturating_sub(width) > MOST_BEYOND {
+            return None;
+        }
         Some(Self {
             width,
             height,
