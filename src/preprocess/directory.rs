@@ -41,6 +41,8 @@ pub(super) struct Directory<'a> {
     big: bool,
     /// Where the entries start, and how many there are.
     entries: (usize, usize),
+    /// How many there should be.
+    announced: u64,
 }
 
 /// One entry: what its values are and where they lie.
@@ -61,10 +63,11 @@ impl<'a> Directory<'a> {
             [b'M', b'M', 0, 42 | 43, ..] | [b'M', b'M', 42, 0, ..] => (true, file[3] == 43),
             _ => return None,
         };
-        let mut directory = Self { file, big_endian, big, entries: (0, 0) };
+        let mut directory = Self { file, big_endian, big, entries: (0, 0), announced: 0 };
         let start = directory.offset(if big { 8 } else { 4 })?;
         let count_bytes = if big { 8 } else { 2 };
         let count = directory.number(start, count_bytes)?;
+        directory.announced = count;
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_ENTRIES);
         directory.entries = (start.checked_add(count_bytes)?, count);
         Some(directory)
@@ -74,11 +77,27 @@ impl<'a> Directory<'a> {
         self.big_endian
     }
 
+    /// Whether every entry is in the file, as are the values of these tags. Pillow passes over what is not; libtiff gives up.
+    pub(super) fn is_whole(&self, tags: &[u16]) -> bool {
+        let ((start, count), size) = (self.entries, self.entry_bytes());
+        let end = start.saturating_add(count.saturating_mul(size));
+        let is_cut = |at: usize| {
+            let tag = self.number(at, 2).and_then(|tag| u16::try_from(tag).ok());
+            tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none()
+        };
+        self.announced <= MOST_ENTRIES as u64
+            && end <= self.file.len()
+            && !(0..count).any(|index| is_cut(start + index * size))
+    }
+
+    fn entry_bytes(&self) -> usize {
+        if self.big { 20 } else { 12 }
+    }
+
     /// The entry of `tag`; `None` where there is none whose values are in the file. Of several the first one counts, as
     /// with Pillow.
     pub(super) fn entry(&self, tag: u16) -> Option<TagEntry> {
-        let (start, count) = self.entries;
-        let size = if self.big { 20 } else { 12 };
+        let ((start, count), size) = (self.entries, self.entry_bytes());
         let mut places = (0..count).map_while(|index| {
             let at = start.checked_add(index * size)?;
             self.number(at, 2).map(|tag| (at, tag))

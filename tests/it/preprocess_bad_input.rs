@@ -56,12 +56,10 @@ fn an_empty_body_is_refused_with_the_remedy() {
 
 #[test]
 fn what_is_no_image_is_named_in_the_refusal() {
-    let cases: [(&[u8], &str); 7] = [
+    let cases: [(&[u8], &str); 5] = [
         (b"hello, is this a cat?", "text (\"hello, is this a cat?\")"),
         (b"{\"instances\": [{\"b64\": \"aGVsbG8=\"}]}", "text (\"{\\\"instances"),
         (b"%PDF-1.7\n", "PDF"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
-        (b"\0\0\0\x1cftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x20ftypisom\0\0\0\0", "video"),
         (&[0x80, 0x01, 0x02, 0x03, 0x04], "80 01 02 03 04"),
     ];
@@ -70,6 +68,26 @@ fn what_is_no_image_is_named_in_the_refusal() {
         assert!(matches!(error, DecodeError::UnsupportedFormat { .. }), "{error:?}");
         assert!(error.to_string().contains(named), "{error}");
         assert!(error.to_string().contains("send JPEG, PNG, WebP, GIF, BMP or TIFF"), "{error}");
+    }
+}
+
+#[test]
+fn a_picture_of_a_format_that_is_not_read_is_refused_with_what_to_convert_it_to() {
+    let cases: [(&[u8], &str); 8] = [
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+        (b"\xff\x0a\0", "JPEG XL"),
+        (b"\0\0\x01\0\x01\0", "Windows icon"),
+        (b"\0\0\x02\0\0\0\0\0\0\0\0\0\x10\0\x10\0\x18\0", "TGA"),
+        (b"P7\nWIDTH 1\n", "PAM"),
+    ];
+    for (bytes, named) in cases {
+        let error = refusal(bytes);
+        assert!(matches!(error, DecodeError::UnsupportedFormat { .. }), "{error:?}");
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(error.to_string().ends_with("convert it to JPEG or PNG"), "{error}");
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) fn png(cause: impl Display) -> DecodeError {
     DecodeError::corrupt(Format::Png, cause)
 }
 
+pub(super) fn pnm(cause: impl Display) -> DecodeError {
+    DecodeError::corrupt(Format::Pnm, cause)
+}
+
 pub(super) fn tiff(cause: impl Display) -> DecodeError {
     DecodeError::corrupt(Format::Tiff, cause)
 }

@@ -12,6 +12,7 @@ mod frame;
 mod gif;
 mod jpeg;
 mod png;
+mod pnm;
 mod tiff;
 mod webp;
 
@@ -42,6 +43,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<Picture<'a>, 
             Format::Gif => gif::open(bytes)?,
             Format::Bmp => bmp::open(bytes, header)?,
             Format::Tiff => tiff::open(bytes, header)?,
+            Format::Pnm => pnm::open(bytes, header)?,
         };
         if (frame.width, frame.height) != (header.width, header.height) {
             let Frame { width, height, .. } = frame;

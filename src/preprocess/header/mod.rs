@@ -9,6 +9,7 @@ mod fields;
 pub(super) mod gif;
 pub(super) mod jpeg;
 mod png;
+pub(super) mod pnm;
 pub(super) mod tiff;
 pub(super) mod webp;
 
@@ -85,7 +86,10 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let format = Format::sniff(bytes).ok_or_else(|| DecodeError::UnsupportedFormat { found: describe(bytes) })?;
+    let format = Format::sniff(bytes).ok_or_else(|| {
+        let (found, remedy) = describe(bytes);
+        DecodeError::UnsupportedFormat { found, remedy }
+    })?;
     let found = match format {
         Format::Jpeg => jpeg::read(bytes),
         Format::Png => png::read(bytes),
@@ -93,6 +97,7 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         Format::Gif => gif::read(bytes),
         Format::Bmp => bmp::read(bytes),
         Format::Tiff => tiff::read(bytes),
+        Format::Pnm => pnm::read(bytes),
     };
     let Some(Claim { width, height, storage }) = found else {
         return Err(DecodeError::corrupt(format, "it ends before its size is told"));

@@ -6,7 +6,6 @@ use crate::preprocess::directory::{Directory, TagEntry, tag};
 pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let page = Page::read(&Directory::first(bytes)?)?;
     let Page { width, height, ref chunks, .. } = page;
-    let pixels = u64::from(width) * u64::from(height);
     let rows = u64::from(chunks.height.min(height));
     // Some rows of every plane, raw and converted.
     let row = (page.chunk_row_bytes() as u64).saturating_mul(page.bits.len() as u64 + 4) + u64::from(chunks.width) * 4;
@@ -32,7 +31,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
         _ => 0,
     };
     let memory = row.saturating_add(band).saturating_add(packed).saturating_add(copies);
-    Some(Claim { width, height, storage: Storage { memory, work: pixels, least_bytes: 0 } })
+    // Tiles are unpacked to their ends, which may lie beyond the picture's.
+    let (across, down) = page.chunks_in_plane();
+    let [stored, above] =
+        [(across, chunks.width), (down, chunks.height)].map(|(count, side)| count as u64 * u64::from(side));
+    let work = stored.saturating_mul(if page.is_tiled() { above } else { height.into() });
+    Some(Claim { width, height, storage: Storage { memory, work, least_bytes: 0 } })
 }
 
 const JPEG_BYTES: u64 = 5 << 20;
@@ -51,8 +55,11 @@ const MOST_SAMPLES: usize = 6;
 /// The most bits a sample has in any layout that is read.
 const MOST_BITS: u64 = 64;
 
-/// A tile may be wider than the picture, by so much at most: a row of it is held.
-const MOST_BEYOND: u32 = 1 << 16;
+/// A tile may be wider and higher than the picture, by so much at most: a row of it is held, and all of it is unpacked.
+const MOST_BEYOND: u32 = 1 << 12;
+
+/// What libtiff does without where it is missing, but not where it is cut off.
+const NEEDED: [u16; 3] = [tag::BITS, tag::EXTRA_SAMPLES, tag::SAMPLE_FORMAT];
 
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Page {
@@ -78,6 +85,7 @@ pub(in crate::preprocess) struct Page {
 /// The pieces that pixels are stored in, and where they are.
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Chunks {
+    is_tiled: bool,
     pub(in crate::preprocess) width: u32,
     pub(in crate::preprocess) height: u32,
     pub(in crate::preprocess) offsets: TagEntry,
@@ -125,25 +133,29 @@ impl Page {
         let strips = directory.entry(tag::STRIP_OFFSETS);
         let chunks = match strips {
             Some(offsets) => Chunks {
+                is_tiled: false,
                 width,
                 height: side(tag::ROWS_PER_STRIP).unwrap_or(u32::MAX).clamp(1, height.max(1)),
                 offsets,
                 sizes: directory.entry(tag::STRIP_BYTES),
             },
             None => Chunks {
+                is_tiled: true,
                 width: side(tag::TILE_WIDTH).filter(|&side| side > 0)?,
                 height: side(tag::TILE_HEIGHT).filter(|&side| side > 0)?,
                 offsets: directory.entry(tag::TILE_OFFSETS)?,
                 sizes: directory.entry(tag::TILE_BYTES),
             },
         };
-        if chunks.width.saturating_sub(width) > MOST_BEYOND {
+        let compression = number(tag::COMPRESSION).unwrap_or(UNCOMPRESSED);
+        let [beyond, below] = [chunks.width.saturating_sub(width), chunks.height.saturating_sub(height)];
+        if beyond.max(below) > MOST_BEYOND || compression != UNCOMPRESSED && !directory.is_whole(&NEEDED) {
             return None;
         }
         Some(Self {
             width,
             height,
-            compression: number(tag::COMPRESSION).unwrap_or(1),
+            compression,
             photometric: number(tag::PHOTOMETRIC).unwrap_or(0),
             is_planar,
             is_mirrored: match number(tag::FILL_ORDER) {
@@ -158,6 +170,11 @@ impl Page {
             fax_options: number(tag::FAX_OPTIONS).unwrap_or(0),
             chunks,
         })
+    }
+
+    /// Whether chunks have one size, whatever the picture's is.
+    pub(in crate::preprocess) fn is_tiled(&self) -> bool {
+        self.chunks.is_tiled
     }
 
     /// How many planes the samples lie in.

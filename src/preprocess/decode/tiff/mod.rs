@@ -89,12 +89,18 @@ impl Tiff<'_> {
             Ok((unpacker, vec![0; row_bytes]))
         });
         let mut planes: Vec<_> = planes.collect::<Result<_, DecodeError>>()?;
-        for index in 0..rows {
+        // Packed tiles are unpacked to their end, and what is wrong beyond the picture counts.
+        let is_whole = self.page.is_tiled() && self.packing != Packing::None;
+        let stored = if is_whole { self.page.chunks.height as usize } else { rows };
+        for index in 0..stored {
             for (unpacker, row) in &mut planes {
                 unpacker.row(row).map_err(corrupt)?;
                 if index + 1 == self.page.chunks.height as usize {
                     unpacker.finish().map_err(corrupt)?;
                 }
+            }
+            if index >= rows {
+                continue;
             }
             sink.row(&mut |rgb| match &planes[..] {
                 [(_, row)] => self.layout.row(row, rgb),
