@@ -1,9 +1,10 @@
 """What memory the server keeps after many small pictures, and how fast it answers them: to choose the allocator's settings by.
 
-    python3 benches/hostile/allocator.py --binary target/release/resnetd [--pictures 20000] [--rounds 1] [--set NAME=VALUE[,NAME=VALUE…]…]
+    python3 benches/hostile/allocator.py --binary target/release/resnetd [--pictures 20000] [--large 0] [--rounds 1] [--set NAME=VALUE[,NAME=VALUE…]…]
 
 Each `--set` is a case, a server of its own with these environment variables; `--set =` is one without any. Cases take turns. Four
-connections send the fixtures' small pictures, of every format, one after the other. Prints memory at rest before, after each fifth
+connections send the fixtures' small pictures, of every format, one after the other; with `--large N` every fortieth is one of N
+megapixels in the form that takes most memory, of each format in turn. Prints memory at rest before, after each fifth
 of the pictures, five seconds after the last one, and pictures/s. Needs Python and Linux.
 """
 import argparse
@@ -14,16 +15,24 @@ import pathlib
 import threading
 import time
 
+from pictures import worst
 from target import CLASSIFY, ROOT, Server
 
 CONNECTIONS = 4
 REST_S = 5
+LARGE_EACH = 40
 
 
-def pictures():
+def pictures(large):
     files = [path for folder in ("preprocess/images", "images", "cifar10") for path in sorted((ROOT / "tests/fixtures" / folder).iterdir())]
     endings = (".jpg", ".png", ".gif", ".webp", ".bmp", ".tiff", ".tif", ".ppm")
-    return [path.read_bytes() for path in files if path.suffix in endings and path.stat().st_size < 200_000]
+    small = [path.read_bytes() for path in files if path.suffix in endings and path.stat().st_size < 200_000]
+    if not large:
+        return small
+    mixed = []
+    for _, picture in worst(large):
+        mixed += [small[(len(mixed) + index) % len(small)] for index in range(LARGE_EACH - 1)] + [picture]
+    return mixed
 
 
 def run(binary, variables, count, files):
@@ -74,10 +83,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--binary", default=["target/release/resnetd"], nargs="+")
     parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--large", type=int, default=0, metavar="MEGAPIXELS")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--set", nargs="+", default=["="], metavar="NAME=VALUE")
     arguments = parser.parse_args()
-    files = pictures()
+    files = pictures(arguments.large)
     print(f"{len(files)} files, {arguments.pictures} pictures, {CONNECTIONS} connections; memory in MB, processor time in s")
     for _ in range(arguments.rounds):
         for binary in arguments.binary:

@@ -43,6 +43,8 @@ pub(super) struct Directory<'a> {
     entries: (usize, usize),
     /// How many there should be.
     announced: u64,
+    /// From this entry on only values count that are in the entry itself.
+    inline_from: usize,
 }
 
 /// One entry: what its values are and where they lie.
@@ -63,29 +65,66 @@ impl<'a> Directory<'a> {
             [b'M', b'M', 0, 42 | 43, ..] | [b'M', b'M', 42, 0, ..] => (true, file[3] == 43),
             _ => return None,
         };
-        let mut directory = Self { file, big_endian, big, entries: (0, 0), announced: 0 };
+        let mut directory = Self { file, big_endian, big, entries: (0, 0), announced: 0, inline_from: usize::MAX };
         let start = directory.offset(if big { 8 } else { 4 })?;
         let count_bytes = if big { 8 } else { 2 };
         let count = directory.number(start, count_bytes)?;
         directory.announced = count;
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_ENTRIES);
         directory.entries = (start.checked_add(count_bytes)?, count);
+        directory.limit();
         Some(directory)
+    }
+
+    /// Whether a file begins like one with a directory.
+    pub(super) fn is_announced(file: &[u8]) -> bool {
+        matches!(
+            file,
+            [b'I', b'I', 42 | 43, 0, ..]
+                | [b'M', b'M', 0, 42 | 43, ..]
+                | [b'I', b'I', 0, 42, ..]
+                | [b'M', b'M', 42, 0, ..]
+        )
+    }
+
+    /// Ends the directory where Pillow stops: at the first entry whose values are cut off. And once the values of all are
+    /// longer than the file, those that lie elsewhere are passed over.
+    fn limit(&mut self) {
+        let ((start, count), size, inline) = (self.entries, self.entry_bytes(), if self.big { 8 } else { 4 });
+        let mut total = 0usize;
+        for index in 0..count {
+            let at = start.saturating_add(index.saturating_mul(size));
+            let Some(kind) = self.number(at, 2).and_then(|_| self.number(at + 2, 2)) else { break };
+            let count = self.number(at + 4, inline).and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+            let Some(bytes) = size_of(kind as u16).map(|size| count.saturating_mul(size)) else { continue };
+            if bytes <= inline {
+                continue;
+            }
+            total = total.saturating_add(bytes);
+            if total > self.file.len() {
+                self.inline_from = self.inline_from.min(index);
+            } else if self.offset(at + 4 + inline).is_none_or(|offset| offset > self.file.len() - bytes) {
+                self.entries.1 = index;
+                break;
+            }
+        }
     }
 
     pub(super) fn is_big_endian(&self) -> bool {
         self.big_endian
     }
 
-    /// Whether every entry is in the file, as are the values of these tags. Pillow passes over what is not; libtiff gives up.
+    /// Whether every entry is in the file, and the values of these tags are there and numbers. Pillow passes over what is
+    /// not; libtiff gives up.
     pub(super) fn is_whole(&self, tags: &[u16]) -> bool {
         let ((start, count), size) = (self.entries, self.entry_bytes());
         let end = start.saturating_add(count.saturating_mul(size));
         let is_cut = |at: usize| {
             let tag = self.number(at, 2).and_then(|tag| u16::try_from(tag).ok());
-            tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none()
+            tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none_or(|entry| entry.kind == 2)
         };
         self.announced <= MOST_ENTRIES as u64
+            && self.announced == count as u64
             && end <= self.file.len()
             && !(0..count).any(|index| is_cut(start + index * size))
     }
@@ -113,7 +152,12 @@ impl<'a> Directory<'a> {
         let value = at + 4 + inline;
         let size = count.checked_mul(size_of(kind)?)?;
         // Values that do not fit into the entry lie elsewhere, and the entry says where.
-        let at = if size > inline { self.offset(value)? } else { value };
+        let index = (at - self.entries.0) / self.entry_bytes();
+        let at = match size > inline {
+            true if index >= self.inline_from => return None,
+            true => self.offset(value)?,
+            false => value,
+        };
         self.file.get(at..at.checked_add(size)?)?;
         Some(TagEntry { kind, count, at })
     }
@@ -131,7 +175,8 @@ impl<'a> Directory<'a> {
 
     /// Number `index` of an entry of unsigned integers.
     pub(super) fn value(&self, entry: &TagEntry, index: usize) -> Option<u64> {
-        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16))?;
+        // Bytes are no numbers to Pillow.
+        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 3 | 4 | 13 | 16))?;
         if index < entry.count { self.number(entry.at + index * size, size) } else { None }
     }
 

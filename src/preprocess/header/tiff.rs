@@ -59,7 +59,24 @@ const MOST_BITS: u64 = 64;
 const MOST_BEYOND: u32 = 1 << 12;
 
 /// What libtiff does without where it is missing, but not where it is cut off.
-const NEEDED: [u16; 3] = [tag::BITS, tag::EXTRA_SAMPLES, tag::SAMPLE_FORMAT];
+const NEEDED: [u16; 13] = [
+    tag::WIDTH,
+    tag::HEIGHT,
+    tag::BITS,
+    tag::COMPRESSION,
+    tag::STRIP_OFFSETS,
+    tag::SAMPLES,
+    tag::ROWS_PER_STRIP,
+    tag::STRIP_BYTES,
+    tag::PLANAR,
+    tag::TILE_OFFSETS,
+    tag::TILE_BYTES,
+    tag::EXTRA_SAMPLES,
+    tag::SAMPLE_FORMAT,
+];
+
+/// What has one value.
+const SINGLE: [u16; 4] = [tag::COMPRESSION, tag::SAMPLES, tag::ROWS_PER_STRIP, tag::PLANAR];
 
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Page {
@@ -147,9 +164,21 @@ impl Page {
                 sizes: directory.entry(tag::TILE_BYTES),
             },
         };
+        // What is there must be a number.
+        let is_number = |tag| directory.entry(tag).is_none_or(|entry| directory.value(&entry, 0).is_some());
+        if ![tag::COMPRESSION, tag::PHOTOMETRIC, tag::SAMPLES, tag::PLANAR, tag::EXTRA_SAMPLES, tag::BITS]
+            .into_iter()
+            .all(is_number)
+        {
+            return None;
+        }
         let compression = number(tag::COMPRESSION).unwrap_or(UNCOMPRESSED);
+        let is_single = |tag| directory.entry(tag).is_none_or(|entry| entry.count == 1);
+        let is_packed = compression != UNCOMPRESSED;
         let [beyond, below] = [chunks.width.saturating_sub(width), chunks.height.saturating_sub(height)];
-        if beyond.max(below) > MOST_BEYOND || compression != UNCOMPRESSED && !directory.is_whole(&NEEDED) {
+        if beyond.max(below) > MOST_BEYOND
+            || is_packed && !(directory.is_whole(&NEEDED) && SINGLE.into_iter().all(is_single))
+        {
             return None;
         }
         Some(Self {
@@ -212,8 +241,13 @@ impl Page {
         // Where sizes are missing the file's end is the only one, and of plain pixels it is known how many are needed.
         let sizes = self.chunks.sizes.as_ref().filter(|_| self.compression != UNCOMPRESSED);
         let size = sizes.and_then(|sizes| directory.value(sizes, index));
-        let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
-        Some(size.and_then(|size| rest.get(..size)).unwrap_or(rest))
+        let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        match size {
+            // A single strip without a length goes to the file's end.
+            None => Some(rest),
+            Some(0) => (self.planes() * across * down == 1 && !self.is_tiled()).then_some(rest),
+            Some(size) => rest.get(..size),
+        }
     }
 
     /// How many chunks lie beside each other, and how many above.

@@ -14,7 +14,7 @@ ON_PURPOSE = {
     "what a damaged fax shows": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and "group" in what,
     "YCbCr that libtiff converts": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
     "every pixel, but no checksum": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and "truncated" in theirs,
-    "never half a picture": lambda form, what, damaged, outcome, ours, theirs: form == "jpeg" and damaged and ours and outcome == "REFUSED BY US",
+    "never half a picture": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff", "webp") and damaged and ours and outcome == "REFUSED BY US" and ("JPEG image" in ours or "WebP image" in ours and "ends before" not in ours),
 }
 
 

@@ -41,6 +41,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
     if frame.precision != 8 {
         return Err(corrupt(format_args!("{} bits a sample are not read, only 8", frame.precision)));
     }
+    if !metadata.frame.is_lossless && !metadata.is_arithmetic && header::jpeg::has_impossible_table(bytes) {
+        return Err(corrupt("a Huffman table is impossible"));
+    }
     let geometry = Geometry::new(&metadata)?;
     let (exif, xmp) = header::jpeg::metadata(bytes);
     let turn = Turn::from_metadata(exif.as_deref(), xmp);
