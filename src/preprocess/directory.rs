@@ -123,6 +123,12 @@ impl<'a> Directory<'a> {
             let tag = self.number(at, 2).and_then(|tag| u16::try_from(tag).ok());
             tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none_or(|entry| entry.kind == 2)
         };
+        let is_known = |at: usize| self.number(at + 2, 2).is_some_and(|kind| matches!(kind, 1..=13 | 16..=18));
+        // Where no lengths are told libtiff measures everything that is in the file.
+        let is_measured = self.entry(tag::STRIP_BYTES).or(self.entry(tag::TILE_BYTES)).is_none();
+        if is_measured && !(0..count).all(|index| is_known(start + index * size)) {
+            return false;
+        }
         self.announced <= MOST_ENTRIES as u64
             && self.announced == count as u64
             && end <= self.file.len()

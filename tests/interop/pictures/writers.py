@@ -13,7 +13,10 @@ ON_PURPOSE = {
     "Lab, which Pillow leaves to Little CMS": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 8" in ours,
     "what a damaged fax shows": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and "group" in what,
     "YCbCr that libtiff converts": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
-    "every pixel, but no checksum": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and "truncated" in theirs,
+    "every pixel, and damage behind them": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and "runcated" in theirs,
+    "what a damaged WebP shows": lambda form, what, damaged, outcome, ours, theirs: form == "webp" and damaged and outcome != "REFUSED BY US" and (theirs is None or "next frame" in theirs),
+    "a damaged progressive JPEG, all of it": lambda form, what, damaged, outcome, ours, theirs: form == "jpeg" and damaged and "progressive" in what and outcome == "REFUSED BY PILLOW",
+    "a damaged TIFF directory": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and outcome == "REFUSED BY US" and "its size is told" in ours,
     "never half a picture": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff", "webp") and damaged and ours and outcome == "REFUSED BY US" and ("JPEG image" in ours or "WebP image" in ours and "ends before" not in ours),
 }
 
