@@ -209,8 +209,9 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     fn open(&self, version: u64) -> anyhow::Result<ExaminedNetwork> {
+        let labels = self.place.class_count(&self.manifest)?;
         let network = self.place.with_graph(version, |graph| {
-            ExaminedNetwork::open(&self.runtime, graph, &self.manifest, self.views.clone(), cores())
+            ExaminedNetwork::open(&self.runtime, graph, &self.manifest, labels, self.views.clone(), cores())
         });
         network.with_context(|| format!("cannot evaluate {} version {version}", self.name))
     }

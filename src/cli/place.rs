@@ -7,6 +7,7 @@ use anyhow::bail;
 use crate::{
     config::Config,
     model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, graph_digest, label_text, repository::scan},
+    postprocess::parse_labels,
     runtime::GraphSource,
     tune::cache,
 };
@@ -64,6 +65,17 @@ impl ModelPlace {
         match self {
             Self::BuiltIn(_, built_in) => Ok(Some(built_in.labels.to_owned())),
             Self::Folder(folder) => Ok(label_text(&folder.path, manifest.output.labels.as_deref())?),
+        }
+    }
+
+    /// How many classes have names.
+    pub(super) fn class_count(&self, manifest: &Manifest) -> anyhow::Result<Option<usize>> {
+        match self {
+            Self::BuiltIn(..) => Ok(None),
+            Self::Folder(_) => {
+                let text = self.labels(manifest)?;
+                Ok(text.as_deref().map(parse_labels).transpose()?.map(|labels| labels.len()))
+            }
         }
     }
 

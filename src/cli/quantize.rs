@@ -151,7 +151,8 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     if let Ok(Some(reason)) = inspect(&model).map(|inspection| inspection.no_resnet) {
         complain(&format!("note: the graph is no ResNet ({reason}); its answers are judged all the same"));
     }
-    let source = Fp32Model { name: &args.name, version, model, manifest: &manifest };
+    let source =
+        Fp32Model { name: &args.name, version, model, manifest: &manifest, labels: place.class_count(&manifest)? };
     let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &*bars)
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
     let mut out = Output::stdout();

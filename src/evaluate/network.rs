@@ -1,13 +1,15 @@
 //! The network that is examined: opened as it is served on the processor, shown views of images, its probabilities averaged.
 
+use std::collections::HashMap;
+
 use super::views::Views;
 use crate::{
-    model::{Manifest, ModelError, Prepared},
-    onnx::{ReadError, free_size, into_bytes},
+    model::{Manifest, ModelError, Prepared, needed_after},
+    onnx::{Ending, ModelProto, ReadError, Walk, free_size, into_bytes},
     postprocess::Activation,
     preprocess::Spec,
     runtime::{Executor as _, GraphSource, LoadError, OrtExecutor, RunError, Runtime, SessionOptions, check_size},
-    tensor::{Batch, Logits, Normalizer, Pixels},
+    tensor::{Batch, InputShape, Logits, Normalizer, Pixels},
 };
 
 /// Views of one run at 224x224, and in proportion for smaller ones: more do not make a run of the processor faster.
@@ -75,6 +77,7 @@ impl Preparation {
 impl ExaminedNetwork {
     /// Loads a graph, and runs it once.
     ///
+    /// * `labels`: how many classes have names, which tells an output among several
     /// * `threads`: share one run
     ///
     /// # Errors
@@ -83,22 +86,30 @@ impl ExaminedNetwork {
         runtime: &Runtime,
         graph: GraphSource<'_>,
         manifest: &Manifest,
+        labels: Option<usize>,
         views: Views,
         threads: usize,
     ) -> Result<Self, ExamineError> {
         let options = SessionOptions::reference(threads, LARGEST_BATCH);
         let mut manifest = manifest.clone();
+        let stated = manifest.stated(labels);
+        let mut model = graph.read()?;
+        let endings = endings(&model);
         let executor = match views {
             Views::Scales(_) => {
-                let mut model = graph.read()?;
                 free_size(&mut model);
                 // Nothing is cropped, so that a model that says so needs to say nothing else.
                 manifest.input.crop_size = manifest.input.crop_size.filter(|&side| side > 0);
-                runtime.executor(GraphSource::Memory(&into_bytes(model)), options)?
+                runtime.executor_for(GraphSource::Memory(&into_bytes(model)), options, &stated)?
             }
-            _ => runtime.executor(graph, options)?,
+            _ => {
+                drop(model);
+                runtime.executor_for(graph, options, &stated)?
+            }
         };
-        let Prepared { spec, normalizer, size } = Prepared::new(&manifest, executor.signature())?;
+        let Prepared { spec, normalizer, size, .. } = Prepared::new(&manifest, executor.signature())?;
+        let ending = endings.get(&executor.signature().output.name).copied();
+        let activation = manifest.output.activation.or_else(|| needed_after(ending?));
         let most_views = BATCH_PIXELS / (size.0 * size.1).max(1);
         let most_views = most_views.clamp(BATCH, LARGEST_BATCH).max(views.len().min(LARGEST_BATCH));
         let mut network = Self {
@@ -110,12 +121,13 @@ impl ExaminedNetwork {
             logits: Logits::default(),
             preparation: Preparation { views, spec, size },
         };
-        network.first_run(manifest.output.activation)?;
+        network.first_run(activation)?;
         Ok(network)
     }
 
-    /// Learns from an image of zeros how many classes there are, and what makes probabilities of the answers.
-    fn first_run(&mut self, stated: Option<Activation>) -> Result<(), ExamineError> {
+    /// Learns from an image of zeros how many classes there are and, where it is not known, what makes probabilities of the
+    /// answers.
+    fn first_run(&mut self, known: Option<Activation>) -> Result<(), ExamineError> {
         match &self.preparation.views {
             Views::Scales(scales) => {
                 let sides = scales.iter().copied().min().zip(scales.iter().copied().max());
@@ -130,7 +142,7 @@ impl ExaminedNetwork {
         }
         let row = self.logits.rows().next().unwrap_or_default();
         self.classes = row.len();
-        self.activation = stated.unwrap_or_else(|| Activation::of_row(row));
+        self.activation = known.unwrap_or_else(|| Activation::of_row(row));
         Ok(())
     }
 
@@ -183,14 +195,21 @@ impl ExaminedNetwork {
     fn run(&mut self, pictures: &[&Pixels]) -> Result<(), RunError> {
         let Some(first) = pictures.first() else { return Ok(()) };
         let (height, width) = (first.height() as usize, first.width() as usize);
-        let mut batch = Batch::new(self.normalizer.layout(), height, width, pictures.len());
+        let mut batch = Batch::of(InputShape::of(&self.normalizer, height, width), pictures.len());
         pictures.iter().for_each(|picture| self.normalizer.write(picture, batch.push()));
         self.executor.run(&batch, &mut self.logits)
     }
 
     fn run_zeros(&mut self, (height, width): (usize, usize)) -> Result<(), RunError> {
-        let mut batch = Batch::new(self.normalizer.layout(), height, width, 1);
+        let mut batch = Batch::of(InputShape::of(&self.normalizer, height, width), 1);
         batch.push();
         self.executor.run(&batch, &mut self.logits)
     }
+}
+
+/// How each output of a graph ends.
+fn endings(model: &ModelProto) -> HashMap<String, Ending> {
+    let Some(graph) = &model.graph else { return HashMap::new() };
+    let walk = Walk::new(graph);
+    graph.output.iter().map(|output| (output.name.clone(), Ending::of(&walk, &output.name))).collect()
 }

@@ -53,7 +53,7 @@ impl Views {
     pub(super) fn of(&self, image: &[u8], spec: &Spec, size: (usize, usize)) -> Result<Vec<Pixels>, String> {
         let prepare =
             |spec: &Spec| preprocess(image, spec, &DecodeLimits::default()).map_err(|error| error.to_string());
-        let whole = Spec { crop_size: None, ..spec.clone() };
+        let whole = Spec { crop_size: None, crop_box: None, ..spec.clone() };
         let (height, width) = size;
         match self {
             Self::OneCrop => {
@@ -77,7 +77,7 @@ impl Views {
             Self::Scales(scales) => {
                 let at = |&scale: &u32| {
                     let mode = ResizeMode::ShorterSide;
-                    prepare(&Spec { resize_size: Some(scale), resize_mode: mode, ..whole.clone() })
+                    prepare(&Spec { resize_size: Some(scale), resize_box: None, resize_mode: mode, ..whole.clone() })
                 };
                 scales.iter().map(at).collect()
             }

@@ -17,7 +17,8 @@ pub fn free_size(model: &mut ModelProto) {
     let images = input.iter_mut().filter(|value| initializer.iter().all(|weight| weight.name != value.name));
     for dims in images.filter_map(dims_of).filter(|dims| dims.len() == 4) {
         let is_channels = |dim: &Dimension| matches!(dim.value, Some(dimension::Value::DimValue(1 | 3)));
-        let first = if is_channels(&dims[1]) { 2 } else { 1 };
+        // Where nothing says where the channels are, a model's settings have to; and most graphs have them first.
+        let first = if is_channels(&dims[3]) && !is_channels(&dims[1]) { 1 } else { 2 };
         for (dim, name) in dims[first..].iter_mut().zip(["height", "width"]) {
             dim.value = Some(dimension::Value::DimParam(name.to_owned()));
         }

@@ -317,7 +317,7 @@ fn built_in(resize_size: u32, views: Views) -> ExaminedNetwork {
         &RuntimeSettings::default(),
     );
     let graph = GraphSource::Memory(RESNET20_CIFAR10.graph);
-    ExaminedNetwork::open(&runtime(), graph, &manifest.unwrap(), views, 2).unwrap()
+    ExaminedNetwork::open(&runtime(), graph, &manifest.unwrap(), None, views, 2).unwrap()
 }
 
 fn photo(name: &str) -> LabelledImage {

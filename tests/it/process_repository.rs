@@ -3,13 +3,16 @@
 use std::{
     ffi::{CString, OsStr},
     fs,
-    io::{Read, pipe},
+    io::{Read, Write, pipe},
     os::unix::{ffi::OsStrExt, fs::symlink},
     path::Path,
     thread,
 };
 
-use crate::support::{images, program::ServerProcess};
+use crate::support::{
+    images,
+    program::{ServerProcess, resnetd},
+};
 
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/resnet20-cifar10");
 
@@ -29,6 +32,8 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
     let repository = tempfile::tempdir().unwrap();
     let at = |name: &str| repository.path().join(name);
     model(repository.path(), "good", "labels.txt");
+    let mut settings = fs::OpenOptions::new().append(true).open(at("good/model.toml")).unwrap();
+    settings.write_all(b"\n[versions]\npolicy = [1, 7]\n").unwrap();
     symlink("nothing", at("dangling")).unwrap();
     symlink("loop", at("loop")).unwrap();
     fs::create_dir(repository.path().join(OsStr::from_bytes(b"z\xff\n"))).unwrap();
@@ -66,6 +71,7 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
     let log = log.join().unwrap().unwrap();
     for said in [
         "/dangling: a link to nothing",
+        "[versions] policy names [7], and there is [1]",
         "/loop: ",
         "/z\\xff\\n: its name is no UTF-8",
         "it is a FIFO, not a file",
@@ -73,5 +79,21 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
         "a link leaves the model's folder",
     ] {
         assert!(log.contains(said), "{said} is missing in:\n{log}");
+    }
+}
+
+#[test]
+fn a_repository_that_is_no_folder_is_not_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("file"), "").unwrap();
+    symlink("nothing", at("link")).unwrap();
+    for name in ["file", "link"] {
+        let mut serve = resnetd(&["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        let output =
+            serve.env("RESNETD__MODELS__DIR", at(name)).env("RESNETD__RUNTIME__TUNE", "false").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot read the model repository") && said.contains(name), "{said}");
     }
 }

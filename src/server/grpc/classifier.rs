@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{call::GrpcCall, convert, deadline::deadline, proto, stream};
 use crate::{
-    server::{request_log::RequestLog, shared::Shared, status::wire_status},
+    server::{request_log::RequestLog, shared::Shared, status::wire_status, threads::Threads},
     service::{Error, Service, Shown},
     telemetry::Protocol,
 };
@@ -15,6 +15,7 @@ use crate::{
 /// The service of `proto/resnetd/v1/classifier.proto`.
 pub(super) struct Classifier {
     service: Service,
+    threads: Threads,
     slow_request: Duration,
     stream_concurrency: usize,
 }
@@ -23,6 +24,7 @@ impl Classifier {
     pub(super) fn new(shared: &Shared) -> Self {
         Self {
             service: shared.service.clone(),
+            threads: shared.threads.clone(),
             slow_request: shared.options.slow_request,
             stream_concurrency: shared.options.stream_concurrency,
         }
@@ -68,7 +70,10 @@ impl proto::classifier_server::Classifier for Classifier {
         let result = match deadline.and_then(|deadline| Ok((arrival.target()?, deadline))) {
             Ok((target, deadline)) => {
                 let request = convert::request(request, target, deadline, call.charge.clone(), call.trace());
-                self.service.answer(request).await.map(convert::response)
+                match self.service.answer(request).await {
+                    Ok(answer) => convert::response(answer, &self.threads).await,
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         };
@@ -84,6 +89,7 @@ impl proto::classifier_server::Classifier for Classifier {
         let deadline = deadline(request.metadata(), call.arrived).map_err(|error| convert::status(&error))?;
         let answers = stream::start(stream::Stream {
             service: self.service.clone(),
+            threads: self.threads.clone(),
             requests: request.into_inner(),
             call,
             deadline,

@@ -10,7 +10,10 @@ use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::proto;
 use crate::{
-    server::status::wire_status,
+    server::{
+        status::wire_status,
+        threads::{Threads, is_long},
+    },
     service::{
         Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target,
         TensorInfo, TraceContext, Wanted,
@@ -53,8 +56,12 @@ pub(super) fn version(version: u64) -> Option<u64> {
     (version != 0).then_some(version)
 }
 
-/// The service's answer as a message.
-pub(super) fn response(answer: Answer) -> proto::ClassifyResponse {
+/// The service's answer as a message; a long one is made on one of `threads`.
+pub(super) async fn response(answer: Answer, threads: &Threads) -> Result<proto::ClassifyResponse, Error> {
+    threads.run_if(is_long(&answer), move || message(answer)).await
+}
+
+fn message(answer: Answer) -> proto::ClassifyResponse {
     let class = |class: crate::service::Prediction| proto::Class {
         index: class.index as u32,
         label: class.label.to_string(),
@@ -135,6 +142,7 @@ pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
         color: match info.color {
             ColorOrder::Rgb => "rgb".to_owned(),
             ColorOrder::Bgr => "bgr".to_owned(),
+            ColorOrder::Gray => "gray".to_owned(),
         },
         classes: info.labels.len() as u32,
         labels: if with_labels { info.labels.iter().map(|label| label.to_string()).collect() } else { Vec::new() },

@@ -198,6 +198,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::server::threads::Threads;
 
     fn message(flag: u8, bytes: &[u8]) -> Vec<u8> {
         [&[flag], &(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
@@ -206,7 +207,8 @@ mod tests {
     /// What tonic gets of a body that comes in pieces of `size`.
     async fn read(sent: &[u8], size: usize, coding: Option<Coding>, single: bool) -> Result<Vec<u8>, Status> {
         let frames: Vec<_> = sent.chunks(size).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
-        let rules = MessageRules { coding, limit: 1000, single, unpacker: Unpacker::new(), take: |_| Ok(()) };
+        let rules =
+            MessageRules { coding, limit: 1000, single, unpacker: Unpacker::new(Threads::new()), take: |_| Ok(()) };
         let body = Messages::new(StreamBody::new(tokio_stream::iter(frames)), rules);
         body.collect().await.map(|whole| whole.to_bytes().to_vec())
     }

@@ -20,7 +20,10 @@ use super::{
     upload::Dialect,
 };
 use crate::{
-    server::http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
+    server::{
+        http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
+        threads::is_long,
+    },
     service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
     telemetry::Protocol,
 };
@@ -71,8 +74,8 @@ async fn answer(
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
     }
-    let upload =
-        form::parse(&head.headers, body, &mut options, limits.max_images_per_request, &charge).await.map_err(refuse)?;
+    let most = limits.max_images_per_request;
+    let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
     let target = arrival.target()?;
     let request = service::Request {
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
@@ -89,15 +92,20 @@ async fn answer(
     }
     let classified = classified?;
 
+    let written = door.threads().run_if(is_long(&classified), move || write(&classified, upload.dialect));
+    Ok(written.await?)
+}
+
+fn write(classified: &Answer, dialect: Dialect) -> Response {
     let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
-    let mut answer = match upload.dialect {
-        Dialect::Own => reply::json(StatusCode::OK, &document(&classified), size),
-        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(&classified), size),
+    let mut answer = match dialect {
+        Dialect::Own => reply::json(StatusCode::OK, &document(classified), size),
+        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(classified), size),
     };
     if let Some(value) = server_timing(&classified.timing) {
         answer.headers_mut().insert(SERVER_TIMING, value);
     }
-    Ok(answer)
+    answer
 }
 
 /// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.
