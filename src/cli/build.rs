@@ -14,8 +14,9 @@ use super::{
     output::{Output, complain},
 };
 use crate::files;
+use crate::model::{GraphImage, InputSection, Preset};
 use crate::resnet::{
-    Choices, GraphOptions, IMAGENET_LABELS, Recipe, Variant,
+    Choices, GraphOptions, IMAGENET_LABELS, Preprocessing, Recipe, Variant,
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
     build,
     import::{self, Imported},
@@ -54,6 +55,10 @@ pub(super) struct BuildArgs {
     /// Height and width of the input in pixels [default: 224, or 32 for CIFAR]
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
+    /// How images were prepared in training: torchvision, keras-caffe, tf, timm-in1k [default: the framework's that wrote
+    /// the weights]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
     /// Label file: one a line, or WordNet-id<TAB>label [default: ImageNet's for 1000 classes]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -156,7 +161,10 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
         VariantArg::Caffe2 => Variant::Caffe2,
     });
     let architecture = choices(args).architecture(&args.architecture, variant, source.state.as_ref())?;
-    let preprocessing = variant.preprocessing(&architecture);
+    let preprocessing = match args.preset {
+        Some(preset) => prepared_as(preset, &architecture),
+        None => variant.preprocessing(&architecture),
+    };
     let mut metadata = vec![("variant".to_owned(), variant.as_str().to_owned())];
     metadata.extend(source.metadata);
     let recipe = Recipe {
@@ -260,6 +268,33 @@ fn choices(args: &BuildArgs) -> Choices {
     }
 }
 
+/// A preset's values, each of them written out.
+fn prepared_as(preset: Preset, architecture: &Architecture) -> Preprocessing {
+    let size = architecture.input_size;
+    let image = GraphImage { size: Some((size, size)), channels: Some(3), ..GraphImage::default() };
+    let values = InputSection { preset: Some(preset), ..InputSection::default() }.in_force(&image);
+    // An `f32` as people write it: 0.485, not the double next to it.
+    let three = |values: Option<Vec<f32>>, place: usize| {
+        values.and_then(|values| values.get(place)?.to_string().parse().ok()).unwrap_or_default()
+    };
+    Preprocessing {
+        source: format!("preset {}", preset.name()),
+        resize_size: values.resize_size.map_or(0, |size| size as usize),
+        crop_size: size,
+        resize_mode: word(&values.resize_mode),
+        interpolation: word(&values.interpolation),
+        color: word(&values.color),
+        scale: values.scale,
+        mean: [0, 1, 2].map(|place| three(values.mean.clone(), place)),
+        std: [0, 1, 2].map(|place| three(values.std.clone(), place)),
+    }
+}
+
+/// As `model.toml` has it.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
 /// The file's text, or ImageNet's labels for a network that has its classes.
 fn labels(path: Option<&Path>, architecture: &Architecture) -> anyhow::Result<Option<String>> {
     match path {
@@ -310,6 +345,26 @@ mod tests {
         assert!("untrained:".parse::<Weights>().is_err());
         assert!("untrained:-1".parse::<Weights>().is_err());
         assert_eq!("untrained.pth".parse(), Ok(Weights::File("untrained.pth".into())));
+    }
+
+    #[test]
+    fn a_preset_is_written_out_value_by_value() {
+        let architecture: Architecture = "resnet50".parse().expect("an architecture");
+        let written = prepared_as(Preset::KerasCaffe, &architecture).to_string();
+        for line in [
+            "# preset keras-caffe",
+            "resize_size = 224",
+            "crop_size = 224",
+            "resize_mode = \"stretch\"",
+            "interpolation = \"nearest\"",
+            "color = \"bgr\"",
+            "scale = 1.0",
+            "mean = [103.939, 116.779, 123.68]",
+            "std = [1.0, 1.0, 1.0]",
+        ] {
+            assert!(written.lines().any(|written| written == line), "{line}: {written}");
+        }
+        assert!(prepared_as(Preset::TimmIn1k, &architecture).to_string().contains("mean = [0.485, 0.456, 0.406]"));
     }
 
     #[test]

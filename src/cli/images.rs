@@ -12,7 +12,8 @@ use walkdir::WalkDir;
 use crate::files;
 
 /// What counts as an image inside a folder; a file that is named itself is always tried.
-const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff"];
+const EXTENSIONS: [&str; 13] =
+    ["jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff", "pbm", "pgm", "ppm", "pnm"];
 
 /// What was found.
 #[derive(Debug, Default)]

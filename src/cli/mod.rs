@@ -18,6 +18,7 @@ mod images;
 mod inspect;
 mod interrupt;
 mod kept;
+mod memory;
 mod output;
 mod pull;
 mod quantize;
@@ -71,7 +72,10 @@ pub fn run() -> ! {
     let command = Cli::parse().command;
     let serving = matches!(command, Command::Serve(_));
     let outcome = match command {
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => {
+            memory::give_back_early();
+            serve::run(&args)
+        }
         Command::Classify(args) => classify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),

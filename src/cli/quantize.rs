@@ -23,6 +23,7 @@ use crate::{
     inspect::inspect,
     model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository::scan},
     onnx::{self, ModelProto},
+    postprocess::parse_labels,
     quantize::{
         Classes, Destination, Fp32Model, Keep, MAX_TOP1_DROP, Method, Outcome, Progress, QuantizationReport,
         QuantizeOptions, REPORT_FILE, Sample, Speed, TriedBits, publish, quantize,
@@ -149,7 +150,8 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     if let Ok(Some(reason)) = inspect(&model).map(|inspection| inspection.no_resnet) {
         complain(&format!("note: the graph is no ResNet ({reason}); its answers are judged all the same"));
     }
-    let source = Fp32Model { name: &args.name, version, model, manifest: &manifest };
+    let source =
+        Fp32Model { name: &args.name, version, model, manifest: &manifest, labels: place.class_count(&manifest)? };
     let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &*bars)
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
     let mut out = Output::stdout();
@@ -235,6 +237,15 @@ impl Place {
             Self::Folder(folder) => label_text(&folder.path, manifest.output.labels.as_deref())?
                 .context("--evaluate needs the names of the classes: put labels.txt into the model's folder"),
         }
+    }
+
+    /// How many classes have names.
+    fn class_count(&self, manifest: &Manifest) -> anyhow::Result<Option<usize>> {
+        let text = match self {
+            Self::BuiltIn(..) => return Ok(None),
+            Self::Folder(folder) => label_text(&folder.path, manifest.output.labels.as_deref())?,
+        };
+        Ok(text.as_deref().map(parse_labels).transpose()?.map(|labels| labels.len()))
     }
 
     fn read(&self, version: u64) -> anyhow::Result<ModelProto> {

@@ -41,6 +41,10 @@ pub(super) struct Directory<'a> {
     big: bool,
     /// Where the entries start, and how many there are.
     entries: (usize, usize),
+    /// How many there should be.
+    announced: u64,
+    /// From this entry on only values count that are in the entry itself.
+    inline_from: usize,
 }
 
 /// One entry: what its values are and where they lie.
@@ -61,24 +65,84 @@ impl<'a> Directory<'a> {
             [b'M', b'M', 0, 42 | 43, ..] | [b'M', b'M', 42, 0, ..] => (true, file[3] == 43),
             _ => return None,
         };
-        let mut directory = Self { file, big_endian, big, entries: (0, 0) };
+        let mut directory = Self { file, big_endian, big, entries: (0, 0), announced: 0, inline_from: usize::MAX };
         let start = directory.offset(if big { 8 } else { 4 })?;
         let count_bytes = if big { 8 } else { 2 };
         let count = directory.number(start, count_bytes)?;
+        directory.announced = count;
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_ENTRIES);
         directory.entries = (start.checked_add(count_bytes)?, count);
+        directory.limit();
         Some(directory)
+    }
+
+    /// Whether a file begins like one with a directory.
+    pub(super) fn is_announced(file: &[u8]) -> bool {
+        matches!(
+            file,
+            [b'I', b'I', 42 | 43, 0, ..]
+                | [b'M', b'M', 0, 42 | 43, ..]
+                | [b'I', b'I', 0, 42, ..]
+                | [b'M', b'M', 42, 0, ..]
+        )
+    }
+
+    /// Ends the directory where Pillow stops: at the first entry whose values are cut off. And once the values of all are
+    /// longer than the file, those that lie elsewhere are passed over.
+    fn limit(&mut self) {
+        let ((start, count), size, inline) = (self.entries, self.entry_bytes(), if self.big { 8 } else { 4 });
+        let mut total = 0usize;
+        for index in 0..count {
+            let at = start.saturating_add(index.saturating_mul(size));
+            let Some(kind) = self.number(at, 2).and_then(|_| self.number(at + 2, 2)) else { break };
+            let count = self.number(at + 4, inline).and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+            let Some(bytes) = size_of(kind as u16).map(|size| count.saturating_mul(size)) else { continue };
+            if bytes <= inline {
+                continue;
+            }
+            total = total.saturating_add(bytes);
+            if total > self.file.len() {
+                self.inline_from = self.inline_from.min(index);
+            } else if self.offset(at + 4 + inline).is_none_or(|offset| offset > self.file.len() - bytes) {
+                self.entries.1 = index;
+                break;
+            }
+        }
     }
 
     pub(super) fn is_big_endian(&self) -> bool {
         self.big_endian
     }
 
+    /// Whether every entry is in the file, and the values of these tags are there and numbers. Pillow passes over what is
+    /// not; libtiff gives up.
+    pub(super) fn is_whole(&self, tags: &[u16]) -> bool {
+        let ((start, count), size) = (self.entries, self.entry_bytes());
+        let end = start.saturating_add(count.saturating_mul(size));
+        let is_cut = |at: usize| {
+            let tag = self.number(at, 2).and_then(|tag| u16::try_from(tag).ok());
+            tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none_or(|entry| entry.kind == 2)
+        };
+        let is_known = |at: usize| self.number(at + 2, 2).is_some_and(|kind| matches!(kind, 1..=13 | 16..=18));
+        // Where no lengths are told libtiff measures everything that is in the file.
+        let is_measured = self.entry(tag::STRIP_BYTES).or(self.entry(tag::TILE_BYTES)).is_none();
+        if is_measured && !(0..count).all(|index| is_known(start + index * size)) {
+            return false;
+        }
+        self.announced <= MOST_ENTRIES as u64
+            && self.announced == count as u64
+            && end <= self.file.len()
+            && !(0..count).any(|index| is_cut(start + index * size))
+    }
+
+    fn entry_bytes(&self) -> usize {
+        if self.big { 20 } else { 12 }
+    }
+
     /// The entry of `tag`; `None` where there is none whose values are in the file. Of several the first one counts, as
     /// with Pillow.
     pub(super) fn entry(&self, tag: u16) -> Option<TagEntry> {
-        let (start, count) = self.entries;
-        let size = if self.big { 20 } else { 12 };
+        let ((start, count), size) = (self.entries, self.entry_bytes());
         let mut places = (0..count).map_while(|index| {
             let at = start.checked_add(index * size)?;
             self.number(at, 2).map(|tag| (at, tag))
@@ -94,7 +158,12 @@ impl<'a> Directory<'a> {
         let value = at + 4 + inline;
         let size = count.checked_mul(size_of(kind)?)?;
         // Values that do not fit into the entry lie elsewhere, and the entry says where.
-        let at = if size > inline { self.offset(value)? } else { value };
+        let index = (at - self.entries.0) / self.entry_bytes();
+        let at = match size > inline {
+            true if index >= self.inline_from => return None,
+            true => self.offset(value)?,
+            false => value,
+        };
         self.file.get(at..at.checked_add(size)?)?;
         Some(TagEntry { kind, count, at })
     }
@@ -112,7 +181,8 @@ impl<'a> Directory<'a> {
 
     /// Number `index` of an entry of unsigned integers.
     pub(super) fn value(&self, entry: &TagEntry, index: usize) -> Option<u64> {
-        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 1 | 3 | 4 | 13 | 16))?;
+        // Bytes are no numbers to Pillow.
+        let size = size_of(entry.kind).filter(|_| matches!(entry.kind, 3 | 4 | 13 | 16))?;
         if index < entry.count { self.number(entry.at + index * size, size) } else { None }
     }
 

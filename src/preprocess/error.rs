@@ -9,10 +9,12 @@ pub enum DecodeError {
     #[error("the image is empty (0 bytes): send the content of an image file")]
     Empty,
     /// The bytes start like none of the formats that are read.
-    #[error("not an image format that is read here: {found}; send JPEG, PNG, WebP, GIF, BMP or TIFF")]
+    #[error("not an image format that is read here: {found}; {remedy}")]
     UnsupportedFormat {
         /// What the bytes look like, in words.
         found: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The header claims more pixels than are allowed; nothing was decoded and no memory was taken.
     #[error("the image is too large: {width}x{height} pixels, at most {limit} are allowed; send it scaled down")]

@@ -40,6 +40,8 @@ impl Turn {
         let bare = |block: &[u8]| block.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec);
         let exif = exif.map(|block| bare(block).unwrap_or_else(|| block.to_vec()));
         let exif = exif.map(|block| bare(&block).unwrap_or(block)).unwrap_or_default();
+        // Of a file whose EXIF block is none Pillow does not come to look at the rest.
+        let xmp = xmp.filter(|_| exif.is_empty() || Directory::is_announced(&exif));
         Self::from_directory(Directory::first(&exif).as_ref(), xmp)
     }
 

@@ -78,3 +78,19 @@ impl RowSink for FirstRows<'_> {
         }
     }
 }
+
+/// Light for darkness.
+pub(super) struct Inverted<'a>(pub(super) &'a mut dyn RowSink);
+
+impl RowSink for Inverted<'_> {
+    fn wanted(&self) -> Range<u32> {
+        self.0.wanted()
+    }
+
+    fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {
+        self.0.rows(times, &mut |rgb| {
+            fill(rgb);
+            rgb.iter_mut().for_each(|value| *value = 255 - *value);
+        });
+    }
+}

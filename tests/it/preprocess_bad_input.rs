@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use resnetd::preprocess::{DecodeError, DecodeLimits, Format, Orientation, Spec, decode, preprocess, probe};
+use resnetd::preprocess::{DecodeError, DecodeLimits, Format, Orientation, Spec, cost, decode, preprocess, probe};
 
 fn image(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).expect("a fixture")
@@ -56,12 +56,10 @@ fn an_empty_body_is_refused_with_the_remedy() {
 
 #[test]
 fn what_is_no_image_is_named_in_the_refusal() {
-    let cases: [(&[u8], &str); 7] = [
+    let cases: [(&[u8], &str); 5] = [
         (b"hello, is this a cat?", "text (\"hello, is this a cat?\")"),
         (b"{\"instances\": [{\"b64\": \"aGVsbG8=\"}]}", "text (\"{\\\"instances"),
         (b"%PDF-1.7\n", "PDF"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
-        (b"\0\0\0\x1cftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x20ftypisom\0\0\0\0", "video"),
         (&[0x80, 0x01, 0x02, 0x03, 0x04], "80 01 02 03 04"),
     ];
@@ -70,6 +68,26 @@ fn what_is_no_image_is_named_in_the_refusal() {
         assert!(matches!(error, DecodeError::UnsupportedFormat { .. }), "{error:?}");
         assert!(error.to_string().contains(named), "{error}");
         assert!(error.to_string().contains("send JPEG, PNG, WebP, GIF, BMP or TIFF"), "{error}");
+    }
+}
+
+#[test]
+fn a_picture_of_a_format_that_is_not_read_is_refused_with_what_to_convert_it_to() {
+    let cases: [(&[u8], &str); 8] = [
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+        (b"\xff\x0a\0", "JPEG XL"),
+        (b"\0\0\x01\0\x01\0", "Windows icon"),
+        (b"\0\0\x02\0\0\0\0\0\0\0\0\0\x10\0\x10\0\x18\0", "TGA"),
+        (b"P7\nWIDTH 1\n", "PAM"),
+    ];
+    for (bytes, named) in cases {
+        let error = refusal(bytes);
+        assert!(matches!(error, DecodeError::UnsupportedFormat { .. }), "{error:?}");
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(error.to_string().ends_with("convert it to JPEG or PNG"), "{error}");
     }
 }
 
@@ -132,6 +150,69 @@ fn a_file_too_short_for_what_it_claims_is_refused_by_its_header() {
         assert!(error.to_string().contains("bytes at least"), "{name}: {error}");
         assert_eq!(refusal(&file).to_string(), error.to_string(), "{name}");
     }
+}
+
+#[test]
+fn numbers_of_a_header_that_overflow_make_no_estimate_small() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess/damaged");
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_none_or(|ending| ending != "md")).collect();
+    assert!(files.len() >= 5, "only {} files", files.len());
+    let no_limits = DecodeLimits { max_pixels: u64::MAX };
+    for path in files {
+        let bytes = std::fs::read(&path).expect("a damaged file");
+        // What cannot be read has no estimate; what can is refused for its size, or for not having it.
+        if let Ok(header) = probe(&bytes) {
+            let _ = cost(&header, &Spec::default(), &no_limits);
+            assert!(DecodeLimits::default().admit(&header).is_err(), "{}", path.display());
+        }
+        refusal(&bytes);
+    }
+}
+
+/// A chunk of a PNG with its checksum.
+fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(kind);
+    crc.update(content);
+    let length = u32::try_from(content.len()).expect("a short chunk");
+    [&length.to_be_bytes()[..], kind, content, &crc.sum().to_be_bytes()].concat()
+}
+
+#[test]
+fn a_png_whose_second_header_asks_for_more_memory_is_refused() {
+    let png = image("preprocess/images/png_1x1.png");
+    let mut second = png[16..29].to_vec();
+    second[12] = 1;
+    let bytes = [&png[..33], &png_chunk(b"IHDR", &second), &png[33..]].concat();
+    assert!(refusal(&bytes).to_string().contains("contradict"), "{}", refusal(&bytes));
+    // The same header twice says nothing new, and Pillow reads it.
+    let bytes = [&png[..33], &png_chunk(b"IHDR", &png[16..29]), &png[33..]].concat();
+    assert!(preprocess(&bytes, &Spec::default(), &DecodeLimits::default()).is_ok());
+}
+
+#[test]
+fn texts_of_a_png_are_unpacked_up_to_a_limit_of_all_together() {
+    let png = image("preprocess/images/png_1x1.png");
+    let mut packed = flate2::write::ZlibEncoder::new(b"a\0\0".to_vec(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, &vec![b' '; 1 << 20]).expect("memory");
+    let text = png_chunk(b"zTXt", &packed.finish().expect("memory"));
+    let with = |count: usize| [&png[..33], &text.repeat(count), &png[33..]].concat();
+    assert!(preprocess(&with(64), &Spec::default(), &DecodeLimits::default()).is_ok());
+    // In 12 MB there is room for 11,000 of them, which would take seconds.
+    assert!(refusal(&with(65)).to_string().contains("zTXt"), "{}", refusal(&with(65)));
+}
+
+#[test]
+fn a_tile_far_beyond_its_picture_is_refused() {
+    let mut tiff = b"II\x2a\0\x08\0\0\0\x08\0".to_vec();
+    let fields = [(256u16, 1u32), (257, 1), (258, 8), (262, 1), (322, 4_000_000_000), (323, 16), (324, 8), (325, 9)];
+    for (tag, value) in fields {
+        tiff.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
+        tiff.extend([1u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    tiff.extend([0; 4]);
+    assert!(matches!(refusal(&tiff), DecodeError::Corrupt { .. }), "{}", refusal(&tiff));
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub(crate) fn arrows(modules: &Modules) -> Arrows {
     let mut arrows = Arrows::new();
     for (at, module) in modules {
         for path in &module.mentions {
+            // Alone it is a method's own value, and no path, though the module may be called as a function beside it is.
+            if path[..] == ["self"] {
+                continue;
+            }
             let Some(absolute) = absolute(modules, at, path, MOST_PASSES) else { continue };
             match end(modules, &absolute, MOST_PASSES) {
                 End::File(file) if file != module.file => {
@@ -216,6 +220,13 @@ mod tests {
         let parent = ("a/mod.rs", "mod part; pub struct Error; pub fn f() { part::f() }");
         let part = ("a/part.rs", "pub fn f() { let _ = super::Error; }");
         assert_eq!(circles_of(&[("lib.rs", "mod a;"), parent, part]), [["a/mod.rs", "a/part.rs"]]);
+    }
+
+    #[test]
+    fn a_method_in_a_module_that_has_a_functions_name_needs_no_function() {
+        let parent = ("a/mod.rs", "mod f; pub fn f() { f::B.read() }");
+        let part = ("a/f.rs", "pub struct B; impl B { pub fn read(self) { drop(self) } }");
+        assert!(circles_of(&[("lib.rs", "mod a;"), parent, part]).is_empty());
     }
 
     #[test]

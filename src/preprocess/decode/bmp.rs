@@ -5,9 +5,9 @@
 //! lengths are unpacked, to a byte a pixel, because they start with the last row.
 
 use super::colors::{self, Colors};
-use super::{Frame, Rows};
+use super::fault::bmp as corrupt;
+use super::frame::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::header::Header;
 use crate::preprocess::header::bmp::{BIT_FIELDS, Info, RAW, RLE4, RLE8};
 use crate::preprocess::orientation::Turn;
@@ -29,10 +29,6 @@ enum Pixel {
     Packed { green_bits: u32 },
     /// So many bytes, of which these are red, green and blue.
     Bytes { count: usize, rgb: [usize; 3] },
-}
-
-fn corrupt(cause: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::Bmp, cause)
 }
 
 pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {

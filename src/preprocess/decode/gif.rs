@@ -7,9 +7,9 @@
 mod lzw;
 
 use super::colors::{self, Colors};
-use super::{Frame, Rows};
+use super::fault::gif as corrupt;
+use super::frame::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::header::gif::{Blocks, GifBlock, GifImage};
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
@@ -23,10 +23,6 @@ struct Gif<'a> {
     empty: u8,
     /// The frame's own data: code size and blocks.
     data: &'a [u8],
-}
-
-fn corrupt(cause: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::Gif, cause)
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {

@@ -7,9 +7,12 @@
 mod bmp;
 mod cmyk;
 mod colors;
+mod fault;
+mod frame;
 mod gif;
 mod jpeg;
 mod png;
+mod pnm;
 mod tiff;
 mod webp;
 
@@ -18,31 +21,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::error::DecodeError;
 use super::format::Format;
 use super::header::{Header, MOST_BYTES};
-use super::orientation::Turn;
 use super::rows::RowSink;
-
-/// What is known of a picture before its first row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    /// The turn that the file asks for.
-    pub(super) turn: Turn,
-    /// Whether that turn is part of the pixels for everybody, asked or not.
-    pub(super) turn_is_intrinsic: bool,
-}
+use frame::{Frame, Rows};
 
 /// A picture whose rows are still to be read.
 pub(super) struct Picture<'a> {
     format: Format,
     frame: Frame,
     rows: Box<dyn Rows + 'a>,
-}
-
-/// The rows of a picture, in any format.
-trait Rows {
-    /// Hands every row to `sink`, from the top.
-    fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError>;
 }
 
 /// Finds out how the picture lies. What `header` claims must have been admitted; a file that turns out to show more than
@@ -57,6 +43,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<Picture<'a>, 
             Format::Gif => gif::open(bytes)?,
             Format::Bmp => bmp::open(bytes, header)?,
             Format::Tiff => tiff::open(bytes, header)?,
+            Format::Pnm => pnm::open(bytes, header)?,
         };
         if (frame.width, frame.height) != (header.width, header.height) {
             let Frame { width, height, .. } = frame;

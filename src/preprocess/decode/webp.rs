@@ -11,9 +11,9 @@ use std::ops::Range;
 use image_webp::WebPDecoder;
 use image_webp::vp8::{self, Vp8Decoder};
 
-use super::{Frame, Rows};
+use super::fault::webp as corrupt;
+use super::frame::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::header::webp::{Container, WebPImage};
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
@@ -21,10 +21,6 @@ use crate::preprocess::rows::RowSink;
 struct WebP<'a> {
     bytes: &'a [u8],
     container: Container,
-}
-
-fn corrupt(error: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::WebP, error)
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {

@@ -1,6 +1,7 @@
 //! BMP's headers, of which there are seven, read as Pillow reads them.
 
-use super::{Found, Storage, array, u16_le};
+use super::claim::{Claim, Storage};
+use super::fields::{array, u16_le};
 
 /// What the headers say.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub(in crate::preprocess) const RLE8: u32 = 1;
 pub(in crate::preprocess) const RLE4: u32 = 2;
 pub(in crate::preprocess) const BIT_FIELDS: u32 = 3;
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let info = Info::read(bytes)?;
     let (width, height) = (u64::from(info.width), u64::from(info.height));
     let pixels = width * height;
@@ -39,7 +40,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         }
     };
     let storage = Storage { memory: memory.saturating_add(width), work: pixels, least_bytes };
-    Some(Found { width: info.width, height: info.height, storage })
+    Some(Claim { width: info.width, height: info.height, storage })
 }
 
 impl Info {

@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use super::{Found, MOST_BYTES, Storage, array, u16_le};
+use super::claim::{Claim, Storage};
+use super::fields::{MOST_BYTES, array, u16_le};
 
 /// The canvas that holds the first frame; the screen alone where that stands behind too much else.
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let (screen, mut blocks) = Blocks::new(&bytes[..bytes.len().min(MOST_BYTES)])?;
     let screen = (screen.width, screen.height);
     let image = blocks.find_map(|block| if let GifBlock::Image(image) = block { Some(image) } else { None });
     let (width, height) = image.as_ref().map_or(screen, |image| image.canvas(screen));
     let Some(image) = image else {
-        return Some(Found::rows(width, height, u64::from(width) * u64::from(height)));
+        return Some(Claim::rows(width, height, u64::from(width) * u64::from(height)));
     };
     let pixels = u64::from(image.width) * u64::from(image.height);
     // Codes have at most 12 bits, and one of so many bits stands for as many pixels as there are codes of them.
@@ -23,7 +24,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         work: u64::from(width) * held.div_ceil(u64::from(image.width).max(1)),
         least_bytes,
     };
-    Some(Found { width, height, storage })
+    Some(Claim { width, height, storage })
 }
 
 /// The table of codes.

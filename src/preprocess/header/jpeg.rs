@@ -1,6 +1,7 @@
 //! A JPEG's frame header, wherever between the other segments it stands, and the first scan's.
 
-use super::{Found, MOST_BYTES, Storage, array};
+use super::claim::{Claim, Storage};
+use super::fields::{MOST_BYTES, array};
 
 /// More segments than any writer makes: a colour profile or an extended XMP of megabytes has about a hundred.
 const MOST_SEGMENTS: usize = 2048;
@@ -16,7 +17,7 @@ struct Frame {
     components: Vec<Sampling>,
 }
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let (mut frame, mut first_scan, mut metadata) = (None, None, 0);
     for (marker, content) in (Segments { bytes, at: 2, stray: 0 }).take(MOST_SEGMENTS) {
         match marker {
@@ -36,7 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     let is_single = first_scan == u8::try_from(frame.components.len()).ok() && !frame.is_progressive();
     let metadata = if is_single { metadata } else { bytes.len() as u64 };
     let storage = frame.storage(is_single, metadata);
-    Some(Found { width: frame.width as u32, height: frame.height as u32, storage })
+    Some(Claim { width: frame.width as u32, height: frame.height as u32, storage })
 }
 
 /// The EXIF block, put together of its segments, and the last XMP packet, of those before the first scan.
@@ -51,6 +52,25 @@ pub(in crate::preprocess) fn metadata(bytes: &[u8]) -> (Option<Vec<u8>>, Option<
         }
     }
     (exif, xmp)
+}
+
+/// Whether a Huffman table of averages names more bits than a difference of two can have, in the tables before the first
+/// scan. libjpeg refuses such a file.
+pub(in crate::preprocess) fn has_impossible_table(bytes: &[u8]) -> bool {
+    let segments = Segments { bytes, at: 2, stray: 0 }.take_while(|&(marker, _)| marker != 0xda);
+    segments.filter(|&(marker, _)| marker == 0xc4).any(|(_, mut tables)| {
+        while let [class, rest @ ..] = tables
+            && let Some((counts, rest)) = rest.split_first_chunk::<16>()
+        {
+            let count: usize = counts.iter().copied().map(usize::from).sum();
+            let (symbols, next) = rest.split_at(count.min(rest.len()));
+            if class >> 4 == 0 && symbols.iter().any(|&bits| bits > 15) {
+                return true;
+            }
+            tables = next;
+        }
+        false
+    })
 }
 
 /// The segments up to the end of the headers: their markers and contents.

@@ -4,14 +4,20 @@
 //! It runs on the request's own thread: whatever the file is, [`probe`] looks at a bounded number of bytes.
 
 pub(super) mod bmp;
+mod claim;
+mod fields;
 pub(super) mod gif;
 pub(super) mod jpeg;
 mod png;
+pub(super) mod pnm;
 pub(super) mod tiff;
 pub(super) mod webp;
 
 use super::error::DecodeError;
 use super::format::{Format, describe};
+use claim::{Claim, Storage};
+
+pub(super) use fields::MOST_BYTES;
 
 /// What the first bytes of an image say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,32 +31,6 @@ pub struct Header {
     /// The file's length in bytes.
     file_bytes: u64,
     storage: Storage,
-}
-
-/// What the way of storing pixels asks of whoever reads them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Storage {
-    /// An upper bound of the memory that decoding takes at once, in bytes, without the file itself.
-    memory: u64,
-    /// Pixels that are computed one by one.
-    work: u64,
-    /// Bytes that the file must have at least, if its pixels are to be in it.
-    least_bytes: u64,
-}
-
-/// What a format's own reader finds out.
-struct Found {
-    width: u32,
-    height: u32,
-    storage: Storage,
-}
-
-impl Found {
-    /// Of a format that stores every pixel, in rows: nothing but a few of these is in memory.
-    fn rows(width: u32, height: u32, row_bytes: u64) -> Self {
-        let work = u64::from(width) * u64::from(height);
-        Self { width, height, storage: Storage { memory: row_bytes, work, least_bytes: 0 } }
-    }
 }
 
 /// A file up to this length may be decoded where the request is.
@@ -106,7 +86,10 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let format = Format::sniff(bytes).ok_or_else(|| DecodeError::UnsupportedFormat { found: describe(bytes) })?;
+    let format = Format::sniff(bytes).ok_or_else(|| {
+        let (found, remedy) = describe(bytes);
+        DecodeError::UnsupportedFormat { found, remedy }
+    })?;
     let found = match format {
         Format::Jpeg => jpeg::read(bytes),
         Format::Png => png::read(bytes),
@@ -114,8 +97,9 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
         Format::Gif => gif::read(bytes),
         Format::Bmp => bmp::read(bytes),
         Format::Tiff => tiff::read(bytes),
+        Format::Pnm => pnm::read(bytes),
     };
-    let Some(Found { width, height, storage }) = found else {
+    let Some(Claim { width, height, storage }) = found else {
         return Err(DecodeError::corrupt(format, "it ends before its size is told"));
     };
     if width == 0 || height == 0 {
@@ -123,19 +107,4 @@ pub fn probe(bytes: &[u8]) -> Result<Header, DecodeError> {
     }
     let file_bytes = bytes.len() as u64;
     Ok(Header { format, width, height, file_bytes, storage })
-}
-
-/// Where a format lets anything stand before the size, this many bytes of it are looked at.
-pub(super) const MOST_BYTES: usize = 64 << 10;
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
-}
-
-fn u16_le(bytes: &[u8], at: usize) -> Option<u32> {
-    array(bytes, at).map(|field| u16::from_le_bytes(field).into())
-}
-
-fn u24_le(bytes: &[u8], at: usize) -> Option<u32> {
-    array(bytes, at).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
 }

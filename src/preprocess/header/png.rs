@@ -1,11 +1,12 @@
 //! A PNG's header, which has its place at the start.
 
-use super::{Found, Storage, array};
+use super::claim::{Claim, Storage};
+use super::fields::array;
 
 /// Deflate makes at most so many bytes of one.
 const MOST_EXPANSION: u64 = 1032;
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let (width, height) = (u32::from_be_bytes(array(bytes, 16)?), u32::from_be_bytes(array(bytes, 20)?));
     let [depth, color, _, _, interlace] = array(bytes, 24)?;
     let samples = match color {
@@ -22,7 +23,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
     // Data that end in order may end too early: Pillow leaves the rest black, and so do we, without computing it.
     let rows = (bytes.len() as u64 * MOST_EXPANSION).div_ceil(row_bytes.max(1));
     let work = if interlace > 0 { pixels } else { pixels.min(rows.saturating_mul(width.into())) };
-    Some(Found { width, height, storage: Storage { memory, work, least_bytes: 0 } })
+    Some(Claim { width, height, storage: Storage { memory, work, least_bytes: 0 } })
 }
 
 /// What the decoder takes beside its rows: a dictionary, or a text in which an orientation stands.

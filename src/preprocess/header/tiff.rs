@@ -1,12 +1,11 @@
 //! What the first page of a TIFF says of itself, read as Pillow reads it.
 
-use super::{Found, Storage};
+use super::claim::{Claim, Storage};
 use crate::preprocess::directory::{Directory, TagEntry, tag};
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let page = Page::read(&Directory::first(bytes)?)?;
     let Page { width, height, ref chunks, .. } = page;
-    let pixels = u64::from(width) * u64::from(height);
     let rows = u64::from(chunks.height.min(height));
     // Some rows of every plane, raw and converted.
     let row = (page.chunk_row_bytes() as u64).saturating_mul(page.bits.len() as u64 + 4) + u64::from(chunks.width) * 4;
@@ -32,7 +31,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         _ => 0,
     };
     let memory = row.saturating_add(band).saturating_add(packed).saturating_add(copies);
-    Some(Found { width, height, storage: Storage { memory, work: pixels, least_bytes: 0 } })
+    // Tiles are unpacked to their ends, which may lie beyond the picture's.
+    let (across, down) = page.chunks_in_plane();
+    let [stored, above] =
+        [(across, chunks.width), (down, chunks.height)].map(|(count, side)| count as u64 * u64::from(side));
+    let work = stored.saturating_mul(if page.is_tiled() { above } else { height.into() });
+    Some(Claim { width, height, storage: Storage { memory, work, least_bytes: 0 } })
 }
 
 const JPEG_BYTES: u64 = 5 << 20;
@@ -50,6 +54,29 @@ const MOST_SAMPLES: usize = 6;
 
 /// The most bits a sample has in any layout that is read.
 const MOST_BITS: u64 = 64;
+
+/// A tile may be wider and higher than the picture, by so much at most: a row of it is held, and all of it is unpacked.
+const MOST_BEYOND: u32 = 1 << 12;
+
+/// What libtiff does without where it is missing, but not where it is cut off.
+const NEEDED: [u16; 13] = [
+    tag::WIDTH,
+    tag::HEIGHT,
+    tag::BITS,
+    tag::COMPRESSION,
+    tag::STRIP_OFFSETS,
+    tag::SAMPLES,
+    tag::ROWS_PER_STRIP,
+    tag::STRIP_BYTES,
+    tag::PLANAR,
+    tag::TILE_OFFSETS,
+    tag::TILE_BYTES,
+    tag::EXTRA_SAMPLES,
+    tag::SAMPLE_FORMAT,
+];
+
+/// What has one value.
+const SINGLE: [u16; 4] = [tag::COMPRESSION, tag::SAMPLES, tag::ROWS_PER_STRIP, tag::PLANAR];
 
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Page {
@@ -75,6 +102,7 @@ pub(in crate::preprocess) struct Page {
 /// The pieces that pixels are stored in, and where they are.
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Chunks {
+    is_tiled: bool,
     pub(in crate::preprocess) width: u32,
     pub(in crate::preprocess) height: u32,
     pub(in crate::preprocess) offsets: TagEntry,
@@ -122,22 +150,41 @@ impl Page {
         let strips = directory.entry(tag::STRIP_OFFSETS);
         let chunks = match strips {
             Some(offsets) => Chunks {
+                is_tiled: false,
                 width,
                 height: side(tag::ROWS_PER_STRIP).unwrap_or(u32::MAX).clamp(1, height.max(1)),
                 offsets,
                 sizes: directory.entry(tag::STRIP_BYTES),
             },
             None => Chunks {
+                is_tiled: true,
                 width: side(tag::TILE_WIDTH).filter(|&side| side > 0)?,
                 height: side(tag::TILE_HEIGHT).filter(|&side| side > 0)?,
                 offsets: directory.entry(tag::TILE_OFFSETS)?,
                 sizes: directory.entry(tag::TILE_BYTES),
             },
         };
+        // What is there must be a number.
+        let is_number = |tag| directory.entry(tag).is_none_or(|entry| directory.value(&entry, 0).is_some());
+        if ![tag::COMPRESSION, tag::PHOTOMETRIC, tag::SAMPLES, tag::PLANAR, tag::EXTRA_SAMPLES, tag::BITS]
+            .into_iter()
+            .all(is_number)
+        {
+            return None;
+        }
+        let compression = number(tag::COMPRESSION).unwrap_or(UNCOMPRESSED);
+        let is_single = |tag| directory.entry(tag).is_none_or(|entry| entry.count == 1);
+        let is_packed = compression != UNCOMPRESSED;
+        let [beyond, below] = [chunks.width.saturating_sub(width), chunks.height.saturating_sub(height)];
+        if beyond.max(below) > MOST_BEYOND
+            || is_packed && !(directory.is_whole(&NEEDED) && SINGLE.into_iter().all(is_single))
+        {
+            return None;
+        }
         Some(Self {
             width,
             height,
-            compression: number(tag::COMPRESSION).unwrap_or(1),
+            compression,
             photometric: number(tag::PHOTOMETRIC).unwrap_or(0),
             is_planar,
             is_mirrored: match number(tag::FILL_ORDER) {
@@ -152,6 +199,11 @@ impl Page {
             fax_options: number(tag::FAX_OPTIONS).unwrap_or(0),
             chunks,
         })
+    }
+
+    /// Whether chunks have one size, whatever the picture's is.
+    pub(in crate::preprocess) fn is_tiled(&self) -> bool {
+        self.chunks.is_tiled
     }
 
     /// How many planes the samples lie in.
@@ -189,8 +241,13 @@ impl Page {
         // Where sizes are missing the file's end is the only one, and of plain pixels it is known how many are needed.
         let sizes = self.chunks.sizes.as_ref().filter(|_| self.compression != UNCOMPRESSED);
         let size = sizes.and_then(|sizes| directory.value(sizes, index));
-        let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
-        Some(size.and_then(|size| rest.get(..size)).unwrap_or(rest))
+        let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        match size {
+            // A single strip without a length goes to the file's end.
+            None => Some(rest),
+            Some(0) => (self.planes() * across * down == 1 && !self.is_tiled()).then_some(rest),
+            Some(size) => rest.get(..size),
+        }
     }
 
     /// How many chunks lie beside each other, and how many above.

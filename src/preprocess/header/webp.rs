@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Found, Storage, array, u24_le};
+use super::claim::{Claim, Storage};
+use super::fields::{array, u24_le};
 
-pub(super) fn read(bytes: &[u8]) -> Option<Found> {
+pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let Container { width, height, image, .. } = Container::read(bytes)?;
     let pixels = u64::from(image.width) * u64::from(image.height);
     let chunk = image.data.len() as u64;
@@ -17,7 +18,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Found> {
         blocks * (384 + 3 * BLOCK_BYTES) + chunk * 4
     };
     let storage = Storage { memory: memory + u64::from(width) * 64, work: pixels, least_bytes: 0 };
-    Some(Found { width, height, storage })
+    Some(Claim { width, height, storage })
 }
 
 /// What the decoder notes of a block.
@@ -88,11 +89,12 @@ impl Container {
                     chunks.at = content.start - 8;
                     let (found, behind) = still(file, chunks.at, end)?;
                     chunks.at = behind;
-                    image = Some(found);
+                    image = Some(found?);
                 }
                 b"ANIM" if !has_header => has_header = Some(content.len()).filter(|&length| length >= 5).is_some(),
                 b"ANMF" => {
-                    let frame = animation_frame(file, content.clone()).filter(|_| has_header)?;
+                    // A frame without a picture is none; what stands in it is passed over like any other chunk.
+                    let Some(frame) = animation_frame(file, content.clone()).filter(|_| has_header)? else { continue };
                     let WebPImage { left, top, width, height, .. } = frame;
                     if left + width > canvas.0 || top + height > canvas.1 {
                         return None;
@@ -131,31 +133,33 @@ impl Iterator for Chunks<'_> {
     }
 }
 
-/// The picture whose chunks start at `at`, perhaps with alpha before its colours; and the end of these chunks.
-fn still(file: &[u8], at: usize, end: usize) -> Option<(WebPImage, usize)> {
+/// The picture whose chunks start at `at`, perhaps with alpha before its colours, if there is one; and the end of these
+/// chunks.
+fn still(file: &[u8], at: usize, end: usize) -> Option<(Option<WebPImage>, usize)> {
     let mut chunks = Chunks { file, at, end };
     let (mut has_alpha, mut image) = (false, None);
     loop {
         let before = chunks.at;
         if before == end {
-            return Some((image?, before));
+            return if has_alpha && image.is_none() { None } else { Some((image, before)) };
         }
         let (name, content) = chunks.next()?;
         match &name {
             b"ALPH" if !has_alpha && image.is_none() => has_alpha = true,
             b"VP8L" if has_alpha => return None,
             b"VP8 " | b"VP8L" if image.is_none() => image = Some(picture(file, (name, content))?),
-            _ => return Some((image?, before)),
+            _ if has_alpha && image.is_none() => return None,
+            _ => return Some((image, before)),
         }
     }
 }
 
-fn animation_frame(file: &[u8], content: Range<usize>) -> Option<WebPImage> {
+fn animation_frame(file: &[u8], content: Range<usize>) -> Option<Option<WebPImage>> {
     let fields = content.start;
     let (left, top) = (u24_le(file, fields)? * 2, u24_le(file, fields + 3)? * 2);
     // Its size stands here too, but the picture's own word counts.
     let (image, _) = still(file, fields + 16, content.end + content.len() % 2)?;
-    Some(WebPImage { left, top, ..image })
+    Some(image.map(|image| WebPImage { left, top, ..image }))
 }
 
 /// A chunk as a picture, with the size that its own header tells.

@@ -1,7 +1,8 @@
 //! What a resize takes in memory, known before it starts.
 
+use super::axis::Axis;
 use super::taps::Weights;
-use super::{Axis, Plan, Turn};
+use super::{Plan, Turn};
 use crate::preprocess::limits::DecodeLimits;
 use crate::preprocess::spec::Spec;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Axis;
+use super::axis::Axis;
 
 /// Which stored pixels are copied.
 pub(super) struct Gather {

@@ -8,6 +8,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod axis;
+mod buffers;
 mod cost;
 mod gather;
 mod horizontal;
@@ -24,26 +26,16 @@ use super::orientation::Turn;
 use super::rows::RowSink;
 use super::spec::{Span, Spec};
 use crate::tensor::Pixels;
+use axis::Axis;
+use buffers::room;
 use gather::Gather;
 use horizontal::Horizontal;
 use isa::Isa;
 use taps::{Kernel, Taps};
 use window::RowWindow;
 
+pub(super) use buffers::Buffers;
 pub(super) use cost::cost;
-
-/// What becomes of one axis of the stored image.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    /// Stored pixels along it.
-    source: u32,
-    /// Pixels along it after the resize.
-    resized: u32,
-    /// Which of them are kept.
-    span: Span,
-    /// Whether it is read from its end.
-    mirrored: bool,
-}
 
 /// The arithmetic of one image: what becomes of columns and rows, before anything is computed.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +52,9 @@ impl Plan {
     /// Plans a stored image of `width` x `height`, whose upright form becomes `resized` pixels and is then cropped.
     pub(super) fn new(spec: &Spec, turn: Turn, (width, height): (u32, u32), resized: (u32, u32)) -> Self {
         let upright = turn.upright(width, height);
-        let x = (resized.0, Span::centered(resized.0, spec.crop_size));
-        let y = (resized.1, Span::centered(resized.1, spec.crop_size));
+        let (crop_width, crop_height) = spec.crop().unzip();
+        let x = (resized.0, Span::centered(resized.0, crop_width));
+        let y = (resized.1, Span::centered(resized.1, crop_height));
         let (across, down) = if turn.transpose { (y, x) } else { (x, y) };
         let vertical_first =
             i64::from(upright.1) - i64::from(resized.1) > (2 * (i64::from(upright.0) - i64::from(resized.0))).max(0);
@@ -77,24 +70,6 @@ impl Plan {
     /// The length of the result before it is padded.
     fn len(&self) -> usize {
         self.columns.span.len as usize * self.rows.span.len as usize * 3
-    }
-}
-
-/// Working memory that a thread keeps from one image to the next.
-#[derive(Default)]
-pub(super) struct Buffers {
-    row: Vec<u8>,
-    window: Vec<u8>,
-}
-
-impl Buffers {
-    /// Gives back what is larger than `most` bytes.
-    pub(super) fn trim(&mut self, most: usize) {
-        for buffer in [&mut self.row, &mut self.window] {
-            if buffer.capacity() > most {
-                *buffer = Vec::new();
-            }
-        }
     }
 }
 
@@ -200,15 +175,6 @@ impl RowSink for Resizer<'_> {
             }
         }
     }
-}
-
-/// The first `len` bytes of `buffer`, which grows as needed.
-fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        // What was in it is not needed: a fresh one spares the copy.
-        *buffer = vec![0; len];
-    }
-    &mut buffer[..len]
 }
 
 /// Centres `window` on black.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::super::spec::Interpolation;
-use super::Axis;
+use super::axis::Axis;
 
 /// Bits after the point of a weight. 8 are the pixel's, 2 are headroom for bicubic's overshoot.
 pub(super) const PRECISION: u32 = 32 - 8 - 2;

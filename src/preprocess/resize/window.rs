@@ -9,9 +9,10 @@ use std::ops::Range;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::{
-    Axis,
+    axis::Axis,
+    buffers::room,
     isa::Isa,
-    room, scalar,
+    scalar,
     taps::{Kernel, Weights},
 };
 

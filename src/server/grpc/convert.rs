@@ -142,6 +142,7 @@ pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
         color: match info.color {
             ColorOrder::Rgb => "rgb".to_owned(),
             ColorOrder::Bgr => "bgr".to_owned(),
+            ColorOrder::Gray => "gray".to_owned(),
         },
         classes: info.labels.len() as u32,
         labels: if with_labels { info.labels.iter().map(|label| label.to_string()).collect() } else { Vec::new() },

@@ -4,7 +4,7 @@
 
 Files are made by Pillow's own writers in every mode and with every option, by writers of our own for what Pillow reads but
 does not write, and by damage to all of these. What one reads and the other refuses is counted, and an error too, unless it
-stands in ON_PURPOSE. `--keep` writes every file that differs, so that it can become a fixture. Exits 1 if there is one.
+stands in writers.ON_PURPOSE. `--keep` writes every file that differs, so that it can become a fixture. Exits 1 if there is one.
 """
 
 import argparse, collections, hashlib, io, os, pathlib, random, struct, subprocess, sys, time, warnings, zlib
@@ -16,13 +16,6 @@ import writers
 warnings.simplefilter("ignore")
 Image.MAX_IMAGE_PIXELS = None
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-
-# Differences that are meant; the README says why.
-ON_PURPOSE = {
-    # We refuse
-    "a damaged JPEG scan": lambda ours, format: format == "JPEG",
-}
-
 
 class Program:
     """Our decoder, as a process that answers file by file."""
@@ -122,7 +115,7 @@ def main():
             outcome = "REFUSED BY PILLOW"
         else:
             outcome = "refused by both"
-        purpose = next((name for name, meant in writers.ON_PURPOSE.items() if outcome.isupper() and meant(form, is_damaged, outcome, our_error, their_error)), None)
+        purpose = next((name for name, meant in writers.ON_PURPOSE.items() if outcome.isupper() and meant(form, what, is_damaged, outcome, our_error, their_error)), None)
         counts[form, outcome if purpose is None else f"meant: {purpose}"] += 1
         if outcome.isupper() and purpose is None:
             failures += 1

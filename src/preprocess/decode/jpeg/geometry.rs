@@ -3,7 +3,7 @@
 
 use libjpeg_turbo_rs::decode::marker::JpegMetadata;
 
-use super::corrupt;
+use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
 
 /// What the samples of a pixel are.

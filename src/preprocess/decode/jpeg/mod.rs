@@ -16,27 +16,21 @@ mod upsample;
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
-use super::{Frame, Rows};
+use super::fault::jpeg as corrupt;
+use super::frame::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::header;
 use crate::preprocess::orientation::Turn;
-use crate::preprocess::rows::{FirstRows, RowSink};
+use crate::preprocess::rows::{FirstRows, Inverted, RowSink};
 use geometry::{ColorModel, Geometry};
+use spectral::MAX_SCANS;
 use strips::Planes;
 use upsample::Upsampler;
-
-/// More scans than any encoder writes (10 or so); each costs a walk over the whole image.
-const MAX_SCANS: usize = 100;
 
 struct Jpeg<'a> {
     bytes: &'a [u8],
     metadata: JpegMetadata,
     geometry: Geometry,
-}
-
-fn corrupt(error: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::Jpeg, error)
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
@@ -47,12 +41,26 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
     if frame.precision != 8 {
         return Err(corrupt(format_args!("{} bits a sample are not read, only 8", frame.precision)));
     }
+    if !has_marker_behind(bytes, metadata.entropy_data_offset) {
+        return Err(corrupt("its end marker is missing"));
+    }
+    if !metadata.frame.is_lossless && !metadata.is_arithmetic && header::jpeg::has_impossible_table(bytes) {
+        return Err(corrupt("a Huffman table is impossible"));
+    }
     let geometry = Geometry::new(&metadata)?;
     let (exif, xmp) = header::jpeg::metadata(bytes);
     let turn = Turn::from_metadata(exif.as_deref(), xmp);
     let (width, height) = (geometry.width as u32, geometry.height as u32);
     let found = Frame { width, height, turn, turn_is_intrinsic: false };
     Ok((found, Box::new(Jpeg { bytes, metadata, geometry })))
+}
+
+/// Whether anything ends the pixels but the file itself. Pillow refuses a picture where nothing does, as it is cut off more
+/// often than not; how much of it is missing cannot be told.
+fn has_marker_behind(bytes: &[u8], start: usize) -> bool {
+    let pixels = bytes.get(start..).unwrap_or_default();
+    // From the end, where it mostly is. Zero is no marker but a part of the pixels, as are restarts.
+    pixels.windows(2).rev().any(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7 | 0xff))
 }
 
 /// Reads a picture that is a part of a TIFF, whose tables may stand elsewhere and whose colours the TIFF knows.
@@ -91,7 +99,13 @@ pub(super) fn read_part(
         (6, 3) => ColorModel::YCbCr,
         (_, count) => return Err(corrupt(format_args!("{count} components do not fit the colours of its TIFF"))),
     };
-    Box::new(Jpeg { bytes, metadata, geometry }).read(&mut FirstRows::new(sink, rows))
+    if photometric != 6 && geometry.components.iter().any(|component| component.factors != (1, 1)) {
+        return Err(corrupt("fewer samples than pixels do not fit the colours of its TIFF"));
+    }
+    let jpeg = Box::new(Jpeg { bytes, metadata, geometry });
+    let mut sink = FirstRows::new(sink, rows);
+    // White is zero in such a TIFF.
+    if photometric == 0 { jpeg.read(&mut Inverted(&mut sink)) } else { jpeg.read(&mut sink) }
 }
 
 impl Rows for Jpeg<'_> {

@@ -6,10 +6,10 @@ use libjpeg_turbo_rs::decode::entropy::{McuDecoder, resolve_mcu_plan};
 use libjpeg_turbo_rs::decode::marker::JpegMetadata;
 use libjpeg_turbo_rs::simd;
 
-use super::corrupt;
 use super::geometry::Geometry;
 use super::strips::Strips;
 use super::upsample::Upsampler;
+use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::rows::RowSink;
 

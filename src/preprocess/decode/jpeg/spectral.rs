@@ -17,9 +17,12 @@ use super::refine::refine;
 use super::sequential::cut;
 use super::strips::Strips;
 use super::upsample::Upsampler;
-use super::{MAX_SCANS, corrupt};
+use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::rows::RowSink;
+
+/// More scans than any encoder writes (10 or so); each costs a walk over the whole image.
+pub(super) const MAX_SCANS: usize = 100;
 
 type Block = [i16; 64];
 

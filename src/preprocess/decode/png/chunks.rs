@@ -5,12 +5,15 @@
 
 use std::borrow::Cow;
 
-use super::corrupt;
 use super::text;
+use crate::preprocess::decode::fault::png as corrupt;
 use crate::preprocess::error::DecodeError;
 
 /// A chunk's kind and content.
 type Chunk<'a> = ([u8; 4], &'a [u8]);
+
+/// The content of a chunk of text, unpacked if it was packed.
+type Text<'a> = Option<Cow<'a, [u8]>>;
 
 /// What the chunks say.
 #[derive(Default)]
@@ -28,6 +31,7 @@ pub(super) struct Head<'a> {
     /// The number of the last chunk of an animation.
     sequence: Option<u32>,
     frames: u32,
+    text_bytes: u64,
     is_animated: bool,
     exif: Option<Chunk<'a>>,
     profile: Option<Chunk<'a>>,
@@ -133,17 +137,7 @@ impl<'a> Head<'a> {
             b"fcTL" => self.frame(content)?,
             b"eXIf" => self.exif = Some(chunk),
             b"zTXt" | b"iTXt" | b"iCCP" | b"tEXt" => {
-                if let Some((method, packed)) = text::packed(chunk) {
-                    if method != 0 {
-                        return Err(corrupt(format_args!(
-                            "its chunk {} is packed in no known way",
-                            kind.escape_ascii()
-                        )));
-                    }
-                    if text::is_too_long(packed) {
-                        return Err(corrupt(format_args!("its chunk {} holds too much", kind.escape_ascii())));
-                    }
-                }
+                self.weigh(chunk)?;
                 match content.split(|&byte| byte == 0).next() {
                     Some(b"exif") if &kind == b"tEXt" => self.exif = Some(chunk),
                     Some(b"Raw profile type exif") if &kind != b"iCCP" => self.profile = Some(chunk),
@@ -156,7 +150,28 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
+    /// Checks how a text is packed, and that all of them together are not too long: each costs time to unpack.
+    fn weigh(&mut self, chunk @ (kind, content): Chunk<'_>) -> Result<(), DecodeError> {
+        let refused = |why: &str| Err(corrupt(format_args!("its chunk {} {why}", kind.escape_ascii())));
+        self.text_bytes += match text::packed(chunk) {
+            Some((0, packed)) => match text::unpacked_length(packed) {
+                length if length > text::MOST_UNPACKED_BYTES => return refused("holds too much"),
+                length => length,
+            },
+            Some(_) => return refused("is packed in no known way"),
+            None => content.len() as u64,
+        };
+        if self.text_bytes > text::MOST_BYTES_IN_ALL {
+            return refused("holds too much, with the others");
+        }
+        Ok(())
+    }
+
     fn header(&mut self, content: &[u8]) -> Result<(), DecodeError> {
+        // Pillow takes the last of several, but what decoding takes was reckoned with the first.
+        if self.has_header && (self.depth, self.color, self.interlaced) != (content[8], content[9], content[12] != 0) {
+            return Err(corrupt("it has two headers that contradict each other"));
+        }
         self.size = (number(content, 0).unwrap_or(0), number(content, 4).unwrap_or(0));
         (self.depth, self.color) = (content[8], content[9]);
         self.interlaced |= content[12] != 0;
@@ -191,7 +206,7 @@ impl<'a> Head<'a> {
     }
 
     /// The EXIF block and the XMP packet, if there are any.
-    pub(super) fn metadata(&self) -> (Option<Cow<'a, [u8]>>, Option<Cow<'a, [u8]>>) {
+    pub(super) fn metadata(&self) -> (Text<'a>, Text<'a>) {
         let block = |(kind, content): Chunk<'a>| {
             if &kind == b"eXIf" { Some(Cow::from(content)) } else { text::text((kind, content)) }
         };

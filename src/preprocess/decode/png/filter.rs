@@ -1,6 +1,6 @@
 //! What was done to a row of a PNG so that it compresses better, undone.
 
-use super::corrupt;
+use crate::preprocess::decode::fault::png as corrupt;
 use crate::preprocess::error::DecodeError;
 
 /// Undoes filter `kind` in `row`, given the row `before` it (all zeros for the first) and the bytes of a pixel.

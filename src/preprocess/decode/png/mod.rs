@@ -12,9 +12,8 @@ mod stream;
 mod text;
 
 use super::colors;
-use super::{Frame, Rows};
+use super::frame::{Frame, Rows};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::orientation::Turn;
 use crate::preprocess::rows::RowSink;
 use chunks::{FrameWindow, Head};
@@ -29,10 +28,6 @@ struct Png<'a> {
     bytes: &'a [u8],
     head: Head<'a>,
     pixel: Pixel,
-}
-
-fn corrupt(cause: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::Png, cause)
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {

@@ -1,7 +1,7 @@
 //! What the samples of a PNG's pixel are.
 
-use super::corrupt;
 use crate::preprocess::decode::colors::{self, Colors};
+use crate::preprocess::decode::fault::png as corrupt;
 use crate::preprocess::error::DecodeError;
 
 /// What becomes of a pixel's samples.

@@ -3,7 +3,8 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::chunks::{Data, Head};
-use super::{corrupt, filter};
+use super::filter;
+use crate::preprocess::decode::fault::png as corrupt;
 use crate::preprocess::error::DecodeError;
 
 /// So much is unpacked at once, or a row if that is longer.
@@ -45,7 +46,7 @@ impl<'a> RawRows<'a> {
     pub(super) fn row<'b>(
         &mut self,
         length: usize,
-        before: &'b mut Vec<u8>,
+        before: &'b mut [u8],
         pixel_bytes: usize,
     ) -> Result<Option<&'b [u8]>, DecodeError> {
         while self.end - self.start <= length {

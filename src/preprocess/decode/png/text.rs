@@ -8,8 +8,9 @@ use flate2::read::ZlibDecoder;
 /// So much of a text is unpacked: an orientation stands at the beginning of what it belongs to.
 const MOST_TEXT_BYTES: u64 = 256 << 10;
 
-/// What is packed may become so long; Pillow refuses a file with more.
-const MOST_UNPACKED_BYTES: u64 = 1 << 20;
+/// A text may become so long, and all of a file's together; Pillow refuses a file with more.
+pub(super) const MOST_UNPACKED_BYTES: u64 = 1 << 20;
+pub(super) const MOST_BYTES_IN_ALL: u64 = 64 << 20;
 
 /// The text of a text chunk of any kind.
 pub(super) fn text<'a>((kind, content): ([u8; 4], &'a [u8])) -> Option<Cow<'a, [u8]>> {
@@ -49,14 +50,11 @@ pub(super) fn packed((kind, content): ([u8; 4], &[u8])) -> Option<(u8, &[u8])> {
     }
 }
 
-/// Whether what is packed is longer than Pillow allows.
-pub(super) fn is_too_long(packed: &[u8]) -> bool {
-    // A byte becomes 1032 at most.
-    if (packed.len() as u64) * 1032 <= MOST_UNPACKED_BYTES {
-        return false;
-    }
+/// How long what is packed becomes, if that is at most [`MOST_UNPACKED_BYTES`]; more otherwise. What cannot be unpacked
+/// is nothing.
+pub(super) fn unpacked_length(packed: &[u8]) -> u64 {
     let mut unpacked = ZlibDecoder::new(packed).take(MOST_UNPACKED_BYTES + 1);
-    std::io::copy(&mut unpacked, &mut std::io::sink()).is_ok_and(|length| length > MOST_UNPACKED_BYTES)
+    std::io::copy(&mut unpacked, &mut std::io::sink()).unwrap_or(0)
 }
 
 /// What is before the first zero byte, and what behind it.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use fax::BitReader;
 use fax::maps::{Mode, black, mode, white};
 
-use super::unpack::UnpackError;
+use super::error::UnpackError;
 
 /// Which coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

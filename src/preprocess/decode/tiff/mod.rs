@@ -5,14 +5,16 @@
 //! bytes of a chunk row by row, [`pixel`] makes colours of them. A strip's rows go on one by one; a row of tiles is put
 //! together first.
 
+mod error;
 mod fax;
 mod pixel;
 mod unpack;
 
-use super::{Frame, Rows, jpeg};
+use super::fault::tiff as corrupt;
+use super::frame::{Frame, Rows};
+use super::jpeg;
 use crate::preprocess::directory::{Directory, tag};
 use crate::preprocess::error::DecodeError;
-use crate::preprocess::format::Format;
 use crate::preprocess::header::Header;
 use crate::preprocess::header::tiff::Page;
 use crate::preprocess::orientation::Turn;
@@ -26,10 +28,6 @@ struct Tiff<'a> {
     page: Page,
     layout: SampleLayout,
     packing: Packing,
-}
-
-fn corrupt(cause: impl std::fmt::Display) -> DecodeError {
-    DecodeError::corrupt(Format::Tiff, cause)
 }
 
 pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {
@@ -91,12 +89,18 @@ impl Tiff<'_> {
             Ok((unpacker, vec![0; row_bytes]))
         });
         let mut planes: Vec<_> = planes.collect::<Result<_, DecodeError>>()?;
-        for index in 0..rows {
+        // Packed tiles are unpacked to their end, and what is wrong beyond the picture counts.
+        let is_whole = self.page.is_tiled() && self.packing != Packing::None;
+        let stored = if is_whole { self.page.chunks.height as usize } else { rows };
+        for index in 0..stored {
             for (unpacker, row) in &mut planes {
                 unpacker.row(row).map_err(corrupt)?;
                 if index + 1 == self.page.chunks.height as usize {
                     unpacker.finish().map_err(corrupt)?;
                 }
+            }
+            if index >= rows {
+                continue;
             }
             sink.row(&mut |rgb| match &planes[..] {
                 [(_, row)] => self.layout.row(row, rgb),

@@ -1,8 +1,8 @@
 //! What the samples of a TIFF's pixel are, and the colour that Pillow makes of them.
 
-use super::corrupt;
 use crate::preprocess::decode::cmyk::cmyk_to_rgb;
 use crate::preprocess::decode::colors::{self, Colors};
+use crate::preprocess::decode::fault::tiff as corrupt;
 use crate::preprocess::directory::{Directory, tag};
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::header::tiff::{JPEG, Page, UNCOMPRESSED};

@@ -5,8 +5,9 @@ use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::corrupt;
+use super::error::UnpackError;
 use super::fax::{Fax, FaxCoding};
+use crate::preprocess::decode::fault::tiff as corrupt;
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::header::tiff::{Page, UNCOMPRESSED};
 
@@ -21,15 +22,6 @@ pub(super) enum Packing {
     Fax(FaxCoding),
     /// A picture of its own: [`crate::preprocess::decode::jpeg`].
     Jpeg,
-}
-
-/// Why a row is missing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum UnpackError {
-    #[error("its pixels end early")]
-    Cut,
-    #[error("its pixels cannot be unpacked: {0}")]
-    Broken(String),
 }
 
 impl Packing {
@@ -205,14 +197,18 @@ impl Codec<'_> {
                 }
             }
             Self::Lzw { data, at, decoder } => {
-                let mut filled = 0;
+                let (mut filled, mut has_stood_still) = (0, false);
                 while filled < row.len() {
                     let result = decoder.decode_bytes(&data[*at..], &mut row[filled..]);
                     (*at, filled) = (*at + result.consumed_in, filled + result.consumed_out);
                     let status = result.status.map_err(|error| broken(&error))?;
-                    if filled < row.len() && !matches!(status, weezl::LzwStatus::Ok) {
+                    // Once it says so too where the input is used up and its last code is still to be given out.
+                    let stands_still = matches!(status, weezl::LzwStatus::NoProgress);
+                    let has_ended = matches!(status, weezl::LzwStatus::Done) || stands_still && has_stood_still;
+                    if filled < row.len() && has_ended {
                         return Err(UnpackError::Cut);
                     }
+                    has_stood_still = stands_still;
                 }
             }
             Self::Deflate { data, at, decoder } => {

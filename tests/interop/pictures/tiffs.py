@@ -1,0 +1,124 @@
+"""Writers of random TIFFs: every layout of samples, strips and tiles, planes, ways of packing."""
+
+import struct, zlib
+import numpy as np
+
+from parts import maybe, picture, pixels, saved, size, xmp
+
+
+def ifd(order, fields, at):
+    body, extra = struct.pack(order + "H", len(fields)), b""
+    end = at + 2 + 12 * len(fields) + 4
+    for tag, kind, values in sorted(fields):
+        content = struct.pack(order + f"{len(values)}" + {1: "B", 3: "H", 4: "I", 8: "h", 9: "i"}[kind], *values)
+        body += struct.pack(order + "HHI", tag, kind, len(values))
+        if len(content) > 4:
+            body += struct.pack(order + "I", end + len(extra))
+            extra += content + bytes(len(content) % 2)
+        else:
+            body += content.ljust(4, b"\0")
+    return body + b"\0\0\0\0" + extra
+
+
+def packbits(data):
+    out, at = b"", 0
+    while at < len(data):
+        run = 1
+        while at + run < len(data) and run < 128 and data[at + run] == data[at]:
+            run += 1
+        if run > 1:
+            out += bytes([257 - run, data[at]])
+        else:
+            run = min(5, len(data) - at)
+            out += bytes([run - 1]) + data[at : at + run]
+        at += run
+    return out
+
+
+def tiff(rng):
+    """Layouts that Pillow reads and does not write."""
+    order = rng.choice("<>")
+    photometric, bits, extra, sample_format, colormap = rng.choice([
+        (0, [1], [], 1, 0), (1, [1], [], 1, 0), (0, [2], [], 1, 0), (1, [2], [], 1, 0), (0, [4], [], 1, 0), (1, [4], [], 1, 0),
+        (0, [8], [], 1, 0), (1, [8], [], 1, 0), (1, [8], [], 2, 0), (1, [12], [], 1, 0), (0, [16], [], 1, 0), (1, [16], [], 1, 0),
+        (1, [16], [], 2, 0), (1, [32], [], 1, 0), (1, [32], [], 2, 0), (1, [32], [], 3, 0), (0, [32], [], 3, 0),
+        (1, [8, 8], [0], 1, 0), (1, [8, 8], [1], 1, 0), (1, [8, 8], [2], 1, 0),
+        (2, [8] * 3, [], 1, 0), (2, [8] * 4, [], 1, 0), (2, [8] * 4, [0], 1, 0), (2, [8] * 4, [1], 1, 0), (2, [8] * 4, [2], 1, 0), (2, [8] * 4, [999], 1, 0),
+        (2, [8] * 5, [0, 0], 1, 0), (2, [8] * 5, [1, 0], 1, 0), (2, [8] * 5, [2, 0], 1, 0), (2, [8] * 6, [1, 0, 0], 1, 0),
+        (2, [16] * 3, [], 1, 0), (2, [16] * 4, [], 1, 0), (2, [16] * 4, [0], 1, 0), (2, [16] * 4, [1], 1, 0), (2, [16] * 4, [2], 1, 0),
+        (3, [1], [], 1, 2), (3, [2], [], 1, 4), (3, [4], [], 1, 16), (3, [8], [], 1, 256), (3, [8, 8], [0], 1, 256), (3, [8, 8], [2], 1, 256),
+        (5, [8] * 4, [], 1, 0), (5, [8] * 5, [0], 1, 0), (5, [16] * 4, [], 1, 0), (6, [8], [], 1, 0), (6, [8] * 3, [], 1, 0),
+    ])
+    width, height = size(rng)
+    fill = 2 if rng.random() < 0.15 else 1
+    planar = 2 if len(bits) > 1 and rng.random() < 0.25 else 1
+    compression = rng.choice([1, 1, 1, 32773, 8, 8, 32946])
+    predictor = rng.choice([1, 2]) if compression in (8, 32946) else 1
+    if predictor == 2 and bits[0] not in (8, 16, 32):
+        predictor = 1
+    planes = len(bits) if planar == 2 else 1
+    per_pixel = bits[0] if planar == 2 else sum(bits)
+    tiled = rng.random() < 0.25
+    chunk_width, chunk_height = (rng.choice([16, 32, 48]), rng.choice([16, 32])) if tiled else (width, rng.choice([1, 3, height, height, 1000]))
+    rows = chunk_height if tiled else min(chunk_height, height)
+    down = -(-height // rows)
+    across = -(-width // chunk_width)
+    row_bytes = (chunk_width * per_pixel + 7) // 8
+    data, offsets, sizes = b"", [], []
+    for _ in range(planes):
+        for y in range(down):
+            for _ in range(across):
+                count = rows if tiled else min(rows, height - y * rows)
+                raw = pixels(rng, row_bytes, count, 1)[..., 0].tobytes()
+                if bits[0] == 32 and sample_format == 3:
+                    values = pixels(rng, row_bytes // 4, count, 1, 400)[..., 0].astype(order + "f4") * np.float32(1.3) - 60
+                    raw = values.astype(order + "f4").tobytes()
+                elif bits[0] == 32 and rng.random() < 0.8:
+                    raw = (pixels(rng, row_bytes // 4, count, 1, 400, np.int32)[..., 0] - 50).astype(order + "i4").tobytes()
+                elif bits[0] == 16 and len(bits) == 1 and rng.random() < 0.8:
+                    raw = (pixels(rng, row_bytes // 2, count, 1, 400, np.int32)[..., 0] - 50).astype(order + "i2").tobytes()
+                packed = raw if compression == 1 else packbits(raw) if compression == 32773 else zlib.compress(raw)
+                if compression != 1 and fill == 2:
+                    packed = bytes(int(f"{byte:08b}"[::-1], 2) for byte in packed)
+                offsets.append(8 + len(data))
+                sizes.append(len(packed))
+                data += packed + bytes(len(packed) % 2)
+    fields = [(256, rng.choice([3, 4]), [width]), (257, rng.choice([3, 4]), [height]), (258, 3, bits), (259, 3, [compression]), (262, 3, [photometric]), (277, 3, [len(bits)])]
+    fields += [(322, 3, [chunk_width]), (323, 3, [chunk_height]), (324, 4, offsets), (325, 4, sizes)] if tiled else [(273, 4, offsets), (278, 4, [chunk_height]), (279, 4, sizes)]
+    if extra:
+        fields.append((338, 3, extra))
+    if sample_format != 1 or rng.random() < 0.2:
+        fields.append((339, 3, [sample_format] * len(bits)))
+    if fill == 2:
+        fields.append((266, 3, [2]))
+    if planar == 2 or rng.random() < 0.3:
+        fields.append((284, 3, [planar]))
+    if predictor == 2:
+        fields.append((317, 3, [2]))
+    if colormap:
+        fields.append((320, 3, [rng.randrange(65536) for _ in range(3 * colormap)]))
+    if rng.random() < 0.2:
+        fields.append((274, rng.choice([3, 4]), [rng.randrange(0, 10)]))
+    if rng.random() < 0.05:
+        fields.append((700, 1, list(xmp(rng))))
+    if len(data) % 2:
+        data += b"\0"
+    file = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(data)) + data + ifd(order, fields, 8 + len(data))
+    return file, f"{order} {width}x{height} photometric {photometric} bits {bits} extra {extra} format {sample_format} fill {fill} planar {planar} compression {compression} predictor {predictor} tiled {tiled}"
+
+
+def pillow_tiff(rng):
+    compression = rng.choice([None, "raw", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "jpeg", "group4", "group3", "zstd"])
+    mode = rng.choice(["1", "L", "LA", "P", "I;16", "I", "F", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
+    if compression in ("group4", "group3"):
+        mode = "1"
+    if compression == "jpeg":
+        mode = rng.choice(["L", "RGB", "CMYK", "YCbCr"])
+    options = dict(compression=compression) | maybe(rng, 0.2, tiffinfo={274: rng.randrange(1, 9)}) | maybe(rng, 0.2, big_tiff=True)
+    if compression in ("tiff_lzw", "tiff_deflate", "tiff_adobe_deflate") and mode in ("L", "RGB", "RGBA") and rng.random() < 0.5:
+        options["tiffinfo"] = options.get("tiffinfo", {}) | {317: 2}
+    return saved(picture(rng, mode), "TIFF", **options), f"Pillow's {mode} {options}"
+
+
+def any_tiff(rng):
+    return rng.choice([tiff, tiff, pillow_tiff])(rng)
