@@ -40,7 +40,9 @@ pub fn read_graph(path: &Path) -> Result<ModelProto, ReadError> {
 pub fn read_bytes(path: &Path) -> Result<Bytes, ReadError> {
     match files::read(path, LARGEST_FILE) {
         Ok(bytes) => Ok(Bytes::from(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(ReadError::TooLarge { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(ReadError::TooLarge { bytes: path.metadata().map_or(0, |file| file.len()) })
+        }
         Err(source) => Err(ReadError::Io { path: path.to_owned(), source }),
     }
 }

@@ -21,12 +21,12 @@ pub enum ReadError {
     },
     /// No protobuf is that large.
     #[error(
-        "cannot read {}: it is larger than {LARGEST_FILE} bytes, the most that an ONNX file can have; save it with its weights \
-         in a file beside it (onnx.save with save_as_external_data=True)", path.display()
+        "the file has {bytes} bytes, and the limit of an ONNX file is {LARGEST_FILE}: save it with its weights in a file beside it \
+         (onnx.save with save_as_external_data=True)"
     )]
     TooLarge {
-        /// The file.
-        path: PathBuf,
+        /// Its size.
+        bytes: u64,
     },
     /// The file was not fetched.
     #[error("this is a Git LFS pointer, not the model{}: run `git lfs pull` where it was cloned, and copy it again", .size.as_deref().map(|size| format!(" ({size} bytes)")).unwrap_or_default())]
