@@ -130,7 +130,7 @@ fn calibration(out: &mut dyn io::Write, versions: &[&ExaminedVersion]) -> io::Re
     writeln!(
         out,
         "<h2>Calibration</h2>\n<p class=\"note\">Of the images that the network is 80 % sure of, 80 % should be right: the bars should \
-         reach the dashed line. Red is the gap, filled where the network is too sure.</p>\n<div class=\"sides\">"
+         reach the dashed line. Red is the gap: above the bar where the network is too sure, inside it where it is not sure enough.</p>\n<div class=\"sides\">"
     )?;
     for version in versions {
         let (number, error) = (version.version, percent(version.tally.ece));
