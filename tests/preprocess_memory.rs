@@ -268,6 +268,10 @@ fn large_images() -> Vec<(&'static str, Vec<u8>)> {
         ("TIFF in one tile", tiff(SIDES, (2048, 1024), 8, zlib)),
         ("TIFF of a progressive JPEG", tiff(SIDES, (width, height), 7, progressive)),
     ];
+    let head = |magic: &str| format!("{magic}\n{width} {height}\n255\n").into_bytes();
+    let words: String = rgb(SIDES).iter().map(|value| format!("{value} ")).collect();
+    images.push(("PPM", [head("P6"), rgb(SIDES)].concat()));
+    images.push(("PPM in words", [head("P3"), words.into_bytes()].concat()));
     for size in SLIVERS {
         images.push(("sliver PNG", png(size, (16, 6), 8, false)));
         images.push(("sliver interlaced PNG", png(size, (8, 2), 3, true)));

@@ -71,6 +71,10 @@ fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manife
     let Some(highest) = served.last() else {
         bail!("[versions] policy names no version; there is {:?}", folder.versions);
     };
+    let dangling = manifest.versions.dangling(&served);
+    if !dangling.is_empty() {
+        bail!("[versions] labels point {dangling:?} at versions that are not served; served are {served:?}");
+    }
     // What the graph says is a part of what is in force. Whether it can be run is seen when it is loaded.
     let inspection = inspect_file(&folder.graph(*highest)).ok();
     if let Some(warning) = inspection.as_ref().and_then(|it| preset_warning(&manifest.input, it, None)) {

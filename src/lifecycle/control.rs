@@ -176,6 +176,9 @@ impl<L: LoadModel> Control<L> {
         if self.closing.is_some() {
             return;
         }
+        for wanted in &wanted {
+            self.writer.label(&wanted.name, &wanted.labels());
+        }
         let loading = self.loading.values().map(|loading| loading.wanted.key()).collect();
         let mut open = BTreeSet::new();
         for step in decide(&wanted, &self.writer.list(), &loading, |_| false) {

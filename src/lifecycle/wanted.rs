@@ -1,6 +1,6 @@
 //! What should be served: the models of a repository, or the one that the binary carries.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     model::{
@@ -47,6 +47,14 @@ pub enum Source {
 impl WantedModel {
     pub(super) fn key(&self) -> VersionKey {
         (self.name.to_string(), self.version)
+    }
+
+    /// What its model calls its versions.
+    pub(super) fn labels(&self) -> BTreeMap<String, u64> {
+        match &self.source {
+            Source::Folder(_, manifest) => manifest.versions.labels.clone(),
+            Source::BuiltIn(..) | Source::Broken(_) => BTreeMap::new(),
+        }
     }
 
     fn broken(name: &str, version: u64, reason: impl ToString) -> Self {
@@ -113,6 +121,14 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
     if picked.is_empty() {
         let reason = "[versions] policy in its model.toml picks none of the versions on disk";
         return vec![WantedModel::broken(&folder.name, highest, reason)];
+    }
+    let dangling = manifest.versions.dangling(&picked);
+    if !dangling.is_empty() {
+        let model = &*folder.name;
+        tracing::warn!(
+            model,
+            "[versions] labels point {dangling:?} at versions that are not served: point them elsewhere"
+        );
     }
     let (name, folder) = (Arc::from(folder.name.as_str()), Arc::new(folder));
     let version = |version| WantedModel {

@@ -1,6 +1,7 @@
 //! `model.toml`: how to prepare pixels, name classes, batch and run. Every key is optional.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Component, Path, PathBuf},
 };
@@ -59,6 +60,28 @@ pub struct OutputSection {
 pub struct VersionsSection {
     /// Which of the versions on disk are served.
     pub policy: VersionPolicy,
+    /// Names for versions, `{ stable = 3 }`: clients may ask for `labels/stable`.
+    pub labels: BTreeMap<String, u64>,
+}
+
+impl VersionsSection {
+    fn validate(&self) -> Result<(), SettingError> {
+        let is_path =
+            |label: &str| label.is_empty() || label.contains(['/', ':']) || label.chars().any(char::is_control);
+        match self.labels.keys().find(|label| is_path(label)) {
+            Some(label) => {
+                let problem = format!("{label:?} cannot be part of a path; use letters, digits and `-`");
+                Err(SettingError::Key { key: "versions.labels".to_owned(), problem })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The labels of versions that are not among `served`.
+    pub fn dangling(&self, served: &[u64]) -> Vec<&str> {
+        let dangling = self.labels.iter().filter(|(_, version)| !served.contains(version));
+        dangling.map(|(label, _)| label.as_str()).collect()
+    }
 }
 
 /// Which versions are served.
@@ -184,6 +207,7 @@ impl Manifest {
             let problem = format!("{} leaves the model's folder; name a file inside it", labels.display());
             return Err(SettingError::Key { key: "output.labels".to_owned(), problem });
         }
+        self.versions.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
     }

@@ -35,6 +35,7 @@ pub use input_section::{GraphImage, InputSection};
 pub use labels::label_text;
 pub use machine::Machine;
 pub use manifest::Manifest;
+pub use prepared::Prepared;
 pub use preset::Preset;
 pub use repository::ModelFolder;
 pub use served::{LoadedModel, ServedModel};

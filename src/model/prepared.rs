@@ -11,18 +11,25 @@ use crate::{
 const FEWEST_LEVELS: usize = 16;
 
 /// How a graph's images are prepared: what graph and manifest say together.
-pub(super) struct Prepared {
-    pub(super) spec: Spec,
-    pub(super) normalizer: Normalizer,
-    pub(super) color: ColorOrder,
-    /// Height and width.
-    pub(super) size: (usize, usize),
+pub struct Prepared {
+    /// From a file to pixels.
+    pub spec: Spec,
+    /// From pixels to numbers.
+    pub normalizer: Normalizer,
+    /// The order of the channels.
+    pub color: ColorOrder,
+    /// Height and width of what the network takes.
+    pub size: (usize, usize),
     /// What was taken for granted and may be wrong, with the key that says it.
-    pub(super) taken: Vec<String>,
+    pub taken: Vec<String>,
 }
 
 impl Prepared {
-    pub(super) fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
+    /// * `signature`: of the graph
+    ///
+    /// # Errors
+    /// [`ModelError::OneChannel`], [`ModelError::Size`], [`ModelError::OpenSize`].
+    pub fn new(manifest: &Manifest, signature: &Signature) -> Result<Self, ModelError> {
         let (input, image) = (&manifest.input, GraphImage::from(signature));
         let color = input.color_for(&image);
         if signature.channels == 1 && color != ColorOrder::Gray {

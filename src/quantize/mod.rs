@@ -33,7 +33,7 @@ use crate::{
     tensor::{Batch, InputShape},
 };
 
-pub use classes::{Classes, UnknownClasses};
+pub use classes::{UnknownClasses, by_folder};
 pub use error::QuantizeError;
 pub use gate::{Comparison, MAX_TOP1_DROP};
 pub use images::{ImagePreparation, ImagesError, Progress, Sample};

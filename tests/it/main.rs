@@ -8,6 +8,7 @@
 mod batching;
 mod build_model;
 mod damaged_weights;
+mod evaluate;
 mod fp16;
 mod graph_files;
 mod graphs;

@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write, pipe},
     os::unix::{ffi::OsStrExt, fs::symlink},
     path::Path,
+    process::Stdio,
     thread,
 };
 
@@ -79,6 +80,37 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
         "a link leaves the model's folder",
     ] {
         assert!(log.contains(said), "{said} is missing in:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_stands_for_the_version_that_it_points_at() {
+    let repository = tempfile::tempdir().unwrap();
+    model(repository.path(), "good", "labels.txt");
+    fs::create_dir(repository.path().join("good/2")).unwrap();
+    fs::copy(Path::new(BUILT_IN).join("1/model.onnx"), repository.path().join("good/2/model.onnx")).unwrap();
+    let mut settings = fs::OpenOptions::new().append(true).open(repository.path().join("good/model.toml")).unwrap();
+    settings.write_all(b"\n[versions]\npolicy = \"all\"\nlabels = { stable = 1, canary = 2, gone = 7 }\n").unwrap();
+
+    let folder = repository.path().to_str().unwrap();
+    let server = ServerProcess::start(&[("RESNETD__MODELS__DIR", folder)], Stdio::null()).await;
+    let mut http = server.http().await;
+    for (route, version) in [("", 2), ("/labels/stable", 1), ("/labels/canary", 2), ("/versions/1", 1)] {
+        let path = format!("/v1/models/good{route}:classify");
+        let answer = http.post(&path, "image/jpeg", &images::cifar("ship")).await;
+        assert_eq!((answer.status, answer.json()["version"].as_u64()), (200, Some(version)), "{route}");
+    }
+    let metadata = http.get("/v1/models/good/labels/stable/metadata").await;
+    assert_eq!(metadata.json()["version"], 1);
+    let status = http.get("/v1/models/good/labels/stable").await;
+    assert_eq!(status.json()["model_version_status"][0]["version"], "1");
+    for (route, said) in [
+        ("nothing", "has no version labelled `nothing`; there is canary (2), gone (7), stable (1)"),
+        ("gone", "has no version 7; there is 1, 2"),
+    ] {
+        let answer = http.get(&format!("/v1/models/good/labels/{route}")).await;
+        assert_eq!(answer.status, 404);
+        assert!(String::from_utf8_lossy(&answer.body).contains(said), "{}", String::from_utf8_lossy(&answer.body));
     }
 }
 

@@ -54,23 +54,39 @@ pub(in crate::preprocess) fn metadata(bytes: &[u8]) -> (Option<Vec<u8>>, Option<
     (exif, xmp)
 }
 
-/// Whether a Huffman table of averages names more bits than a difference of two can have, in the tables before the first
-/// scan. libjpeg refuses such a file.
-pub(in crate::preprocess) fn has_impossible_table(bytes: &[u8]) -> bool {
-    let segments = Segments { bytes, at: 2, stray: 0 }.take_while(|&(marker, _)| marker != 0xda);
-    segments.filter(|&(marker, _)| marker == 0xc4).any(|(_, mut tables)| {
-        while let [class, rest @ ..] = tables
-            && let Some((counts, rest)) = rest.split_first_chunk::<16>()
-        {
-            let count: usize = counts.iter().copied().map(usize::from).sum();
-            let (symbols, next) = rest.split_at(count.min(rest.len()));
-            if class >> 4 == 0 && symbols.iter().any(|&bits| bits > 15) {
-                return true;
-            }
-            tables = next;
-        }
-        false
+/// Whether a segment before the first scan is one that Pillow or its libjpeg refuses: a quantization table that is cut off, a
+/// Huffman table of averages that names more bits than a difference of two can have, a marker that is none.
+pub(in crate::preprocess) fn has_impossible_segment(bytes: &[u8]) -> bool {
+    let mut segments = Segments { bytes, at: 2, stray: 0 }.take_while(|&(marker, _)| marker != 0xda);
+    segments.any(|(marker, tables)| match marker {
+        0xc4 => has_impossible_codes(tables),
+        0xdb => has_cut_quantization(tables),
+        // Reserved.
+        0x02..=0xbf => true,
+        _ => false,
     })
+}
+
+fn has_impossible_codes(mut tables: &[u8]) -> bool {
+    while let [class, rest @ ..] = tables
+        && let Some((counts, rest)) = rest.split_first_chunk::<16>()
+    {
+        let count: usize = counts.iter().copied().map(usize::from).sum();
+        let (symbols, next) = rest.split_at(count.min(rest.len()));
+        if class >> 4 == 0 && symbols.iter().any(|&bits| bits > 15) {
+            return true;
+        }
+        tables = next;
+    }
+    false
+}
+
+fn has_cut_quantization(mut tables: &[u8]) -> bool {
+    while let [precision, rest @ ..] = tables {
+        let Some(next) = rest.get(if precision >> 4 == 0 { 64 } else { 128 }..) else { return true };
+        tables = next;
+    }
+    false
 }
 
 /// The segments up to the end of the headers: their markers and contents.

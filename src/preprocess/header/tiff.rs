@@ -75,6 +75,18 @@ const NEEDED: [u16; 13] = [
     tag::SAMPLE_FORMAT,
 ];
 
+/// What Pillow calculates with.
+const NUMBERS: [u16; 8] = [
+    tag::BITS,
+    tag::COMPRESSION,
+    tag::PHOTOMETRIC,
+    tag::SAMPLES,
+    tag::ROWS_PER_STRIP,
+    tag::PLANAR,
+    tag::COLOR_MAP,
+    tag::EXTRA_SAMPLES,
+];
+
 /// What has one value.
 const SINGLE: [u16; 4] = [tag::COMPRESSION, tag::SAMPLES, tag::ROWS_PER_STRIP, tag::PLANAR];
 
@@ -130,7 +142,8 @@ impl Page {
         }
         let mut extra = numbers(tag::EXTRA_SAMPLES).unwrap_or_default();
         let mut samples = usize::try_from(number(tag::SAMPLES).unwrap_or(1)).ok()?;
-        let is_planar = number(tag::PLANAR) == Some(2);
+        let planar = number(tag::PLANAR).unwrap_or(1);
+        let is_planar = planar == 2;
         if is_planar && !extra.is_empty() && extra.iter().all(|&kind| kind == 0) {
             // Planes that mean nothing are left out.
             samples = samples.checked_sub(extra.len())?;
@@ -152,7 +165,9 @@ impl Page {
             Some(offsets) => Chunks {
                 is_tiled: false,
                 width,
-                height: side(tag::ROWS_PER_STRIP).unwrap_or(u32::MAX).clamp(1, height.max(1)),
+                height: Some(side(tag::ROWS_PER_STRIP).unwrap_or(u32::MAX))
+                    .filter(|&rows| rows > 0)?
+                    .min(height.max(1)),
                 offsets,
                 sizes: directory.entry(tag::STRIP_BYTES),
             },
@@ -166,10 +181,7 @@ impl Page {
         };
         // What is there must be a number.
         let is_number = |tag| directory.entry(tag).is_none_or(|entry| directory.value(&entry, 0).is_some());
-        if ![tag::COMPRESSION, tag::PHOTOMETRIC, tag::SAMPLES, tag::PLANAR, tag::EXTRA_SAMPLES, tag::BITS]
-            .into_iter()
-            .all(is_number)
-        {
+        if !NUMBERS.into_iter().all(is_number) {
             return None;
         }
         let compression = number(tag::COMPRESSION).unwrap_or(UNCOMPRESSED);
@@ -177,7 +189,8 @@ impl Page {
         let is_packed = compression != UNCOMPRESSED;
         let [beyond, below] = [chunks.width.saturating_sub(width), chunks.height.saturating_sub(height)];
         if beyond.max(below) > MOST_BEYOND
-            || is_packed && !(directory.is_whole(&NEEDED) && SINGLE.into_iter().all(is_single))
+            || is_packed
+                && !(directory.is_whole(&NEEDED) && SINGLE.into_iter().all(is_single) && matches!(planar, 1 | 2))
         {
             return None;
         }

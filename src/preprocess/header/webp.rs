@@ -94,7 +94,9 @@ impl Container {
                 b"ANIM" if !has_header => has_header = Some(content.len()).filter(|&length| length >= 5).is_some(),
                 b"ANMF" => {
                     // A frame without a picture is none; what stands in it is passed over like any other chunk.
-                    let Some(frame) = animation_frame(file, content.clone()).filter(|_| has_header)? else { continue };
+                    let (frame, behind) = animation_frame(file, content.clone(), end).filter(|_| has_header)?;
+                    chunks.at = behind;
+                    let Some(frame) = frame else { continue };
                     let WebPImage { left, top, width, height, .. } = frame;
                     if left + width > canvas.0 || top + height > canvas.1 {
                         return None;
@@ -154,12 +156,15 @@ fn still(file: &[u8], at: usize, end: usize) -> Option<(Option<WebPImage>, usize
     }
 }
 
-fn animation_frame(file: &[u8], content: Range<usize>) -> Option<Option<WebPImage>> {
+fn animation_frame(file: &[u8], content: Range<usize>, end: usize) -> Option<(Option<WebPImage>, usize)> {
     let fields = content.start;
     let (left, top) = (u24_le(file, fields)? * 2, u24_le(file, fields + 3)? * 2);
     // Its size stands here too, but the picture's own word counts.
-    let (image, _) = still(file, fields + 16, content.end + content.len() % 2)?;
-    Some(image.map(|image| WebPImage { left, top, ..image }))
+    let (image, behind) = still(file, fields + 16, end)?;
+    if behind > content.end + content.len() % 2 {
+        return None;
+    }
+    Some((image.map(|image| WebPImage { left, top, ..image }), behind))
 }
 
 /// A chunk as a picture, with the size that its own header tells.

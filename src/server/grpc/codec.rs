@@ -144,7 +144,14 @@ mod tests {
     }
 
     fn request(images: Vec<Bytes>) -> ClassifyRequest {
-        ClassifyRequest { model: "pets".into(), version: 3, images, top_k: Some(2), min_probability: 0.5 }
+        ClassifyRequest {
+            model: "pets".into(),
+            version: 3,
+            images,
+            top_k: Some(2),
+            min_probability: 0.5,
+            version_label: "stable".into(),
+        }
     }
 
     #[test]

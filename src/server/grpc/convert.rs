@@ -15,8 +15,8 @@ use crate::{
         threads::{Threads, is_long},
     },
     service::{
-        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target,
-        TensorInfo, TraceContext, Wanted,
+        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Shown, Target,
+        TensorInfo, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -51,9 +51,17 @@ pub(super) fn request(
     }
 }
 
-/// Proto's 0 is no version, but the highest one.
-pub(super) fn version(version: u64) -> Option<u64> {
-    (version != 0).then_some(version)
+/// Which version a message means. Proto's 0 is no version, but the highest one.
+pub(super) fn version(number: u64, label: &str) -> Result<VersionPick<'_>, Error> {
+    match (number, label) {
+        (0, "") => Ok(VersionPick::Highest),
+        (number, "") => Ok(VersionPick::Number(number)),
+        (0, label) => Ok(VersionPick::Label(label)),
+        (number, label) => {
+            let message = format!("version {number} and version_label `{}` exclude each other; send one", Shown(label));
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        }
+    }
 }
 
 /// The service's answer as a message; a long one is made on one of `threads`.

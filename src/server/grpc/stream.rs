@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     server::{request_log::RequestLog, status::wire_status, threads::Threads},
-    service::{Error, ErrorKind, Service},
+    service::{Error, ErrorKind, Service, VersionPick},
     telemetry::Protocol,
 };
 
@@ -120,11 +120,16 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
     let started = Instant::now();
     let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
     let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
-    let (model, version) = request.request.as_ref().map_or(("", 0), |message| (&message.model, message.version));
+    let message = request.request.as_ref();
+    let model = message.map(|message| message.model.clone()).unwrap_or_default();
+    let label = message.map(|message| message.version_label.clone()).unwrap_or_default();
+    let version = convert::version(message.map_or(0, |message| message.version), &label);
+    let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
     let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
-    let arrival = service.arrive(Protocol::Grpc, model, convert::version(version), started);
+    let arrival = service.arrive(Protocol::Grpc, &model, picked, started);
+    let target = version.and_then(|_| arrival.target());
     let result = match request.request {
-        Some(message) => match charge.and_then(|charge| Ok((charge, arrival.target()?))) {
+        Some(message) => match charge.and_then(|charge| Ok((charge, target?))) {
             Ok((charge, target)) => {
                 match service.answer(convert::request(message, target, deadline, charge, call.trace())).await {
                     Ok(answer) => convert::response(answer, &threads).await,

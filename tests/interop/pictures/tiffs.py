@@ -120,5 +120,38 @@ def pillow_tiff(rng):
     return saved(picture(rng, mode), "TIFF", **options), f"Pillow's {mode} {options}"
 
 
+def jpeg_tiff(rng):
+    """Strips or tiles that are JPEG files, of every colour, with as many samples as pixels or fewer."""
+    photometric = rng.choice([0, 1, 2, 5, 6, 6, 6])
+    mode = {0: "L", 1: "L", 2: "RGB", 5: "CMYK", 6: "RGB"}[photometric]
+    options = {0: {}, 1: {}, 2: dict(keep_rgb=True), 5: {}, 6: dict(subsampling=rng.randrange(3))}[photometric]
+    options |= dict(quality=rng.choice([30, 75, 95])) | maybe(rng, 0.2, progressive=True) | maybe(rng, 0.2, restart_marker_blocks=rng.randrange(1, 5))
+    width, height = size(rng)
+    image = picture(rng, mode, (width, height))
+    tiled = rng.random() < 0.4
+    across, down = (rng.choice([16, 32]), rng.choice([16, 32])) if tiled else (width, rng.choice([height, 16, 32]))
+    parts = []
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            rows = down if tiled else min(down, height - top)
+            parts.append(saved(image.crop((left, top, left + across, top + rows)), "JPEG", **options))
+    data, offsets = b"", []
+    for part in parts:
+        offsets.append(8 + len(data))
+        data += part + bytes(len(part) % 2)
+    samples = len(mode)
+    fields = [(256, 3, [width]), (257, 3, [height]), (258, 3, [8] * samples), (259, 3, [7]), (262, 3, [photometric]), (277, 3, [samples])]
+    places = (324, 325) if tiled else (273, 279)
+    fields += [(322, 3, [across]), (323, 3, [down])] if tiled else [(278, 4, [down])]
+    fields += [(places[0], 4, offsets), (places[1], 4, [len(part) for part in parts])]
+    if photometric == 6 and rng.random() < 0.7:
+        fields.append((530, 3, {0: [1, 1], 1: [2, 1], 2: [2, 2]}[options["subsampling"]]))
+    if rng.random() < 0.2:
+        fields.append((274, 3, [rng.randrange(0, 10)]))
+    order = rng.choice("<>")
+    file = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(data)) + data + ifd(order, fields, 8 + len(data))
+    return file, f"JPEG {width}x{height} photometric {photometric} {options} tiled {tiled}"
+
+
 def any_tiff(rng):
-    return rng.choice([tiff, tiff, pillow_tiff])(rng)
+    return rng.choice([tiff, tiff, tiff, pillow_tiff, pillow_tiff, jpeg_tiff])(rng)

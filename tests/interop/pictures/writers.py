@@ -15,9 +15,9 @@ ON_PURPOSE = {
     "YCbCr that libtiff converts": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
     "every pixel, and damage behind them": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and "runcated" in theirs,
     "what a damaged WebP shows": lambda form, what, damaged, outcome, ours, theirs: form == "webp" and damaged and outcome != "REFUSED BY US" and (theirs is None or "next frame" in theirs),
-    "a damaged progressive JPEG, all of it": lambda form, what, damaged, outcome, ours, theirs: form == "jpeg" and damaged and "progressive" in what and outcome == "REFUSED BY PILLOW",
+    "a damaged progressive JPEG, all of it": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff") and damaged and "progressive" in what and outcome != "REFUSED BY US",
     "a damaged TIFF directory": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and outcome == "REFUSED BY US" and "its size is told" in ours,
-    "never half a picture": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff", "webp") and damaged and ours and outcome == "REFUSED BY US" and ("JPEG image" in ours or "WebP image" in ours and "ends before" not in ours),
+    "never half a picture": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff", "webp") and damaged and ours and outcome == "REFUSED BY US" and ("JPEG image" in ours or "a part of it lies beyond" in ours or "WebP image" in ours and "ends before" not in ours),
 }
 
 

@@ -175,7 +175,7 @@ pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
 }
 
 /// Waits until `condition` holds.
-async fn glance(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn glance(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let mut glances = interval(GLANCE);
     let wait = async {
         while !condition().await {

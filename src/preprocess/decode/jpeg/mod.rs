@@ -44,8 +44,8 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
     if !has_marker_behind(bytes, metadata.entropy_data_offset) {
         return Err(corrupt("its end marker is missing"));
     }
-    if !metadata.frame.is_lossless && !metadata.is_arithmetic && header::jpeg::has_impossible_table(bytes) {
-        return Err(corrupt("a Huffman table is impossible"));
+    if !metadata.frame.is_lossless && !metadata.is_arithmetic && header::jpeg::has_impossible_segment(bytes) {
+        return Err(corrupt("one of its tables or markers is impossible"));
     }
     let geometry = Geometry::new(&metadata)?;
     let (exif, xmp) = header::jpeg::metadata(bytes);
@@ -99,6 +99,9 @@ pub(super) fn read_part(
         (6, 3) => ColorModel::YCbCr,
         (_, count) => return Err(corrupt(format_args!("{count} components do not fit the colours of its TIFF"))),
     };
+    if header::jpeg::has_impossible_segment(bytes) {
+        return Err(corrupt("one of its tables or markers is impossible"));
+    }
     if photometric != 6 && geometry.components.iter().any(|component| component.factors != (1, 1)) {
         return Err(corrupt("fewer samples than pixels do not fit the colours of its TIFF"));
     }

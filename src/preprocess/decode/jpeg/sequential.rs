@@ -66,7 +66,13 @@ pub(super) fn read(
         }
         upsampler.rows(upsampler.ready(unit_row), &strips, sink);
     }
-    Ok(())
+    // libjpeg looks at what ends the pixels, and gives up on a marker that is reserved.
+    let behind = bytes.get(metadata.entropy_data_offset + bits.position()..).unwrap_or_default();
+    let marker = behind.windows(2).find(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff));
+    match marker {
+        Some(&[_, marker @ 0x02..=0xbf]) => Err(corrupt(format_args!("marker {marker:#x} ends its pixels"))),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn cut() -> DecodeError {

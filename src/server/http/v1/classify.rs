@@ -24,7 +24,9 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
+    service::{
+        self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, VersionPick, Wanted,
+    },
     telemetry::Protocol,
 };
 
@@ -40,7 +42,7 @@ pub(super) async fn classify(
 ) -> Result<Response, Failure> {
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
-    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(Some(0)));
+    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
     let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
     let outcome = answer(door, call, path, &arrival, request).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));

@@ -41,6 +41,8 @@ pub(super) fn router() -> Router<Arc<HttpDoor>> {
         .route("/v1/models/{model}/versions/{version}", any(named))
         .route("/v1/models/{model}/versions/{version}/metadata", read(get(models::metadata)))
         .route("/v1/models/{model}/versions/{version}/labels", read(get(models::labels)))
+        .route("/v1/models/{model}/labels/{label}", any(named))
+        .route("/v1/models/{model}/labels/{label}/metadata", read(get(models::metadata)))
         .into_router()
 }
 

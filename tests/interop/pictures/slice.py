@@ -1,0 +1,70 @@
+"""Writes tests/fixtures/preprocess/fuzzed.jsonl: small files of every writer, whole and damaged, and what Pillow makes of them.
+
+    slice.py [--seed 11] [--each 24] [--findings DIR…]
+
+A line a file: what is in it, the file in base64, and Pillow's width, height and SHA-256 of the RGB pixels, or `null` where it refuses it.
+Files of the folders named behind `--findings`, which `fuzz.py --keep` has written, come first. What differs on purpose is left out.
+"""
+
+import argparse, base64, hashlib, json, os, pathlib, random, sys
+
+import fuzz, writers
+
+MOST_BYTES = 900
+
+
+def line(name, what, file):
+    theirs, _, _ = fuzz.pillow(file)
+    pixels = None if theirs is None else {"width": theirs[0], "height": theirs[1], "sha256": hashlib.sha256(theirs[2]).hexdigest()}
+    return json.dumps({"name": name, "what": what, "file": base64.b64encode(file).decode(), "pixels": pixels})
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--each", type=int, default=24)
+    parser.add_argument("--findings", type=pathlib.Path, nargs="*", default=[])
+    target = os.environ.get("CARGO_TARGET_DIR", fuzz.ROOT / "target")
+    parser.add_argument("--program", default=f"{target}/release/examples/pixels")
+    options = parser.parse_args()
+    rng, program = random.Random(options.seed), fuzz.Program(options.program)
+
+    def is_meant(form, what, damaged, file):
+        """Whether we differ from Pillow on purpose, or by a fault that is still to be mended, which a test must not hide."""
+        theirs, their_error, _ = fuzz.pillow(file)
+        ours, our_error = program.read(file)
+        if theirs == ours:
+            return False
+        outcome = "DIFFERENT" if theirs and ours else "REFUSED BY US" if theirs else "REFUSED BY PILLOW"
+        if any(meant(form, what, damaged, outcome, our_error, their_error) for meant in writers.ON_PURPOSE.values()):
+            return True
+        sys.exit(f"{form}: {what}: {outcome}: mend it first")
+
+    lines = []
+    for path in sorted(path for folder in options.findings for path in folder.iterdir()):
+        form = path.name.split("-")[0]
+        file = path.read_bytes()
+        if len(file) <= 4 * MOST_BYTES and not is_meant(form, "progressive group", True, file):
+            lines.append(line(path.name, "a finding", file))
+    for form, write in writers.FORMATS.items():
+        count = 0
+        while count < options.each:
+            try:
+                file, what = write(rng)
+            except (OSError, ValueError):
+                continue
+            damaged = count % 4 == 3
+            if damaged:
+                file, what = fuzz.damaged(rng, file), what + ", damaged"
+            if len(file) > MOST_BYTES or is_meant(form, what, damaged, file):
+                continue
+            name = f"{form}-{hashlib.sha256(file).hexdigest()[:10]}"
+            lines.append(line(name, what, file))
+            count += 1
+    path = fuzz.ROOT / "tests/fixtures/preprocess/fuzzed.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    print(f"{path}: {len(lines)} files, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
