@@ -13,7 +13,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic bench-hostile bench-memory fuzz image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic bench-hostile bench-memory fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench-memory: build ## Peak memory under the worst load that the limits allow, i
 
 fuzz: ## Fuzz a target (ARGS='picture 600'; needs cargo-fuzz; docs/fuzzing.md)
 	$(PYTHON) fuzz/run.py $(ARGS)
+
+fuzz-targets: ## Build the fuzz targets
+	CARGO_TARGET_DIR=target $(CARGO) build --quiet --locked --manifest-path fuzz/Cargo.toml
 
 image: ## Build the container image
 	$(DOCKER) build --tag $(IMAGE) $(ARGS) .

@@ -1,6 +1,6 @@
 //! Compiles every file under `proto/` with `protox`, so that no `protoc` has to be installed.
 //!
-//! Writes to `OUT_DIR`: one Rust file a package, and `descriptors.bin`, the descriptor set that gRPC reflection serves.
+//! Writes to `OUT_DIR`: one Rust file a package, its clients in `clients/`, and `descriptors.bin`, the descriptor set that gRPC reflection serves.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -16,7 +16,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // `Bytes` instead of `Vec<u8>`: an image or a weight tensor is a slice of the message, not a copy.
         .bytes(".")
-        .build_client(true)
+        .build_client(false)
+        // What clients send is read within bounds.
+        .codec_path("crate::server::grpc::codec::RequestCodec")
+        .compile_fds(descriptors.clone())?;
+    // What a server answers has no such bounds.
+    let clients = out.join("clients");
+    fs::create_dir_all(&clients)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .extern_path(".resnetd.v1", "crate::server::grpc::proto")
+        .out_dir(clients)
         .compile_fds(descriptors)?;
     Ok(())
 }

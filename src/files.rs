@@ -34,6 +34,11 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let size = file.metadata()?.len();
+    let too_large =
+        |size: u64| io::Error::new(io::ErrorKind::FileTooLarge, format!("it has {size} bytes, the limit is {limit}"));
+    if size > limit {
+        return Err(too_large(size));
+    }
     let mut bytes = Vec::new();
     // More than there is memory for is a refusal, not the end of the process.
     bytes.try_reserve_exact(usize::try_from(size.min(limit)).unwrap_or(usize::MAX).saturating_add(1))?;
@@ -41,8 +46,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     let read = bytes.len() as u64;
     if read > limit {
-        let reason = format!("it has {} bytes, the limit is {limit}", size.max(read));
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        return Err(too_large(size.max(read)));
     }
     Ok(bytes)
 }

@@ -3,6 +3,7 @@
 pub mod batching;
 pub mod cli;
 pub mod config;
+pub mod evaluate;
 pub mod files;
 pub mod inspect;
 pub mod lifecycle;

@@ -201,11 +201,12 @@ def text_chunks(a):
 
 
 def huge_json(a):
-    """8 MB of empty instances, and nesting without an end."""
+    """8 MB of empty instances, of numbers where one belongs, of white space, and nesting without an end."""
     many = b'{"instances":[' + b'"",' * 2_700_000 + b'""]}'
+    numbers = b'{"instances":[""],"top_k":[' + b"0," * 4_000_000 + b"0]}"
     deep = b'{"instances":[' + b'{"a":' * 500_000
     while a.going():
-        for body in (many, deep):
+        for body in (many, numbers, b" " * 8_000_000, deep):
             a.ask(HEAD + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             a.pause(1)
 
@@ -216,6 +217,30 @@ def tiny_parts(a):
     while a.going():
         a.ask(HEAD + b"content-type: multipart/form-data; boundary=c\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         a.pause(1)
+
+
+def near_boundaries(a):
+    """A form of one part of 20 MB that nearly ends all the time."""
+    body = b'--cut-here\r\ncontent-disposition: form-data; name="image"\r\n\r\n' + b"\r\n--cut-her" * 1_800_000 + b"\r\n--cut-here--\r\n"
+    while a.going():
+        a.ask(HEAD + b"content-type: multipart/form-data; boundary=cut-here\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        a.pause(1)
+
+
+def tiny_fields(a):
+    """gRPC messages of 15 million empty images, and of fields that nobody knows, packed into 30 KB."""
+    fields = (b"\x1a\x00", b"\x78\x01", b"\x7a\x00")
+    messages = [h2.message(b"".join(gzip(field * (1 << 19) for _ in range(30))), compressed=1) for field in fields]
+    while a.going():
+        for message in messages:
+            try:
+                connection = h2.Connection(a.grpc, PATIENCE_S)
+                _, answer = connection.request(h2.request_headers("POST", METHOD, [*h2.GRPC, ("grpc-encoding", "gzip")]), message)
+                a.count("answered" if answer else "refused")
+                connection.close()
+            except OSError as error:
+                a.count(type(error).__name__)
+            a.pause(0.3)
 
 
 def long_paths(a):
@@ -247,7 +272,7 @@ def nonsense(a):
 
 def compressed(a):
     """Bodies that unpack into half a gigabyte, over HTTP and gRPC."""
-    zeros = b"".join(gzip_of_zeros(1 << 29))
+    zeros = b"".join(gzip(bytes(1 << 20) for _ in range(1 << 9)))
     call = h2.block(h2.request_headers("POST", METHOD, [*h2.GRPC, ("grpc-encoding", "gzip")]))
     while a.going():
         a.ask(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(zeros) + zeros)
@@ -260,10 +285,10 @@ def compressed(a):
         a.pause(1)
 
 
-def gzip_of_zeros(size):
-    packer = zlib.compressobj(1, wbits=31)
-    for _ in range(size >> 20):
-        yield packer.compress(bytes(1 << 20))
+def gzip(pieces):
+    packer = zlib.compressobj(6, wbits=31)
+    for piece in pieces:
+        yield packer.compress(piece)
     yield packer.flush()
 
 
@@ -366,7 +391,7 @@ def hang_ups(a):
 
 ALL = {attack.__name__: attack for attack in [
     slow_heads, slow_bodies, announced_bodies, silent_sockets, silent_grpc_sockets, idle_streams, never_read, mutated_pictures, bombs, text_chunks,
-    huge_json, tiny_parts, long_paths, huge_heads, nonsense, compressed, bad_protobuf, rapid_reset, frame_floods, connection_flood, hang_ups]}
+    huge_json, tiny_parts, near_boundaries, tiny_fields, long_paths, huge_heads, nonsense, compressed, bad_protobuf, rapid_reset, frame_floods, connection_flood, hang_ups]}
 
 
 def main(name, http, grpc, stop, pace, results):

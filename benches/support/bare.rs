@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use resnetd::{
-    model::{Manifest, ModelFolder, RESNET20_CIFAR10},
+    model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10},
     preprocess::{self, DecodeLimits, Spec},
     runtime::{Executor, GraphSource, OrtExecutor, Runtime, SessionOptions},
-    tensor::{Batch, Logits, Normalizer},
+    tensor::{Batch, InputShape, Logits, Normalizer},
 };
 
 /// A model, outside any server.
@@ -53,11 +53,12 @@ impl Bare {
             let executor = runtime.executor(source, SessionOptions::reference(1, batch_size))?;
             let signature = executor.signature().clone();
             batch_size = signature.fixed_batch.unwrap_or(batch_size);
-            let spec = manifest.input.spec(signature.size);
-            let side = spec.crop_size.map(|side| (side as usize, side as usize));
+            let image = GraphImage::from(&*signature);
+            let spec = manifest.input.spec(&image);
+            let side = spec.output_size().map(|(width, height)| (height as usize, width as usize));
             let (height, width) = signature.size.or(side).context("neither graph nor model.toml has an image size")?;
-            let normalizer = manifest.input.normalizer(signature.layout);
-            let batch = Batch::new(normalizer.layout(), height, width, batch_size);
+            let normalizer = manifest.input.normalizer(&image);
+            let batch = Batch::of(InputShape::of(&normalizer, height, width), batch_size);
             loops.push(Loop { executor, spec, normalizer, batch, logits: Logits::default() });
         }
         Ok(Self { loops, batch_size })

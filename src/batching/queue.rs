@@ -56,10 +56,12 @@ impl State {
     fn wait(&self) -> Duration {
         self.pace * u32::try_from(self.jobs.len()).unwrap_or(u32::MAX)
     }
-}
 
-impl State {
+    /// Whether a job would be taken now: the one place that says why not.
     fn admits(&self, capacity: usize, deadline: Option<Instant>, now: Instant) -> Result<(), SubmitError> {
+        if self.broken {
+            return Err(SubmitError::Broken);
+        }
         if self.closed {
             return Err(SubmitError::Closed);
         }
@@ -114,9 +116,6 @@ impl Queue {
 
     pub(super) fn push(&self, job: Job) -> Result<JobId, SubmitError> {
         let mut state = self.lock();
-        if state.broken {
-            return Err(SubmitError::Broken);
-        }
         state.admits(self.policy.queue_capacity, job.deadline, job.enqueued)?;
         let id = JobId(state.next_id);
         state.next_id += 1;

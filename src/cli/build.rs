@@ -6,16 +6,20 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use super::{interrupt::Interrupt, output::Output};
+use super::{
+    interrupt::Interrupt,
+    output::{Output, complain},
+};
 use crate::files;
+use crate::model::{GraphImage, InputSection, Preset};
 use crate::resnet::{
-    Choices, GraphOptions, IMAGENET_LABELS, Recipe, Variant,
+    Choices, GraphOptions, IMAGENET_LABELS, Preprocessing, Recipe, Variant,
     architecture::{Architecture, Block, IdentityPadding, Shortcut, Stem, StrideIn},
     build,
-    import::{self, KeyLayout},
+    import::{self, Imported},
     state_dict::StateDict,
     untrained,
 };
@@ -26,9 +30,13 @@ pub(super) struct BuildArgs {
     /// auto: found from the weights
     #[arg(value_name = "ARCH")]
     architecture: String,
-    /// A weight file (.safetensors, .pth, .pt, .npz), or untrained[:SEED]
+    /// A weight file (.safetensors, .pth, .pt, .npz, .pkl), or untrained[:SEED]
     #[arg(long, value_name = "FILE|untrained[:SEED]")]
     weights: Weights,
+    /// Which network of the file, where it holds several: a key of the checkpoint (model_ema), or what stands before the
+    /// tensors' names (teacher)
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// The framework whose form of the network it is [default: the one that wrote the weights]
     #[arg(long, value_enum)]
     variant: Option<VariantArg>,
@@ -47,6 +55,10 @@ pub(super) struct BuildArgs {
     /// Height and width of the input in pixels [default: 224, or 32 for CIFAR]
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
+    /// How images were prepared in training: torchvision, keras-caffe, tf, timm-in1k [default: the framework's that wrote
+    /// the weights]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
     /// Label file: one a line, or WordNet-id<TAB>label [default: ImageNet's for 1000 classes]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -104,6 +116,8 @@ enum VariantArg {
     Pytorch,
     /// Chainer, from Caffe
     Chainer,
+    /// Caffe2, Detectron
+    Caffe2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -140,13 +154,17 @@ enum PrecisionArg {
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let interrupt = Interrupt::watch(|| (), "error: interrupted; nothing was written")?;
-    let source = Source::open(&args.weights)?;
+    let source = Source::open(&args.weights, args.key.as_deref())?;
     let variant = args.variant.map_or(source.variant, |variant| match variant {
         VariantArg::Pytorch => Variant::PyTorch,
         VariantArg::Chainer => Variant::Chainer,
+        VariantArg::Caffe2 => Variant::Caffe2,
     });
     let architecture = choices(args).architecture(&args.architecture, variant, source.state.as_ref())?;
-    let preprocessing = variant.preprocessing(&architecture);
+    let preprocessing = match args.preset {
+        Some(preset) => prepared_as(preset, &architecture),
+        None => variant.preprocessing(&architecture),
+    };
     let mut metadata = vec![("variant".to_owned(), variant.as_str().to_owned())];
     metadata.extend(source.metadata);
     let recipe = Recipe {
@@ -193,9 +211,12 @@ struct Source {
 }
 
 impl Source {
-    fn open(weights: &Weights) -> anyhow::Result<Self> {
+    fn open(weights: &Weights, key: Option<&str>) -> anyhow::Result<Self> {
         let pair = |key: &str, value: String| (key.to_owned(), value);
         match weights {
+            Weights::Untrained(_) if key.is_some() => {
+                bail!("--key chooses a network of a file; untrained weights are none")
+            }
             Weights::Untrained(seed) => Ok(Self {
                 state: None,
                 seed: *seed,
@@ -203,22 +224,31 @@ impl Source {
                 metadata: vec![pair("untrained", "true".into()), pair("source", format!("untrained, seed {seed}"))],
             }),
             Weights::File(path) => {
-                let imported = import::read(path)?;
+                let imported = import::read_part(path, key)?;
+                tell(&imported);
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 let mut metadata = vec![pair("source", file.into_owned())];
                 let license = ["license", "licence"].iter().find_map(|key| imported.notes.metadata.get(*key));
                 metadata.extend(license.map(|license| pair("license", license.clone())));
-                Ok(Self {
-                    state: Some(imported.state_dict),
-                    seed: 0,
-                    variant: match imported.layout {
-                        KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
-                        KeyLayout::Chainer => Variant::Chainer,
-                    },
-                    metadata,
-                })
+                Ok(Self { state: Some(imported.state_dict), seed: 0, variant: imported.notes.variant, metadata })
             }
         }
+    }
+}
+
+/// Says what of the file was not taken.
+fn tell(imported: &Imported) {
+    /// So many names are shown.
+    const SHOWN: usize = 5;
+    if let Some(part) = imported.part.as_ref().filter(|part| !part.beside.is_empty()) {
+        let beside = part.beside.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        complain(&format!("the weights are those under `{}`; --key chooses others: {beside}", part.key));
+    }
+    let names = &imported.passed_over;
+    if !names.is_empty() {
+        let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+        complain(&format!("passed over, as it is no part of the network: {shown}{more}"));
     }
 }
 
@@ -236,6 +266,33 @@ fn choices(args: &BuildArgs) -> Choices {
         classes: args.classes,
         input_size: args.input_size,
     }
+}
+
+/// A preset's values, each of them written out.
+fn prepared_as(preset: Preset, architecture: &Architecture) -> Preprocessing {
+    let size = architecture.input_size;
+    let image = GraphImage { size: Some((size, size)), channels: Some(3), ..GraphImage::default() };
+    let values = InputSection { preset: Some(preset), ..InputSection::default() }.in_force(&image);
+    // An `f32` as people write it: 0.485, not the double next to it.
+    let three = |values: Option<Vec<f32>>, place: usize| {
+        values.and_then(|values| values.get(place)?.to_string().parse().ok()).unwrap_or_default()
+    };
+    Preprocessing {
+        source: format!("preset {}", preset.name()),
+        resize_size: values.resize_size.map_or(0, |size| size as usize),
+        crop_size: size,
+        resize_mode: word(&values.resize_mode),
+        interpolation: word(&values.interpolation),
+        color: word(&values.color),
+        scale: values.scale,
+        mean: [0, 1, 2].map(|place| three(values.mean.clone(), place)),
+        std: [0, 1, 2].map(|place| three(values.std.clone(), place)),
+    }
+}
+
+/// As `model.toml` has it.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
 
 /// The file's text, or ImageNet's labels for a network that has its classes.
@@ -288,6 +345,26 @@ mod tests {
         assert!("untrained:".parse::<Weights>().is_err());
         assert!("untrained:-1".parse::<Weights>().is_err());
         assert_eq!("untrained.pth".parse(), Ok(Weights::File("untrained.pth".into())));
+    }
+
+    #[test]
+    fn a_preset_is_written_out_value_by_value() {
+        let architecture: Architecture = "resnet50".parse().expect("an architecture");
+        let written = prepared_as(Preset::KerasCaffe, &architecture).to_string();
+        for line in [
+            "# preset keras-caffe",
+            "resize_size = 224",
+            "crop_size = 224",
+            "resize_mode = \"stretch\"",
+            "interpolation = \"nearest\"",
+            "color = \"bgr\"",
+            "scale = 1.0",
+            "mean = [103.939, 116.779, 123.68]",
+            "std = [1.0, 1.0, 1.0]",
+        ] {
+            assert!(written.lines().any(|written| written == line), "{line}: {written}");
+        }
+        assert!(prepared_as(Preset::TimmIn1k, &architecture).to_string().contains("mean = [0.485, 0.456, 0.406]"));
     }
 
     #[test]

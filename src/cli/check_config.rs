@@ -13,7 +13,8 @@ use crate::{
     config::{Config, Flags},
     files,
     inspect::inspect_file,
-    model::{Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository},
+    model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, preset_warning, repository},
+    runtime::Element,
 };
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     if models.is_empty() {
         let built_in = &RESNET20_CIFAR10;
         let manifest = built_in.manifest(&config.batching, &config.runtime)?;
-        let in_force = manifest.in_force(None, None);
+        let in_force = manifest.in_force(&GraphImage::default());
         write_model(&mut output, built_in.name, &in_force, &[built_in.version], "inside resnetd")?;
     }
     let mut wrong = 0;
@@ -70,10 +71,23 @@ fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manife
     let Some(highest) = served.last() else {
         bail!("[versions] policy names no version; there is {:?}", folder.versions);
     };
+    let dangling = manifest.versions.dangling(&served);
+    if !dangling.is_empty() {
+        bail!("[versions] labels point {dangling:?} at versions that are not served; served are {served:?}");
+    }
     // What the graph says is a part of what is in force. Whether it can be run is seen when it is loaded.
-    let image = inspect_file(&folder.graph(*highest)).ok().and_then(|inspection| inspection.input);
-    let size = image.as_ref().filter(|image| !image.size_assumed).map(|image| (image.height, image.width));
-    let in_force = manifest.in_force(size, image.map(|image| image.layout));
+    let inspection = inspect_file(&folder.graph(*highest)).ok();
+    if let Some(warning) = inspection.as_ref().and_then(|it| preset_warning(&manifest.input, it, None)) {
+        complain(&format!("warning: {}: {warning}", files::shown(&folder.path)));
+    }
+    let image = inspection.and_then(|inspection| inspection.input);
+    let image = image.map_or_else(GraphImage::default, |image| GraphImage {
+        size: (!image.size_assumed).then_some((image.height, image.width)),
+        layout: Some(image.layout),
+        channels: Some(image.channels),
+        element: Element::named(&image.element),
+    });
+    let in_force = manifest.in_force(&image);
     Ok(Some((in_force, served)))
 }
 

@@ -13,6 +13,7 @@ mod build;
 mod check_config;
 mod classify;
 mod config_args;
+mod evaluate;
 mod healthcheck;
 mod images;
 mod inspect;
@@ -20,6 +21,7 @@ mod interrupt;
 mod kept;
 mod memory;
 mod output;
+mod place;
 mod pull;
 mod quantize;
 mod serve;
@@ -55,6 +57,8 @@ enum Command {
     Pull(pull::PullArgs),
     /// Make an 8-bit version of a served model, if its answers hold
     Quantize(quantize::QuantizeArgs),
+    /// Errors of a model on a labelled folder, per class, calibration; two versions compared
+    Evaluate(evaluate::EvaluateArgs),
     /// Measure every way to run a model on this machine; the server uses the best
     Tune(tune::TuneArgs),
     /// Check the configuration and every model.toml, and print what is in force
@@ -81,6 +85,7 @@ pub fn run() -> ! {
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),

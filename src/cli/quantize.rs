@@ -17,15 +17,17 @@ use super::{
     images::FoundImages,
     interrupt::Interrupt,
     output::{Output, complain},
+    place::ModelPlace,
 };
 use crate::{
     files,
     inspect::inspect,
-    model::{BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, repository::scan},
-    onnx::{self, ModelProto},
+    model::Manifest,
+    onnx::ModelProto,
+    postprocess::ClassNames,
     quantize::{
-        Classes, Destination, Fp32Model, Keep, MAX_TOP1_DROP, Method, Outcome, Progress, QuantizationReport,
-        QuantizeOptions, REPORT_FILE, Sample, Speed, TriedBits, publish, quantize,
+        Destination, Fp32Model, Keep, MAX_TOP1_DROP, Method, Outcome, Progress, QuantizationReport, QuantizeOptions,
+        REPORT_FILE, Sample, Speed, TriedBits, by_folder, publish, quantize,
     },
     runtime::Runtime,
     service::cores,
@@ -111,15 +113,15 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let config = args.config.load_quiet("warn,ort=off")?;
     telemetry::start_log(&config.log)?;
     let repository = &config.models.dir;
-    let place = Place::find(repository, &args.name)?;
-    let version = place.source_version(args.version)?;
+    let place = ModelPlace::find(repository, &args.name)?;
+    let version = place.version(args.version)?;
     let manifest = place.manifest(&config)?;
     let calibration = find(&args.calibration).context("--calibration")?;
     let calibration = calibration.into_iter().map(|file| Sample { file, class: None }).collect();
     let evaluation = match &args.evaluate {
         Some(root) => {
             let files = find(root).context("--evaluate")?;
-            Some(Classes::parse(&place.labels(&manifest)?).label(root, files)?)
+            Some(by_folder(&ClassNames::parse(&place.needed_labels(&manifest)?), root, files)?)
         }
         None => None,
     };
@@ -149,7 +151,8 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     if let Ok(Some(reason)) = inspect(&model).map(|inspection| inspection.no_resnet) {
         complain(&format!("note: the graph is no ResNet ({reason}); its answers are judged all the same"));
     }
-    let source = Fp32Model { name: &args.name, version, model, manifest: &manifest };
+    let source =
+        Fp32Model { name: &args.name, version, model, manifest: &manifest, labels: place.class_count(&manifest)? };
     let Outcome { model, report } = quantize(&runtime, source, calibration, evaluation, &options, &*bars)
         .with_context(|| format!("cannot quantize {} version {version}", args.name))?;
     let mut out = Output::stdout();
@@ -165,7 +168,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     *written = true;
     drop(written);
     out.line(&format!("written to {}, with {REPORT_FILE}", files::shown(&folder)))?;
-    if let Place::BuiltIn(_, built_in) = &place {
+    if let ModelPlace::BuiltIn(_, built_in) = &place {
         out.line(&format!(
             "the built-in model was copied beside it as version {}; a server with --models {} serves the new version",
             built_in.version,
@@ -184,67 +187,15 @@ fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found.files)
 }
 
-/// Where the fp32 model is, and where the new version goes.
-enum Place {
-    Folder(ModelFolder),
-    BuiltIn(PathBuf, &'static BuiltIn),
-}
-
-impl Place {
-    fn find(repository: &Path, name: &str) -> anyhow::Result<Self> {
-        let folders = scan(repository)?;
-        let mut names: Vec<_> = folders.iter().map(|folder| folder.name.clone()).collect();
-        if let Some(folder) = folders.into_iter().find(|folder| folder.name == name) {
-            return Ok(Self::Folder(folder));
-        }
-        let built_in = &RESNET20_CIFAR10;
-        if name == built_in.name {
-            return Ok(Self::BuiltIn(repository.join(name), built_in));
-        }
-        if !names.iter().any(|name| name == built_in.name) {
-            names.push(format!("{} (built in)", built_in.name));
-        }
-        bail!("there is no model {name:?} in {}; there is {}", repository.display(), names.join(", "))
-    }
-
-    fn source_version(&self, wanted: Option<u64>) -> anyhow::Result<u64> {
-        let there = match self {
-            Self::Folder(folder) => &folder.versions[..],
-            Self::BuiltIn(_, built_in) => std::slice::from_ref(&built_in.version),
-        };
-        match (wanted, there.last()) {
-            (None, Some(&highest)) => Ok(highest),
-            (Some(wanted), _) if there.contains(&wanted) => Ok(wanted),
-            (Some(wanted), Some(_)) => bail!("there is no version {wanted}; there is {there:?}"),
-            (_, None) => bail!("the model has no VERSION/model.onnx to start from"),
-        }
-    }
-
-    fn manifest(&self, config: &crate::config::Config) -> anyhow::Result<Manifest> {
-        let (batching, runtime) = (&config.batching, &config.runtime);
-        Ok(match self {
-            Self::Folder(folder) => Manifest::read(&folder.path, batching, runtime)?,
-            Self::BuiltIn(_, built_in) => built_in.manifest(batching, runtime)?,
-        })
-    }
-
-    /// The text of the label file; empty where there is none.
-    fn labels(&self, manifest: &Manifest) -> anyhow::Result<String> {
-        match self {
-            Self::BuiltIn(_, built_in) => Ok(built_in.labels.to_owned()),
-            Self::Folder(folder) => label_text(&folder.path, manifest.output.labels.as_deref())?
-                .context("--evaluate needs the names of the classes: put labels.txt into the model's folder"),
-        }
+impl ModelPlace {
+    /// The text of the label file.
+    fn needed_labels(&self, manifest: &Manifest) -> anyhow::Result<String> {
+        self.labels(manifest)?
+            .context("--evaluate needs the names of the classes: put labels.txt into the model's folder")
     }
 
     fn read(&self, version: u64) -> anyhow::Result<ModelProto> {
-        match self {
-            Self::Folder(folder) => {
-                let path = folder.graph(version);
-                onnx::read(&path).with_context(|| path.display().to_string())
-            }
-            Self::BuiltIn(_, built_in) => Ok(onnx::decode(built_in.graph.into())?),
-        }
+        self.with_graph(version, |graph| graph.read().with_context(|| graph.to_string()))
     }
 
     /// One more than any version that is there, with a graph or without.

@@ -14,10 +14,11 @@ use super::{ConfigArgs, output::Output};
 use crate::{
     config::Config,
     model::{
-        LoadSteps, Machine, Manifest, RESNET20_CIFAR10, TuningReport,
+        LoadSteps, Machine, Manifest, RESNET20_CIFAR10, TuningReport, label_text,
         load::tune,
         repository::{GRAPH_FILE, scan},
     },
+    postprocess::parse_labels,
     runtime::{GraphSource, Runtime},
     service::cores,
     settings::Goal,
@@ -62,12 +63,13 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
     let mut begun = 0;
     let steps = LoadSteps::new(&args.model, 0);
-    let report = tune(&machine, subject.graph(), &subject.manifest, &steps, &mut |candidate, count| {
-        progress.set_length(count as u64);
-        progress.set_position(begun);
-        progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));
-        begun += 1;
-    })?;
+    let report =
+        tune(&machine, subject.graph(), &subject.manifest, subject.labels, &steps, &mut |candidate, count| {
+            progress.set_length(count as u64);
+            progress.set_position(begun);
+            progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));
+            begun += 1;
+        })?;
     progress.finish_and_clear();
 
     let mut output = Output::stdout();
@@ -92,6 +94,8 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
 struct Subject {
     manifest: Manifest,
     file: Option<std::path::PathBuf>,
+    /// How many classes have names.
+    labels: Option<usize>,
 }
 
 impl Subject {
@@ -100,7 +104,7 @@ impl Subject {
         let folders = scan(repository)?;
         let (batching, runtime) = (&config.batching, &config.runtime);
         if folders.is_empty() && name == RESNET20_CIFAR10.name {
-            return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None });
+            return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None, labels: None });
         }
         let Some(folder) = folders.iter().find(|folder| folder.name == name) else {
             let known: Vec<_> = folders.iter().map(|folder| folder.name.as_str()).collect();
@@ -111,7 +115,9 @@ impl Subject {
         let Some(&version) = manifest.versions.policy.pick(&folder.versions).last() else {
             bail!("{} has no version to serve: put the graph at VERSION/{GRAPH_FILE}", folder.path.display());
         };
-        Ok(Self { manifest, file: Some(folder.graph(version)) })
+        let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
+        let labels = labels.as_deref().map(parse_labels).transpose()?.map(|labels| labels.len());
+        Ok(Self { manifest, file: Some(folder.graph(version)), labels })
     }
 
     fn graph(&self) -> GraphSource<'_> {

@@ -21,6 +21,7 @@ use super::{
     loader::{LoadModel, LoadOptions},
     told::tell_served,
     wanted::{VersionKey, WantedModel},
+    watch::Watches,
 };
 use crate::{
     batching::{WorkerObserver, Workers},
@@ -52,9 +53,19 @@ pub(super) enum Command {
 /// A load that runs.
 struct Loading {
     wanted: WantedModel,
+    purpose: Purpose,
     since: Instant,
     steps: Arc<LoadSteps>,
     thread: JoinHandle<()>,
+}
+
+/// Why a version is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A round wants it.
+    Serve,
+    /// It is served, and at another speed than was measured. Whatever comes of it, it goes on being served.
+    MeasureAnew,
 }
 
 /// Whoever waits for a round, and the versions that it still waits for.
@@ -76,11 +87,12 @@ pub(super) struct Control<L> {
     commands: Sender<Command>,
     /// What the last round asked for.
     wanted: BTreeSet<VersionKey>,
-    waiting: VecDeque<WantedModel>,
+    waiting: VecDeque<(WantedModel, Purpose)>,
     loading: BTreeMap<u64, Loading>,
     rounds: Vec<Round>,
     /// The number of each model that is served.
     served: BTreeMap<VersionKey, u64>,
+    watches: Watches,
     /// Models whose threads are not gone yet, served or retired.
     alive: usize,
     /// The threads that wait for a model's last run.
@@ -101,6 +113,7 @@ impl<L: LoadModel> Control<L> {
             loading: BTreeMap::new(),
             rounds: Vec::new(),
             served: BTreeMap::new(),
+            watches: Watches::new(options.watch_interval),
             alive: 0,
             ending: BTreeMap::new(),
             closing: None,
@@ -111,6 +124,7 @@ impl<L: LoadModel> Control<L> {
     /// Works until it is told to close and every model is gone.
     pub(super) fn run(mut self, inbox: &Receiver<Command>) {
         loop {
+            self.look_at_paces();
             self.start_loads();
             self.conclude_rounds();
             if self.closing.is_some() {
@@ -136,7 +150,7 @@ impl<L: LoadModel> Control<L> {
         match command {
             Command::Apply { wanted, done } => self.apply(wanted, done),
             Command::Serve { model, done } => {
-                self.serve(model);
+                self.serve(model, None);
                 // Whoever put it there may have left.
                 let _ = done.send(());
             }
@@ -162,6 +176,9 @@ impl<L: LoadModel> Control<L> {
         if self.closing.is_some() {
             return;
         }
+        for wanted in &wanted {
+            self.writer.label(&wanted.name, &wanted.labels());
+        }
         let loading = self.loading.values().map(|loading| loading.wanted.key()).collect();
         let mut open = BTreeSet::new();
         for step in decide(&wanted, &self.writer.list(), &loading, |_| false) {
@@ -174,21 +191,24 @@ impl<L: LoadModel> Control<L> {
                 RoundStep::Retire((name, version)) => {
                     tracing::info!(model = name, version, "no longer wanted: retired");
                     self.writer.remove(&name, version);
+                    self.watches.end(&(name.clone(), version));
                     self.close_in_rounds(&(name, version));
                 }
             }
         }
         self.wanted = wanted.iter().map(WantedModel::key).collect();
         // A later round's wish replaces an earlier one that nobody has begun with.
-        self.waiting
-            .retain(|earlier| wanted.iter().any(|now| now.key() == earlier.key()) && !open.contains(&earlier.key()));
-        self.waiting.extend(wanted.into_iter().filter(|version| open.contains(&version.key())));
+        self.waiting.retain(|(earlier, _)| {
+            wanted.iter().any(|now| now.key() == earlier.key()) && !open.contains(&earlier.key())
+        });
+        let to_load = wanted.into_iter().filter(|version| open.contains(&version.key()));
+        self.waiting.extend(to_load.map(|version| (version, Purpose::Serve)));
         self.rounds.push(Round { open: &open | &loading, done });
     }
 
     fn start_loads(&mut self) {
         while self.loading.len() < self.options.threads
-            && let Some(wanted) = self.waiting.pop_front()
+            && let Some((wanted, purpose)) = self.waiting.pop_front()
         {
             let load = self.number();
             let (loader, commands, ours) = (self.loader.clone(), self.commands.clone(), wanted.clone());
@@ -196,17 +216,20 @@ impl<L: LoadModel> Control<L> {
             let told = steps.clone();
             tracing::info!(model = &*wanted.name, version = wanted.version, "loading");
             let thread = std::thread::Builder::new().name(format!("load {}", wanted.name)).spawn(move || {
-                let outcome = caught(|| loader.load(&ours, &told));
+                let outcome = caught(|| match purpose {
+                    Purpose::Serve => loader.load(&ours, &told),
+                    Purpose::MeasureAnew => loader.measure_anew(&ours, &told),
+                });
                 told.end();
                 let outcome = outcome.unwrap_or_else(|reason| Err(format!("loading it panicked: {reason}")));
                 give(&commands, Command::Loaded { load, outcome });
             });
             match thread {
                 Ok(thread) => {
-                    self.loading.insert(load, Loading { wanted, since: Instant::now(), steps, thread });
+                    self.loading.insert(load, Loading { wanted, purpose, since: Instant::now(), steps, thread });
                 }
                 Err(error) => {
-                    self.fail(&wanted.name, wanted.version, &format!("the system gives no thread to load it: {error}"));
+                    self.failed(&wanted, purpose, &format!("the system gives no thread to load it: {error}"));
                     self.close_in_rounds(&wanted.key());
                 }
             }
@@ -214,7 +237,7 @@ impl<L: LoadModel> Control<L> {
     }
 
     fn loaded(&mut self, load: u64, outcome: Result<LoadedModel, String>) {
-        let Some(Loading { wanted, since, steps, thread }) = self.loading.remove(&load) else {
+        let Some(Loading { wanted, purpose, since, steps, thread }) = self.loading.remove(&load) else {
             // It was left behind and has come after all, too late: its threads end like those of any other.
             if let Ok(LoadedModel { model, workers, .. }) = outcome {
                 self.alive += 1;
@@ -226,14 +249,14 @@ impl<L: LoadModel> Control<L> {
         match outcome {
             Ok(loaded) if self.wanted.contains(&wanted.key()) => {
                 tell_served(&loaded.model.info, &wanted, since.elapsed(), &steps);
-                self.serve(loaded);
+                self.serve(loaded, Some((&wanted, purpose)));
             }
             // Meanwhile nobody wants it any more.
             Ok(LoadedModel { workers, .. }) => {
                 self.alive += 1;
                 self.end(format!("{} version {}", wanted.name, wanted.version), workers);
             }
-            Err(reason) if self.wanted.contains(&wanted.key()) => self.fail(&wanted.name, wanted.version, &reason),
+            Err(reason) if self.wanted.contains(&wanted.key()) => self.failed(&wanted, purpose, &reason),
             Err(_) => {}
         }
         self.close_in_rounds(&wanted.key());
@@ -249,7 +272,7 @@ impl<L: LoadModel> Control<L> {
             .map(|(load, _)| *load)
             .collect();
         for load in late {
-            if let Some(Loading { wanted, steps, .. }) = self.loading.remove(&load) {
+            if let Some(Loading { wanted, purpose, steps, .. }) = self.loading.remove(&load) {
                 let step = steps.now().map(|(step, time)| format!(", {} for {:.1} s", step.name(), time.as_secs_f32()));
                 let reason = format!(
                     "loading it takes more than {} s{}: it is left behind on its thread; check the graph for a loop without \
@@ -257,15 +280,30 @@ impl<L: LoadModel> Control<L> {
                     limit.as_secs_f32(),
                     step.unwrap_or_default()
                 );
-                self.fail(&wanted.name, wanted.version, &reason);
+                self.failed(&wanted, purpose, &reason);
                 self.close_in_rounds(&wanted.key());
             }
         }
     }
 
-    fn serve(&mut self, loaded: LoadedModel) {
+    /// Has those models measured anew that are served at another speed than was measured.
+    fn look_at_paces(&mut self) {
+        let loading = self.loading.values().map(|loading| &loading.wanted);
+        let under_way: BTreeSet<_> = loading.chain(self.waiting.iter().map(|it| &it.0)).map(WantedModel::key).collect();
+        let off = self.watches.look(Instant::now(), |key| under_way.contains(key));
+        self.waiting.extend(off.into_iter().map(|wanted| (wanted, Purpose::MeasureAnew)));
+    }
+
+    /// Puts a model in place.
+    ///
+    /// * `origin`: what it was loaded from and why, where it can be loaded again
+    fn serve(&mut self, loaded: LoadedModel, origin: Option<(&WantedModel, Purpose)>) {
         self.alive += 1;
         let (served, key) = (self.number(), (loaded.model.name.to_string(), loaded.model.version));
+        match origin {
+            Some((wanted, purpose)) => self.watches.begin(wanted, &loaded, purpose == Purpose::MeasureAnew),
+            None => self.watches.end(&key),
+        }
         let name = format!("{} version {}", key.0, key.1);
         let commands = self.commands.clone();
         self.served.insert(key.clone(), served);
@@ -278,11 +316,24 @@ impl<L: LoadModel> Control<L> {
 
     fn broken(&mut self, served: u64, key: &VersionKey) {
         if self.served.get(key) == Some(&served) {
+            self.watches.end(key);
             let (name, version) = (&*key.0, key.1);
             let reason = "all of its workers have broken, and the log says how; restart the server to load it again";
             tracing::error!(model = name, version, "served no more: {reason}");
             self.writer.break_down(name, version, reason);
         }
+    }
+
+    fn failed(&mut self, wanted: &WantedModel, purpose: Purpose, reason: &str) {
+        if purpose == Purpose::Serve {
+            return self.fail(&wanted.name, wanted.version, reason);
+        }
+        tracing::warn!(
+            model = &*wanted.name,
+            version = wanted.version,
+            "not measured anew, served as before: {reason}"
+        );
+        self.watches.keep_measured(&wanted.key());
     }
 
     fn fail(&mut self, name: &str, version: u64, reason: &str) {
@@ -313,6 +364,7 @@ impl<L: LoadModel> Control<L> {
     fn close(&mut self, limit: Duration, done: std::sync::mpsc::Sender<Vec<String>>) {
         self.waiting.clear();
         self.wanted.clear();
+        self.watches.clear();
         for status in self.writer.list() {
             self.writer.remove(&status.name, status.version);
         }
@@ -366,7 +418,7 @@ impl<L: LoadModel> Control<L> {
 
     fn next_deadline(&self) -> Option<Instant> {
         let loads = self.loading.values().filter_map(|loading| loading.since.checked_add(self.options.time_limit));
-        loads.chain(self.closing.as_ref().and_then(|closing| closing.deadline)).min()
+        loads.chain(self.closing.as_ref().and_then(|closing| closing.deadline)).chain(self.watches.next_look()).min()
     }
 
     fn number(&mut self) -> u64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::wanted::{Source, WantedModel};
 use crate::{
     model::{
-        LoadSteps, LoadedModel, Machine, Manifest,
+        Earlier, LoadSteps, LoadedModel, Machine, Manifest,
         load::{load_built_in, load_folder},
     },
     service::cores,
@@ -20,21 +20,40 @@ pub trait LoadModel: Send + Sync + 'static {
     /// # Errors
     /// Why it cannot be served, and how to mend it.
     fn load(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String>;
+
+    /// The same for a model that is served at another speed than was measured: it is measured again, whatever is known.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded; what is served stays.
+    fn measure_anew(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
+        self.load(wanted, steps)
+    }
 }
 
 impl LoadModel for Machine {
-    fn load(
-        &self,
-        WantedModel { version, source, .. }: &WantedModel,
-        steps: &LoadSteps,
-    ) -> Result<LoadedModel, String> {
-        let loaded = match source {
-            Source::Folder(folder, manifest) => load_folder(self, folder, *version, Manifest::clone(manifest), steps),
-            Source::BuiltIn(model, manifest) => load_built_in(self, model, Manifest::clone(manifest), steps),
-            Source::Broken(reason) => return Err(reason.clone()),
-        };
-        loaded.map_err(|error| error.to_string())
+    fn load(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
+        load(self, wanted, Earlier::Counts, steps)
     }
+
+    fn measure_anew(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
+        load(self, wanted, Earlier::IsPassedOver, steps)
+    }
+}
+
+fn load(
+    machine: &Machine,
+    WantedModel { version, source, .. }: &WantedModel,
+    earlier: Earlier,
+    steps: &LoadSteps,
+) -> Result<LoadedModel, String> {
+    let loaded = match source {
+        Source::Folder(folder, manifest) => {
+            load_folder(machine, folder, *version, Manifest::clone(manifest), earlier, steps)
+        }
+        Source::BuiltIn(model, manifest) => load_built_in(machine, model, Manifest::clone(manifest), earlier, steps),
+        Source::Broken(reason) => return Err(reason.clone()),
+    };
+    loaded.map_err(|error| error.to_string())
 }
 
 /// How models are loaded.
@@ -44,10 +63,12 @@ pub struct LoadOptions {
     pub threads: usize,
     /// A load that takes longer has failed; its thread is left behind.
     pub time_limit: Duration,
+    /// How often it is looked whether served models are as fast as they were measured.
+    pub watch_interval: Duration,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { threads: cores(), time_limit: Duration::from_secs(600) }
+        Self { threads: cores(), time_limit: Duration::from_secs(600), watch_interval: Duration::from_secs(5) }
     }
 }

@@ -3,6 +3,8 @@
 //! `wanted` (what should be served) ─▶ `decide` (pure: load, fail, retire) ─▶ `control` (one thread, the only writer of the
 //! registry) ─▶ `loader` (a thread a load) ─▶ registry
 //!
+//! `watch` looks whether what is served is as fast as it was measured; where it is not, `control` loads it once more, measured anew.
+//!
 //! The start of the server is the first round, a reload the next one. Nothing of it runs on an I/O thread: a request sees
 //! a new snapshot of the registry, and the control task frees what no request uses any more.
 //!
@@ -13,6 +15,7 @@ mod decide;
 mod loader;
 mod told;
 mod wanted;
+mod watch;
 
 use std::{
     io,

@@ -1,6 +1,6 @@
 //! What should be served: the models of a repository, or the one that the binary carries.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     model::{
@@ -49,6 +49,14 @@ impl WantedModel {
         (self.name.to_string(), self.version)
     }
 
+    /// What its model calls its versions.
+    pub(super) fn labels(&self) -> BTreeMap<String, u64> {
+        match &self.source {
+            Source::Folder(_, manifest) => manifest.versions.labels.clone(),
+            Source::BuiltIn(..) | Source::Broken(_) => BTreeMap::new(),
+        }
+    }
+
     fn broken(name: &str, version: u64, reason: impl ToString) -> Self {
         Self { name: name.into(), version, source: Source::Broken(reason.to_string()) }
     }
@@ -60,13 +68,13 @@ impl WantedModel {
 /// * `only`: the one model that is wanted, by name
 ///
 /// # Errors
-/// If the repository exists and cannot be read.
+/// If there is something in the repository's place that cannot be read, or is no folder.
 pub fn wanted_models(
     repository: &Path,
     only: Option<&str>,
     defaults: &ModelDefaults,
 ) -> Result<Vec<WantedModel>, RepositoryError> {
-    let folders = if repository.is_dir() { scan(repository)? } else { Vec::new() };
+    let folders = scan(repository)?;
     if folders.is_empty() {
         tracing::info!(repository = %repository.display(), "no models there: serving the built-in {}", RESNET20_CIFAR10.name);
         return Ok(vec![built_in(defaults)]);
@@ -100,10 +108,27 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
         Ok(manifest) => manifest,
         Err(error) => return vec![WantedModel::broken(&folder.name, highest, error)],
     };
-    let picked = manifest.versions.policy.pick(&folder.versions);
+    let policy = &manifest.versions.policy;
+    let missing = policy.missing(&folder.versions);
+    if !missing.is_empty() {
+        let (model, there) = (&*folder.name, &folder.versions);
+        tracing::warn!(
+            model,
+            "[versions] policy names {missing:?}, and there is {there:?}: put it there, or leave it out"
+        );
+    }
+    let picked = policy.pick(&folder.versions);
     if picked.is_empty() {
         let reason = "[versions] policy in its model.toml picks none of the versions on disk";
         return vec![WantedModel::broken(&folder.name, highest, reason)];
+    }
+    let dangling = manifest.versions.dangling(&picked);
+    if !dangling.is_empty() {
+        let model = &*folder.name;
+        tracing::warn!(
+            model,
+            "[versions] labels point {dangling:?} at versions that are not served: point them elsewhere"
+        );
     }
     let (name, folder) = (Arc::from(folder.name.as_str()), Arc::new(folder));
     let version = |version| WantedModel {

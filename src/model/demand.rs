@@ -2,7 +2,7 @@
 //!
 //! Pure. The sizes come from the graph and from `model.toml`, the memory that is there from `memory`.
 
-use super::{Manifest, ModelError};
+use super::{GraphImage, Manifest, ModelError};
 use crate::{inspect::Inspection, runtime::Provider};
 
 const VALUE_BYTES: u64 = size_of::<f32>() as u64;
@@ -29,7 +29,9 @@ impl Demand {
     pub(super) fn new(weights: u64, inspection: Option<&Inspection>, manifest: &Manifest, free: Option<u64>) -> Self {
         let image = inspection.and_then(|inspection| inspection.input.as_ref());
         let stated = image.filter(|image| !image.size_assumed).map(|image| (image.height, image.width));
-        let crop = manifest.input.spec(stated).crop_size.map(|crop| (crop as usize, crop as usize));
+        let spec = manifest.input.spec(&GraphImage { size: stated, ..GraphImage::default() });
+        let crop = spec.crop().map(|(width, height)| (height as usize, width as usize));
+        let channels = image.map_or(3, |image| image.channels as u64);
         let (height, width) = stated.or(crop).map_or((0, 0), |(height, width)| (height as u64, width as u64));
         let pixels = height.saturating_mul(width);
         let inspected = image.map_or(1, |image| (image.height as u64).saturating_mul(image.width as u64)).max(1);
@@ -37,7 +39,7 @@ impl Demand {
         let scaled = largest * u128::from(pixels) / u128::from(inspected);
         Self {
             weights,
-            image: pixels.saturating_mul(3 * VALUE_BYTES),
+            image: pixels.saturating_mul(channels.saturating_mul(VALUE_BYTES)),
             largest_value: u64::try_from(scaled).unwrap_or(u64::MAX).saturating_mul(VALUE_BYTES),
             fixed_batch: image.and_then(|image| image.batch).map(|batch| batch as u64),
             size: (height, width),

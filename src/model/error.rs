@@ -4,7 +4,7 @@ use super::manifest::ManifestError;
 use crate::{
     postprocess::LabelsError,
     runtime::{self, RunError},
-    tensor::Layout,
+    tensor::ColorOrder,
 };
 
 /// Why a model cannot be served.
@@ -33,9 +33,7 @@ pub enum ModelError {
         labels: usize,
     },
     /// Images and graph do not match.
-    #[error(
-        "the graph takes images of {height}x{width} and model.toml prepares {prepared}: set [input] crop_size = {height}"
-    )]
+    #[error("the graph takes images of {height}x{width} and model.toml prepares {prepared}: set [input] {remedy}")]
     Size {
         /// The graph's.
         height: usize,
@@ -43,17 +41,19 @@ pub enum ModelError {
         width: usize,
         /// What preprocessing gives.
         prepared: String,
+        /// The key, and its value.
+        remedy: String,
     },
     /// Nobody says how large the images are.
     #[error("the graph leaves the image size open and model.toml has crop_size = 0: set [input] crop_size")]
     OpenSize,
-    /// `layout` in model.toml is not the graph's.
-    #[error("model.toml says layout = {said:?} and the graph's input is {found:?}: remove [input] layout")]
-    LayoutMismatch {
+    /// `color` in model.toml is of three channels.
+    #[error(
+        "its graph takes images of one channel and model.toml says color = {said:?}: set [input] color = \"gray\", or remove it"
+    )]
+    OneChannel {
         /// The manifest's.
-        said: Layout,
-        /// The graph's.
-        found: Layout,
+        said: ColorOrder,
     },
     /// Its file cannot be read.
     #[error("cannot read {graph}: {cause}")]

@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 use super::ModelError;
 use crate::{
     files,
-    onnx::{self, ModelProto, ReadError},
+    onnx::{self, ModelProto, ReadError, check_external},
     runtime::GraphSource,
     tune::cache::hex,
 };
 
 /// What is known of a graph's files.
 pub(super) struct GraphFiles {
-    /// The graph; weights in other files stay there.
+    /// The graph; weights in other files stay there, and were found to be in the model's folder.
     pub(super) model: Result<ModelProto, ReadError>,
     /// SHA-256 of everything, hexadecimal.
     pub(super) digest: String,
@@ -31,23 +31,29 @@ impl GraphFiles {
     /// Reads the graph.
     ///
     /// # Errors
-    /// [`ModelError::File`] where that is not possible.
+    /// [`ModelError::File`] where that is not possible, [`ModelError::Graph`] for a file that is too large.
     pub(super) fn of(graph: GraphSource<'_>) -> Result<Self, ModelError> {
         let (bytes, folder) = match graph {
             GraphSource::Memory(bytes) => (Bytes::copy_from_slice(bytes), None),
             GraphSource::File(path) => {
-                let unread = |cause| ModelError::File { graph: path.display().to_string(), cause };
-                (Bytes::from(files::read(path, onnx::LARGEST_FILE).map_err(unread)?), path.parent())
+                let unread = |error| match error {
+                    ReadError::Io { path, source } => {
+                        ModelError::File { graph: path.display().to_string(), cause: source }
+                    }
+                    other => ModelError::Graph { graph: path.display().to_string(), cause: other.into() },
+                };
+                (onnx::read_bytes(path).map_err(unread)?, path.parent())
             }
         };
         let mut all = Contents { bytes: bytes.len() as u64, digest: Sha256::new_with_prefix(&bytes) };
+        let folder = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
         let model = onnx::decode(bytes);
         if let (Ok(model), Some(folder)) = (&model, folder) {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             for location in onnx::external_locations(model) {
                 all.add(folder, location);
             }
         }
+        let model = model.and_then(|model| check_external(&model, folder).map(|()| model));
         Ok(Self { model, digest: hex(&all.digest.finalize()), bytes: all.bytes })
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    activation::{Endings, decide},
     demand::Demand,
     first_runs::{FirstRuns, first_runs},
     graph_files::GraphFiles,
@@ -13,14 +14,16 @@ use super::{
     memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
-    tuning::{EnginePlan, Tuning, TuningReport},
+    trained_elsewhere::preset_warning,
+    tuning::{Earlier, EnginePlan, Tuning, TuningReport},
     warm_up::WarmUpImages,
 };
 use crate::{
     batching::{Batcher, Policy},
-    inspect::{InspectError, Inspection, inspect},
-    postprocess::{Activation, parse_labels},
-    runtime::{self, GraphSource, check_size, pairs_may_overflow},
+    inspect::{Inspection, inspect},
+    onnx::CycleError,
+    postprocess::parse_labels,
+    runtime::{self, Element, GraphSource, check_size, pairs_may_overflow},
     settings::Batching,
     tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
@@ -37,10 +40,12 @@ struct Source<'a> {
     graph: GraphSource<'a>,
     /// The text of the labels, or `None` where there are none.
     labels: Option<Arc<[Arc<str>]>>,
+    earlier: Earlier,
 }
 
 /// Loads one version of a model from its folder.
 ///
+/// * `earlier`: what becomes of what was measured before
 /// * `steps`: told what is done
 ///
 /// # Errors
@@ -50,17 +55,20 @@ pub fn load_folder(
     folder: &ModelFolder,
     version: u64,
     manifest: Manifest,
+    earlier: Earlier,
     steps: &LoadSteps,
 ) -> Result<LoadedModel, ModelError> {
     steps.begin(LoadStep::Reading);
     let graph = folder.graph(version);
     let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
     let labels = labels.as_deref().map(parse_labels).transpose()?;
-    load(machine, Source { name: &folder.name, version, manifest, graph: GraphSource::File(&graph), labels }, steps)
+    let (name, graph) = (&*folder.name, GraphSource::File(&graph));
+    load(machine, Source { name, version, manifest, graph, labels, earlier }, steps)
 }
 
 /// Loads the model that the binary carries.
 ///
+/// * `earlier`: what becomes of what was measured before
 /// * `steps`: told what is done
 ///
 /// # Errors
@@ -69,16 +77,18 @@ pub fn load_built_in(
     machine: &Machine,
     built_in: &BuiltIn,
     manifest: Manifest,
+    earlier: Earlier,
     steps: &LoadSteps,
 ) -> Result<LoadedModel, ModelError> {
     steps.begin(LoadStep::Reading);
     let (name, version, graph) = (built_in.name, built_in.version, GraphSource::Memory(built_in.graph));
     let labels = Some(parse_labels(built_in.labels)?);
-    load(machine, Source { name, version, manifest, graph, labels }, steps)
+    load(machine, Source { name, version, manifest, graph, labels, earlier }, steps)
 }
 
 /// Measures every way to run a model on this machine, and keeps what was found for the server.
 ///
+/// * `labels`: how many classes have names
 /// * `steps`: told what is done
 /// * `progress`: told what is measured next, and how many candidates there are
 ///
@@ -88,18 +98,20 @@ pub fn tune(
     machine: &Machine,
     graph: GraphSource<'_>,
     manifest: &Manifest,
+    labels: Option<usize>,
     steps: &LoadSteps,
     progress: &mut dyn FnMut(Candidate, usize),
 ) -> Result<TuningReport, ModelError> {
     steps.begin(LoadStep::Reading);
     let facts = GraphFacts::of(graph, steps)?;
-    facts.tuning(machine, graph, manifest, steps).report(progress)
+    facts.tuning(machine, graph, manifest, labels, Earlier::IsPassedOver, steps).report(progress)
 }
 
 /// What is known of a graph's file before it is loaded.
 struct GraphFacts {
     network: NetworkFacts,
-    inspection: Result<Inspection, InspectError>,
+    inspection: Result<Inspection, CycleError>,
+    endings: Endings,
     digest: String,
     /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
@@ -109,13 +121,17 @@ impl GraphFacts {
     fn of(graph: GraphSource<'_>, steps: &LoadSteps) -> Result<Self, ModelError> {
         let GraphFiles { model, digest, bytes } = GraphFiles::of(graph)?;
         steps.begin(LoadStep::Inspecting);
-        let nodes = model.as_ref().ok().and_then(|model| model.graph.as_ref());
+        // An engine would look for weights wherever the file says; only a file that was looked through gets to one.
+        let model = model.map_err(|cause| ModelError::Graph { graph: graph.to_string(), cause: cause.into() })?;
+        let nodes = model.graph.as_ref();
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes, quantized, fixed_batch: None };
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
+        let endings = Endings::of(&model);
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
-        let inspection = model.map_err(InspectError::from).and_then(|model| Ok(inspect(&model)?));
-        let facts = Self { network, inspection, digest, may_overflow };
+        let inspection = inspect(&model);
+        drop(model);
+        let facts = Self { network, inspection, endings, digest, may_overflow };
         if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
             let too_large =
                 |cause| ModelError::Graph { graph: graph.to_string(), cause: runtime::LoadError::from(cause) };
@@ -129,18 +145,32 @@ impl GraphFacts {
         machine: &'a Machine,
         graph: GraphSource<'a>,
         manifest: &'a Manifest,
+        labels: Option<usize>,
+        earlier: Earlier,
         steps: &'a LoadSteps,
     ) -> Tuning<'a> {
         let inspection = self.inspection.as_ref().ok();
         let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
-        Tuning { machine, graph, digest: &self.digest, network: self.network, manifest, demand, steps }
+        Tuning {
+            machine,
+            graph,
+            digest: &self.digest,
+            network: self.network,
+            endings: &self.endings,
+            manifest,
+            stated: manifest.stated(labels),
+            demand,
+            steps,
+            earlier,
+        }
     }
 }
 
 fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
-    let Source { name, version, manifest, graph, labels } = source;
+    let Source { name, version, manifest, graph, labels, earlier } = source;
     let facts = GraphFacts::of(graph, steps)?;
-    let tuning = facts.tuning(machine, graph, &manifest, steps);
+    let labels_told = labels.as_ref().map(|labels| labels.len());
+    let tuning = facts.tuning(machine, graph, &manifest, labels_told, earlier, steps);
     let plan = tuning.plan()?;
     let Candidate { engine, shape } = plan.candidate;
     let max_batch_size = tuning.fitting(plan.candidate, plan.max_batch_size)?;
@@ -156,7 +186,8 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         tracing::warn!(model = name, version, "{warning}");
     }
     let signature = executors[0].signature().clone();
-    let Prepared { spec, normalizer, size } = Prepared::new(&manifest, &signature)?;
+    let Prepared { spec, normalizer, color, size, taken } = Prepared::new(&manifest, &signature)?;
+    taken.iter().for_each(|taken| tracing::warn!(model = name, version, "{taken}"));
     let EnginePlan { probability_drift, reason, images_per_second, .. } = plan;
     let max_batch_size = signature.fixed_batch.map_or(max_batch_size, |fixed| fixed.min(max_batch_size));
 
@@ -174,14 +205,21 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     }
     let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
     let labels = labels_for(name, labels, row.len())?;
-    let activation = manifest.output.activation.unwrap_or_else(|| Activation::of_row(&row));
+    let ending = facts.endings.of_output(&signature.output.name);
+    let (activation, doubt) = decide(manifest.output.activation, ending, facts.network.quantized, &row);
+    if let Some(doubt) = doubt {
+        tracing::warn!(model = name, version, "{doubt}");
+    }
 
     let inspection = facts
         .inspection
         // Only a warning: ONNX Runtime may well run what cannot be inspected.
         .inspect_err(|cause| tracing::warn!(model = name, version, "its graph cannot be inspected: {cause}"))
         .ok();
-    let precision = match (facts.network.quantized, signature.half_input) {
+    if let Some(warning) = inspection.as_ref().and_then(|it| preset_warning(&manifest.input, it, Some(row.len()))) {
+        tracing::warn!(model = name, version, "{warning}");
+    }
+    let precision = match (facts.network.quantized, signature.element == Element::Half) {
         (true, _) => "int8",
         (false, true) => "fp16",
         (false, false) => engine.precision.name(),
@@ -193,7 +231,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
         layout: signature.layout,
-        color: manifest.input.color,
+        color,
         labels,
         max_batch_size: policy.max_batch_size,
         instances: shape.instances,
@@ -203,7 +241,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         probability_drift,
         choice: reason,
     };
-    let shape = InputShape { layout: signature.layout, height: size.0, width: size.1 };
+    let shape = InputShape::of(&normalizer, size.0, size.1);
     let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
     let model = ServedModel {

@@ -1,18 +1,20 @@
 //! `model.toml`: how to prepare pixels, name classes, batch and run. Every key is optional.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Component, Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
+use super::input_section::{GraphImage, InputSection};
 use crate::{
     files,
     postprocess::Activation,
-    preprocess::{Interpolation, Orientation, ResizeMode, Spec},
-    settings::{Batching, RuntimeSettings, SettingError, in_range, overlay, parse, positive},
-    tensor::{ColorOrder, Layout, Normalizer},
+    runtime::Stated,
+    settings::{Batching, RuntimeSettings, SettingError, overlay, parse},
+    tensor::ColorOrder,
 };
 
 /// The file's name in a model's folder.
@@ -20,10 +22,6 @@ pub const MANIFEST_FILE: &str = "model.toml";
 
 /// It says some dozens of things.
 const LARGEST_FILE: u64 = 1 << 20;
-
-/// ImageNet's statistics, red, green, blue, of pixels in 0 to 1.
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A model's settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,46 +39,17 @@ pub struct Manifest {
     pub versions: VersionsSection,
 }
 
-/// `[input]`: what was done to the training images.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InputSection {
-    /// Pixels of the shorter side (or of both, `stretch`); 0: no resize. Default 256, or in proportion to the crop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resize_size: Option<u32>,
-    /// Pixels of the square that is cut from the centre; 0: no crop. Default: the graph's input size, else 224.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub crop_size: Option<u32>,
-    /// How the sides change.
-    pub resize_mode: ResizeMode,
-    /// The filter.
-    pub interpolation: Interpolation,
-    /// What becomes of EXIF orientation.
-    pub orientation: Orientation,
-    /// The order of the channels.
-    pub color: ColorOrder,
-    /// Where the channels are; found from the graph when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layout: Option<Layout>,
-    /// A pixel of 0 to 255 is multiplied by it. Default 1/255.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scale: Option<f64>,
-    /// Then subtracted, in the order of `color`. Default: ImageNet's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mean: Option<[f32; 3]>,
-    /// Then divided by, in the order of `color`. Default: ImageNet's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub std: Option<[f32; 3]>,
-}
-
 /// `[output]`: what the classes are called.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputSection {
+    /// Which of several outputs has the classes. Default: the one with as many columns as there are labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// A file in the model's folder. Default: `labels.txt` where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
-    /// From logits to probabilities. Default: softmax, unless the graph's answers are probabilities already.
+    /// From logits to probabilities. Default: what the graph lacks; softmax, unless it ends in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<Activation>,
 }
@@ -91,6 +60,28 @@ pub struct OutputSection {
 pub struct VersionsSection {
     /// Which of the versions on disk are served.
     pub policy: VersionPolicy,
+    /// Names for versions, `{ stable = 3 }`: clients may ask for `labels/stable`.
+    pub labels: BTreeMap<String, u64>,
+}
+
+impl VersionsSection {
+    fn validate(&self) -> Result<(), SettingError> {
+        let is_path =
+            |label: &str| label.is_empty() || label.contains(['/', ':']) || label.chars().any(char::is_control);
+        match self.labels.keys().find(|label| is_path(label)) {
+            Some(label) => {
+                let problem = format!("{label:?} cannot be part of a path; use letters, digits and `-`");
+                Err(SettingError::Key { key: "versions.labels".to_owned(), problem })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The labels of versions that are not among `served`.
+    pub fn dangling(&self, served: &[u64]) -> Vec<&str> {
+        let dangling = self.labels.iter().filter(|(_, version)| !served.contains(version));
+        dangling.map(|(label, _)| label.as_str()).collect()
+    }
 }
 
 /// Which versions are served.
@@ -149,6 +140,18 @@ pub enum ManifestError {
 }
 
 impl Manifest {
+    /// What it says of a graph's ends.
+    ///
+    /// * `labels`: how many classes have names
+    pub fn stated(&self, labels: Option<usize>) -> Stated {
+        Stated {
+            layout: self.input.layout,
+            gray: self.input.color == Some(ColorOrder::Gray),
+            output: self.output.name.clone(),
+            labels,
+        }
+    }
+
     /// Reads the manifest in `folder` over the server's defaults; a folder without one has the defaults.
     ///
     /// # Errors
@@ -189,35 +192,14 @@ impl Manifest {
 
     /// The same with every default written out, as far as it does not take a run of the network to know.
     ///
-    /// * `size`: height and width of the graph's images, where it says so
-    /// * `layout`: the graph's
-    pub fn in_force(&self, size: Option<(usize, usize)>, layout: Option<Layout>) -> Self {
-        let spec = self.input.spec(size);
-        let (mean, std) = self.input.statistics();
-        let input = InputSection {
-            resize_size: Some(spec.resize_size.unwrap_or(0)),
-            crop_size: Some(spec.crop_size.unwrap_or(0)),
-            layout: self.input.layout.or(layout),
-            scale: Some(self.input.factor()),
-            mean: Some(mean),
-            std: Some(std),
-            ..self.input.clone()
-        };
+    /// * `image`: what the graph takes
+    pub fn in_force(&self, image: &GraphImage) -> Self {
+        let input = self.input.in_force(image);
         Self { input, ..self.clone() }
     }
 
     fn validate(&self) -> Result<(), SettingError> {
-        let input = &self.input;
-        for (key, size) in [("input.resize_size", input.resize_size), ("input.crop_size", input.crop_size)] {
-            in_range(key, &size.unwrap_or(0), 0..=4096)?;
-        }
-        positive("input.scale", &input.scale.unwrap_or(1.0), &1e6)?;
-        for mean in input.mean.unwrap_or(IMAGENET_MEAN) {
-            in_range("input.mean", &mean, -1e6..=1e6)?;
-        }
-        for std in input.std.unwrap_or(IMAGENET_STD) {
-            positive("input.std", &std, &1e6)?;
-        }
+        self.input.validate()?;
         // They are served to anybody. That no link leaves the folder is seen when the file is read.
         if let Some(labels) = &self.output.labels
             && labels.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
@@ -225,52 +207,10 @@ impl Manifest {
             let problem = format!("{} leaves the model's folder; name a file inside it", labels.display());
             return Err(SettingError::Key { key: "output.labels".to_owned(), problem });
         }
+        self.versions.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
     }
-}
-
-impl InputSection {
-    /// How pixels are prepared for a graph whose images are `height` x `width`, where it says so.
-    pub fn spec(&self, graph_size: Option<(usize, usize)>) -> Spec {
-        let graph_side = graph_size.filter(|(height, width)| height == width);
-        let graph_side = graph_side.and_then(|(side, _)| u32::try_from(side).ok());
-        let crop = self.crop_size.or(graph_side).unwrap_or(224);
-        let resize = self.resize_size.unwrap_or(if crop == 0 { 0 } else { in_proportion(crop) });
-        Spec {
-            resize_size: (resize > 0).then_some(resize),
-            crop_size: (crop > 0).then_some(crop),
-            resize_mode: self.resize_mode,
-            interpolation: self.interpolation,
-            orientation: self.orientation,
-        }
-    }
-
-    /// How pixels become numbers.
-    pub fn normalizer(&self, graph_layout: Layout) -> Normalizer {
-        let (mean, std) = self.statistics();
-        Normalizer::new(self.factor(), mean, std, self.color, self.layout.unwrap_or(graph_layout))
-    }
-
-    /// What a pixel of 0 to 255 is multiplied by.
-    fn factor(&self) -> f64 {
-        self.scale.unwrap_or(1.0 / 255.0)
-    }
-
-    /// What is subtracted and what is divided by, in the order of the channels.
-    fn statistics(&self) -> ([f32; 3], [f32; 3]) {
-        let (mut mean, mut std) = (IMAGENET_MEAN, IMAGENET_STD);
-        if self.color == ColorOrder::Bgr {
-            mean.reverse();
-            std.reverse();
-        }
-        (self.mean.unwrap_or(mean), self.std.unwrap_or(std))
-    }
-}
-
-/// The size to resize to for a crop: torchvision's proportion, 256 for 224.
-fn in_proportion(crop: u32) -> u32 {
-    u32::try_from((u64::from(crop) * 256).div_ceil(224)).unwrap_or(u32::MAX)
 }
 
 impl VersionPolicy {

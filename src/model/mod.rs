@@ -3,12 +3,14 @@
 //! [`repository::scan`] finds the folders, [`manifest`] reads `model.toml`, [`load`] makes sessions of both.
 //! Knows stages. Must not know requests or doors.
 
+mod activation;
 mod built_in;
 mod demand;
 mod error;
 mod first_runs;
 mod graph_files;
 mod info;
+mod input_section;
 mod labels;
 pub mod load;
 mod machine;
@@ -16,20 +18,27 @@ pub mod manifest;
 mod memory;
 mod overflow;
 mod prepared;
+mod preset;
 pub mod repository;
 mod served;
 mod steps;
+mod trained_elsewhere;
 mod tuning;
 mod warm_up;
 
+pub use activation::needed_after;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
 pub use error::ModelError;
 pub use graph_files::graph_digest;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
+pub use input_section::{GraphImage, InputSection};
 pub use labels::label_text;
 pub use machine::Machine;
 pub use manifest::Manifest;
+pub use prepared::Prepared;
+pub use preset::Preset;
 pub use repository::ModelFolder;
 pub use served::{LoadedModel, ServedModel};
 pub use steps::{LoadStep, LoadSteps};
-pub use tuning::TuningReport;
+pub use trained_elsewhere::preset_warning;
+pub use tuning::{Earlier, TuningReport};

@@ -9,14 +9,20 @@ use std::{
 };
 
 use super::{
-    LoadStep, LoadSteps, Manifest, ModelError, demand::Demand, first_runs::first_runs, machine::Machine,
-    prepared::Prepared, warm_up::WarmUpImages,
+    LoadStep, LoadSteps, Manifest, ModelError,
+    activation::{Endings, needed_after},
+    demand::Demand,
+    first_runs::first_runs,
+    machine::Machine,
+    prepared::Prepared,
+    warm_up::WarmUpImages,
 };
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, SessionOptions,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError,
+        SessionOptions, Stated,
     },
     settings::{Goal, PrecisionChoice, ProviderChoice},
     tensor::{Batch, Logits},
@@ -77,11 +83,26 @@ pub(super) struct Tuning<'a> {
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
     pub(super) network: NetworkFacts,
+    /// How its outputs end.
+    pub(super) endings: &'a Endings,
     pub(super) manifest: &'a Manifest,
+    /// What it and the labels say of the graph's ends.
+    pub(super) stated: Stated,
     /// What it takes, and what there is.
     pub(super) demand: Demand,
     /// Told what is done.
     pub(super) steps: &'a LoadSteps,
+    /// Whether what was measured earlier counts.
+    pub(super) earlier: Earlier,
+}
+
+/// What becomes of the measurements of earlier loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// They are taken over.
+    Counts,
+    /// They turned out wrong: it is measured again, and that takes their place.
+    IsPassedOver,
 }
 
 impl Tuning<'_> {
@@ -89,7 +110,7 @@ impl Tuning<'_> {
     pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
-        (0..shape.instances).map(|_| self.machine.runtime.executor(self.graph, options)).collect()
+        (0..shape.instances).map(|_| self.machine.runtime.executor_for(self.graph, options, &self.stated)).collect()
     }
 
     /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
@@ -111,7 +132,8 @@ impl Tuning<'_> {
             return None;
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
-        self.machine.runtime.executor(GraphSource::Memory(&file), SessionOptions::reference(self.machine.cores, 1)).ok()
+        let options = SessionOptions::reference(self.machine.cores, 1);
+        self.machine.runtime.executor_for(GraphSource::Memory(&file), options, &self.stated).ok()
     }
 
     /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is
@@ -131,7 +153,8 @@ impl Tuning<'_> {
         let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
-        if let Some(Entry { found, taken, .. }) = cache.get(&key) {
+        let earlier = if self.earlier == Earlier::Counts { cache.get(&key) } else { None };
+        if let Some(Entry { found, taken, .. }) = earlier {
             let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
             let reason = format!("measured at an earlier start{taken}: {}", found.reason);
             return Ok(EnginePlan::of(&found.chosen, reason));
@@ -200,7 +223,8 @@ impl Tuning<'_> {
             least_batch: most,
         };
 
-        let activation = self.manifest.output.activation;
+        let ending = self.endings.of_output(&signature.output.name);
+        let activation = self.manifest.output.activation.or_else(|| ending.and_then(needed_after));
         let bench = ModelBench { tuning: self, yardstick: Some(sessions), images, activation };
         let time_limit = Duration::from_millis(match depth {
             Depth::Promising => settings.tune_time_limit_ms,

@@ -11,7 +11,7 @@ use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 use crate::{
     preprocess::{DecodeLimits, Spec, preprocess},
     runtime::RunError,
-    tensor::{Batch, Normalizer, Pixels},
+    tensor::{Batch, InputShape, Normalizer, Pixels},
     tune::Prepare,
 };
 
@@ -47,7 +47,7 @@ impl WarmUpImages {
             .chain(iter::once(pattern(height, width)))
             .flatten()
             .collect();
-        let batch = Batch::new(normalizer.layout(), height, width, 0);
+        let batch = Batch::of(InputShape::of(&normalizer, height, width), 0);
         Self { images, spec: spec.clone(), normalizer, batch }
     }
 

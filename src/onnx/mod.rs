@@ -7,20 +7,31 @@
 
 mod attribute;
 mod edit;
+mod ending;
+mod external;
 mod fold;
 mod fp16;
+mod free_size;
+mod names;
 mod read;
+mod read_error;
 mod tensor;
 mod unrounded;
+mod upgrade;
 mod walk;
 mod write;
 
 pub use edit::{ConvShape, GraphBuilder, PoolShape, fix_batch, value_info};
+pub use ending::Ending;
+pub use external::{check_external, external_locations};
 pub use fold::BatchNormalization;
 pub use fp16::{Fp16Error, to_fp16};
-pub use read::{LARGEST_FILE, ReadError, decode, external_locations, read, read_graph};
+pub use free_size::free_size;
+pub use read::{decode, read, read_bytes, read_graph};
+pub use read_error::{LARGEST_FILE, ReadError};
 pub use tensor::{TensorError, f32_values, float_tensor, half_tensor, i64_values, int_tensor, tensor_len};
 pub use unrounded::without_rounding;
+pub use upgrade::{UPGRADED_OPSET, UpgradeError, upgrade};
 pub use walk::{CycleError, Walk};
 pub use write::{WriteError, into_bytes, write};
 

@@ -10,6 +10,8 @@ pub enum Activation {
     Softmax,
     /// Any number of classes may be right: each value on its own.
     Sigmoid,
+    /// The graph gives logarithms of probabilities.
+    Exp,
     /// The graph has it inside already.
     None,
 }
@@ -28,6 +30,7 @@ impl Activation {
         match self {
             Self::Softmax => softmax(row),
             Self::Sigmoid => row.iter_mut().for_each(|value| *value = (1.0 / (1.0 + f64::from(-*value).exp())) as f32),
+            Self::Exp => row.iter_mut().for_each(|value| *value = value.exp()),
             Self::None => {}
         }
     }
@@ -70,6 +73,15 @@ mod tests {
         assert_eq!(Activation::of_row(&[0.2, 0.7, 0.1]), Activation::None);
         assert_eq!(Activation::of_row(&[0.2, 0.7, 0.2]), Activation::Softmax);
         assert_eq!(Activation::of_row(&[-0.5, 1.5, 0.0]), Activation::Softmax);
+    }
+
+    #[test]
+    fn logarithms_of_probabilities_become_probabilities() {
+        let mut row = [0.2, 0.7, 0.1].map(f32::ln);
+        Activation::Exp.apply(&mut row);
+        for (got, want) in row.iter().zip([0.2, 0.7, 0.1]) {
+            assert!((got - want).abs() < 1e-6, "{row:?}");
+        }
     }
 
     #[test]

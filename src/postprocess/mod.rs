@@ -3,9 +3,11 @@
 //! Knows numbers and labels. Must not know models, requests or doors.
 
 mod activation;
+mod class_names;
 mod labels;
 mod top_k;
 
 pub use activation::Activation;
+pub use class_names::{ClassNames, NoClass};
 pub use labels::{LabelsError, parse_labels};
 pub use top_k::top_k;

@@ -50,8 +50,8 @@ impl DecodeLimits {
     /// [`DecodeError::TooLarge`].
     pub(super) fn admit_resized(&self, spec: &Spec, (width, height): (u64, u64)) -> Result<(u32, u32), DecodeError> {
         let too_large = |limit| DecodeError::TooLarge { width, height, limit };
-        let kept = |side| spec.crop_size.map_or(side, u64::from);
-        if kept(width).saturating_mul(kept(height)) > self.max_pixels {
+        let kept = spec.crop().map_or((width, height), |(width, height)| (width.into(), height.into()));
+        if kept.0.saturating_mul(kept.1) > self.max_pixels {
             return Err(too_large(self.max_pixels));
         }
         match (u32::try_from(width), u32::try_from(height)) {

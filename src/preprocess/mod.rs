@@ -18,6 +18,7 @@ mod decode;
 mod directory;
 mod error;
 mod format;
+mod gray;
 mod header;
 mod limits;
 mod orientation;
@@ -28,6 +29,7 @@ mod spec;
 use std::cell::RefCell;
 
 use crate::tensor::Pixels;
+use gray::GrayRows;
 use orientation::Turn;
 use resize::{Buffers, Plan, Resizer};
 
@@ -73,7 +75,11 @@ pub fn preprocess(bytes: &[u8], spec: &Spec, limits: &DecodeLimits) -> Result<Pi
     let plan = Plan::new(spec, turn, (frame.width, frame.height), resized);
     with_buffers(|buffers| {
         let mut resizer = Resizer::new(plan, buffers);
-        picture.read(&mut resizer)?;
+        if spec.gray {
+            picture.read(&mut GrayRows(&mut resizer))?;
+        } else {
+            picture.read(&mut resizer)?;
+        }
         Ok(resizer.finish())
     })
 }

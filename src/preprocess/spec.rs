@@ -14,6 +14,14 @@ pub struct Spec {
     /// The side of the square that is cut from the centre, in pixels, at least 1; `None` cuts nothing. An image that is
     /// smaller is centred on black. torchvision: `CenterCrop(crop_size)`.
     pub crop_size: Option<u32>,
+    /// Height and width of what is cut, instead of `crop_size`. torchvision: `CenterCrop((height, width))`.
+    pub crop_box: Option<[u32; 2]>,
+    /// Height and width to resize to, instead of `resize_size`, for a crop that is not square: with `Stretch` just these,
+    /// with `ShorterSide` no less than these in the image's own proportions, as timm's `ResizeKeepRatio` does.
+    pub resize_box: Option<[u32; 2]>,
+    /// Whether pixels are made gray before the resize, as Pillow's `convert("L")` does; all samples of a pixel are the
+    /// same then.
+    pub gray: bool,
     /// What `resize_size` measures.
     pub resize_mode: ResizeMode,
     /// How pixels between pixels are found.
@@ -27,6 +35,9 @@ impl Default for Spec {
         Self {
             resize_size: Some(256),
             crop_size: Some(224),
+            crop_box: None,
+            resize_box: None,
+            gray: false,
             resize_mode: ResizeMode::default(),
             interpolation: Interpolation::default(),
             orientation: Orientation::default(),
@@ -73,15 +84,30 @@ pub enum Orientation {
 impl Spec {
     /// Width and height of the result where they are the same for every image; `None` where they depend on it.
     pub fn output_size(&self) -> Option<(u32, u32)> {
-        match (self.crop_size, self.resize_size, self.resize_mode) {
-            (Some(crop), _, _) => Some((crop, crop)),
-            (None, Some(size), ResizeMode::Stretch) => Some((size, size)),
+        match (self.crop(), self.resize_box, self.resize_size, self.resize_mode) {
+            (Some(crop), ..) => Some(crop),
+            (None, Some([height, width]), _, ResizeMode::Stretch) => Some((width, height)),
+            (None, None, Some(size), ResizeMode::Stretch) => Some((size, size)),
             _ => None,
         }
     }
 
+    /// Width and height of what is cut from the centre; `None` where nothing is cut.
+    pub fn crop(&self) -> Option<(u32, u32)> {
+        self.crop_box.map(|[height, width]| (width, height)).or(self.crop_size.map(|side| (side, side)))
+    }
+
     /// Width and height after the resize and before the crop, for an upright image of `width` x `height`.
     pub(super) fn resized(&self, width: u32, height: u32) -> (u64, u64) {
+        if let Some([box_height, box_width]) = self.resize_box.map(|sides| sides.map(|side| side.max(1))) {
+            let (across, down) = (f64::from(width) / f64::from(box_width), f64::from(height) / f64::from(box_height));
+            // Python's round: halves go to the even neighbour.
+            let shrunk = |side: u32| ((f64::from(side) / across.min(down)).round_ties_even() as u64).max(1);
+            return match self.resize_mode {
+                ResizeMode::Stretch => (box_width.into(), box_height.into()),
+                ResizeMode::ShorterSide => (shrunk(width), shrunk(height)),
+            };
+        }
         // A side of 0 cannot come from a model's settings; if a caller asks for it anyway, it counts as 1, here and in
         // the crop.
         let Some(size) = self.resize_size.map(|size| size.max(1)) else { return (width.into(), height.into()) };
@@ -139,6 +165,16 @@ mod tests {
         assert_eq!(Spec::default().resized(500, 375), (341, 256));
         assert_eq!(Spec::default().resized(375, 500), (256, 341));
         assert_eq!(Spec::default().resized(1, 100_000), (256, 25_600_000));
+    }
+
+    #[test]
+    fn an_image_covers_a_box_in_its_own_proportions_as_timm_does() {
+        let spec = Spec { resize_box: Some([19, 10]), crop_box: Some([16, 8]), ..Spec::default() };
+        assert_eq!((spec.resized(500, 375), spec.output_size()), ((25, 19), Some((8, 16))));
+        assert_eq!(spec.resized(375, 500), (14, 19));
+        assert_eq!(spec.resized(1, 1000), (10, 10_000));
+        let stretched = Spec { resize_mode: ResizeMode::Stretch, ..spec };
+        assert_eq!(stretched.resized(500, 375), (10, 19));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     files,
     preprocess::{DecodeLimits, Spec, preprocess},
-    tensor::{Batch, Normalizer, Pixels},
+    tensor::{Batch, InputShape, Normalizer, Pixels},
 };
 
 /// The most bytes of one image file.
@@ -109,7 +109,7 @@ impl ImagePreparation {
         mut visit: impl FnMut(&Batch, &[Sample]) -> Result<(), E>,
     ) -> Result<(), E> {
         let (height, width) = self.size;
-        let mut batch = Batch::new(self.normalizer.layout(), height, width, batch_size);
+        let mut batch = Batch::of(InputShape::of(&self.normalizer, height, width), batch_size);
         for chunk in samples.chunks(batch_size.max(1)) {
             batch.clear();
             for sample in chunk {

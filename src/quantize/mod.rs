@@ -26,14 +26,14 @@ use std::collections::{BTreeSet, HashMap};
 use prost::Message;
 
 use crate::{
-    model::Manifest,
-    onnx::ModelProto,
+    model::{GraphImage, Manifest, needed_after},
+    onnx::{Ending, ModelProto, Walk},
     postprocess::Activation,
-    runtime::{GraphSource, OrtExecutor, Runtime, SessionOptions, Signature, pairs_may_overflow},
-    tensor::Batch,
+    runtime::{GraphSource, OrtExecutor, Runtime, SessionOptions, Signature, Stated, pairs_may_overflow},
+    tensor::{Batch, InputShape},
 };
 
-pub use classes::{Classes, UnknownClasses};
+pub use classes::{UnknownClasses, by_folder};
 pub use error::QuantizeError;
 pub use gate::{Comparison, MAX_TOP1_DROP};
 pub use images::{ImagePreparation, ImagesError, Progress, Sample};
@@ -94,6 +94,8 @@ pub struct Fp32Model<'a> {
     pub model: ModelProto,
     /// How images are prepared.
     pub manifest: &'a Manifest,
+    /// How many classes have names.
+    pub labels: Option<usize>,
 }
 
 /// What was made: not written yet.
@@ -160,7 +162,7 @@ pub fn quantize(
     }
     noise.truncate(WORST_LAYERS);
     let batch = bench.batch(judged, BATCH)?;
-    let images_per_second = speed::measure(runtime, &bench.model, &model, &batch, options.threads);
+    let images_per_second = speed::measure(runtime, &bench.model, &model, &batch, options.threads, &bench.stated);
     let report = QuantizationReport {
         created_by: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
         model: name.into(),
@@ -207,6 +209,7 @@ struct Bench<'a> {
     fp32: OrtExecutor,
     images: ImagePreparation,
     activation: Option<Activation>,
+    stated: Stated,
 }
 
 impl<'a> Bench<'a> {
@@ -216,21 +219,25 @@ impl<'a> Bench<'a> {
         if plan.weighted().is_empty() {
             return Err(PrepareError::NoConvolution.into());
         }
-        let fp32 = executor(runtime, &model, options)?;
+        let stated = source.manifest.stated(source.labels);
+        let fp32 = executor(runtime, &model, options, &stated)?;
         let images = preparation(source.manifest, fp32.signature())?;
-        let activation = source.manifest.output.activation;
-        Ok(Self { runtime, options, source_version: source.version, model, plan, fp32, images, activation })
+        let activation = source.manifest.output.activation.or_else(|| {
+            let walk = Walk::new(model.graph.as_ref()?);
+            needed_after(Ending::of(&walk, &fp32.signature().output.name))
+        });
+        Ok(Self { runtime, options, source_version: source.version, model, plan, fp32, images, activation, stated })
     }
 
     fn executor(&self, model: &ModelProto) -> Result<OrtExecutor, QuantizeError> {
-        executor(self.runtime, model, self.options)
+        executor(self.runtime, model, self.options, &self.stated)
     }
 
     /// The first `size` of `samples` as one batch, or as many as the graph fixes.
     fn batch(&self, samples: &[Sample], size: usize) -> Result<Batch, QuantizeError> {
         let size = self.fp32.signature().fixed_batch.unwrap_or(size);
         let (height, width) = self.images.size;
-        let mut first = Batch::new(self.images.normalizer.layout(), height, width, size);
+        let mut first = Batch::of(InputShape::of(&self.images.normalizer, height, width), size);
         self.images.batches(&samples[..samples.len().min(size)], size, |batch, _| {
             // A graph with a fixed batch takes no smaller one: too few images are repeated.
             for place in 0..size {
@@ -343,16 +350,22 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn executor(runtime: &Runtime, model: &ModelProto, options: &QuantizeOptions) -> Result<OrtExecutor, QuantizeError> {
+fn executor(
+    runtime: &Runtime,
+    model: &ModelProto,
+    options: &QuantizeOptions,
+    stated: &Stated,
+) -> Result<OrtExecutor, QuantizeError> {
     let options = SessionOptions::reference(options.threads, 1);
-    Ok(runtime.executor(GraphSource::Memory(&model.encode_to_vec()), options)?)
+    Ok(runtime.executor_for(GraphSource::Memory(&model.encode_to_vec()), options, stated)?)
 }
 
 fn preparation(manifest: &Manifest, signature: &Signature) -> Result<ImagePreparation, QuantizeError> {
-    let spec = manifest.input.spec(signature.size);
+    let image = GraphImage::from(signature);
+    let spec = manifest.input.spec(&image);
     let cut = spec.output_size().map(|(width, height)| (height as usize, width as usize));
     let size = signature.size.or(cut).ok_or(QuantizeError::OpenSize)?;
-    Ok(ImagePreparation { spec, normalizer: manifest.input.normalizer(signature.layout), size })
+    Ok(ImagePreparation { spec, normalizer: manifest.input.normalizer(&image), size })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     onnx::ModelProto,
     runtime::{
         Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError, Runtime,
-        SessionOptions, pairs_may_overflow,
+        SessionOptions, Stated, pairs_may_overflow,
     },
     tensor::{Batch, Logits},
 };
@@ -26,12 +26,14 @@ pub(super) fn measure(
     int8: &ModelProto,
     batch: &Batch,
     threads: usize,
+    stated: &Stated,
 ) -> Vec<Speed> {
     let graphs = [fp32, int8].map(Message::encode_to_vec);
     let open = |provider| {
         let engine = Engine { provider, precision: Precision::Fp32 };
         let options = SessionOptions { engine, intra_threads: threads, max_batch_size: batch.len() };
-        let [fp32, int8] = graphs.each_ref().map(|graph| runtime.executor(GraphSource::Memory(graph), options));
+        let [fp32, int8] =
+            graphs.each_ref().map(|graph| runtime.executor_for(GraphSource::Memory(graph), options, stated));
         Ok::<[OrtExecutor; 2], LoadError>([fp32?, int8?])
     };
     let lanes = Provider::ALL.into_iter().filter_map(|provider| match runtime.provider(provider) {

@@ -18,7 +18,12 @@ pub enum Variant {
     PyTorch,
     /// Chainer, from Caffe: stride in the first 1x1, ceil-mode max-pool, epsilon 2e-5, BGR.
     Chainer,
+    /// Caffe2 and Detectron: stride in the first 1x1, padded max-pool, epsilon 1e-5, BGR.
+    Caffe2,
 }
+
+/// The epsilon of Caffe2's batch normalization.
+pub(super) const CAFFE2_EPSILON: f64 = 1e-5;
 
 impl Variant {
     /// The word for it on the command line and in a model's metadata.
@@ -26,6 +31,7 @@ impl Variant {
         match self {
             Self::PyTorch => "pytorch",
             Self::Chainer => "chainer",
+            Self::Caffe2 => "caffe2",
         }
     }
 
@@ -34,6 +40,7 @@ impl Variant {
         let (pool, stride_in, bn_epsilon) = match self {
             Self::PyTorch => (MaxPool::Padded, StrideIn::Conv3x3, 1e-5),
             Self::Chainer => (MaxPool::Ceil, StrideIn::Conv1x1, 2e-5),
+            Self::Caffe2 => (MaxPool::Padded, StrideIn::Conv1x1, CAFFE2_EPSILON),
         };
         if let Stem::ImageNet(_) = architecture.stem {
             architecture.stem = Stem::ImageNet(pool);
@@ -46,6 +53,7 @@ impl Variant {
     pub fn preprocessing(self, architecture: &Architecture) -> Preprocessing {
         match (self, architecture.stem) {
             (Self::Chainer, Stem::ImageNet(_)) => Preprocessing::caffe(architecture),
+            (Self::Caffe2, Stem::ImageNet(_)) => Preprocessing::caffe2(architecture),
             _ => Preprocessing::torchvision(architecture),
         }
     }

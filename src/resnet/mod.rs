@@ -24,6 +24,7 @@ mod weights;
 pub const IMAGENET_LABELS: &str = include_str!("labels/imagenet1k.tsv");
 
 pub use build::{BuildError, Recipe, Written, build};
+use choices::CAFFE2_EPSILON;
 pub use choices::{ChoiceError, Choices, Variant};
 pub use detect::detect;
 pub use error::{Mismatch, WeightsError};

@@ -60,6 +60,15 @@ impl Preprocessing {
             ..Self::torchvision(architecture)
         }
     }
+
+    /// Caffe2's, as Detectron has it: as Caffe's, with the mean pixel that its models were trained with.
+    pub fn caffe2(architecture: &Architecture) -> Self {
+        Self {
+            source: "Caffe2's, as in Detectron's models: BGR, 0-255, minus the mean pixel".into(),
+            mean: [102.9801, 115.9465, 122.7717],
+            ..Self::caffe(architecture)
+        }
+    }
 }
 
 /// The `[input]` section.

@@ -13,7 +13,11 @@ use ort::{
     value::Tensor,
 };
 
-use super::{Provider, Signature, output::read_rows};
+use super::{
+    Element, Provider, Signature,
+    element::{to_i8, to_u8},
+    output::read_rows,
+};
 use crate::tensor::{Batch, Logits};
 
 /// Where input and output lie.
@@ -51,6 +55,8 @@ struct Bound {
 enum Input {
     Float(Tensor<f32>),
     Half(Tensor<f16>),
+    Unsigned(Tensor<u8>),
+    Signed(Tensor<i8>),
 }
 
 impl Bindings {
@@ -84,7 +90,7 @@ impl Bindings {
         let bound = match self.bound.entry(shape) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let input = Input::new(&self.allocator, shape, signature.half_input)?;
+                let input = Input::new(&self.allocator, shape, signature.element)?;
                 let mut binding = session.create_binding()?;
                 binding.bind_output_to_device(name, &MemoryInfo::default())?;
                 entry.insert(Bound { binding, input, has_output: false })
@@ -95,6 +101,8 @@ impl Bindings {
         match &bound.input {
             Input::Float(tensor) => bound.binding.bind_input(signature.input.name.as_str(), tensor)?,
             Input::Half(tensor) => bound.binding.bind_input(signature.input.name.as_str(), tensor)?,
+            Input::Unsigned(tensor) => bound.binding.bind_input(signature.input.name.as_str(), tensor)?,
+            Input::Signed(tensor) => bound.binding.bind_input(signature.input.name.as_str(), tensor)?,
         }
         bound.binding.synchronize_inputs()?;
         let outputs = session.run_binding(&bound.binding)?;
@@ -115,8 +123,13 @@ impl Bindings {
 }
 
 impl Input {
-    fn new(allocator: &Allocator, shape: [usize; 4], half: bool) -> ort::Result<Self> {
-        Ok(if half { Self::Half(Tensor::new(allocator, shape)?) } else { Self::Float(Tensor::new(allocator, shape)?) })
+    fn new(allocator: &Allocator, shape: [usize; 4], element: Element) -> ort::Result<Self> {
+        Ok(match element {
+            Element::Float => Self::Float(Tensor::new(allocator, shape)?),
+            Element::Half => Self::Half(Tensor::new(allocator, shape)?),
+            Element::Uint8 => Self::Unsigned(Tensor::new(allocator, shape)?),
+            Element::Int8 => Self::Signed(Tensor::new(allocator, shape)?),
+        })
     }
 
     /// Writes `data` and zeros behind it.
@@ -131,6 +144,16 @@ impl Input {
                 let (used, rest) = tensor.extract_tensor_mut().1.split_at_mut(data.len());
                 used.convert_from_f32_slice(data);
                 rest.fill(f16::ZERO);
+            }
+            Self::Unsigned(tensor) => {
+                let (used, rest) = tensor.extract_tensor_mut().1.split_at_mut(data.len());
+                used.iter_mut().zip(data).for_each(|(value, &from)| *value = to_u8(from));
+                rest.fill(0);
+            }
+            Self::Signed(tensor) => {
+                let (used, rest) = tensor.extract_tensor_mut().1.split_at_mut(data.len());
+                used.iter_mut().zip(data).for_each(|(value, &from)| *value = to_i8(from));
+                rest.fill(0);
             }
         }
     }

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use half::{f16, slice::HalfFloatSliceExt as _};
 use ort::{
     session::Session,
-    value::{TensorElementType, TensorRef, ValueType},
+    value::{TensorElementType, ValueType},
 };
 
 use super::{
-    Executor, GraphSource, LoadError, Provider, RunError, Runtime, SessionOptions, Signature,
+    Executor, GraphSource, LoadError, Provider, RunError, Runtime, SessionOptions, Signature, Stated,
     binding::{Bindings, HostMemory},
+    element::Converted,
     engine,
+    graph_tensor::GraphTensor,
     ort::in_words,
     output::read_rows,
-    signature::GraphTensor,
     sizes::Sizes,
 };
 use crate::tensor::{Batch, Logits};
@@ -36,8 +36,8 @@ pub struct OrtExecutor {
 /// Memory that is used again by each run.
 #[derive(Default)]
 struct Scratch {
-    /// For a graph with 16-bit input: the batch, converted.
-    half: Vec<f16>,
+    /// For a graph that takes other numbers: the batch, converted.
+    converted: Converted,
     /// For a batch that is run as a larger one: filled up with zeros.
     padded: Vec<f32>,
     /// For a graph with 16-bit output.
@@ -45,14 +45,27 @@ struct Scratch {
 }
 
 impl Runtime {
+    /// Compiles a graph, of which nothing is known from elsewhere, into a session.
+    ///
+    /// # Errors
+    /// As [`Runtime::executor_for`].
+    pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
+        self.executor_for(graph, options, &Stated::default())
+    }
+
     /// Compiles a graph into a session.
     ///
     /// # Errors
     /// [`LoadError::Engine`] for a file that is no ONNX graph, [`LoadError::Signature`] for one that classifies no
     /// images, [`LoadError::Provider`] where the engine is not to be had.
-    pub fn executor(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<OrtExecutor, LoadError> {
+    pub fn executor_for(
+        &self,
+        graph: GraphSource<'_>,
+        options: SessionOptions,
+        stated: &Stated,
+    ) -> Result<OrtExecutor, LoadError> {
         let session = self.session(graph, options)?;
-        let mut executor = OrtExecutor::new(session, options)?;
+        let mut executor = OrtExecutor::new(session, options, stated)?;
         if options.engine.provider == Provider::Openvino
             && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options)
         {
@@ -80,7 +93,7 @@ impl Runtime {
 }
 
 impl OrtExecutor {
-    pub(super) fn new(session: Session, options: SessionOptions) -> Result<Self, LoadError> {
+    pub(super) fn new(session: Session, options: SessionOptions, stated: &Stated) -> Result<Self, LoadError> {
         let describe = |outlet: &ort::value::Outlet| match outlet.dtype() {
             ValueType::Tensor { ty, shape, .. } => GraphTensor {
                 name: outlet.name().to_owned(),
@@ -88,6 +101,8 @@ impl OrtExecutor {
                 element: match ty {
                     TensorElementType::Float32 => "float32".to_owned(),
                     TensorElementType::Float16 => "float16".to_owned(),
+                    TensorElementType::Uint8 => "uint8".to_owned(),
+                    TensorElementType::Int8 => "int8".to_owned(),
                     other => other.to_string(),
                 },
             },
@@ -95,7 +110,7 @@ impl OrtExecutor {
         };
         let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
         let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
-        let signature = Arc::new(Signature::of(&inputs, &outputs)?);
+        let signature = Arc::new(Signature::of(&inputs, &outputs, stated)?);
         Ok(Self {
             bindings: None,
             session,
@@ -177,13 +192,7 @@ impl Scratch {
             self.padded.resize(run_as * batch.image_len(), 0.0);
             (shape[0], data) = (run_as, &self.padded);
         }
-        let inputs = if signature.half_input {
-            self.half.resize(data.len(), f16::ZERO);
-            self.half.convert_from_f32_slice(data);
-            TensorRef::from_array_view((shape, &*self.half))?.into_dyn()
-        } else {
-            TensorRef::from_array_view((shape, data))?.into_dyn()
-        };
+        let inputs = self.converted.tensor(signature.element, shape, data)?;
         let outputs = session.run([inputs.into()])?;
         read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, logits)
     }

@@ -5,8 +5,11 @@
 
 mod binding;
 mod caught;
+mod class_output;
+mod element;
 mod engine;
 mod executor;
+mod graph_tensor;
 mod library;
 mod ort;
 mod output;
@@ -24,14 +27,17 @@ use std::{fmt, path::Path};
 use bytes::Bytes;
 
 pub use caught::caught;
+pub use class_output::OutputError;
+pub use element::Element;
 pub use engine::{Engine, Precision, PrecisionError, Provider};
 pub use executor::OrtExecutor;
+pub use graph_tensor::GraphTensor;
 pub use library::{LIBRARY_VARIABLE, LibraryError};
 pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use signature::{GraphTensor, Signature, SignatureError, check_size};
+pub use signature::{Signature, SignatureError, Stated, check_size};
 
 use crate::{
     onnx::{self, ModelProto},

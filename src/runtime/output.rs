@@ -27,7 +27,12 @@ pub(super) fn read_rows(
     } else {
         output.try_extract_tensor::<f32>()?
     };
-    let rows = shape.first().and_then(|&rows| usize::try_from(rows).ok()).unwrap_or(1);
+    let rows = match shape[..] {
+        // A batch of one whose dimension was squeezed away.
+        [_] | [] if run_as == 1 => 1,
+        [rows, ..] => usize::try_from(rows).unwrap_or(0),
+        [] => 1,
+    };
     if rows != run_as {
         return Err(ort::Error::new(format!("{run_as} images gave an output of {:?}", &shape[..])));
     }

@@ -2,14 +2,19 @@
 //!
 //! For the workshop, which exposes inner tensors as outputs. The serving path has [`OrtExecutor`](super::OrtExecutor).
 
-use ort::{session::Session, value::TensorRef};
+use ort::{
+    session::Session,
+    value::{TensorElementType, ValueType},
+};
 
-use super::{GraphSource, LoadError, RunError, Runtime, SessionOptions, ort::in_words};
+use super::{Element, GraphSource, LoadError, RunError, Runtime, SessionOptions, element::Converted, ort::in_words};
 use crate::tensor::Batch;
 
 /// A session whose outputs are all of interest.
 pub struct Probe {
     session: Session,
+    element: Element,
+    converted: Converted,
 }
 
 /// One output of a run.
@@ -27,7 +32,14 @@ impl Runtime {
     /// # Errors
     /// [`LoadError::Engine`].
     pub fn probe(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<Probe, LoadError> {
-        Ok(Probe { session: self.session(graph, options)? })
+        let session = self.session(graph, options)?;
+        let element = match session.inputs().first().map(|input| input.dtype()) {
+            Some(ValueType::Tensor { ty: TensorElementType::Float16, .. }) => Element::Half,
+            Some(ValueType::Tensor { ty: TensorElementType::Uint8, .. }) => Element::Uint8,
+            Some(ValueType::Tensor { ty: TensorElementType::Int8, .. }) => Element::Int8,
+            _ => Element::Float,
+        };
+        Ok(Probe { session, element, converted: Converted::default() })
     }
 }
 
@@ -38,7 +50,7 @@ impl Probe {
     /// [`RunError::Engine`], also for an output of another type than [`Seen`] has.
     pub fn run(&mut self, batch: &Batch, mut visit: impl FnMut(&str, Seen<'_>)) -> Result<(), RunError> {
         let engine = |error: ort::Error| RunError::Engine(in_words(&error.to_string()));
-        let input = TensorRef::from_array_view((batch.shape(), batch.data())).map_err(engine)?;
+        let input = self.converted.tensor(self.element, batch.shape(), batch.data()).map_err(engine)?;
         let outputs = self.session.run([input.into()]).map_err(engine)?;
         for (name, value) in &outputs {
             if let Ok((_, values)) = value.try_extract_tensor::<f32>() {

@@ -1,7 +1,7 @@
 //! Packed bodies and messages: the codings that HTTP (`content-encoding`) and gRPC (`grpc-encoding`) have in common.
 //!
 //! A few bytes can unpack to any number: the size of what comes out is bounded, its memory is asked for before it is taken, and
-//! the work is done on a thread that may block, on as many at a time as there are cores. Pictures hardly shrink; JSON with
+//! the work is done on the threads for what is large. Pictures hardly shrink; JSON with
 //! base64 does, by a quarter, and there are clients that pack everything.
 
 use std::{
@@ -17,9 +17,10 @@ use flate2::{
     read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder},
     write::{GzEncoder, ZlibEncoder},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::sync::Semaphore;
 
-use crate::service::{Error, ErrorKind, Shown, cores};
+use super::threads::Threads;
+use crate::service::{Error, ErrorKind, Shown};
 
 /// Every coding that is read, as a client is told them.
 pub(super) const READ: &str = "gzip, deflate, br, zstd";
@@ -121,12 +122,12 @@ fn is_zlib(packed: &[u8]) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Unpacker {
     places: Arc<Semaphore>,
-    threads: Arc<Semaphore>,
+    threads: Threads,
 }
 
 impl Unpacker {
-    pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), threads: Arc::new(Semaphore::new(cores())) }
+    pub(super) fn new(threads: Threads) -> Self {
+        Self { places: Arc::new(Semaphore::new(PLACES)), threads }
     }
 
     /// What `packed` holds. Dropped, a thread that has begun goes on to the limit.
@@ -149,12 +150,11 @@ impl Unpacker {
                 format!("{PLACES} packed bodies are being unpacked already; try again later, or send it as it is");
             Error::new(ErrorKind::Overloaded, message).retry_after(RETRY)
         })?;
-        let thread = self.threads.clone().acquire_owned().await;
-        let unpacked = spawn_blocking(move || {
-            let _held = (place, thread);
+        let unpacked = self.threads.run(move || {
+            let _place = place;
             unpack(coding, &packed, limit, &take)
         });
-        unpacked.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "unpacking failed"))).map(Bytes::from)
+        unpacked.await?.map(Bytes::from)
     }
 }
 
@@ -281,8 +281,9 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_too_many_waiting_is_refused_at_once() {
-        let unpacker = Unpacker::new();
-        let _threads = unpacker.threads.clone().acquire_many_owned(cores() as u32).await.expect("all of them");
+        let threads = Threads::new();
+        let unpacker = Unpacker::new(threads.clone());
+        let _held = threads.hold_all().await;
         let bytes = Bytes::from(Coding::Gzip.pack(b"resnetd").expect("it is packed"));
         let wait = || Box::pin(unpacker.unpack(Coding::Gzip, bytes.clone(), 100, free));
         let mut waiting: Vec<_> = (0..PLACES).map(|_| wait()).collect();

@@ -17,6 +17,7 @@ mod request_id;
 mod request_log;
 mod shared;
 mod status;
+mod threads;
 
 use std::{sync::Arc, time::Instant};
 
@@ -29,6 +30,7 @@ use coding::Unpacker;
 use connections::Life;
 use request_id::RequestIds;
 use shared::Shared;
+use threads::Threads;
 
 pub use error::ServeError;
 #[doc(hidden)]
@@ -62,11 +64,13 @@ pub async fn serve(
     let _cut_when_dropped = cut.clone().drop_guard();
     let closing = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let threads = Threads::new();
     let shared = Shared {
         service: service.clone(),
         options: options.clone(),
         ids: Arc::new(RequestIds::new()),
-        unpacker: Unpacker::new(),
+        unpacker: Unpacker::new(threads.clone()),
+        threads,
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = grpc::GrpcDoor::new(shared.clone())?;

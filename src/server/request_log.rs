@@ -30,6 +30,13 @@ impl<'a> RequestLog<'a> {
         self
     }
 
+    /// The same for a request whose client determined how long it took: one whose body came slowly and never whole, a stream. Whoever
+    /// has thousands of them cut at once would write thousands of lines of slow requests.
+    pub(super) fn at_its_clients_pace(mut self) -> Self {
+        self.slow = Duration::MAX;
+        self
+    }
+
     /// Logs the answer: our own failure at level error, a slow one at info, everything else at debug.
     ///
     /// Overload, loading and draining are states that clients are told about, not failures: at error, each would flood the log.

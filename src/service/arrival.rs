@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Error, Service, Target};
+use super::{Error, Service, Target, VersionPick};
 use crate::telemetry::{Protocol, RequestMeter};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
@@ -17,10 +17,15 @@ impl Service {
     /// Looks up what a request is for, in one look at what is served, and begins to measure it.
     ///
     /// * `model`: as the client wrote it; the metrics are not told a name that is not known
-    /// * `version`: the highest that answers where it is `None`
     /// * `started`: when the request came
-    pub fn arrive(&self, protocol: Protocol, model: &str, version: Option<u64>, started: Instant) -> Arrival<'_> {
-        let snapshot = self.registry().current();
+    pub fn arrive<'v>(
+        &self,
+        protocol: Protocol,
+        model: &str,
+        version: impl Into<VersionPick<'v>>,
+        started: Instant,
+    ) -> Arrival<'_> {
+        let (snapshot, version) = (self.registry().current(), version.into());
         let subject = snapshot.subject(model, version);
         let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
         Arrival { meter, target: snapshot.target(model, version) }

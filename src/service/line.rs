@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, TryAcquireError},
-    task::spawn_blocking,
+    task::{consume_budget, spawn_blocking, yield_now},
     time::timeout_at,
 };
 
@@ -24,6 +24,9 @@ use crate::{
     preprocess::{self, DecodeError, DecodeLimits},
     tensor::{Input, Misfit},
 };
+
+/// After so many classes that were sorted, the I/O thread does something else first.
+const LOGITS_A_TURN: usize = 16 << 10;
 
 /// An image that went through preprocessing, queue and network.
 struct Answered {
@@ -91,15 +94,19 @@ impl Service {
         }
         let outputs = wanted.outputs.iter().map(|_| output(model, &answers)).collect();
         let metrics = &target.served.metrics;
-        let predictions = answers
-            .iter_mut()
-            .filter_map(|Answered { reply, preprocess }| {
-                let classes = classes.map(|classes| name_classes(model, &mut reply.logits, classes));
-                let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
-                metrics.note_image(*preprocess, reply.queued, first);
-                classes
-            })
-            .collect();
+        let mut predictions = Vec::with_capacity(answers.len());
+        let mut looked_at = 0;
+        for Answered { reply, preprocess } in &mut answers {
+            if looked_at > LOGITS_A_TURN {
+                looked_at = 0;
+                yield_now().await;
+            }
+            looked_at += reply.logits.len();
+            let classes = classes.map(|classes| name_classes(model, &mut reply.logits, classes));
+            let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
+            metrics.note_image(*preprocess, reply.queued, first);
+            predictions.extend(classes);
+        }
         Ok(Answer {
             model: model.name.clone(),
             version: model.version,
@@ -199,6 +206,8 @@ impl Service {
             }
         };
         let outcome = if header.is_quick() {
+            // A request may have thousands of them: after some, the I/O thread does something else first.
+            consume_budget().await;
             work()
         } else {
             let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;

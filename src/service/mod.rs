@@ -9,6 +9,7 @@ mod decoders;
 mod error;
 mod limits;
 mod line;
+mod pick;
 mod readiness;
 mod registry;
 mod request;
@@ -29,6 +30,7 @@ pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
 pub use limits::RequestLimits;
+pub use pick::VersionPick;
 pub use readiness::Readiness;
 pub use registry::RegistryWriter;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
@@ -77,12 +79,12 @@ impl Service {
         self.registry().current().list()
     }
 
-    /// One version of a model, the highest available one for `None`.
+    /// One version of a model.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], with what is served in the message.
-    pub fn find(&self, name: &str, version: Option<u64>) -> Result<ModelStatus, Error> {
-        self.registry().current().status(name, version)
+    pub fn find<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<ModelStatus, Error> {
+        self.registry().current().status(name, version.into())
     }
 
     /// Every version of a model, sorted.
@@ -97,8 +99,8 @@ impl Service {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] and, while it loads, [`ErrorKind::Unavailable`].
-    pub fn target(&self, name: &str, version: Option<u64>) -> Result<Target, Error> {
-        self.registry().current().target(name, version)
+    pub fn target<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<Target, Error> {
+        self.registry().current().target(name, version.into())
     }
 
     /// All metrics in Prometheus' text format 0.0.4.

@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, Readiness, Shown, Target,
+    Error, ErrorKind, Readiness, Shown, Target, VersionPick,
     decoders::Share,
     served::{Retire, Served},
 };
@@ -43,6 +43,8 @@ impl Registry {
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
     models: BTreeMap<Arc<str>, BTreeMap<u64, Entry>>,
+    /// Names of versions, by model.
+    labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
 }
 
 #[derive(Clone)]
@@ -71,6 +73,20 @@ impl RegistryWriter {
             let entry = models.entry(name.into()).or_default().entry(version).or_insert(Entry::Loading);
             if let Entry::Failed(_) = entry {
                 *entry = Entry::Loading;
+            }
+        });
+    }
+
+    /// Points the labels of a model at its versions from now on, and forgets those that it had. Nothing is loaded for it.
+    pub fn label(&mut self, name: &str, labels: &BTreeMap<String, u64>) {
+        if self.registry.current().labels.get(name).map_or(labels.is_empty(), |current| current == labels) {
+            return;
+        }
+        self.replace(|next| {
+            if labels.is_empty() {
+                next.labels.remove(name);
+            } else {
+                next.labels.insert(name.into(), labels.clone());
             }
         });
     }
@@ -115,11 +131,12 @@ impl RegistryWriter {
 
     /// Serves a version no more, and forgets that there was one.
     pub fn remove(&mut self, name: &str, version: u64) {
-        self.change(|models| {
+        self.replace(|Snapshot { models, labels }| {
             if let Some(versions) = models.get_mut(name) {
                 versions.remove(&version);
                 if versions.is_empty() {
                     models.remove(name);
+                    labels.remove(name);
                 }
             }
         });
@@ -146,8 +163,12 @@ impl RegistryWriter {
     }
 
     fn change(&mut self, change: impl FnOnce(&mut BTreeMap<Arc<str>, BTreeMap<u64, Entry>>)) {
+        self.replace(|next| change(&mut next.models));
+    }
+
+    fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
-        change(&mut next.models);
+        change(&mut next);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});
     }
@@ -179,8 +200,9 @@ impl Snapshot {
         Ok(versions.iter().map(|(version, entry)| entry.status(name, *version)).collect())
     }
 
-    pub(super) fn status(&self, name: &str, version: Option<u64>) -> Result<ModelStatus, Error> {
+    pub(super) fn status(&self, name: &str, pick: VersionPick<'_>) -> Result<ModelStatus, Error> {
         let mut versions = self.versions(name)?;
+        let version = self.number(name, pick)?;
         let position = match version {
             Some(version) => versions.iter().position(|status| status.version == version),
             None => versions
@@ -196,12 +218,36 @@ impl Snapshot {
     }
 
     /// Whom a request for a model counts for.
-    pub(super) fn subject(&self, name: &str, version: Option<u64>) -> Subject {
+    pub(super) fn subject(&self, name: &str, pick: VersionPick<'_>) -> Subject {
         match self.models.get_key_value(name) {
             None => Subject::Unknown,
-            Some((name, versions)) => available(versions, version)
+            Some((name, versions)) => self
+                .number(name, pick)
+                .ok()
+                .and_then(|version| available(versions, version))
                 .map_or_else(|| Subject::Known(name.clone()), |served| Subject::Served(served.metrics.clone())),
         }
+    }
+
+    /// The number of the version that is meant; `None` for the highest.
+    fn number(&self, name: &str, pick: VersionPick<'_>) -> Result<Option<u64>, Error> {
+        let label = match pick {
+            VersionPick::Highest => return Ok(None),
+            VersionPick::Number(version) => return Ok(Some(version)),
+            VersionPick::Label(label) => label,
+        };
+        let labels = self.labels.get(name);
+        labels.and_then(|labels| labels.get(label)).map(|version| Some(*version)).ok_or_else(|| {
+            let known = labels.into_iter().flatten().map(|(label, version)| format!("{label} ({version})"));
+            let known = known.collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() {
+                "there is none, [versions] labels gives some".into()
+            } else {
+                format!("there is {known}")
+            };
+            let (name, label) = (Shown(name), Shown(label));
+            Error::new(ErrorKind::NotFound, format!("model `{name}` has no version labelled `{label}`; {known}"))
+        })
     }
 
     /// Where every version stands, for the metrics.
@@ -219,11 +265,13 @@ impl Snapshot {
     }
 
     /// The version that a request means. The hot path: two look-ups and a count.
-    pub(super) fn target(&self, name: &str, version: Option<u64>) -> Result<Target, Error> {
-        if let Some(served) = self.models.get(name).and_then(|versions| available(versions, version)) {
+    pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
+        if let Some(versions) = self.models.get(name)
+            && let Some(served) = available(versions, self.number(name, pick)?)
+        {
             return Ok(Target { served: served.clone() });
         }
-        let status = self.status(name, version)?;
+        let status = self.status(name, pick)?;
         Err(match status.state {
             ModelState::Failed(reason) => {
                 let message = format!("model `{name}` version {} is not served: {reason}", status.version);

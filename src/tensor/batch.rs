@@ -4,20 +4,23 @@ use std::collections::TryReserveError;
 
 use super::{InputShape, Layout};
 
-/// The images of one run: `f32[N, 3, H, W]` or `f32[N, H, W, 3]`. A worker keeps one and refills it.
+/// The images of one run: `f32[N, C, H, W]` or `f32[N, H, W, C]`. A worker keeps one and refills it.
 #[derive(Debug)]
 pub struct Batch {
-    layout: Layout,
-    height: usize,
-    width: usize,
+    image: InputShape,
     len: usize,
     data: Vec<f32>,
 }
 
 impl Batch {
-    /// An empty batch of images of `height` x `width`, with memory for `capacity` of them.
+    /// An empty batch of images of `height` x `width` with three channels, with memory for `capacity` of them.
     pub fn new(layout: Layout, height: usize, width: usize, capacity: usize) -> Self {
-        Self { layout, height, width, len: 0, data: vec![0.0; capacity * 3 * height * width] }
+        Self::of(InputShape { layout, channels: 3, height, width }, capacity)
+    }
+
+    /// An empty batch of images of this shape, with memory for `capacity` of them.
+    pub fn of(image: InputShape, capacity: usize) -> Self {
+        Self { image, len: 0, data: vec![0.0; capacity * image.image_len()] }
     }
 
     /// An empty batch for images of `shape`, with memory for `capacity` of them.
@@ -25,8 +28,7 @@ impl Batch {
     /// # Errors
     /// If there is not so much memory.
     pub fn reserved(shape: InputShape, capacity: usize) -> Result<Self, TryReserveError> {
-        let InputShape { layout, height, width } = shape;
-        let mut batch = Self { layout, height, width, len: 0, data: Vec::new() };
+        let mut batch = Self { image: shape, len: 0, data: Vec::new() };
         batch.reserve(capacity)?;
         Ok(batch)
     }
@@ -36,7 +38,8 @@ impl Batch {
     /// # Errors
     /// If there is not so much memory; the batch is as before.
     pub fn reserve(&mut self, capacity: usize) -> Result<(), TryReserveError> {
-        let values = [capacity, 3, self.height, self.width].into_iter().fold(1, usize::saturating_mul);
+        let InputShape { channels, height, width, .. } = self.image;
+        let values = [capacity, channels, height, width].into_iter().fold(1, usize::saturating_mul);
         self.data.try_reserve_exact(values.saturating_sub(self.data.len()))
     }
 
@@ -45,7 +48,7 @@ impl Batch {
         self.len = 0;
     }
 
-    /// Adds one image and hands out its `f32[3 * H * W]` to be filled; grows where no memory is left for it.
+    /// Adds one image and hands out its `f32[C * H * W]` to be filled; grows where no memory is left for it.
     pub fn push(&mut self) -> &mut [f32] {
         let size = self.image_len();
         let start = self.len * size;
@@ -58,7 +61,7 @@ impl Batch {
 
     /// The number of values of one image.
     pub fn image_len(&self) -> usize {
-        3 * self.height * self.width
+        self.image.image_len()
     }
 
     /// The number of images, `N`.
@@ -71,12 +74,10 @@ impl Batch {
         self.len == 0
     }
 
-    /// `[N, 3, H, W]` or `[N, H, W, 3]`.
+    /// `[N, C, H, W]` or `[N, H, W, C]`.
     pub fn shape(&self) -> [usize; 4] {
-        match self.layout {
-            Layout::Nchw => [self.len, 3, self.height, self.width],
-            Layout::Nhwc => [self.len, self.height, self.width, 3],
-        }
+        let [a, b, c] = self.image.dims();
+        [self.len, a, b, c]
     }
 
     /// The values of all images, row-major in [`Batch::shape`].

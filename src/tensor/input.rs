@@ -7,6 +7,8 @@ use super::{Layout, Normalizer, Pixels};
 pub struct InputShape {
     /// Where the channels are.
     pub layout: Layout,
+    /// How many there are: 3, or 1 of gray images.
+    pub channels: usize,
     /// Rows.
     pub height: usize,
     /// Columns.
@@ -14,16 +16,21 @@ pub struct InputShape {
 }
 
 impl InputShape {
-    /// The number of values of one image, `3 * H * W`.
-    pub fn image_len(&self) -> usize {
-        3 * self.height * self.width
+    /// What `normalizer` makes of an image of this size.
+    pub fn of(normalizer: &Normalizer, height: usize, width: usize) -> Self {
+        Self { layout: normalizer.layout(), channels: normalizer.channels(), height, width }
     }
 
-    /// The dimensions of one image, `[3, H, W]` or `[H, W, 3]`.
+    /// The number of values of one image, `C * H * W`.
+    pub fn image_len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// The dimensions of one image, `[C, H, W]` or `[H, W, C]`.
     pub fn dims(&self) -> [usize; 3] {
         match self.layout {
-            Layout::Nchw => [3, self.height, self.width],
-            Layout::Nhwc => [self.height, self.width, 3],
+            Layout::Nchw => [self.channels, self.height, self.width],
+            Layout::Nhwc => [self.height, self.width, self.channels],
         }
     }
 
@@ -43,7 +50,7 @@ impl InputShape {
         Ok(Input { shape: self, values: InputValues::Pixels(pixels) })
     }
 
-    /// Numbers that the client prepared, `f32[3 * H * W]` in this layout.
+    /// Numbers that the client prepared, `f32[C * H * W]` in this layout.
     ///
     /// # Errors
     /// [`Misfit`] for another count.
@@ -120,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_input_that_does_not_fit_the_network_cannot_be_made() {
-        let shape = InputShape { layout: Layout::Nchw, height: 2, width: 3 };
+        let shape = InputShape { layout: Layout::Nchw, channels: 3, height: 2, width: 3 };
         assert!(shape.tensor(vec![0.0; 18]).is_ok());
         let misfit = shape.tensor(vec![0.0; 17]).expect_err("one value is missing");
         assert_eq!(misfit.to_string(), "an image has 17 values and the network takes 18, as [3, 2, 3]");

@@ -4,8 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// `[N, 3, H, W]`: planes, as PyTorch and Caffe export.
+    /// `[N, C, H, W]`: planes, as PyTorch and Caffe export.
     Nchw,
-    /// `[N, H, W, 3]`: interleaved, as Keras and TensorFlow export.
+    /// `[N, H, W, C]`: interleaved, as Keras and TensorFlow export.
     Nhwc,
 }

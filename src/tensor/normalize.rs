@@ -15,6 +15,8 @@ pub enum ColorOrder {
     Rgb,
     /// Blue first: Caffe and what descends from it.
     Bgr,
+    /// Brightness alone, as Pillow's `convert("L")`; a network with three channels gets it three times.
+    Gray,
 }
 
 /// Turns [`Pixels`] into network input.
@@ -24,10 +26,11 @@ pub struct Normalizer {
     tables: Box<[[f32; 256]; 3]>,
     color: ColorOrder,
     layout: Layout,
+    channels: usize,
 }
 
 impl Normalizer {
-    /// Builds the tables: `(pixel * scale - mean) / std`, `mean` and `std` in the order of `color`.
+    /// For three channels. Builds the tables: `(pixel * scale - mean) / std`, `mean` and `std` in the order of `color`.
     pub fn new(scale: f64, mean: [f32; 3], std: [f32; 3], color: ColorOrder, layout: Layout) -> Self {
         let mut tables = Box::new([[0.0; 256]; 3]);
         for channel in 0..3 {
@@ -36,7 +39,17 @@ impl Normalizer {
                 *entry = (scaled - mean[channel]) / std[channel];
             }
         }
-        Self { tables, color, layout }
+        Self { tables, color, layout, channels: 3 }
+    }
+
+    /// For the one channel of gray pixels, the samples of which are all the same.
+    pub fn gray(scale: f64, mean: f32, std: f32, layout: Layout) -> Self {
+        Self { channels: 1, ..Self::new(scale, [mean; 3], [std; 3], ColorOrder::Gray, layout) }
+    }
+
+    /// How many channels [`Normalizer::write`] produces: 3, or 1 of gray pixels.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// The memory layout that [`Normalizer::write`] produces.
@@ -44,15 +57,20 @@ impl Normalizer {
         self.layout
     }
 
-    /// Writes `pixels` normalized to `out`, which must hold exactly `3 * H * W` values.
+    /// Writes `pixels` normalized to `out`, which must hold exactly `C * H * W` values.
     ///
     /// # Panics
     /// If `out` has another length.
     pub fn write(&self, pixels: &Pixels, out: &mut [f32]) {
-        assert_eq!(out.len(), pixels.data().len(), "one value for each sample");
         let pixels = pixels.data().as_chunks::<3>().0;
+        assert_eq!(out.len(), pixels.len() * self.channels, "one value for each sample");
+        if self.channels == 1 {
+            let gray = out.iter_mut().zip(pixels);
+            gray.for_each(|(value, pixel)| *value = self.tables[0][usize::from(pixel[0])]);
+            return;
+        }
         let channels = match self.color {
-            ColorOrder::Rgb => [0, 1, 2],
+            ColorOrder::Rgb | ColorOrder::Gray => [0, 1, 2],
             ColorOrder::Bgr => [2, 1, 0],
         };
         match self.layout {
@@ -123,6 +141,15 @@ mod tests {
             let &[red, green, blue] = pixel;
             assert_eq!(*out, [torchvision(blue, 0), torchvision(green, 1), torchvision(red, 2)]);
         }
+    }
+
+    #[test]
+    fn gray_is_one_value_for_each_pixel() {
+        let data = [0, 128, 255].into_iter().flat_map(|level| [level; 3]).collect();
+        let mut out = [f32::NAN; 3];
+        Normalizer::gray(1.0 / 255.0, 0.5, 0.25, Layout::Nchw)
+            .write(&Pixels::new(3, 1, data).expect("3 pixels"), &mut out);
+        assert_eq!(out, [-2.0, (128.0 / 255.0 - 0.5) / 0.25, 2.0]);
     }
 
     #[test]

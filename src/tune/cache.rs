@@ -83,9 +83,7 @@ impl Cache {
         if !folder.as_os_str().is_empty() {
             return Self { folder: Some(folder.to_owned()) };
         }
-        let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-        Self { folder: base.map(|base| base.join("resnetd/tune")) }
+        Self { folder: user_folder().map(|folder| folder.join("tune")) }
     }
 
     /// What was found for `key` before. A damaged file is passed over with a warning.
@@ -146,6 +144,13 @@ impl Cache {
         let text = serde_json::to_vec(key).ok()?;
         Some(self.folder.as_ref()?.join(format!("{}.json", &hex(&Sha256::digest(text))[..24])))
     }
+}
+
+/// This program's folder in the user's cache folder; `None` where the user has none.
+pub fn user_folder() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    Some(base.join("resnetd"))
 }
 
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {

@@ -28,19 +28,37 @@ pub struct WatchedStretch {
     pub busy: f64,
 }
 
+impl WatchedStretch {
+    /// Images a second, had the workers had no rest.
+    pub fn speed(&self) -> f64 {
+        self.images as f64 / (self.length.as_secs_f64() * self.busy.min(1.0))
+    }
+}
+
 /// Judges the served speed of one model against the measurement that chose how it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaceJudge {
     /// Images a second.
     measured: f64,
     off_for: Duration,
+    first_patience: Duration,
     patience: Duration,
 }
 
 impl PaceJudge {
     /// * `measured`: images a second with all sessions busy, as the measurement says
     pub fn new(measured: f64) -> Self {
-        Self { measured, off_for: Duration::ZERO, patience: PATIENCE }
+        Self::with_patience(measured, PATIENCE)
+    }
+
+    /// The same for a speed that is believed after `patience`, instead of a minute.
+    pub fn with_patience(measured: f64, patience: Duration) -> Self {
+        Self { measured, off_for: Duration::ZERO, first_patience: patience, patience }
+    }
+
+    /// Images a second, as the last measurement says.
+    pub fn measured(&self) -> f64 {
+        self.measured
     }
 
     /// Takes note of what was served, and says whether it is time to measure again. Then [`measured_again`] is to follow.
@@ -51,8 +69,8 @@ impl PaceJudge {
             // It says nothing, neither for nor against.
             return false;
         }
-        let speed = served.images as f64 / (served.length.as_secs_f64() * served.busy.min(1.0));
-        self.off_for = if is_off(speed, self.measured) { self.off_for + served.length } else { Duration::ZERO };
+        self.off_for =
+            if is_off(served.speed(), self.measured) { self.off_for + served.length } else { Duration::ZERO };
         self.off_for >= self.patience
     }
 
@@ -60,7 +78,7 @@ impl PaceJudge {
     /// until the next.
     pub fn measured_again(&mut self, images_per_second: f64) {
         let explains = is_off(images_per_second, self.measured);
-        self.patience = if explains { PATIENCE } else { (self.patience * 2).min(LONGEST_PATIENCE) };
+        self.patience = if explains { self.first_patience } else { (self.patience * 2).min(LONGEST_PATIENCE) };
         self.measured = images_per_second;
         self.off_for = Duration::ZERO;
     }

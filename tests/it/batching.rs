@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::server::ReleaseWhenDropped;
 
-const SHAPE: InputShape = InputShape { layout: Layout::Nchw, height: 1, width: 1 };
+const SHAPE: InputShape = InputShape { layout: Layout::Nchw, channels: 3, height: 1, width: 1 };
 
 const LOGITS: [f32; 3] = [0.25, -1.0, 4.0];
 

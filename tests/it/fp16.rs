@@ -11,7 +11,7 @@ use bytes::Bytes;
 use resnetd::{
     onnx::{
         self, AttributeProto, DataType, Fp16Error, GraphBuilder, GraphProto, ModelProto, NodeProto, TensorProto,
-        decode, float_tensor, half_tensor, into_bytes, to_fp16, value_info,
+        UpgradeError, decode, float_tensor, half_tensor, into_bytes, to_fp16, value_info,
     },
     runtime::{Executor, GraphSource, SessionOptions},
     tensor::{Batch, Logits},
@@ -358,7 +358,7 @@ fn sizes_reckoned_in_floats_doubles_and_old_files_are_refused() {
 
     let mut old = built_in();
     old.opset_import[0].version = 6;
-    assert_eq!(to_fp16(old).unwrap_err(), Fp16Error::Opset { opset: 6 });
+    assert_eq!(to_fp16(old).unwrap_err(), Fp16Error::Upgrade(UpgradeError::TooOld { opset: 6 }));
 
     let mut untyped = built_in();
     untyped.graph.as_mut().unwrap().output[0].r#type = None;

@@ -172,13 +172,13 @@ async fn models_are_listed_and_described() {
     assert_eq!((models[0].state(), models[0].reason.as_str()), (State::Failed, "model.toml: no such key `crop`"));
     assert!(models[1].info.as_ref().is_some_and(|info| info.labels.is_empty() && info.classes == 4));
 
-    let pets = GetModelRequest { name: "pets".to_owned(), version: 0 };
+    let pets = GetModelRequest { name: "pets".to_owned(), version: 0, version_label: String::new() };
     let model = grpc.get_model(pets).await.expect("the model").into_inner();
     let info = model.info.expect("it is loaded");
     assert_eq!((model.version, info.architecture.as_str()), (3, "resnet20-cifar"));
     assert_eq!(info.labels, LABELS);
     assert_eq!(info.input.expect("an input").shape, [-1, 3, 8, 8]);
 
-    let plants = GetModelRequest { name: "plants".to_owned(), version: 0 };
+    let plants = GetModelRequest { name: "plants".to_owned(), version: 0, version_label: String::new() };
     assert_eq!(grpc.get_model(plants).await.expect_err("unknown").code(), Code::NotFound);
 }

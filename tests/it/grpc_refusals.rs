@@ -184,7 +184,7 @@ async fn no_message_repeats_more_than_200_characters_of_a_call() {
     let huge = "x".repeat(8 << 20);
     let long = "x".repeat(8_000);
     let classify = ClassifyRequest { model: huge.clone(), ..request() }.encode_to_vec();
-    let get = GetModelRequest { name: huge.clone(), version: 0 }.encode_to_vec();
+    let get = GetModelRequest { name: huge.clone(), version: 0, version_label: String::new() }.encode_to_vec();
     let check = tonic_health::pb::HealthCheckRequest { service: long.clone() }.encode_to_vec();
     let large_check = tonic_health::pb::HealthCheckRequest { service: huge }.encode_to_vec();
     let reflect = tonic_reflection::pb::v1::ServerReflectionRequest {

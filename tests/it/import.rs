@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use resnetd::resnet::Variant;
-use resnetd::resnet::import::{self, Imported, KeyLayout, Reason};
+use resnetd::resnet::import::{self, Imported, KeyLayout, Part, Reason};
 
 const SHAPES: [(&str, &[usize]); 9] = [
     ("bn1.bias", &[2]),
@@ -115,12 +115,75 @@ fn what_only_python_could_bring_back_is_refused_with_the_remedy() {
         ("module.pth", "torch.nn.modules.container.Sequential"),
         ("module_in_checkpoint.pth", "torch.nn.modules.container.Sequential"),
         ("torchscript.pt", "TorchScript"),
-        ("legacy.pth", "before 1.6"),
         ("quantised.pth", "torch._utils._rebuild_qtensor"),
     ] {
         let message = import::read(&fixture(name)).unwrap_err().to_string();
         assert!(message.contains(said), "{message}");
         assert!(message.contains("state_dict"), "{message}");
+    }
+}
+
+#[test]
+fn the_format_before_pytorch_1_6_is_read_with_every_kind_of_view() {
+    for name in ["legacy.pth", "legacy_views.pth"] {
+        assert_is_the_fixture(&read(name));
+    }
+}
+
+#[test]
+fn of_two_networks_the_one_that_was_taken_is_told_and_a_key_chooses() {
+    let imported = read("ema.pth");
+    assert_is_the_fixture(&imported);
+    assert_eq!(imported.part, Some(Part { key: "model".into(), beside: vec!["model_ema".into()] }));
+    let ema = import::read_part(&fixture("ema.pth"), Some("model_ema")).unwrap();
+    assert_is_the_fixture(&ema);
+    assert_eq!(ema.part, Some(Part { key: "model_ema".into(), beside: vec!["model".into()] }));
+    assert_eq!(ema.passed_over, ["n_averaged"]);
+    for key in ["student", "teacher."] {
+        assert_is_the_fixture(&import::read_part(&fixture("two_prefixes.pth"), Some(key)).unwrap());
+        assert_is_the_fixture(
+            &import::read_part(&fixture("two_unknown.pth"), Some(key.trim_end_matches('.'))).unwrap(),
+        );
+    }
+    let message = import::read_part(&fixture("two_prefixes.pth"), Some("pupil")).unwrap_err().to_string();
+    assert!(message.contains("`pupil`") && message.contains("`student.`, `teacher.`"), "{message}");
+    let message = import::read_part(&fixture("ema.pth"), Some("modl_ema")).unwrap_err().to_string();
+    assert!(message.contains("`modl_ema`") && message.contains("model_ema"), "{message}");
+}
+
+#[test]
+fn what_training_left_beside_the_network_is_passed_over_and_named() {
+    for (name, passed_over) in [
+        ("criterion.pth", &["criterion.weight", "net_ema.decay"][..]),
+        ("criterion_alone.pth", &["criterion.weight", "loss.step"]),
+    ] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert_eq!(imported.passed_over, passed_over);
+    }
+}
+
+#[test]
+fn a_new_head_is_found_under_its_name_and_one_of_several_layers_is_refused() {
+    for name in ["sequential_head.pth", "mmpretrain.pth"] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert!(imported.passed_over.is_empty());
+    }
+    assert!(matches!(refusal("deep_head.pth"), Reason::Variant { name, .. } if name == "fc.4.weight"));
+}
+
+#[test]
+fn caffe2_blobs_are_read_from_the_pickles_of_python_2_and_3() {
+    for name in ["caffe2_protocol2.pkl", "caffe2_protocol4.pkl", "caffe2_protocol5.pkl", "caffe2_python2.pkl"] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Caffe2, Variant::Caffe2));
+    }
+    let fixed = read("caffe2_fixed.pkl").state_dict;
+    assert_eq!(fixed.tensors["bn1.running_mean"].data, [0.0, 0.0]);
+    for variance in &fixed.tensors["bn1.running_var"].data {
+        assert!((f64::from(*variance) + 1e-5 - 1.0).abs() < 1e-7, "a scale and a shift stay what they are");
     }
 }
 

@@ -7,16 +7,19 @@ use std::{
 };
 
 use resnetd::{
+    batching::{Priority, Submission},
     lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
-    model::{LoadStep, LoadSteps, LoadedModel, ModelState, RESNET20_CIFAR10},
+    model::{LoadStep, LoadSteps, LoadedModel, ModelInfo, ModelState, RESNET20_CIFAR10},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
     service::{RequestLimits, Service},
     telemetry::Metrics,
-    tensor::{Batch, Logits},
+    tensor::{Batch, Logits, Pixels},
+    tune::PaceJudge,
 };
 
 use crate::support::{
-    PATIENCE, eventually, images,
+    PATIENCE, eventually,
+    images::{self, SIDE},
     server::{MODEL, TestServer, logits, scripted_model},
 };
 
@@ -108,6 +111,62 @@ async fn a_request_is_answered_by_the_version_that_it_came_for() {
     assert_eq!(waiting.await.expect("no panic").json()["version"], 4);
 }
 
+/// A network that is as slow as it is told, and busy all the time.
+struct Slow(ScriptedExecutor);
+
+impl Executor for Slow {
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        self.0.run(batch, logits)
+    }
+}
+
+/// Measured as a thousand times as fast as it is. What is measured anew is another architecture.
+struct Mismeasured;
+
+impl LoadModel for Mismeasured {
+    fn load(&self, _: &WantedModel, _: &LoadSteps) -> Result<LoadedModel, String> {
+        let mut loaded = scripted_model(1, Slow(ScriptedExecutor::answering(&logits())), 64, 1);
+        loaded.pace = Some(PaceJudge::with_patience(1e6, Duration::from_millis(20)));
+        Ok(loaded)
+    }
+
+    fn measure_anew(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
+        let mut loaded = self.load(wanted, steps)?;
+        let mut info = ModelInfo::clone(&loaded.model.info);
+        info.architecture = "measured-anew".into();
+        loaded.model.info = Arc::new(info);
+        Ok(loaded)
+    }
+}
+
+#[tokio::test]
+async fn a_model_at_another_speed_than_was_measured_is_measured_anew_while_it_serves() {
+    let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
+    let options = LoadOptions { watch_interval: Duration::from_millis(10), ..LoadOptions::default() };
+    let lifecycle = Lifecycle::start(writer, Mismeasured, options).unwrap();
+    lifecycle.apply(vec![wanted(MODEL)]).await;
+    let architecture = || service.find(MODEL, None).unwrap().info.unwrap().architecture.clone();
+    assert_eq!(&*architecture(), "resnet20-cifar");
+
+    // Its queue is never empty until the model has been replaced.
+    let clients = (0..4).map(|_| async {
+        while &*architecture() != "measured-anew" {
+            let target = service.target(MODEL, None).unwrap();
+            let pixels = Pixels::new(SIDE, SIDE, vec![0; 3 * (SIDE * SIDE) as usize]).unwrap();
+            let input = target.shape().pixels(pixels).unwrap();
+            let submission = Submission { input, deadline: None, priority: Priority::DEFAULT, place: None };
+            target.model().batcher.submit(submission).unwrap().await.unwrap();
+        }
+    });
+    let served = futures_util::future::join_all(clients);
+    tokio::time::timeout(PATIENCE, served).await.expect("it is measured anew");
+    drop(tokio::task::spawn_blocking(move || lifecycle.close(PATIENCE)).await.unwrap());
+}
+
 /// What a loader of the tests does with a model, by its name.
 struct Scripted {
     side_by_side: Barrier,
@@ -147,7 +206,8 @@ fn wanted(name: &str) -> WantedModel {
 fn start(threads: usize, time_limit: Duration) -> (Service, Lifecycle) {
     let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
     let loader = Scripted { side_by_side: Barrier::new(2) };
-    let lifecycle = Lifecycle::start(writer, loader, LoadOptions { threads, time_limit }).unwrap();
+    let lifecycle =
+        Lifecycle::start(writer, loader, LoadOptions { threads, time_limit, ..LoadOptions::default() }).unwrap();
     (service, lifecycle)
 }
 

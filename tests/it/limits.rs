@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use resnetd::{runtime::scripted::ScriptedExecutor, server::grpc::proto::ClassifyRequest, service::RequestLimits};
+use futures_util::poll;
+use resnetd::{
+    runtime::scripted::ScriptedExecutor,
+    server::grpc::proto::ClassifyRequest,
+    service::{Priority, Request, RequestLimits, TraceContext, Wanted},
+};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use tonic::Code;
 
 use crate::support::{
     PATIENCE, eventually, images,
-    server::{TestServer, logits},
+    server::{MODEL, TestServer, logits},
 };
 
 const CLASSIFY: &str = "/v1/models/pets:classify";
@@ -155,4 +160,35 @@ async fn a_silent_connection_is_closed_on_both_doors_and_a_working_one_is_not() 
     network.release();
     assert_eq!(working.answer("POST").await.status, 200);
     call.await.expect("no panic").expect("an answer");
+}
+
+/// All on one thread: what a poll does not give back keeps everybody waiting.
+#[tokio::test]
+async fn a_request_of_a_thousand_small_pictures_lets_others_in_between() {
+    let limits = RequestLimits { max_images_per_request: 1000, ..RequestLimits::default() };
+    let network = ScriptedExecutor::blocked(&logits());
+    let server = TestServer::builder(network.clone()).limits(limits).capacity(1000).start().await;
+    let target = server.service.target(MODEL, None).expect("it is served");
+    let request = Request {
+        items: (0..1000).map(|_| target.picture(images::png())).collect(),
+        target: target.clone(),
+        wanted: Wanted::classes(Default::default()),
+        deadline: None,
+        priority: Priority::DEFAULT,
+        charge: server.service.open_charge().expect("there is room"),
+        trace: TraceContext::new("test"),
+    };
+    let mut answering = Box::pin(server.service.answer(request));
+    let (mut decoded, mut polls) = (0, 0);
+    // One is with the worker.
+    while decoded < 999 {
+        assert!(poll!(answering.as_mut()).is_pending());
+        let depth = target.model().batcher.depth();
+        assert!(depth - decoded <= 200, "{} at once", depth - decoded);
+        (decoded, polls) = (depth, polls + 1);
+        tokio::task::yield_now().await;
+    }
+    assert!(polls >= 5, "{polls}");
+    network.release();
+    answering.await.expect("all are answered");
 }

@@ -3,14 +3,18 @@
 use std::{fs, path::Path};
 
 use resnetd::{
+    lifecycle::{LoadModel as _, ModelDefaults, wanted_models},
+    model::{LoadSteps, LoadedModel, Machine},
     onnx,
     resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
+    settings::{ProviderChoice, RuntimeSettings},
 };
 use tempfile::TempDir;
 
 use crate::support::{
     images,
     repository::{failure, load, top_1},
+    runtime,
 };
 
 /// Writes an untrained CIFAR network of 10 classes as the next version of `name`.
@@ -105,4 +109,34 @@ async fn the_built_in_model_names_what_the_test_set_shows() {
     for class in images::CIFAR_CLASSES {
         assert_eq!(top_1(&service, "resnet20-cifar10", images::cifar(class)).await, class);
     }
+}
+
+#[test]
+fn what_is_measured_anew_passes_over_what_is_kept_and_takes_its_place() {
+    let folder = TempDir::new().unwrap();
+    let runtime_settings = RuntimeSettings {
+        provider: ProviderChoice::Cpu,
+        tune: true,
+        tune_time_limit_ms: 300,
+        tune_cache: folder.path().join("cache").display().to_string(),
+        ..RuntimeSettings::default()
+    };
+    let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
+    let wanted = wanted_models(&folder.path().join("none"), None, &defaults).unwrap().remove(0);
+    let machine = Machine::new(runtime(), 2);
+    let steps = LoadSteps::new(&wanted.name, wanted.version);
+    let kept =
+        || fs::read_dir(folder.path().join("cache")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    let is_earlier = |loaded: LoadedModel| {
+        assert!(loaded.pace.is_some_and(|pace| pace.measured() > 0.0));
+        loaded.model.info.choice.contains("measured at an earlier start")
+    };
+
+    assert!(!is_earlier(machine.load(&wanted, &steps).unwrap()));
+    let first: Vec<_> = kept().collect();
+    assert!(is_earlier(machine.load(&wanted, &steps).unwrap()));
+    assert!(!is_earlier(machine.measure_anew(&wanted, &steps).unwrap()));
+    let second: Vec<_> = kept().collect();
+    assert!(first.len() == 1 && second.len() == 1 && first != second);
+    assert!(is_earlier(machine.load(&wanted, &steps).unwrap()));
 }

@@ -40,6 +40,7 @@ impl Case {
                 _ => Interpolation::Nearest,
             },
             orientation: if orientation == "apply" { Orientation::Apply } else { Orientation::Ignore },
+            ..Spec::default()
         };
         Self {
             key: fields[..6].join("|"),

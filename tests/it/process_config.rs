@@ -67,6 +67,34 @@ fn check_config_goes_on_after_a_bad_model_and_prints_what_is_in_force_for_the_ot
 }
 
 #[test]
+fn check_config_states_a_presets_values_and_warns_where_a_graph_looks_otherwise_trained() {
+    let repository = tempfile::tempdir().unwrap();
+    for (name, model_toml) in [("said", "[input]\npreset = \"keras-caffe\"\n"), ("unsaid", "")] {
+        let folder = repository.path().join(name);
+        fs::create_dir_all(folder.join("1")).unwrap();
+        let keras = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/onnx/keras_resnet50.onnx");
+        fs::copy(keras, folder.join("1/model.onnx")).unwrap();
+        fs::write(folder.join("model.toml"), model_toml).unwrap();
+    }
+    let output = check_config(repository.path(), &[]);
+    let warnings = text(&output.stderr);
+    assert_eq!(warnings.lines().count(), 1, "{warnings}");
+    assert!(warnings.contains("/unsaid: ") && warnings.contains("preset = \"keras-caffe\""), "{warnings}");
+    let printed = text(&output.stdout);
+    let said = &printed[printed.find("# said").unwrap()..printed.find("# unsaid").unwrap()];
+    for line in [
+        "preset = \"keras-caffe\"",
+        "resize_size = 224",
+        "interpolation = \"nearest\"",
+        "color = \"bgr\"",
+        "scale = 1.0",
+    ] {
+        assert!(said.lines().any(|printed| printed == line), "{line}: {said}");
+    }
+    assert!(said.contains("103.939") && said.contains("layout = \"nhwc\""), "{said}");
+}
+
+#[test]
 fn check_config_refuses_what_would_silence_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("resnetd.toml");

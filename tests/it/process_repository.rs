@@ -3,13 +3,17 @@
 use std::{
     ffi::{CString, OsStr},
     fs,
-    io::{Read, pipe},
+    io::{Read, Write, pipe},
     os::unix::{ffi::OsStrExt, fs::symlink},
     path::Path,
+    process::Stdio,
     thread,
 };
 
-use crate::support::{images, program::ServerProcess};
+use crate::support::{
+    images,
+    program::{ServerProcess, resnetd},
+};
 
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/resnet20-cifar10");
 
@@ -29,6 +33,8 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
     let repository = tempfile::tempdir().unwrap();
     let at = |name: &str| repository.path().join(name);
     model(repository.path(), "good", "labels.txt");
+    let mut settings = fs::OpenOptions::new().append(true).open(at("good/model.toml")).unwrap();
+    settings.write_all(b"\n[versions]\npolicy = [1, 7]\n").unwrap();
     symlink("nothing", at("dangling")).unwrap();
     symlink("loop", at("loop")).unwrap();
     fs::create_dir(repository.path().join(OsStr::from_bytes(b"z\xff\n"))).unwrap();
@@ -66,6 +72,7 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
     let log = log.join().unwrap().unwrap();
     for said in [
         "/dangling: a link to nothing",
+        "[versions] policy names [7], and there is [1]",
         "/loop: ",
         "/z\\xff\\n: its name is no UTF-8",
         "it is a FIFO, not a file",
@@ -73,5 +80,52 @@ async fn what_is_no_model_is_named_nobody_reads_a_file_outside_and_the_others_ar
         "a link leaves the model's folder",
     ] {
         assert!(log.contains(said), "{said} is missing in:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_stands_for_the_version_that_it_points_at() {
+    let repository = tempfile::tempdir().unwrap();
+    model(repository.path(), "good", "labels.txt");
+    fs::create_dir(repository.path().join("good/2")).unwrap();
+    fs::copy(Path::new(BUILT_IN).join("1/model.onnx"), repository.path().join("good/2/model.onnx")).unwrap();
+    let mut settings = fs::OpenOptions::new().append(true).open(repository.path().join("good/model.toml")).unwrap();
+    settings.write_all(b"\n[versions]\npolicy = \"all\"\nlabels = { stable = 1, canary = 2, gone = 7 }\n").unwrap();
+
+    let folder = repository.path().to_str().unwrap();
+    let server = ServerProcess::start(&[("RESNETD__MODELS__DIR", folder)], Stdio::null()).await;
+    let mut http = server.http().await;
+    for (route, version) in [("", 2), ("/labels/stable", 1), ("/labels/canary", 2), ("/versions/1", 1)] {
+        let path = format!("/v1/models/good{route}:classify");
+        let answer = http.post(&path, "image/jpeg", &images::cifar("ship")).await;
+        assert_eq!((answer.status, answer.json()["version"].as_u64()), (200, Some(version)), "{route}");
+    }
+    let metadata = http.get("/v1/models/good/labels/stable/metadata").await;
+    assert_eq!(metadata.json()["version"], 1);
+    let status = http.get("/v1/models/good/labels/stable").await;
+    assert_eq!(status.json()["model_version_status"][0]["version"], "1");
+    for (route, said) in [
+        ("nothing", "has no version labelled `nothing`; there is canary (2), gone (7), stable (1)"),
+        ("gone", "has no version 7; there is 1, 2"),
+    ] {
+        let answer = http.get(&format!("/v1/models/good/labels/{route}")).await;
+        assert_eq!(answer.status, 404);
+        assert!(String::from_utf8_lossy(&answer.body).contains(said), "{}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+#[test]
+fn a_repository_that_is_no_folder_is_not_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("file"), "").unwrap();
+    symlink("nothing", at("link")).unwrap();
+    for name in ["file", "link"] {
+        let mut serve = resnetd(&["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        let output =
+            serve.env("RESNETD__MODELS__DIR", at(name)).env("RESNETD__RUNTIME__TUNE", "false").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot read the model repository") && said.contains(name), "{said}");
     }
 }

@@ -17,6 +17,8 @@ use resnetd::resnet::{self, import};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::support::program::resnetd;
+
 const FILE: RemoteFile<'static> =
     RemoteFile { repository: "timm/resnet18.tv_in1k", revision: "main", path: "model.safetensors" };
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -286,6 +288,17 @@ fn without_a_network_there_is_one_clear_line_or_the_copy_in_the_cache() {
     let cached = offline.fetch(FILE, &mut |_, _| {}).unwrap();
     assert_eq!((cached.path, cached.sha256), (online.path, online.sha256));
     assert!(cached.unasked.unwrap().contains("cannot reach"));
+}
+
+#[test]
+fn a_place_for_certificates_that_holds_none_is_named_and_nobody_else_is_trusted() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut command = resnetd(&["pull", "resnet18"]);
+    command.env("SSL_CERT_FILE", "/nonexistent/ca.pem").env_remove("SSL_CERT_DIR").env("HF_HUB_CACHE", cache.path());
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("SSL_CERT_FILE is \"/nonexistent/ca.pem\", which holds no certificate"), "{said}");
+    assert!(!ended.status.success());
 }
 
 #[test]

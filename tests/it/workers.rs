@@ -5,7 +5,11 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire},
 };
 
-use resnetd::{batching::WorkerObserver, runtime::scripted::ScriptedExecutor, server::grpc::proto::ClassifyRequest};
+use resnetd::{
+    batching::{SubmitError, WorkerObserver},
+    runtime::scripted::ScriptedExecutor,
+    server::grpc::proto::ClassifyRequest,
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::support::{
@@ -83,6 +87,7 @@ async fn breaks_that_are_far_between_never_end_a_worker() {
 async fn a_model_whose_last_worker_has_broken_is_not_ready_and_nobody_waits_for_it() {
     let server = breaking(usize::MAX).await;
     assert_eq!(health(&server, MODEL).await, ServingStatus::Serving);
+    let target = server.service.target(MODEL, None).expect("it is served");
     let clients = (0..3 * ENOUGH).map(|_| {
         let (http, grpc) = (server.http(), server.grpc());
         async {
@@ -97,6 +102,9 @@ async fn a_model_whose_last_worker_has_broken_is_not_ready_and_nobody_waits_for_
     assert!(answers.iter().all(|status| [404, 500, 503].contains(status)), "{answers:?}");
 
     eventually("the model is given up", || server.service.target(MODEL, None).is_err()).await;
+    // Whoever found it before is refused before a picture is decoded.
+    assert_eq!(target.model().batcher.consider(None), Err(SubmitError::Broken));
+    drop(target);
     let mut http = server.http().await;
     let answer = http.post(CLASSIFY, "image/png", &images::png()).await;
     let body = String::from_utf8_lossy(&answer.body).into_owned();

@@ -1,6 +1,6 @@
 //! What cannot be converted to fp16: each with the name of the tensor or node, and what to do.
 
-use crate::onnx::TensorError;
+use crate::onnx::{TensorError, UpgradeError};
 
 /// Why a network cannot be converted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -49,12 +49,9 @@ pub enum Fp16Error {
         /// The first one.
         name: String,
     },
-    /// The operators are older than ONNX Runtime guarantees to run.
-    #[error("the graph is of opset {opset}, and fp16 needs 7; export it again")]
-    Opset {
-        /// The version of ONNX's operators that the file asks for; 0 where it asks for none.
-        opset: i64,
-    },
+    /// Its operators are too old.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// A number is of a type that is neither fp32 nor an integer.
     #[error("{name:?} is {found}; only fp32 is converted")]
     Type {

@@ -7,18 +7,19 @@
 //! `operators` says which nodes may be converted, `weights` rounds numbers; this file rewires the graph.
 
 mod error;
-mod names;
 mod operators;
 mod weights;
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
-use names::Names;
+use super::{
+    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, names::Names, type_proto,
+    upgrade,
+};
 
 pub use error::Fp16Error;
 
-/// Converts a network. One that is in fp16 already comes back as it is.
+/// Converts a network. One that is in fp16 already comes back as it is; an old one is lifted to newer operators first.
 ///
 /// Batch normalisations with constant parameters are restated with mean 0 and variance 1: a variance may be outside
 /// fp16's range although the scale divided by its root is inside.
@@ -32,6 +33,8 @@ pub fn to_fp16(mut model: ModelProto) -> Result<ModelProto, Fp16Error> {
     if is_fp16(graph) {
         return Ok(model);
     }
+    let mut model = upgrade(model)?;
+    let Some(graph) = model.graph.as_mut() else { return Ok(model) };
     operators::check(graph)?;
     constants_only(graph);
     // Since version 4, a constant need not be listed among the inputs, and those made here are not.

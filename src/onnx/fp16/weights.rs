@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use half::{f16, slice::HalfFloatSliceExt as _};
 
-use super::{Fp16Error, names::Names, operators::resize_scales};
+use super::{super::names::Names, Fp16Error, operators::resize_scales};
 use crate::onnx::{
     AttributeProto, DataType, GraphProto, NodeProto, TensorProto, Walk, f32_values, float_tensor, tensor_len,
 };

@@ -52,8 +52,9 @@ impl Plan {
     /// Plans a stored image of `width` x `height`, whose upright form becomes `resized` pixels and is then cropped.
     pub(super) fn new(spec: &Spec, turn: Turn, (width, height): (u32, u32), resized: (u32, u32)) -> Self {
         let upright = turn.upright(width, height);
-        let x = (resized.0, Span::centered(resized.0, spec.crop_size));
-        let y = (resized.1, Span::centered(resized.1, spec.crop_size));
+        let (crop_width, crop_height) = spec.crop().unzip();
+        let x = (resized.0, Span::centered(resized.0, crop_width));
+        let y = (resized.1, Span::centered(resized.1, crop_height));
         let (across, down) = if turn.transpose { (y, x) } else { (x, y) };
         let vertical_first =
             i64::from(upright.1) - i64::from(resized.1) > (2 * (i64::from(upright.0) - i64::from(resized.0))).max(0);

@@ -1,9 +1,6 @@
 //! Why a graph cannot be quantized, each with what to start from instead.
 
-use crate::onnx::TensorError;
-
-/// From this version of ONNX's operators on, DequantizeLinear has one scale for each channel: what a graph is brought to.
-pub(super) const OPSET: i64 = 13;
+use crate::onnx::{TensorError, UpgradeError};
 
 /// Why a graph cannot be quantized.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +29,8 @@ pub enum PrepareError {
         found: &'static str,
     },
     /// The operators are too old to be read as those that 8 bits need.
-    #[error("it is of opset {opset} with operator {op_type}; export it again with opset {OPSET} or newer")]
-    Opset {
-        /// The file's.
-        opset: i64,
-        /// What changed its meaning since, or `any`.
-        op_type: String,
-    },
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// A weight cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),

@@ -70,6 +70,16 @@ pub enum HubError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// Nobody to trust.
+    #[error("{variable} is {place:?}, which holds no certificate ({cause}); name a file in PEM form, or unset it")]
+    NoCertificates {
+        /// `SSL_CERT_FILE` or `SSL_CERT_DIR`.
+        variable: &'static str,
+        /// Its value.
+        place: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// There is no folder to cache in, not even a home folder.
     #[error("no folder for downloads is known; set HF_HUB_CACHE")]
     NoCache,

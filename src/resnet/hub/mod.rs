@@ -12,6 +12,7 @@
 mod cache;
 pub mod catalogue;
 mod error;
+mod trust;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -220,7 +221,7 @@ impl Hub {
         request: impl Fn(&Agent, &str) -> RequestBuilder<WithoutBody>,
         is_enough: impl Fn(&Response<Body>) -> bool,
     ) -> Result<(Response<Body>, HeaderMap), HubError> {
-        let agent = agent();
+        let agent = agent()?;
         let mut url = url.to_owned();
         let mut headers = HeaderMap::new();
         for _ in 0..=MAX_REDIRECTS {
@@ -254,8 +255,9 @@ impl Hub {
     }
 }
 
-fn agent() -> Agent {
-    Agent::config_builder()
+fn agent() -> Result<Agent, HubError> {
+    let config = Agent::config_builder()
+        .tls_config(trust::tls()?)
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -263,8 +265,8 @@ fn agent() -> Agent {
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .timeout_per_read(Some(Duration::from_secs(60)))
-        .build()
-        .new_agent()
+        .build();
+    Ok(config.new_agent())
 }
 
 /// Reads the hub's headers; the error says what is not stated.

@@ -83,8 +83,16 @@ pub enum Reason {
         /// The keys that were found, or the type of the object.
         found: String,
     },
+    /// A key that leads to no network.
+    #[error("no network under the key `{key}`; there is {there}")]
+    NoSuchKey {
+        /// What was asked for.
+        key: String,
+        /// The keys and prefixes that there are.
+        there: String,
+    },
     /// More than one network in the file.
-    #[error("{count} networks in one file, at {places}; save the one to be served by itself")]
+    #[error("{count} networks in one file, at {places}; choose one with --key")]
     Ambiguous {
         /// How many.
         count: usize,
@@ -123,6 +131,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Of another machine.
+    pub(super) fn big_endian() -> Self {
+        Self::Unsupported {
+            what: "a PyTorch file written on a big-endian machine",
+            remedy: "load it and save it again on a little-endian one",
+        }
+    }
+
     /// The bytes contradict the format.
     pub(super) fn damaged(format: &'static str, what: impl Into<String>) -> Self {
         Self::Damaged { format, what: what.into() }

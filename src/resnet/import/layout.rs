@@ -5,10 +5,13 @@
 //! kept as it is; the builder then lists it among the tensors that do not belong.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use super::error::Reason;
-use super::{chainer, hugging_face};
-use crate::resnet::state_dict::{StateDict, Weight};
+use super::raw_file::{Part, RawFile};
+use super::{caffe2, chainer, head, hugging_face};
+use crate::resnet::CAFFE2_EPSILON;
+use crate::resnet::state_dict::{StateDict, Weight, is_counter};
 
 /// Whose names a file uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,66 +22,154 @@ pub enum KeyLayout {
     HuggingFace,
     /// `res2/a/conv1/W`: Chainer's `ResNet50Layers` and its siblings.
     Chainer,
+    /// `res2_0_branch2a_w`: Caffe2's and Detectron's model zoos.
+    Caffe2,
 }
 
-/// Translates a file's state dict into torchvision's names.
-pub(super) fn to_torchvision(state_dict: StateDict) -> Result<(KeyLayout, StateDict), Reason> {
-    let (layout, prefix) = find_stem(&state_dict)?;
+/// A network found among the tensors of a file.
+pub(super) struct Network {
+    pub(super) layout: KeyLayout,
+    pub(super) state_dict: StateDict,
+    /// Tensors that training left in the file and that belong to no network.
+    pub(super) passed_over: Vec<String>,
+    pub(super) part: Option<Part>,
+}
+
+/// What stands beside a network without a prefix in what Lightning and its like save.
+const OF_TRAINING: [&str; 7] = ["criterion", "loss", "loss_fn", "loss_func", "metric", "metrics", "n_averaged"];
+
+/// Translates a file's tensors into torchvision's names.
+///
+/// * `key`: the prefix of the one network that is wanted, where there are several and the file's format has no other keys
+pub(super) fn to_torchvision(raw: RawFile, key: Option<&str>) -> Result<Network, Reason> {
+    let RawFile { mut state_dict, others, mut part, .. } = raw;
+    let stems = stems(&state_dict);
+    let is_part = |key: &&str| part.as_ref().is_some_and(|part| part.key.split('.').next() == Some(key));
+    let stem = match (key.filter(|key| !is_part(key)), &stems[..]) {
+        (Some(key), stems) => {
+            let wanted = |prefix: &str| prefix.trim_end_matches(['.', '/']) == key.trim_end_matches(['.', '/']);
+            let (chosen, beside): (Vec<&Stem>, Vec<&Stem>) = stems.iter().partition(|stem| wanted(&stem.prefix));
+            let [stem] = chosen[..] else { return Err(no_such_key(key, stems, part.as_ref())) };
+            part = Some(Part { key: key.to_owned(), beside: beside.iter().map(|stem| stem.prefix.clone()).collect() });
+            stem.clone()
+        }
+        (None, [stem]) => stem.clone(),
+        (None, []) => return Err(unknown(&state_dict)),
+        (None, stems) => {
+            let places: Vec<String> = stems.iter().map(|stem| format!("`{}`", stem.prefix)).collect();
+            return Err(Reason::Ambiguous { count: stems.len(), places: places.join(", ") });
+        }
+    };
+    let (own, passed_over): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(&mut state_dict.tensors).into_iter().partition(|(name, _)| stem.has(name));
+    if let Some((name, dtype)) = others.iter().find(|(name, _)| stem.has(name) && !is_counter(name)) {
+        return Err(Reason::Dtype { name: name.clone(), dtype: dtype.clone() });
+    }
     let mut renamed: BTreeMap<String, (String, Weight)> = BTreeMap::new();
-    for (name, weight) in state_dict.tensors {
-        let new = rename(layout, &prefix, &name);
+    for (name, weight) in own {
+        let new = stem.rename(&name);
         if let Some((first, _)) = renamed.get(&new) {
             return Err(Reason::Collision { name: new, first: first.clone(), second: name });
         }
         renamed.insert(new, (name, weight));
     }
-    let tensors = renamed.into_iter().map(|(name, (_, weight))| (name, weight)).collect();
-    let state_dict = StateDict { tensors };
-    refuse_relatives(&state_dict)?;
-    Ok((layout, state_dict))
-}
-
-fn rename(layout: KeyLayout, prefix: &str, name: &str) -> String {
-    let inner = without_prefix(prefix, name);
-    match layout {
-        KeyLayout::Torchvision => None,
-        KeyLayout::HuggingFace => hugging_face::torchvision_name(inner),
-        KeyLayout::Chainer => chainer::torchvision_name(inner),
+    state_dict.tensors = renamed.into_iter().map(|(name, (_, weight))| (name, weight)).collect();
+    head::rename(&mut state_dict.tensors)?;
+    if stem.layout == KeyLayout::Caffe2 {
+        fill_statistics(&mut state_dict);
     }
-    .unwrap_or_else(|| inner.to_owned())
+    refuse_relatives(&state_dict)?;
+    let passed_over = passed_over.into_keys().chain(others.into_keys()).collect();
+    Ok(Network { layout: stem.layout, state_dict, passed_over, part })
 }
 
-/// `name` without `prefix` or, for a head that stands outside the backbone, without the longest part of it.
-fn without_prefix<'a>(prefix: &str, name: &'a str) -> &'a str {
-    let parts = prefix.match_indices(['.', '/']).map(|(end, _)| &prefix[..=end]).rev();
-    parts.filter_map(|part| name.strip_prefix(part)).next().unwrap_or(name)
+/// The first convolution of a network: whose names it has, and what stands before them.
+#[derive(Clone, Debug)]
+struct Stem {
+    layout: KeyLayout,
+    prefix: String,
 }
 
-/// Where the one ResNet of the file starts.
-fn find_stem(state_dict: &StateDict) -> Result<(KeyLayout, String), Reason> {
+impl Stem {
+    /// Whether a tensor of this name belongs to the network: everything behind its prefix, and a head outside of it. Without a
+    /// prefix everything but what only training needs.
+    fn has(&self, name: &str) -> bool {
+        if self.prefix.is_empty() {
+            return !OF_TRAINING.contains(&name.split(['.', '/']).next().unwrap_or(name));
+        }
+        name.starts_with(&self.prefix) || head::is_head(self.inner(name)) || self.translated(self.inner(name)).is_some()
+    }
+
+    fn rename(&self, name: &str) -> String {
+        let inner = self.inner(name);
+        self.translated(inner).unwrap_or_else(|| inner.to_owned())
+    }
+
+    fn translated(&self, inner: &str) -> Option<String> {
+        match self.layout {
+            KeyLayout::Torchvision => None,
+            KeyLayout::HuggingFace => hugging_face::torchvision_name(inner),
+            KeyLayout::Chainer => chainer::torchvision_name(inner),
+            KeyLayout::Caffe2 => caffe2::torchvision_name(inner),
+        }
+    }
+
+    /// `name` without the prefix or, for a head that stands outside the backbone, without the longest part of it.
+    fn inner<'n>(&self, name: &'n str) -> &'n str {
+        let parts = self.prefix.match_indices(['.', '/']).map(|(end, _)| &self.prefix[..=end]).rev();
+        parts.filter_map(|part| name.strip_prefix(part)).next().unwrap_or(name)
+    }
+}
+
+/// Where the ResNets of the file start.
+fn stems(state_dict: &StateDict) -> Vec<Stem> {
     let has = |prefix: &str, name: &str| state_dict.tensors.contains_key(&format!("{prefix}{name}"));
     let mut stems = Vec::new();
+    let mut add = |layout, prefix: &str| stems.push(Stem { layout, prefix: prefix.to_owned() });
     for name in state_dict.tensors.keys() {
         if let Some(prefix) = prefix_before(name, "embedder.embedder.convolution.weight", '.') {
-            stems.push((KeyLayout::HuggingFace, prefix));
+            add(KeyLayout::HuggingFace, prefix);
         } else if let Some(prefix) = prefix_before(name, "conv1.weight", '.') {
             if has(prefix, "layer1.0.conv1.weight") {
-                stems.push((KeyLayout::Torchvision, prefix));
+                add(KeyLayout::Torchvision, prefix);
             }
-        } else if let Some(prefix) = prefix_before(name, "conv1/W", '/')
-            && has(prefix, "res2/a/conv1/W")
-        {
-            stems.push((KeyLayout::Chainer, prefix));
+        } else if let Some(prefix) = prefix_before(name, "conv1/W", '/') {
+            if has(prefix, "res2/a/conv1/W") {
+                add(KeyLayout::Chainer, prefix);
+            }
+        } else if name == "conv1_w" && has("", "res2_0_branch2a_w") {
+            add(KeyLayout::Caffe2, "");
         }
     }
-    match stems[..] {
-        [(layout, prefix)] => Ok((layout, prefix.to_owned())),
-        [] => Err(unknown(state_dict)),
-        _ => {
-            let places: Vec<String> = stems.iter().map(|(_, prefix)| format!("`{prefix}`")).collect();
-            Err(Reason::Ambiguous { count: stems.len(), places: places.join(", ") })
-        }
+    stems
+}
+
+/// A batch normalization with fixed statistics is only a scale and a shift: as if it had seen a mean of 0 and a variance that
+/// with its epsilon is 1.
+fn fill_statistics(state_dict: &mut StateDict) {
+    let fixed: Vec<(String, usize)> = state_dict
+        .tensors
+        .iter()
+        .filter_map(|(name, weight)| Some((name.strip_suffix(".weight")?.to_owned(), weight.shape.clone())))
+        .filter(|(_, shape)| shape.len() == 1)
+        .map(|(norm, shape)| (norm, shape[0]))
+        .collect();
+    for (norm, channels) in fixed {
+        let mut fill = |field, value| {
+            let weight = || Weight { shape: vec![channels], data: vec![value; channels] };
+            state_dict.tensors.entry(format!("{norm}.{field}")).or_insert_with(weight);
+        };
+        fill("running_mean", 0.0);
+        fill("running_var", 1.0 - CAFFE2_EPSILON as f32);
     }
+}
+
+fn no_such_key(key: &str, stems: &[Stem], part: Option<&Part>) -> Reason {
+    let keys = part.iter().flat_map(|part| iter::once(&part.key).chain(&part.beside));
+    let prefixes = stems.iter().map(|stem| &stem.prefix).filter(|prefix| !prefix.is_empty());
+    let there: Vec<String> = keys.chain(prefixes).map(|place| format!("`{place}`")).collect();
+    let there = if there.is_empty() { "only one, without a key".to_owned() } else { there.join(", ") };
+    Reason::NoSuchKey { key: key.to_owned(), there }
 }
 
 /// What stands before `suffix`: nothing, or something that ends with the separator.
@@ -87,7 +178,8 @@ fn prefix_before<'a>(name: &'a str, suffix: &str, separator: char) -> Option<&'a
 }
 
 /// Parts of names by which a related network is recognised, even where no plain stem is found.
-const RELATIVES: [(&str, &str); 9] = [
+const RELATIVES: [(&str, &str); 10] = [
+    ("neck.", "network with layers between the ResNet and its head"),
     ("conv1.0.weight", "ResNet with a deep stem of three convolutions (ResNet-C or -D)"),
     ("/conv1/conv/W", "ResNet of ChainerCV"),
     ("stem.conv.weight", "pre-activation ResNet (version 2) or another of timm's networks"),

@@ -3,15 +3,17 @@
 //! ```text
 //! .safetensors ─┐
 //! .pth .pt      ├─▶ RawFile (the file's own names) ─▶ layout ─▶ Imported (torchvision's names, and what follows
-//! .npz         ─┘                                                from whose file it was)
+//! .npz .pkl    ─┘                                                from whose file it was)
 //! ```
 //! The format is told by the file's bytes, not by its name. Nothing in a file is ever executed, every length is checked
 //! against the file, and memory is bounded whatever the file claims. Must not know architectures: whether the tensors
 //! make up a network is for the builder to say.
 
 mod archive;
+mod caffe2;
 pub mod chainer;
 mod error;
+mod head;
 mod hugging_face;
 mod layout;
 mod npz;
@@ -29,6 +31,8 @@ use super::Variant;
 use super::state_dict::StateDict;
 pub use error::{ImportError, Reason};
 pub use layout::KeyLayout;
+use layout::Network;
+pub use raw_file::Part;
 use raw_file::RawFile;
 
 use crate::files;
@@ -51,6 +55,10 @@ pub struct Imported {
     pub layout: KeyLayout,
     /// What follows from that.
     pub notes: Notes,
+    /// Which network of the file it is, where that was a choice.
+    pub part: Option<Part>,
+    /// Tensors of the file that belong to no network, by their names there.
+    pub passed_over: Vec<String>,
 }
 
 /// Reads a weight file of any framework that we know.
@@ -59,24 +67,31 @@ pub struct Imported {
 /// [`ImportError`] with the file and the remedy: unreadable, damaged, a format that only Python can bring back, no
 /// ResNet, a relative that we do not build, weights that are no finite numbers.
 pub fn read(path: &Path) -> Result<Imported, ImportError> {
-    read_file(path).map_err(|reason| ImportError { path: path.to_owned(), reason })
+    read_part(path, None)
 }
 
-fn read_file(path: &Path) -> Result<Imported, Reason> {
-    let raw = read_format(files::open(path)?)?;
-    let (layout, state_dict) = layout::to_torchvision(raw.state_dict)?;
+/// Reads one of the networks of a weight file: that under `key`, which is a key of a checkpoint or the prefix of names.
+///
+/// # Errors
+/// As [`read`], and where there is none under `key`.
+pub fn read_part(path: &Path, key: Option<&str>) -> Result<Imported, ImportError> {
+    read_file(path, key).map_err(|reason| ImportError { path: path.to_owned(), reason })
+}
+
+fn read_file(path: &Path, key: Option<&str>) -> Result<Imported, Reason> {
+    let mut raw = read_format(files::open(path)?, key)?;
+    let metadata = std::mem::take(&mut raw.metadata);
+    let Network { layout, state_dict, passed_over, part } = layout::to_torchvision(raw, key)?;
     let variant = match layout {
         KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
         KeyLayout::Chainer => Variant::Chainer,
+        KeyLayout::Caffe2 => Variant::Caffe2,
     };
-    let notes = Notes { variant, metadata: raw.metadata };
-    Ok(Imported { state_dict, layout, notes })
+    Ok(Imported { state_dict, layout, notes: Notes { variant, metadata }, part, passed_over })
 }
 
 /// Tells the format by the first bytes.
-fn read_format(mut file: File) -> Result<RawFile, Reason> {
-    const RESAVE: &str =
-        "save the weights again with torch.save(model.state_dict(), \"weights.pth\") of PyTorch 1.6 or later";
+fn read_format(mut file: File, key: Option<&str>) -> Result<RawFile, Reason> {
     let mut start = Vec::new();
     file.by_ref().take(64).read_to_end(&mut start)?;
     file.rewind()?;
@@ -85,14 +100,14 @@ fn read_format(mut file: File) -> Result<RawFile, Reason> {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => {
             let archive = archive::Archive::open(file, npz::FORMAT)?;
             if torch::is_torch(&archive.names()) {
-                torch::read(archive.told_as(torch::FORMAT))
+                torch::read_zipped(archive.told_as(torch::FORMAT), key)
             } else {
                 npz::read(archive)
             }
         }
         // The number that PyTorch before 1.6 wrote first, as a pickle of its own.
-        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => unsupported("a file of PyTorch's format before 1.6", RESAVE),
-        [0x80, 2..=5, ..] => unsupported("a bare Python pickle", RESAVE),
+        [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => torch::read_legacy(file, key),
+        [0x80, 2..=5, ..] => torch::read_bare(file, key),
         [0x89, b'H', b'D', b'F', ..] => unsupported(
             "an HDF5 file",
             "save a Chainer model with chainer.serializers.save_npz; Keras files are not read",

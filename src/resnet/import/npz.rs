@@ -28,8 +28,11 @@ pub(super) fn read(mut archive: Archive) -> Result<RawFile, Reason> {
         if is_counter(name) || is_trainer_state {
             continue;
         }
-        let weight = read_array(&mut archive, &entry, name, &mut budget)?;
-        raw.state_dict.tensors.insert(name.to_owned(), weight);
+        match read_array(&mut archive, &entry, name, &mut budget) {
+            Ok(weight) => drop(raw.state_dict.tensors.insert(name.to_owned(), weight)),
+            Err(Reason::Dtype { name, dtype }) => drop(raw.others.insert(name, dtype)),
+            Err(reason) => return Err(reason),
+        }
     }
     Ok(raw)
 }

@@ -59,8 +59,10 @@ pub(super) fn read(file: File) -> Result<RawFile, Reason> {
                 let data = budget.read(&mut reader, dtype, count)?;
                 raw.state_dict.tensors.insert(name, Weight { shape: info.shape.clone(), data });
             }
-            (None, false) => return Err(Reason::Dtype { name, dtype: info.dtype.to_string() }),
-            (_, true) => {
+            (_, counts) => {
+                if !counts {
+                    raw.others.insert(name.clone(), info.dtype.to_string());
+                }
                 let bytes = (info.data_offsets.1 - info.data_offsets.0) as i64;
                 reader.seek_relative(bytes)?;
             }

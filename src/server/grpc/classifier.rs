@@ -7,14 +7,15 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{call::GrpcCall, convert, deadline::deadline, proto, stream};
 use crate::{
-    server::{request_log::RequestLog, shared::Shared, status::wire_status},
-    service::{Error, Service, Shown},
+    server::{request_log::RequestLog, shared::Shared, status::wire_status, threads::Threads},
+    service::{Error, Service, Shown, VersionPick},
     telemetry::Protocol,
 };
 
 /// The service of `proto/resnetd/v1/classifier.proto`.
 pub(super) struct Classifier {
     service: Service,
+    threads: Threads,
     slow_request: Duration,
     stream_concurrency: usize,
 }
@@ -23,6 +24,7 @@ impl Classifier {
     pub(super) fn new(shared: &Shared) -> Self {
         Self {
             service: shared.service.clone(),
+            threads: shared.threads.clone(),
             slow_request: shared.options.slow_request,
             stream_concurrency: shared.options.stream_concurrency,
         }
@@ -62,13 +64,18 @@ impl proto::classifier_server::Classifier for Classifier {
         let log = RequestLog::start("grpc", &call.id, self.slow_request);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
-        let model = request.model.clone();
-        let version = convert::version(request.version);
-        let arrival = self.service.arrive(Protocol::Grpc, &model, version, call.arrived);
-        let result = match deadline.and_then(|deadline| Ok((arrival.target()?, deadline))) {
+        let (model, label) = (request.model.clone(), request.version_label.clone());
+        let version = convert::version(request.version, &label);
+        let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
+        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, call.arrived);
+        let target = version.and_then(|_| arrival.target());
+        let result = match deadline.and_then(|deadline| Ok((target?, deadline))) {
             Ok((target, deadline)) => {
                 let request = convert::request(request, target, deadline, call.charge.clone(), call.trace());
-                self.service.answer(request).await.map(convert::response)
+                match self.service.answer(request).await {
+                    Ok(answer) => convert::response(answer, &self.threads).await,
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         };
@@ -84,6 +91,7 @@ impl proto::classifier_server::Classifier for Classifier {
         let deadline = deadline(request.metadata(), call.arrived).map_err(|error| convert::status(&error))?;
         let answers = stream::start(stream::Stream {
             service: self.service.clone(),
+            threads: self.threads.clone(),
             requests: request.into_inner(),
             call,
             deadline,
@@ -105,7 +113,8 @@ impl proto::classifier_server::Classifier for Classifier {
         let call = GrpcCall::of(&request)?;
         let log = RequestLog::start("grpc", &call.id, self.slow_request);
         let request = request.into_inner();
-        let found = self.service.find(&request.name, convert::version(request.version));
+        let version = convert::version(request.version, &request.version_label);
+        let found = version.and_then(|version| self.service.find(&request.name, version));
         Self::finish(log, "GetModel", &request.name, found.map(|model| convert::model(&model, true)))
     }
 }

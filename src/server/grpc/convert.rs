@@ -10,10 +10,13 @@ use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::proto;
 use crate::{
-    server::status::wire_status,
+    server::{
+        status::wire_status,
+        threads::{Threads, is_long},
+    },
     service::{
-        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Target,
-        TensorInfo, TraceContext, Wanted,
+        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, Priority, Request, Shown, Target,
+        TensorInfo, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -48,13 +51,25 @@ pub(super) fn request(
     }
 }
 
-/// Proto's 0 is no version, but the highest one.
-pub(super) fn version(version: u64) -> Option<u64> {
-    (version != 0).then_some(version)
+/// Which version a message means. Proto's 0 is no version, but the highest one.
+pub(super) fn version(number: u64, label: &str) -> Result<VersionPick<'_>, Error> {
+    match (number, label) {
+        (0, "") => Ok(VersionPick::Highest),
+        (number, "") => Ok(VersionPick::Number(number)),
+        (0, label) => Ok(VersionPick::Label(label)),
+        (number, label) => {
+            let message = format!("version {number} and version_label `{}` exclude each other; send one", Shown(label));
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        }
+    }
 }
 
-/// The service's answer as a message.
-pub(super) fn response(answer: Answer) -> proto::ClassifyResponse {
+/// The service's answer as a message; a long one is made on one of `threads`.
+pub(super) async fn response(answer: Answer, threads: &Threads) -> Result<proto::ClassifyResponse, Error> {
+    threads.run_if(is_long(&answer), move || message(answer)).await
+}
+
+fn message(answer: Answer) -> proto::ClassifyResponse {
     let class = |class: crate::service::Prediction| proto::Class {
         index: class.index as u32,
         label: class.label.to_string(),
@@ -135,6 +150,7 @@ pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
         color: match info.color {
             ColorOrder::Rgb => "rgb".to_owned(),
             ColorOrder::Bgr => "bgr".to_owned(),
+            ColorOrder::Gray => "gray".to_owned(),
         },
         classes: info.labels.len() as u32,
         labels: if with_labels { info.labels.iter().map(|label| label.to_string()).collect() } else { Vec::new() },

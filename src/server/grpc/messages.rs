@@ -12,6 +12,7 @@ use std::{
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::body::{Body, Frame};
+use tokio::task::yield_now;
 use tonic::Status;
 
 use super::convert;
@@ -22,6 +23,9 @@ use crate::{
 
 /// Before each message: whether it is packed, and its length in four bytes.
 const HEAD_BYTES: usize = 5;
+
+/// The most bytes of an unpacked message that tonic gets, and copies, before the I/O thread does something else.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// What the messages of a call may be.
 pub(super) struct MessageRules<T> {
@@ -52,8 +56,11 @@ pub(super) struct Messages<B, T> {
     unpacking: Option<Unpacking>,
     /// What goes out next.
     out: VecDeque<Bytes>,
+    /// Until the next piece of it goes out.
+    pause: Option<Pause>,
 }
 
+type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Unpacking = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
 
 impl<B, T> Messages<B, T>
@@ -62,7 +69,7 @@ where
 {
     pub(super) fn new(body: B, rules: MessageRules<T>) -> Self {
         let (head, came, out) = (BytesMut::new(), Bytes::new(), VecDeque::new());
-        Self { body, rules, begun: 0, head, came, rest: 0, packed: None, unpacking: None, out }
+        Self { body, rules, begun: 0, head, came, rest: 0, packed: None, unpacking: None, out, pause: None }
     }
 
     /// Looks at what came; gives what may go out at once.
@@ -151,7 +158,15 @@ where
         let this = &mut *self;
         let refused = |error: Error| Poll::Ready(Some(Err(convert::status(&error))));
         loop {
-            if let Some(next) = this.out.pop_front() {
+            if let Some(pause) = &mut this.pause {
+                ready!(pause.as_mut().poll(cx));
+                this.pause = None;
+            }
+            if let Some(mut next) = this.out.pop_front() {
+                if next.len() > PIECE_BYTES {
+                    this.out.push_front(next.split_off(PIECE_BYTES));
+                    this.pause = Some(Box::pin(yield_now()));
+                }
                 return Poll::Ready(Some(Ok(Frame::data(next))));
             }
             if let Some(unpacking) = &mut this.unpacking {
@@ -194,10 +209,13 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use http_body_util::{BodyExt as _, StreamBody};
     use tonic::Code;
 
     use super::*;
+    use crate::server::threads::Threads;
 
     fn message(flag: u8, bytes: &[u8]) -> Vec<u8> {
         [&[flag], &(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
@@ -206,7 +224,8 @@ mod tests {
     /// What tonic gets of a body that comes in pieces of `size`.
     async fn read(sent: &[u8], size: usize, coding: Option<Coding>, single: bool) -> Result<Vec<u8>, Status> {
         let frames: Vec<_> = sent.chunks(size).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
-        let rules = MessageRules { coding, limit: 1000, single, unpacker: Unpacker::new(), take: |_| Ok(()) };
+        let rules =
+            MessageRules { coding, limit: 1000, single, unpacker: Unpacker::new(Threads::new()), take: |_| Ok(()) };
         let body = Messages::new(StreamBody::new(tokio_stream::iter(frames)), rules);
         body.collect().await.map(|whole| whole.to_bytes().to_vec())
     }
@@ -252,5 +271,37 @@ mod tests {
             assert!(status.metadata().contains_key("x-error-code"), "{status}");
         }
         assert!(read(&gzip(&[0; 1000]), 3, Some(Coding::Gzip), true).await.is_ok());
+    }
+
+    /// Tonic copies what it gets: a whole message at once would hold everybody else up.
+    #[tokio::test]
+    async fn a_large_unpacked_message_goes_out_in_pieces_with_pauses() {
+        let text = b"resnetd ".repeat(1 << 17);
+        let sent = message(1, &Coding::Gzip.pack(&text).expect("it is packed"));
+        let rules = MessageRules {
+            coding: Some(Coding::Gzip),
+            limit: text.len(),
+            single: true,
+            unpacker: Unpacker::new(Threads::new()),
+            take: |_| Ok(()),
+        };
+        let mut body = Messages::new(StreamBody::new(tokio_stream::iter([Ok(Frame::data(sent.into()))])), rules);
+        let (mut whole, mut at_once, mut most) = (Vec::new(), 0, 0);
+        while let Some(frame) = poll_fn(|cx| {
+            let frame = Pin::new(&mut body).poll_frame(cx);
+            if frame.is_pending() {
+                at_once = 0;
+            }
+            frame
+        })
+        .await
+        {
+            let piece = frame.expect("whole").into_data().expect("data");
+            at_once += piece.len();
+            most = most.max(at_once);
+            whole.extend_from_slice(&piece);
+        }
+        assert_eq!(whole, message(0, &text));
+        assert!(most <= PIECE_BYTES + HEAD_BYTES, "{most}");
     }
 }

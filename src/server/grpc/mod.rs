@@ -8,6 +8,7 @@
 mod call;
 mod charged;
 mod classifier;
+mod codec;
 mod convert;
 mod deadline;
 mod health;
@@ -43,6 +44,7 @@ use super::{
     request_id::{REQUEST_ID, RequestId},
     request_log::RequestLog,
     shared::{DoorOptions, Shared},
+    threads::{in_place, is_large},
 };
 use crate::{
     service::{Error, Shown},
@@ -174,7 +176,7 @@ async fn answer(
             let _ = &in_work;
             match frame.into_data() {
                 Ok(data) => Frame::data(match &mut packer {
-                    Some(packer) => packer.pack(data),
+                    Some(packer) => in_place(is_large(&data), || packer.pack(data)),
                     None => data,
                 }),
                 Err(frame) => match frame.into_trailers() {
@@ -222,7 +224,7 @@ impl GrpcDoor {
     /// Logs and counts a call that was refused before a handler of ours took it.
     fn note_refusal(&self, path: &str, headers: &HeaderMap, id: &RequestId, arrived: Instant) {
         let (code, status) = (error_code(headers), Status::from_header_map(headers));
-        let log = RequestLog::start("grpc", id, self.shared.options.slow_request).since(arrived);
+        let log = RequestLog::start("grpc", id, self.shared.options.slow_request).since(arrived).at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
             self.shared.service.arrive(Protocol::Grpc, "", None, arrived).finish(Some(code));

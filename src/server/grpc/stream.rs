@@ -18,8 +18,8 @@ use super::{
     refusal::{error_code, mend},
 };
 use crate::{
-    server::{request_log::RequestLog, status::wire_status},
-    service::{Error, ErrorKind, Service},
+    server::{request_log::RequestLog, status::wire_status, threads::Threads},
+    service::{Error, ErrorKind, Service, VersionPick},
     telemetry::Protocol,
 };
 
@@ -28,6 +28,7 @@ type Answers = mpsc::Sender<Result<proto::ClassifyStreamResponse, Status>>;
 /// A stream that was opened.
 pub(super) struct Stream {
     pub(super) service: Service,
+    pub(super) threads: Threads,
     pub(super) requests: Streaming<proto::ClassifyStreamRequest>,
     pub(super) call: GrpcCall,
     /// The deadline of the whole stream.
@@ -42,7 +43,7 @@ pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStre
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
         let id = stream.call.id.clone();
-        let log = RequestLog::start("grpc", &id, stream.slow_request);
+        let log = RequestLog::start("grpc", &id, stream.slow_request).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
@@ -59,6 +60,13 @@ pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStre
 async fn work(mut stream: Stream, answers: &Answers) -> usize {
     let mut jobs = JoinSet::new();
     let mut read = 0;
+    let answering = Answering {
+        service: stream.service.clone(),
+        threads: stream.threads.clone(),
+        deadline: stream.deadline,
+        call: stream.call.clone(),
+        answers: answers.clone(),
+    };
     let end = loop {
         tokio::select! {
             biased;
@@ -76,7 +84,7 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
                     read += 1;
                     // The bytes of this message are the request's own from here on; those of the next come from now on.
                     stream.call.charge.keep(0);
-                    jobs.spawn(answer(stream.service.clone(), request, stream.deadline, stream.call.clone(), answers.clone()));
+                    jobs.spawn(answer(answering.clone(), request));
                 }
                 Ok(None) => break None,
                 Err(status) => break Some(refuse(&stream, status)),
@@ -95,25 +103,38 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
     read
 }
 
-/// Answers one request of the stream, with an answer or with an error that carries its id.
-async fn answer(
+/// What every request of a stream is answered with.
+#[derive(Clone)]
+struct Answering {
     service: Service,
-    request: proto::ClassifyStreamRequest,
-    stream_deadline: Option<Instant>,
+    threads: Threads,
+    deadline: Option<Instant>,
     call: GrpcCall,
     answers: Answers,
-) {
+}
+
+/// Answers one request of the stream, with an answer or with an error that carries its id.
+async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
+    let Answering { service, threads, deadline: stream_deadline, call, answers } = answering;
     use proto::classify_stream_response::Result as Item;
     let started = Instant::now();
     let own_deadline = (request.timeout_ms > 0).then(|| started + Duration::from_millis(request.timeout_ms.into()));
     let deadline = [stream_deadline, own_deadline].into_iter().flatten().min();
-    let (model, version) = request.request.as_ref().map_or(("", 0), |message| (&message.model, message.version));
+    let message = request.request.as_ref();
+    let model = message.map(|message| message.model.clone()).unwrap_or_default();
+    let label = message.map(|message| message.version_label.clone()).unwrap_or_default();
+    let version = convert::version(message.map_or(0, |message| message.version), &label);
+    let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
     let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
-    let arrival = service.arrive(Protocol::Grpc, model, convert::version(version), started);
+    let arrival = service.arrive(Protocol::Grpc, &model, picked, started);
+    let target = version.and_then(|_| arrival.target());
     let result = match request.request {
-        Some(message) => match charge.and_then(|charge| Ok((charge, arrival.target()?))) {
+        Some(message) => match charge.and_then(|charge| Ok((charge, target?))) {
             Ok((charge, target)) => {
-                service.answer(convert::request(message, target, deadline, charge, call.trace())).await
+                match service.answer(convert::request(message, target, deadline, charge, call.trace())).await {
+                    Ok(answer) => convert::response(answer, &threads).await,
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         },
@@ -121,7 +142,7 @@ async fn answer(
     };
     arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
     let item = match result {
-        Ok(answer) => Item::Response(convert::response(answer)),
+        Ok(answer) => Item::Response(answer),
         Err(error) => {
             debug!(request_id = %call.id, item = request.id, kind = ?error.kind, error.message, "a request of a stream failed");
             Item::Error(convert::error_item(error))

@@ -171,6 +171,7 @@ where
     if !goes_on && version < Version::HTTP_2 {
         answer = closing(answer);
     }
+    let log = if call.body.given_up.load(Ordering::Relaxed) { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
     Ok(answer)
 }

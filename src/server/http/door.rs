@@ -4,6 +4,7 @@ use crate::{
     server::{
         coding::Unpacker,
         shared::{DoorOptions, Shared},
+        threads::Threads,
     },
     service::Service,
 };
@@ -24,6 +25,10 @@ impl HttpDoor {
 
     pub(super) fn unpacker(&self) -> &Unpacker {
         &self.shared.unpacker
+    }
+
+    pub(super) fn threads(&self) -> &Threads {
+        &self.shared.threads
     }
 
     pub(super) fn options(&self) -> &DoorOptions {

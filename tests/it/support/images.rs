@@ -19,6 +19,12 @@ pub(crate) fn png() -> Bytes {
 pub(crate) const CIFAR_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
+/// A JPEG of 500x375 pixels.
+pub(crate) fn photo() -> Bytes {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/preprocess/images/photo_500x375.jpg");
+    std::fs::read(path).expect("the fixture").into()
+}
+
 /// A 32x32 JPEG of the CIFAR-10 test set.
 pub(crate) fn cifar(class: &str) -> Bytes {
     let path = format!("{}/tests/fixtures/cifar10/{class}.jpg", env!("CARGO_MANIFEST_DIR"));

@@ -78,6 +78,13 @@ impl ServerProcess {
         line.unwrap_or_else(|| panic!("there is no {name} in:\n{text}")).parse().expect("a number")
     }
 
+    /// The most memory that it has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|kilobytes| kilobytes.parse::<usize>().ok()).expect("the system says") * 1024
+    }
+
     /// Sends a signal.
     pub(crate) fn send(&self, signal: libc::c_int) {
         send(&self.child, signal);
@@ -168,7 +175,7 @@ pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
 }
 
 /// Waits until `condition` holds.
-async fn glance(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn glance(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let mut glances = interval(GLANCE);
     let wait = async {
         while !condition().await {

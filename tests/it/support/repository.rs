@@ -5,7 +5,7 @@ use std::{ops::Deref, path::Path};
 use resnetd::{
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
     model::Machine,
-    service::{ModelState, Priority, Request, RequestLimits, Service, TraceContext, Wanted},
+    service::{ModelState, Prediction, Priority, Request, RequestLimits, Service, TraceContext, Wanted},
     settings::RuntimeSettings,
     telemetry::Metrics,
 };
@@ -48,9 +48,19 @@ pub(crate) fn failure(service: &Service, name: &str) -> String {
 
 /// The label of the most probable class.
 pub(crate) async fn top_1(service: &Service, model: &str, image: impl Into<bytes::Bytes>) -> String {
+    classes(service, model, image.into()).await[0].label.to_string()
+}
+
+/// The index of the most probable class, and its probability.
+pub(crate) async fn best(service: &Service, model: &str, image: bytes::Bytes) -> (usize, f32) {
+    let best = &classes(service, model, image).await[0];
+    (best.index, best.probability)
+}
+
+async fn classes(service: &Service, model: &str, image: bytes::Bytes) -> Vec<Prediction> {
     let target = service.target(model, None).unwrap();
     let request = Request {
-        items: vec![target.picture(image.into())],
+        items: vec![target.picture(image)],
         target,
         wanted: Wanted::classes(Default::default()),
         deadline: None,
@@ -58,5 +68,5 @@ pub(crate) async fn top_1(service: &Service, model: &str, image: impl Into<bytes
         charge: service.open_charge().unwrap(),
         trace: TraceContext::new("test"),
     };
-    service.answer(request).await.unwrap().predictions[0][0].label.to_string()
+    service.answer(request).await.unwrap().predictions.swap_remove(0)
 }

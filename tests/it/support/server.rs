@@ -215,7 +215,7 @@ pub(crate) fn scripted_model(
     capacity: usize,
     max_batch_size: usize,
 ) -> LoadedModel {
-    let shape = InputShape { layout: Layout::Nchw, height: SIDE as usize, width: SIDE as usize };
+    let shape = InputShape { layout: Layout::Nchw, channels: 3, height: SIDE as usize, width: SIDE as usize };
     let policy = Policy { max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: capacity };
     let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
     let (batcher, workers) = Batcher::start(MODEL, policy, normalizer, shape, vec![executor]).expect("a thread");

@@ -20,8 +20,13 @@ use super::{
     upload::Dialect,
 };
 use crate::{
-    server::http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, Wanted},
+    server::{
+        http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
+        threads::is_long,
+    },
+    service::{
+        self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, VersionPick, Wanted,
+    },
     telemetry::Protocol,
 };
 
@@ -37,7 +42,7 @@ pub(super) async fn classify(
 ) -> Result<Response, Failure> {
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
-    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(Some(0)));
+    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
     let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
     let outcome = answer(door, call, path, &arrival, request).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
@@ -71,8 +76,8 @@ async fn answer(
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
     }
-    let upload =
-        form::parse(&head.headers, body, &mut options, limits.max_images_per_request, &charge).await.map_err(refuse)?;
+    let most = limits.max_images_per_request;
+    let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
     let target = arrival.target()?;
     let request = service::Request {
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
@@ -89,15 +94,20 @@ async fn answer(
     }
     let classified = classified?;
 
+    let written = door.threads().run_if(is_long(&classified), move || write(&classified, upload.dialect));
+    Ok(written.await?)
+}
+
+fn write(classified: &Answer, dialect: Dialect) -> Response {
     let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
-    let mut answer = match upload.dialect {
-        Dialect::Own => reply::json(StatusCode::OK, &document(&classified), size),
-        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(&classified), size),
+    let mut answer = match dialect {
+        Dialect::Own => reply::json(StatusCode::OK, &document(classified), size),
+        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(classified), size),
     };
     if let Some(value) = server_timing(&classified.timing) {
         answer.headers_mut().insert(SERVER_TIMING, value);
     }
-    Ok(answer)
+    answer
 }
 
 /// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.

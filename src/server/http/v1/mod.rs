@@ -27,7 +27,7 @@ use super::{
     nearest::nowhere,
     route::{Routes, read},
 };
-use crate::service::Service;
+use crate::{server::threads::Threads, service::Service};
 use options::RequestOptions;
 use path::ModelPath;
 
@@ -41,6 +41,8 @@ pub(super) fn router() -> Router<Arc<HttpDoor>> {
         .route("/v1/models/{model}/versions/{version}", any(named))
         .route("/v1/models/{model}/versions/{version}/metadata", read(get(models::metadata)))
         .route("/v1/models/{model}/versions/{version}/labels", read(get(models::labels)))
+        .route("/v1/models/{model}/labels/{label}", any(named))
+        .route("/v1/models/{model}/labels/{label}/metadata", read(get(models::metadata)))
         .into_router()
 }
 
@@ -70,6 +72,6 @@ pub async fn take_apart(service: &Service, content_type: &str, body: Bytes) -> R
     }
     let charge = service.open_charge().map_err(|error| error.message)?;
     let most = service.limits().max_images_per_request;
-    let upload = form::parse(&headers, body, &mut RequestOptions::default(), most, &charge).await;
+    let upload = form::parse(&headers, body, &mut RequestOptions::default(), most, &charge, &Threads::new()).await;
     upload.map(|upload| upload.images.len()).map_err(|bad| bad.into_error(None).message)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{path::ModelPath, tfserving};
 use crate::{
     server::http::{door::HttpDoor, error::Failure, reply},
-    service::{ModelInfo, ModelState, Readiness, TensorInfo},
+    service::{ModelInfo, ModelState, Readiness, TensorInfo, VersionPick},
 };
 
 /// `GET /v1/models`: every version of every model.
@@ -40,7 +40,7 @@ pub(super) fn status(door: &HttpDoor, path: &ModelPath) -> Result<Response, Fail
     let name = path.model()?;
     let service = door.service();
     let versions = match path.version()? {
-        None => service.versions(name)?,
+        VersionPick::Highest => service.versions(name)?,
         version => vec![service.find(name, version)?],
     };
     let ready =

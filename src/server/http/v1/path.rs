@@ -1,4 +1,5 @@
-//! A model, one of its versions, and the verb, as they stand in the path: `/v1/models/{model}/versions/{version}:{verb}`.
+//! A model, one of its versions, and the verb, as they stand in the path: `/v1/models/{model}/versions/{version}:{verb}`, or
+//! `/v1/models/{model}/labels/{label}:{verb}`.
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -7,7 +8,7 @@ use axum::{
 
 use crate::{
     server::http::error::Failure,
-    service::{Error, ErrorKind, Shown},
+    service::{Error, ErrorKind, Shown, VersionPick},
 };
 
 /// What the path of a request names.
@@ -15,9 +16,16 @@ use crate::{
 pub(super) struct ModelPath {
     /// The model's name, decoded; the raw text where that is not UTF-8.
     model: Result<String, String>,
-    version: Option<String>,
+    version: Option<Version>,
     /// What to do with it; nothing where it is only read.
     pub(super) verb: Option<String>,
+}
+
+/// Of a version, as it stands in the path.
+#[derive(Debug, PartialEq)]
+enum Version {
+    Number(String),
+    Label(String),
 }
 
 impl ModelPath {
@@ -29,10 +37,14 @@ impl ModelPath {
     }
 
     /// The version, if the path has one.
-    pub(super) fn version(&self) -> Result<Option<u64>, Error> {
-        let Some(text) = &self.version else { return Ok(None) };
+    pub(super) fn version(&self) -> Result<VersionPick<'_>, Error> {
+        let text = match &self.version {
+            None => return Ok(VersionPick::Highest),
+            Some(Version::Label(label)) => return Ok(VersionPick::Label(label)),
+            Some(Version::Number(text)) => text,
+        };
         match text.parse() {
-            Ok(number) if number > 0 => Ok(Some(number)),
+            Ok(number) if number > 0 => Ok(VersionPick::Number(number)),
             _ => Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!("`{}` is no version: a version is a positive integer, as in `/versions/1`", Shown(text)),
@@ -40,14 +52,16 @@ impl ModelPath {
         }
     }
 
-    fn new(model: &str, version: Option<&str>) -> Self {
+    fn new(model: &str, version: Option<(&str, &str)>) -> Self {
         let split = |last: &str| match last.rsplit_once(':') {
             Some((name, verb)) => (name.to_owned(), Some(verb.to_owned())),
             None => (last.to_owned(), None),
         };
         match version {
-            Some(version) => {
+            Some((kind, version)) => {
                 let (version, verb) = split(version);
+                let version =
+                    if kind.starts_with("label") { Version::Label(version) } else { Version::Number(version) };
                 Self { model: Ok(model.to_owned()), version: Some(version), verb }
             }
             None => {
@@ -61,7 +75,7 @@ impl ModelPath {
     fn undecodable(path: &str) -> Self {
         let mut segments = path.split('/').skip_while(|segment| *segment != "models").skip(1);
         let model = segments.next().unwrap_or_default();
-        let version = (segments.next() == Some("versions")).then(|| segments.next()).flatten();
+        let version = segments.next().filter(|kind| matches!(*kind, "versions" | "labels")).zip(segments.next());
         let named = Self::new(model, version);
         Self { model: named.model.and_then(Err), ..named }
     }
@@ -78,7 +92,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
         for (name, value) in &params {
             match name {
                 "model" => model = value,
-                _ => version = Some(value),
+                kind => version = Some((kind, value)),
             }
         }
         Ok(Self::new(model, version))
@@ -93,18 +107,31 @@ mod tests {
     fn the_verb_stands_behind_the_last_name() {
         let path = ModelPath::new("resnet50:classify", None);
         assert_eq!((path.model().expect("UTF-8"), path.verb.as_deref()), ("resnet50", Some("classify")));
-        let path = ModelPath::new("resnet50", Some("2:classify"));
-        assert_eq!(path.version().expect("a number"), Some(2));
+        let path = ModelPath::new("resnet50", Some(("version", "2:classify")));
+        assert_eq!(path.version().expect("a number"), VersionPick::Number(2));
         assert_eq!((path.model().expect("UTF-8"), path.verb.as_deref()), ("resnet50", Some("classify")));
-        let path = ModelPath::new("a:b", Some("2"));
+        let path = ModelPath::new("a:b", Some(("version", "2")));
         assert_eq!((path.model().expect("UTF-8"), path.verb.as_deref()), ("a:b", None));
     }
 
     #[test]
     fn versions_are_positive_integers() {
         for version in ["0", "-1", "one", "", "1.5", "99999999999999999999"] {
-            assert!(ModelPath::new("a", Some(version)).version().is_err(), "{version}");
+            assert!(ModelPath::new("a", Some(("version", version))).version().is_err(), "{version}");
         }
+    }
+
+    #[test]
+    fn a_label_is_any_text() {
+        let path = ModelPath::new("a", Some(("label", "stable:classify")));
+        assert_eq!(
+            (path.version().expect("a label"), path.verb.as_deref()),
+            (VersionPick::Label("stable"), Some("classify"))
+        );
+        assert_eq!(
+            ModelPath::undecodable("/v1/models/%ff/labels/7").version().expect("a label"),
+            VersionPick::Label("7")
+        );
     }
 
     #[test]

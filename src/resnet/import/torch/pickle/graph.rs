@@ -1,5 +1,7 @@
 //! Objects as a pickle describes them, in one flat list.
 
+use std::ops::Range;
+
 /// A checkpoint with its optimizer takes some ten thousand.
 pub(super) const MAX_NODES: usize = 1 << 21;
 
@@ -8,7 +10,8 @@ pub(in super::super) type Id = u32;
 
 /// What a pickle describes.
 #[derive(Debug)]
-pub(in super::super) struct Graph {
+pub(in super::super) struct Graph<'a> {
+    bytes: &'a [u8],
     nodes: Vec<Node>,
     /// The object that was pickled.
     pub(in super::super) root: Id,
@@ -18,12 +21,15 @@ pub(in super::super) struct Graph {
 #[derive(Debug)]
 pub(in super::super) enum Node {
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
     Float,
-    Text(String),
-    /// `bytes`, `bytearray`, or an integer beyond 64 bits: nothing that a state dict is made of.
-    Bytes,
+    /// A `str`: where it stands in the pickle. One of Python 2 may be anything.
+    Text(Range<usize>),
+    /// `bytes` or `bytearray`: where they stand in the pickle.
+    Bytes(Range<usize>),
+    /// An integer beyond 64 bits.
+    Huge,
     Tuple(Vec<Id>),
     /// A list or a set.
     List(Vec<Id>),
@@ -42,10 +48,20 @@ pub(in super::super) enum Node {
     },
 }
 
-impl Graph {
-    /// The objects in the order in which the machine made them, and the one that was pickled.
-    pub(super) fn new(nodes: Vec<Node>, root: Id) -> Self {
-        Self { nodes, root }
+impl<'a> Graph<'a> {
+    /// The pickle, the objects in the order in which the machine made them, and the one that was pickled.
+    pub(super) fn new(bytes: &'a [u8], nodes: Vec<Node>, root: Id) -> Self {
+        Self { bytes, nodes, root }
+    }
+
+    /// All objects.
+    pub(in super::super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What stands at `range` of the pickle.
+    pub(in super::super) fn bytes(&self, range: Range<usize>) -> &'a [u8] {
+        self.bytes.get(range).unwrap_or_default()
     }
 
     /// The object at `id`.
@@ -60,8 +76,8 @@ impl Graph {
     }
 
     /// The text of a string.
-    pub(in super::super) fn text(&self, id: Id) -> Option<&str> {
-        if let Node::Text(text) = self.node(id) { Some(text) } else { None }
+    pub(in super::super) fn text(&self, id: Id) -> Option<&'a str> {
+        if let Node::Text(range) = self.node(id) { str::from_utf8(self.bytes(range.clone())).ok() } else { None }
     }
 
     /// `module.name` of a class or function.
@@ -96,7 +112,7 @@ impl Graph {
 pub(in super::super) enum PickleError {
     #[error("its pickle ends at byte {at} in the middle of an instruction")]
     Truncated { at: usize },
-    #[error("instruction {opcode:#04x} at byte {at} of its pickle is not one that torch.save writes")]
+    #[error("instruction {opcode:#04x} at byte {at} of its pickle is not one that torch.save or NumPy writes")]
     Opcode { opcode: u8, at: usize },
     #[error("instruction {opcode:#04x} at byte {at} of its pickle finds the wrong objects on the stack")]
     Operand { opcode: u8, at: usize },

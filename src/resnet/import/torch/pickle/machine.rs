@@ -1,6 +1,7 @@
 //! The stack machine that reads a pickle and calls nothing: each instruction only moves descriptions of objects.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::graph::{Id, MAX_NODES, Node, PickleError};
 
@@ -38,7 +39,7 @@ impl<'a> PickleMachine<'a> {
             b'2' => self.top().map(|top| self.stack.push(top)),
 
             b'N' => self.push(Node::None)?,
-            0x88 | 0x89 => self.push(Node::Bool)?,
+            0x88 | 0x89 => self.push(Node::Bool(opcode == 0x88))?,
             b'J' => {
                 let value = i32::from_le_bytes(self.array()?);
                 self.push(Node::Int(value.into()))?
@@ -78,15 +79,15 @@ impl<'a> PickleMachine<'a> {
             }
             b'C' => {
                 let length = self.byte()?.into();
-                self.skip_bytes(length)?
+                self.octets(length)?
             }
             b'B' => {
                 let length = self.length4()?;
-                self.skip_bytes(length)?
+                self.octets(length)?
             }
             0x8e | 0x96 => {
                 let length = self.length8()?;
-                self.skip_bytes(length)?
+                self.octets(length)?
             }
 
             b')' => self.push(Node::Tuple(Vec::new()))?,
@@ -211,24 +212,32 @@ impl<'a> PickleMachine<'a> {
             value[..length].copy_from_slice(bytes);
             Node::Int(i64::from_le_bytes(value))
         } else {
-            Node::Bytes
+            Node::Huge
         };
         self.push(node)
     }
 
     fn text(&mut self, length: usize) -> Result<Step, PickleError> {
-        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
-        self.push(Node::Text(text))
+        let range = self.range(length)?;
+        self.push(Node::Text(range))
     }
 
-    fn skip_bytes(&mut self, length: usize) -> Result<Step, PickleError> {
+    fn octets(&mut self, length: usize) -> Result<Step, PickleError> {
+        let range = self.range(length)?;
+        self.push(Node::Bytes(range))
+    }
+
+    fn range(&mut self, length: usize) -> Result<Range<usize>, PickleError> {
         self.take(length)?;
-        self.push(Node::Bytes)
+        Ok(self.at - length..self.at)
     }
 
     fn global_of(&self, parts: &[Id]) -> Option<Node> {
         match (&self.nodes[parts[0] as usize], &self.nodes[parts[1] as usize]) {
-            (Node::Text(module), Node::Text(name)) => Some(Node::Global(format!("{module}.{name}"))),
+            (Node::Text(module), Node::Text(name)) => {
+                let text = |range: &Range<usize>| String::from_utf8_lossy(&self.bytes[range.clone()]).into_owned();
+                Some(Node::Global(format!("{}.{}", text(module), text(name))))
+            }
             _ => None,
         }
     }

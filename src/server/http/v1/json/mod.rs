@@ -1,64 +1,26 @@
 //! JSON bodies: ours (`instances`) and TensorFlow Serving's (`examples`, `context`), images in base64.
-//!
-//! The text of an image is borrowed from the body and decoded once; no tree of values is built.
 
-use std::{borrow::Cow, fmt};
+mod base64;
+mod document;
 
-use base64::{
-    Engine as _,
-    alphabet::{STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
-use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::Value;
+use serde::de::DeserializeSeed as _;
 
 use super::{
     options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
 use crate::service::Shown;
-
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD_BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
-const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object such as {\"instances\": [{\"b64\": \"…\"}]}")]
-struct JsonRequest<'a> {
-    #[serde(borrow)]
-    instances: Option<Vec<Image<'a>>>,
-    #[serde(borrow)]
-    examples: Option<Vec<Image<'a>>>,
-    #[serde(default)]
-    context: Context,
-    top_k: Option<Value>,
-    min_probability: Option<Value>,
-    timeout_ms: Option<Value>,
-    /// TensorFlow Serving's name of the graph's entry; a model here has one.
-    #[serde(rename = "signature_name")]
-    _signature_name: Option<IgnoredAny>,
-}
-
-/// What TensorFlow Serving's clients send for all examples together.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Context {
-    k: Option<Value>,
-    top_k: Option<Value>,
-}
+use document::DocumentReader;
 
 /// Reads a JSON body; sets the options that it carries. At most `max_images` + 1 images are decoded: the service refuses so many.
 ///
 /// # Errors
 /// [`BadOption`] that says what was wrong, with line and column for broken JSON.
 pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize) -> Result<Upload, BadOption> {
-    let document: JsonRequest<'_> = serde_json::from_slice(without_mark(body))
+    let mut json = serde_json::Deserializer::from_slice(without_mark(body));
+    let reader = DocumentReader { most_images: max_images.saturating_add(1) };
+    let document = reader.deserialize(&mut json).and_then(|document| json.end().map(|()| document));
+    let document = document
         .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {}", Shown(&error.to_string()))))?;
     let given = [
         ("top_k", document.context.k),
@@ -69,7 +31,7 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     ];
     for (key, value) in given {
         if let Some(value) = value {
-            options.set(key, &value.to_string())?;
+            options.set(key, &value.0)?;
         }
     }
     let (images, dialect) = match (document.instances, document.examples) {
@@ -85,8 +47,8 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
             return Err(BadOption::Other(message.to_owned()));
         }
     };
-    let images = images.iter().take(max_images.saturating_add(1)).enumerate().map(|(index, image)| {
-        decode(&image.0).map(Bytes::from).map_err(|error| {
+    let images = images.into_iter().enumerate().map(|(index, image)| {
+        image.map_err(|error| {
             BadOption::Other(format!(
                 "image {index}: not base64 ({error}): send the file's bytes in base64, standard or URL-safe"
             ))
@@ -98,64 +60,6 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
 /// A document without the byte order mark that some editors and .NET write before it.
 pub(super) fn without_mark(document: &[u8]) -> &[u8] {
     document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
-}
-
-/// Decodes either alphabet, with or without padding; takes a `data:` URL and base64 that is broken into lines.
-fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    let text = match text.strip_prefix("data:") {
-        Some(url) => url.split_once(',').map_or(url, |(_, data)| data),
-        None => text,
-    };
-    let text = match text.bytes().any(|byte| byte.is_ascii_whitespace()) {
-        true => Cow::Owned(text.split_ascii_whitespace().collect()),
-        false => Cow::Borrowed(text),
-    };
-    let engine = match text.bytes().any(|byte| matches!(byte, b'-' | b'_')) {
-        true => &URL_SAFE_BASE64,
-        false => &STANDARD_BASE64,
-    };
-    engine.decode(text.as_bytes())
-}
-
-/// One image: the base64 text itself, or an object whose only entry leads to it: `{"b64": "…"}`, `{"image": {"b64": "…"}}`,
-/// `{"image/encoded": {"b64": "…"}}`. The name of the feature is the model's affair in TensorFlow Serving; here any will do.
-struct Image<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Image<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ImageVisitor;
-
-        impl<'de> Visitor<'de> for ImageVisitor {
-            type Value = Image<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an image as {\"b64\": \"<base64 of a file>\"}")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Image(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Image(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let Some((_, image)) = map.next_entry::<IgnoredAny, Image<'de>>()? else {
-                    return Err(A::Error::custom("an image without `b64`"));
-                };
-                match map.next_key::<Cow<'_, str>>()? {
-                    None => Ok(image),
-                    Some(key) => {
-                        let key = Shown(&key);
-                        Err(A::Error::custom(format!("an image has one entry, `b64`; `{key}` is too many")))
-                    }
-                }
-            }
-        }
-
-        deserializer.deserialize_any(ImageVisitor)
-    }
 }
 
 #[cfg(test)]
@@ -192,17 +96,6 @@ mod tests {
     }
 
     #[test]
-    fn every_common_spelling_of_base64_is_decoded() {
-        let bytes = [0xfb, 0xff, 0xfe, 0x01];
-        for text in
-            ["+//+AQ==", "+//+AQ", "-__-AQ==", "-__-AQ", "data:image/png;base64,+//+AQ==", r"+//+\nAQ==", r"+\/\/+AQ=="]
-        {
-            let (upload, _) = read(&format!(r#"{{"instances": [{{"b64": "{text}"}}]}}"#)).expect(text);
-            assert_eq!(upload.images, [&bytes[..]], "{text}");
-        }
-    }
-
-    #[test]
     fn what_is_not_base64_is_refused_with_the_index_of_the_image() {
         let message = read(r#"{"instances": [{"b64": "AQID"}, {"b64": "???"}]}"#).expect_err("refused");
         assert!(message.starts_with("image 1: not base64"), "{message}");
@@ -224,6 +117,14 @@ mod tests {
             (r#"{"instances": [{"b64": "AQID", "top_k": 1}]}"#, "`top_k` is too many"),
             (r#"{"instances": [{}]}"#, "without `b64`"),
             (r#"{"instances": [[0.5, 1.0]]}"#, "expected an image as"),
+            (r#"[["AQID"]]"#, "expected an object such as"),
+            (r#"{"instances": ["AQID"], "instances": ["AQID"]}"#, "duplicate field `instances`"),
+            (r#"{"instances": null}"#, "no images"),
+            (r#"{"instances": ["AQID"]} {}"#, "trailing characters"),
+            (r#"{"instances": ["AQID"], "top_k": [3, {"a": 1}]}"#, "top_k is `[…]`"),
+            (r#"{"instances": ["AQID"], "timeout_ms": {"ms": 3}}"#, "timeout_ms is `{…}`"),
+            (r#"{"instances": ["AQID"], "top_k": true}"#, "top_k is `true`"),
+            (r#"{"instances": ["A\nQ\u0049D"], "min_probability": 1.5}"#, "min_probability is `1.5`"),
             (r#"{"instances": [{"b64": "AQID"}], "top_k": "3"}"#, "from 1 to 10"),
             (r#"{"instances": [{"b64": "AQID"}], "top_k": -3}"#, "top_k is `-3`"),
             (r#"{"instances": [{"b64": "AQID"}], "context": {"kk": 1}}"#, "unknown field `kk`"),
