@@ -91,6 +91,18 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     done: HashMap<String, (FileState, Verdict)>,
+    /// Nothing was done before, and nothing was kept yet.
+    is_idle: bool,
+}
+
+/// One that knows nothing goes away: a run that was refused leaves no file behind.
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.is_idle {
+            // It is in nobody's way if it stays.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Journal {
@@ -111,11 +123,12 @@ impl Journal {
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: path.to_owned() }),
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
-        let mut journal = Self { path: path.to_owned(), file, done: HashMap::new() };
+        let mut journal = Self { path: path.to_owned(), file, done: HashMap::new(), is_idle: false };
         let whole = journal.read(key)?;
         // What was cut goes away, and so does another evaluation.
         journal.file.set_len(whole).map_err(failed)?;
         journal.file.seek(SeekFrom::End(0)).map_err(failed)?;
+        journal.is_idle = journal.done.is_empty();
         if whole == 0 {
             journal.write(&Head { journal: KIND.to_owned(), of: key.clone() })?;
         }
@@ -174,6 +187,7 @@ impl Journal {
         &mut self,
         answers: impl Iterator<Item = (&'a LabelledImage, &'a Verdict)>,
     ) -> Result<(), JournalError> {
+        self.is_idle = false;
         let mut text = Vec::new();
         for (image, verdict) in answers {
             let Some(state) = state_of(&image.file) else { continue };
@@ -281,7 +295,7 @@ mod tests {
     fn another_evaluation_begins_anew_and_a_file_of_something_else_is_left_alone() {
         let (folder, path, _) = begun();
         assert!(Journal::open(&path, &key("b")).unwrap().is_empty());
-        assert!(Journal::open(&path, &key("a")).unwrap().is_empty());
+        assert!(!path.exists(), "one that knows nothing goes away");
         let other = folder.path().join("a.png");
         assert!(matches!(Journal::open(&other, &key("a")), Err(JournalError::Foreign { .. })));
         assert_eq!(fs::read_to_string(&other).unwrap(), "a.png");

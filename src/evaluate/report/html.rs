@@ -9,7 +9,10 @@ use super::{
     table::{percent, verdict},
     text::escaped,
 };
-use crate::{evaluate::ClassTally, files};
+use crate::{
+    evaluate::{ClassTally, Verdict},
+    files,
+};
 
 /// The most classes that a heat map shows.
 const LARGEST_MAP: usize = 100;
@@ -111,17 +114,14 @@ fn compared(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Resul
         "<details><summary>The first class differs on {differing} images{some}</summary><div class=\"scroll\"><table class=\"words\">\
          <thead><tr><th>image</th><th>class</th><th>version {one}</th><th>version {other}</th></tr></thead><tbody>"
     )?;
+    let said = |verdict: &Verdict| {
+        let text = format!("{} {:.1} %", escaped(report.first_label(verdict)), 100.0 * verdict.confidence());
+        if verdict.is_right() { format!("<b>{text}</b>") } else { text }
+    };
     for (image, first, second) in report.differing().take(SHOWN_IMAGES) {
-        writeln!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td>{} {:.1} %</td><td>{} {:.1} %</td></tr>",
-            escaped(&image.name),
-            escaped(report.label(image.class)),
-            escaped(report.first_label(first)),
-            100.0 * first.confidence(),
-            escaped(report.first_label(second)),
-            100.0 * second.confidence()
-        )?;
+        let (name, class) = (escaped(&image.name), escaped(report.label(image.class)));
+        let (first, second) = (said(first), said(second));
+        writeln!(out, "<tr><td>{name}</td><td>{class}</td><td>{first}</td><td>{second}</td></tr>")?;
     }
     writeln!(out, "</tbody></table></div></details>")
 }

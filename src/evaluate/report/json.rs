@@ -13,6 +13,9 @@ use crate::{
 /// Beyond so many classes a matrix would have more than four million numbers; `confused_pairs` say the same.
 const LARGEST_MATRIX: usize = 2_000;
 
+/// Beyond so many classes, a line for each number of the matrix is of no use to people.
+const MOST_LINES: usize = 100;
+
 #[derive(Serialize)]
 struct Document<'a> {
     model: &'a str,
@@ -137,7 +140,11 @@ pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Resu
         against: report.against.as_ref().map(|(against, _)| version(report, against)),
         comparison,
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    if document.classes <= MOST_LINES {
+        serde_json::to_writer_pretty(&mut *out, &document)?;
+    } else {
+        serde_json::to_writer(&mut *out, &document)?;
+    }
     writeln!(out)
 }
 
