@@ -177,6 +177,9 @@ fn tiff(size: (usize, usize), chunk: (usize, usize), compression: u32, pack: imp
                 content.extend(&row[..row.len().min(chunk.0 * 3)]);
                 content.resize((y - top + 1) * chunk.0 * 3, 0);
             }
+            if chunk.0 != width {
+                content.resize(chunk.0 * chunk.1 * 3, 0);
+            }
             let packed = pack(&content);
             offsets.push(file.len() as u32);
             sizes.push(packed.len() as u32);

@@ -77,7 +77,11 @@ fn rows(inspection: &Inspection) -> Vec<(&'static str, String)> {
     let open_batch = inspection.input.as_ref().is_some_and(|image| image.batch.is_none());
     for (index, output) in inspection.outputs.iter().enumerate() {
         let shape = output.shape.as_deref().map_or("shape not known".into(), |shape| bracketed(shape, open_batch));
-        let kind = if inspection.softmax && index == 0 { ", probabilities (softmax inside)" } else { "" };
+        let kind = match output.ends_in {
+            Some("log-softmax") => ", logarithms of probabilities (log-softmax inside)".to_owned(),
+            Some(function) => format!(", probabilities ({function} inside)"),
+            None => String::new(),
+        };
         rows.push((if index == 0 { "output" } else { "" }, format!("{} {shape}{kind}", output.name)));
     }
     rows.push(("parameters", grouped(inspection.parameters)));

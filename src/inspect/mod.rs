@@ -29,7 +29,7 @@ use std::{
 };
 
 use crate::{
-    onnx::{CycleError, GraphProto, ModelProto, ReadError, Walk, read_graph},
+    onnx::{CycleError, Ending, GraphProto, ModelProto, ReadError, Walk, read_graph},
     tensor::Layout,
 };
 use layers::Layers;
@@ -147,6 +147,12 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
             .map(|output| GraphOutput {
                 name: output.name.clone(),
                 shape: values.shape(&output.name).map(<[usize]>::to_vec),
+                ends_in: match Ending::of(walk, &output.name) {
+                    Ending::Softmax => Some("softmax"),
+                    Ending::LogSoftmax => Some("log-softmax"),
+                    Ending::Sigmoid => Some("sigmoid"),
+                    Ending::Logits | Ending::Unknown => None,
+                },
             })
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),

@@ -205,6 +205,9 @@ pub struct GraphOutput {
     pub name: String,
     /// For one image, or a batch of the fixed size; `None` where it could not be inferred.
     pub shape: Option<Vec<usize>>,
+    /// What it ends in: `softmax`, `log-softmax`, `sigmoid`; absent for logits, and where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_in: Option<&'static str>,
 }
 
 /// Where batch normalisation is.

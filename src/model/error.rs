@@ -55,6 +55,15 @@ pub enum ModelError {
         /// The manifest's.
         said: ColorOrder,
     },
+    /// Settings for floats, and a graph that takes whole numbers.
+    #[error(
+        "its graph takes whole numbers, and [input] scale, mean and std leave {levels} of the 256 levels of a pixel: remove them, \
+         pixels are given as they are (for int8 less 128)"
+    )]
+    Levels {
+        /// How many.
+        levels: usize,
+    },
     /// Its file cannot be read.
     #[error("cannot read {graph}: {cause}")]
     File {

@@ -124,6 +124,22 @@ impl InputSection {
         }
     }
 
+    /// How many of the 256 levels of a pixel are left for a graph that takes whole numbers, in the channel that keeps fewest;
+    /// `None` for one that takes floats.
+    pub(super) fn levels(&self, image: &GraphImage) -> Option<usize> {
+        let element = image.element.filter(|_| zero_of_pixels(image).is_some())?;
+        let (scale, mean, std) = (self.factor(image), self.mean_for(image), self.std_for(image));
+        let kept = |channel: usize| {
+            let level = |pixel: u8| ((f64::from(pixel) * scale) as f32 - mean[channel]) / std[channel];
+            let whole = |pixel: u8| match element {
+                Element::Int8 => i16::from(level(pixel).round() as i8),
+                _ => i16::from(level(pixel).round() as u8),
+            };
+            (0..=u8::MAX).map(whole).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        (0..3).map(kept).min()
+    }
+
     /// The order of the channels.
     pub fn color_for(&self, image: &GraphImage) -> ColorOrder {
         self.color.unwrap_or(if image.channels == Some(1) { ColorOrder::Gray } else { self.preset().values().color })
@@ -282,6 +298,12 @@ mod tests {
         assert_eq!(plain.mean_for(&taking(Element::Int8)), [128.0; 3]);
         assert_eq!(plain.std_for(&taking(Element::Int8)), [1.0; 3]);
         assert_eq!(plain.mean_for(&taking(Element::Half)), [0.485, 0.456, 0.406]);
+        assert_eq!(
+            (plain.levels(&taking(Element::Int8)), plain.levels(&taking(Element::Uint8))),
+            (Some(256), Some(256))
+        );
+        assert_eq!(section("scale = 0.00392").levels(&taking(Element::Uint8)), Some(2));
+        assert_eq!(section("scale = 0.00392").levels(&taking(Element::Float)), None);
         let said = section("scale = 0.5\nmean = [3.0]");
         assert_eq!((said.factor(&taking(Element::Int8)), said.mean_for(&taking(Element::Int8))), (0.5, [3.0; 3]));
     }

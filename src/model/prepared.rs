@@ -7,6 +7,9 @@ use crate::{
     tensor::{ColorOrder, Normalizer},
 };
 
+/// With fewer levels a picture is a stencil: nobody wants that, so it is settings for another kind of graph.
+const FEWEST_LEVELS: usize = 16;
+
 /// How a graph's images are prepared: what graph and manifest say together.
 pub struct Prepared {
     /// From a file to pixels.
@@ -31,6 +34,9 @@ impl Prepared {
         let color = input.color_for(&image);
         if signature.channels == 1 && color != ColorOrder::Gray {
             return Err(ModelError::OneChannel { said: color });
+        }
+        if let Some(levels) = input.levels(&image).filter(|levels| *levels < FEWEST_LEVELS) {
+            return Err(ModelError::Levels { levels });
         }
         let spec = input.spec(&image);
         let size = image_size(signature, &spec)?;

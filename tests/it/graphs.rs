@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+use resnetd::inspect::inspect_file;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -109,8 +110,21 @@ async fn a_refusal_names_a_key_that_helps() {
         ("gray", "[input]\ncolor = \"rgb\"\n", &["one channel", "[input] color = \"gray\""]),
         ("non_square_16x8", "[input]\ncrop_size = 16\n", &["16x8", "crop_height = 16", "crop_width = 8"]),
         ("uint8_nhwc", "[input]\nlayout = \"nchw\"\n", &["[input] layout"]),
+        ("uint8_nhwc", "[input]\nscale = 0.00392\n", &["2 of the 256", "[input] scale", "remove"]),
     ] {
         let refusal = refusal(name, model_toml);
         assert!(words.iter().all(|word| refusal.contains(word)), "{name}: {refusal}");
     }
+}
+
+#[test]
+fn inspect_says_what_each_output_ends_in() {
+    let ends_in = |name: &str| {
+        let inspection = inspect_file(&Path::new(MODELS).join(format!("{name}.onnx"))).unwrap();
+        inspection.outputs.iter().map(|output| output.ends_in).collect::<Vec<_>>()
+    };
+    assert_eq!(ends_in("logsoftmax_int8"), [Some("log-softmax")]);
+    assert_eq!(ends_in("softmax_then_moved"), [Some("softmax")]);
+    assert_eq!(ends_in("sigmoid_int8"), [Some("sigmoid")]);
+    assert_eq!(ends_in("two_heads"), [None, None]);
 }
