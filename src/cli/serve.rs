@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -52,8 +52,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
-    let listeners =
-        Listeners { http: bind(config.server.http, "--http").await?, grpc: bind(config.server.grpc, "--grpc").await? };
+    let listeners = Listeners { http: bind(config.server.http, "--http")?, grpc: bind(config.server.grpc, "--grpc")? };
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
@@ -148,13 +147,25 @@ fn options(server: &ServerSection) -> DoorOptions {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    listen(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             anyhow::anyhow!("{address} is in use by another process: stop it, or choose another with {flag}")
         }
         _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another with {flag}"),
     })
+}
+
+/// The connections that the system keeps until they are accepted, as far as it allows so many. With the usual 128, a burst of 500 made
+/// whoever came next try again after a second.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Else a server that is started again waits until the system has forgotten the old one's connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Connections cost little beside networks: with an I/O thread a core, the threads of engine and doors take turns on the

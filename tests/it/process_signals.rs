@@ -14,7 +14,7 @@ use resnetd::onnx::{
     type_proto::Value, value_info,
 };
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::support::{
     images,
@@ -216,4 +216,19 @@ async fn a_server_whose_terminal_is_closed_goes_on() {
         assert_eq!(server.http().await.get("/readyz").await.status, 200);
     }
     assert_eq!(server.stop().await.code(), Some(0));
+}
+
+/// Stopped, a process accepts nothing: all of a burst waits in the system's queue, and nobody has to try again.
+#[tokio::test]
+async fn a_burst_of_connections_waits_until_it_is_accepted() {
+    let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse::<usize>().unwrap();
+    let server = ServerProcess::start(&[], Stdio::null()).await;
+    server.send(libc::SIGSTOP);
+    let mut burst = Vec::new();
+    for _ in 0..allowed.min(600) {
+        let connected = timeout(Duration::from_secs(20), TcpStream::connect(server.http_address)).await;
+        burst.push(connected.expect("it is queued").expect("it is not refused"));
+    }
+    server.send(libc::SIGCONT);
+    assert_eq!(server.http().await.get("/livez").await.status, 200);
 }
