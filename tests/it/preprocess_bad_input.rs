@@ -203,15 +203,36 @@ fn texts_of_a_png_are_unpacked_up_to_a_limit_of_all_together() {
     assert!(refusal(&with(65)).to_string().contains("zTXt"), "{}", refusal(&with(65)));
 }
 
-#[test]
-fn a_tile_far_beyond_its_picture_is_refused() {
-    let mut tiff = b"II\x2a\0\x08\0\0\0\x08\0".to_vec();
-    let fields = [(256u16, 1u32), (257, 1), (258, 8), (262, 1), (322, 4_000_000_000), (323, 16), (324, 8), (325, 9)];
+/// A little-endian TIFF of nothing but these fields, each a LONG.
+fn tiff_of(fields: &[(u16, u32)]) -> Vec<u8> {
+    let mut tiff = b"II\x2a\0\x08\0\0\0".to_vec();
+    tiff.extend((fields.len() as u16).to_le_bytes());
     for (tag, value) in fields {
         tiff.extend([tag.to_le_bytes(), 4u16.to_le_bytes()].concat());
         tiff.extend([1u32.to_le_bytes(), value.to_le_bytes()].concat());
     }
     tiff.extend([0; 4]);
+    tiff
+}
+
+#[test]
+fn a_tiff_without_width_or_height_is_refused_in_every_way_of_storing() {
+    for (width, height) in [(0, 5), (5, 0), (0, 0)] {
+        for storage in
+            [[(273, 8), (278, 5), (279, 9)], [(273, 8), (278, 0), (279, 9)], [(322, 16), (323, 16), (324, 8)]]
+        {
+            for compression in [1, 5, 7] {
+                let start = [(256, width), (257, height), (258, 8), (259, compression), (262, 1)];
+                let error = refusal(&tiff_of(&[&start[..], &storage].concat()));
+                assert!(matches!(error, DecodeError::Corrupt { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tile_far_beyond_its_picture_is_refused() {
+    let tiff = tiff_of(&[(256, 1), (257, 1), (258, 8), (262, 1), (322, 4_000_000_000), (323, 16), (324, 8), (325, 9)]);
     assert!(matches!(refusal(&tiff), DecodeError::Corrupt { .. }), "{}", refusal(&tiff));
 }
 

@@ -57,14 +57,18 @@ pub(in crate::preprocess) fn metadata(bytes: &[u8]) -> (Option<Vec<u8>>, Option<
 /// Whether a segment before the first scan is one that Pillow or its libjpeg refuses: a quantization table that is cut off, a
 /// Huffman table of averages that names more bits than a difference of two can have, a marker that is none.
 pub(in crate::preprocess) fn has_impossible_segment(bytes: &[u8]) -> bool {
-    let mut segments = Segments { bytes, at: 2, stray: 0 }.take_while(|&(marker, _)| marker != 0xda);
-    segments.any(|(marker, tables)| match marker {
-        0xc4 => has_impossible_codes(tables),
-        0xdb => has_cut_quantization(tables),
-        // Reserved.
-        0x02..=0xbf => true,
-        _ => false,
-    })
+    for (marker, content) in (Segments { bytes, at: 2, stray: 0 }) {
+        match marker {
+            0xc4 if has_impossible_codes(content) => return true,
+            0xdb if has_cut_quantization(content) => return true,
+            // Two bytes for each component, and how many there are; three bytes follow.
+            0xda => return content.first().is_none_or(|&count| content.len() != usize::from(count) * 2 + 4),
+            // Reserved.
+            0x02..=0xbf => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn has_impossible_codes(mut tables: &[u8]) -> bool {

@@ -265,6 +265,8 @@ impl Page {
 
     /// How many chunks lie beside each other, and how many above.
     pub(in crate::preprocess) fn chunks_in_plane(&self) -> (usize, usize) {
-        (self.width.div_ceil(self.chunks.width) as usize, self.height.div_ceil(self.chunks.height) as usize)
+        // A strip is as wide as the picture, which may claim to have no width.
+        let [across, down] = [(self.width, self.chunks.width), (self.height, self.chunks.height)];
+        (across.0.div_ceil(across.1.max(1)) as usize, down.0.div_ceil(down.1.max(1)) as usize)
     }
 }

@@ -24,6 +24,7 @@ class Program:
         self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def read(self, file):
+        self.file = file
         self.process.stdin.write(struct.pack("<I", len(file)) + file)
         self.process.stdin.flush()
         width, height, length = struct.unpack("<III", self.exactly(12))
@@ -35,7 +36,9 @@ class Program:
     def exactly(self, count):
         content = self.process.stdout.read(count)
         if len(content) < count:
-            raise SystemExit(f"our program died with status {self.process.wait()}")
+            place = ROOT / "target/died"
+            place.write_bytes(self.file)
+            raise SystemExit(f"our program died with status {self.process.wait()} of {place}")
         return content
 
 

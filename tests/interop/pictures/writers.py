@@ -8,7 +8,7 @@ from tiffs import any_tiff
 
 # Differences that are meant, each with the reason in docs/pictures.md.
 ON_PURPOSE = {
-    "broken metadata turns nothing": lambda form, what, damaged, outcome, ours, theirs: damaged and outcome == "REFUSED BY PILLOW" and ("fromhex" in theirs or "not a TIFF file" in theirs or "unpack" in theirs),
+    "broken metadata turns nothing": lambda form, what, damaged, outcome, ours, theirs: damaged and outcome == "REFUSED BY PILLOW" and ("fromhex" in theirs or "not a TIFF file" in theirs or "unpack" in theirs or "required argument" in theirs),
     "planes that Pillow misreads": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "in planes" in ours,
     "Lab, which Pillow leaves to Little CMS": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 8" in ours,
     "what a damaged fax shows": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and "group" in what,

@@ -83,6 +83,9 @@ pub(super) fn read_part(
         }
         _ => content,
     };
+    if !tables.is_empty() && !tables.starts_with(&[0xff, 0xd8]) {
+        return Err(corrupt("the tables of its TIFF are none"));
+    }
     let mut reader = MarkerReader::new(bytes);
     reader.set_scan_cap(MAX_SCANS);
     let metadata = reader.read_markers().map_err(corrupt)?;
