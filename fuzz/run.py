@@ -2,6 +2,7 @@
 
 Needs `cargo install cargo-fuzz`; a stable toolchain will do. What is found lies in fuzz/artifacts/TARGET.
 """
+import base64
 import json
 import pathlib
 import struct
@@ -28,7 +29,9 @@ def files(*folders, most, endings=("",)):
 
 
 def pictures():
-    yield from files("images", "preprocess/images", "cifar10", most=MOST["picture"], endings=(".jpg", ".png", ".gif", ".webp", ".bmp", ".tiff"))
+    yield from files("images", "preprocess/images", "preprocess/cases", "preprocess/damaged", "cifar10", most=MOST["picture"], endings=(".jpg", ".png", ".gif", ".webp", ".bmp", ".tiff", ".tif"))
+    for line in (FIXTURES / "preprocess/fuzzed.jsonl").read_text().splitlines():
+        yield base64.b64decode(json.loads(line)["file"])
 
 
 def entries(ending, inner):
