@@ -43,6 +43,16 @@ const MAX_PASSED_OVER_BYTES: u64 = 32 << 10;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// What a request has from its connection.
+#[derive(Clone)]
+pub(super) struct OfConnection {
+    pub(super) peer: Peer,
+    /// The connection is not idle while this lives.
+    #[expect(dead_code, reason = "held for its end")]
+    pub(super) in_work: InWork,
+    pub(super) place: Place,
+}
+
 /// What a handler knows of its request beside method, path and body.
 #[derive(Clone, Debug)]
 pub(super) struct HttpCall {
@@ -128,13 +138,11 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let call = HttpCall::of(&request);
-    // The connection is not idle while this lives.
-    let _in_work = request.extensions_mut().remove::<InWork>();
-    let peer = request.extensions_mut().remove::<Peer>();
+    let connection = request.extensions_mut().remove::<OfConnection>();
+    let peer = connection.as_ref().map(|connection| &connection.peer);
     let log = RequestLog::start("http", &call.id, door.options().slow_request);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
-    let place = request.extensions_mut().remove::<Place>();
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
         Failure::head_too_large(MAX_HEAD_BYTES).into_response()
@@ -142,7 +150,7 @@ where
         // Where the next request begins is not to be relied on.
         goes_on = false;
         Failure::from(error).into_response()
-    } else if !is_probe(uri.path()) && place.is_some_and(|place| !place.is_full()) {
+    } else if !is_probe(uri.path()) && connection.as_ref().is_some_and(|connection| !connection.place.is_full()) {
         Failure::from(no_place()).into_response()
     } else {
         request.extensions_mut().insert(call.clone());
@@ -154,7 +162,7 @@ where
             biased;
             answer = inner.call(request) => answer.unwrap_or_else(|never| match never.into() {}).map(Body::new),
             // The log says so when it is dropped; what is returned reaches nobody and ends the connection.
-            () = left(peer.as_ref(), &call, version) => return Ok(closing(Response::default())),
+            () = left(peer, &call, version) => return Ok(closing(Response::default())),
         }
     };
 
@@ -164,7 +172,7 @@ where
     }
     if call.body.unread.load(Ordering::Relaxed) && version < Version::HTTP_2 {
         // Should the connection close, now or later, then so that the client gets this answer.
-        peer.iter().for_each(Peer::linger);
+        peer.into_iter().for_each(Peer::linger);
         // hyper passes over what is left of a short body, and closes where it cannot; behind a long one nobody can go on.
         goes_on &= is_short && !call.body.given_up.load(Ordering::Relaxed);
     }

@@ -51,7 +51,7 @@ pub(super) use door::HttpDoor;
 pub use v1::take_apart;
 
 use bare::Refusals;
-use call::MAX_HEAD_BYTES;
+use call::{MAX_HEAD_BYTES, OfConnection};
 use socket::Socket;
 
 /// What a connection holds of one request's head, or of its body at a time. Above the largest head, so that one that is a
@@ -67,9 +67,12 @@ impl HttpDoor {
         let connect = |stream: TcpStream, connecting: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer.clone());
-                request.extensions_mut().insert(connecting.activity.begin());
-                request.extensions_mut().insert(connecting.place.clone());
+                // One entry: each is an allocation, and beyond three their table grows.
+                request.extensions_mut().insert(OfConnection {
+                    peer: peer.clone(),
+                    in_work: connecting.activity.begin(),
+                    place: connecting.place.clone(),
+                });
                 request
             });
             builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer)).into_owned()

@@ -8,6 +8,7 @@
 
 mod geometry;
 mod refine;
+mod routines;
 mod sequential;
 mod spectral;
 mod strips;

@@ -4,9 +4,9 @@
 use libjpeg_turbo_rs::decode::bitstream::BitReader;
 use libjpeg_turbo_rs::decode::entropy::{McuDecoder, resolve_mcu_plan};
 use libjpeg_turbo_rs::decode::marker::JpegMetadata;
-use libjpeg_turbo_rs::simd;
 
 use super::geometry::Geometry;
+use super::routines::routines;
 use super::strips::Strips;
 use super::upsample::Upsampler;
 use crate::preprocess::decode::fault::jpeg as corrupt;
@@ -21,7 +21,7 @@ pub(super) fn read(
 ) -> Result<(), DecodeError> {
     let JpegMetadata { frame, scan, dc_huffman_tables, ac_huffman_tables, .. } = metadata;
     let plan = resolve_mcu_plan(frame, scan, dc_huffman_tables, ac_huffman_tables).map_err(corrupt)?;
-    let idct = simd::detect().idct_islow;
+    let idct = routines().idct_islow;
     let mut bits = BitReader::new(bytes.get(metadata.entropy_data_offset..).unwrap_or_default());
     let mut entropy = McuDecoder::new(geometry.components.len());
     let mut strips = Strips::new(geometry);

@@ -10,10 +10,10 @@ use libjpeg_turbo_rs::decode::bitstream::BitReader;
 use libjpeg_turbo_rs::decode::huffman;
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, ScanInfo};
 use libjpeg_turbo_rs::decode::progressive;
-use libjpeg_turbo_rs::simd;
 
 use super::geometry::{Component, Geometry};
 use super::refine::refine;
+use super::routines::routines;
 use super::sequential::cut;
 use super::strips::Strips;
 use super::upsample::Upsampler;
@@ -52,7 +52,7 @@ pub(super) fn read(
         Scan::new(scan, geometry, metadata.frame.is_progressive)?.read(data, geometry, &mut blocks)?;
     }
 
-    let idct = simd::detect().idct_islow;
+    let idct = routines().idct_islow;
     let mut strips = Strips::new(geometry);
     let mut upsampler = Upsampler::new(geometry);
     let wanted = upsampler.wanted_units(sink);

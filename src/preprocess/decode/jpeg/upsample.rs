@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
-use libjpeg_turbo_rs::simd::{self, SimdRoutines};
+use libjpeg_turbo_rs::simd::SimdRoutines;
 
 use super::geometry::{ColorModel, Component, Geometry};
+use super::routines::routines;
 use super::strips::Planes;
 use crate::preprocess::decode::cmyk::cmyk_to_rgb;
 use crate::preprocess::rows::RowSink;
@@ -51,7 +52,7 @@ pub(super) struct Upsampler<'a> {
     rows: Vec<Vec<u8>>,
     /// Working memory of [`both`].
     sums: Vec<u16>,
-    routines: SimdRoutines,
+    routines: &'static SimdRoutines,
     /// Rows that are done.
     done: usize,
 }
@@ -61,7 +62,7 @@ impl<'a> Upsampler<'a> {
         let filters: Vec<_> = geometry.components.iter().map(Filter::of).collect();
         let row = |component: &Component| vec![0; (component.samples.0 + 1) * component.factors.0];
         let rows = geometry.components.iter().map(row).collect();
-        Self { geometry, filters, rows, sums: Vec::new(), routines: simd::detect(), done: 0 }
+        Self { geometry, filters, rows, sums: Vec::new(), routines: routines(), done: 0 }
     }
 
     /// The rows of units whose samples reach a pixel that somebody wants.
