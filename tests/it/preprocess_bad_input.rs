@@ -4,6 +4,8 @@ use std::path::Path;
 
 use resnetd::preprocess::{DecodeError, DecodeLimits, Format, Orientation, Spec, cost, decode, preprocess, probe};
 
+use crate::support::images::png_chunk;
+
 fn image(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).expect("a fixture")
 }
@@ -168,15 +170,6 @@ fn numbers_of_a_header_that_overflow_make_no_estimate_small() {
         }
         refusal(&bytes);
     }
-}
-
-/// A chunk of a PNG with its checksum.
-fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let mut crc = flate2::Crc::new();
-    crc.update(kind);
-    crc.update(content);
-    let length = u32::try_from(content.len()).expect("a short chunk");
-    [&length.to_be_bytes()[..], kind, content, &crc.sum().to_be_bytes()].concat()
 }
 
 #[test]

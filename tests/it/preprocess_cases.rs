@@ -9,6 +9,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use resnetd::preprocess::{DecodeError, DecodeLimits, Orientation, decode};
 use sha2::{Digest, Sha256};
 
+use crate::support::images::png_chunk;
+
 #[test]
 fn odd_files_become_the_pixels_that_pillow_reads() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess/cases");
@@ -58,15 +60,6 @@ fn files_of_the_fuzzer_become_what_pillow_makes_of_them() {
     }
     assert!(table.lines().count() >= 150, "only {} files", table.lines().count());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// A chunk of a PNG with its checksum.
-fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let mut crc = flate2::Crc::new();
-    crc.update(kind);
-    crc.update(content);
-    let length = u32::try_from(content.len()).expect("a short chunk");
-    [&length.to_be_bytes()[..], kind, content, &crc.sum().to_be_bytes()].concat()
 }
 
 #[test]

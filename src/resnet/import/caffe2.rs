@@ -6,6 +6,8 @@
 //!
 //! Knows names only. Must not know files or tensors.
 
+use super::number::number;
+
 /// The torchvision name of a blob of Caffe2's ResNet, or `None` if it is not one of theirs.
 pub(super) fn torchvision_name(name: &str) -> Option<String> {
     if let Some(field) = name.strip_prefix("pred_").or_else(|| name.strip_prefix("fc1000_")) {
@@ -51,11 +53,6 @@ fn norm_field(field: &str) -> Option<&'static str> {
         "riv" => Some("running_var"),
         _ => None,
     }
-}
-
-fn number(digits: &str) -> Option<usize> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-    if plain { digits.parse().ok() } else { None }
 }
 
 #[cfg(test)]

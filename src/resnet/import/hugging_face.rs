@@ -2,6 +2,8 @@
 //!
 //! Knows names only. Must not know files or tensors.
 
+use super::number::number;
+
 /// The torchvision name of a tensor in Hugging Face's ResNet, or `None` if it is not one of theirs.
 ///
 /// Names start at the backbone, without `resnet.`; the head's are whole.
@@ -43,11 +45,6 @@ fn checked<'a>(part: &str, field: &'a str) -> Option<&'a str> {
         _ => &["weight", "bias", "running_mean", "running_var", "num_batches_tracked"],
     };
     known.contains(&field).then_some(field)
-}
-
-fn number(digits: &str) -> Option<usize> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-    if plain { digits.parse().ok() } else { None }
 }
 
 #[cfg(test)]

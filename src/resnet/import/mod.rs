@@ -17,6 +17,7 @@ mod head;
 mod hugging_face;
 mod layout;
 mod npz;
+mod number;
 mod raw_file;
 mod safetensors;
 mod torch;

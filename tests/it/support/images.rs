@@ -30,3 +30,12 @@ pub(crate) fn cifar(class: &str) -> Bytes {
     let path = format!("{}/tests/fixtures/cifar10/{class}.jpg", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).expect("the fixture").into()
 }
+
+/// A chunk of a PNG with its checksum.
+pub(crate) fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(kind);
+    crc.update(content);
+    let length = u32::try_from(content.len()).expect("a short chunk");
+    [&length.to_be_bytes()[..], kind, content, &crc.sum().to_be_bytes()].concat()
+}
