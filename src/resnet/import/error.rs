@@ -36,8 +36,8 @@ pub enum Reason {
     },
     /// None of the formats we know.
     #[error(
-        "not a weight file we know (it starts with {start}); give a .safetensors file, a .pth file of PyTorch 1.6 or \
-         later, or a Chainer .npz file"
+        "not a weight file we know (it starts with {start}); give a .safetensors file, PyTorch's .pth, \
+         Chainer's .npz or Caffe2's .pkl"
     )]
     UnknownFormat {
         /// The first bytes in hexadecimal.
@@ -102,7 +102,8 @@ pub enum Reason {
     /// No ResNet's names.
     #[error(
         "no ResNet in the {count} tensors ({examples}): neither torchvision's names (conv1.weight, layer1.0.conv1.weight, \
-         …), Hugging Face's (embedder.embedder.convolution.weight, …) nor Chainer's (conv1/W, res2/a/conv1/W, …)"
+         …), Hugging Face's (embedder.embedder.convolution.weight, …), nor Chainer's (conv1/W, res2/a/conv1/W, …), \
+         nor Caffe2's (conv1_w, res2_0_branch2a_w, …)"
     )]
     NotResNet {
         /// How many tensors the file has.

@@ -19,8 +19,7 @@ pub(super) use zipped::{is_torch, read as read_zipped};
 pub(super) const FORMAT: &str = "PyTorch";
 
 /// What helps where a file is none of those.
-pub(super) const RESAVE: &str =
-    "save the weights again with torch.save(model.state_dict(), \"weights.pth\") of PyTorch 1.6 or later";
+pub(super) const RESAVE: &str = "save the weights again with torch.save(model.state_dict(), \"weights.pth\")";
 
 /// The pickle of a ResNet-152 has 110 KB, that of a checkpoint with its optimizer not much more.
 const MAX_PICKLE_BYTES: u64 = 1 << 25;
