@@ -91,6 +91,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 /// process, which takes nothing away under it.
 async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
     let closed = tokio::task::spawn_blocking(|| lifecycle.close(LAST_RUN)).await?;
+    // Nothing is awaited any more, so all that is left to say is said by this thread.
+    telemetry::leave_log_to_this_thread();
     if let Err(still_running) = closed {
         tracing::info!("leaving without waiting: {still_running}");
     }

@@ -11,7 +11,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -55,6 +55,8 @@ struct State {
     idle: bool,
     /// Lines that were written or given up.
     done: u64,
+    /// The one thread that may still log; every thread where there is none.
+    last_speaker: Option<ThreadId>,
 }
 
 impl Lines {
@@ -62,6 +64,9 @@ impl Lines {
     pub(super) fn push(&self, line: &[u8]) {
         let taken = line.len() + LINE_OVERHEAD_BYTES;
         let mut state = self.state();
+        if state.last_speaker.is_some_and(|speaker| speaker != thread::current().id()) {
+            return;
+        }
         if state.bytes + taken > CAPACITY_BYTES {
             drop(state);
             self.lose();
@@ -73,6 +78,12 @@ impl Lines {
         if std::mem::take(&mut state.idle) {
             self.0.came.notify_one();
         }
+    }
+
+    /// From now on only the calling thread's lines are taken: the process ends, and what other threads say of work that is
+    /// left behind is nothing that anybody has to read.
+    pub(super) fn leave_to_this_thread(&self) {
+        self.state().last_speaker = Some(thread::current().id());
     }
 
     /// Lines that were never written, so far.
@@ -255,6 +266,32 @@ mod tests {
         lines.flush(PATIENCE);
         assert_eq!(disk.text(), expected);
         assert_eq!(lines.lost(), 0);
+    }
+
+    #[test]
+    fn the_last_words_are_the_last() {
+        let lines = Lines::default();
+        let disk = Disk::default();
+        disk.make_room(usize::MAX);
+        lines.write_to(disk.clone(), |_| {}).unwrap();
+        let other = lines.clone();
+        let (go, gone) = mpsc::channel();
+        let loader = thread::spawn(move || {
+            other.push(b"loading\n");
+            gone.recv().unwrap();
+            other.push(b"still loading\n");
+        });
+        lines.flush(PATIENCE);
+        while disk.text().is_empty() {
+            thread::yield_now();
+        }
+        lines.leave_to_this_thread();
+        lines.push(b"stopped\n");
+        go.send(()).unwrap();
+        loader.join().unwrap();
+        lines.flush(PATIENCE);
+        assert_eq!(disk.text(), "loading\nstopped\n");
+        assert_eq!(lines.lost(), 0, "nobody would read it: it is no loss");
     }
 
     #[test]

@@ -77,6 +77,12 @@ pub fn flush_log() {
     }
 }
 
+/// From now on only the calling thread logs. To be called before the last words of a process in which others may still work:
+/// what they say after that is dropped, so that the last words are the last.
+pub fn leave_log_to_this_thread() {
+    of_this_process().leave_to_this_thread();
+}
+
 /// Writes one line as it is, behind what was logged before and as the log would: it waits for nobody.
 pub fn last_line(line: &str) {
     of_this_process().push(format!("{}\n", escaped(line)).as_bytes());
