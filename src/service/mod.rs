@@ -13,6 +13,7 @@ mod pick;
 mod readiness;
 mod registry;
 mod request;
+mod scarcity;
 mod served;
 mod target;
 
@@ -25,7 +26,7 @@ pub use crate::{
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     telemetry::TraceContext,
 };
-pub use account::Charge;
+pub use account::{Charge, Share};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
@@ -133,12 +134,17 @@ impl Service {
         &self.inner.limits
     }
 
-    /// A charge on the account of memory, for a request that just came.
+    /// A share of the account of memory, for a connection that just came.
+    pub fn share(&self) -> Share {
+        self.inner.account.share()
+    }
+
+    /// A charge on the account of memory, for a request that is nobody's but its own.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
     pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
-        self.inner.account.open().map(Arc::new)
+        self.share().open_charge()
     }
 
     /// The bytes that the requests in work take.

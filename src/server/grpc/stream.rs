@@ -83,7 +83,7 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
                 Ok(Some(request)) => {
                     read += 1;
                     // The bytes of this message are the request's own from here on; those of the next come from now on.
-                    stream.call.charge.keep(0);
+                    stream.call.charge.give_back_bytes();
                     jobs.spawn(answer(answering.clone(), request));
                 }
                 Ok(None) => break None,

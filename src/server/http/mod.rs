@@ -63,15 +63,18 @@ impl HttpDoor {
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(self.options());
         let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.options().slow_request));
+        let service = self.service().clone();
         let answer = stack(Arc::new(self));
         let connect = |stream: TcpStream, connecting: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
+            let share = service.share();
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
                 // One entry: each is an allocation, and beyond three their table grows.
                 request.extensions_mut().insert(OfConnection {
                     peer: peer.clone(),
                     in_work: connecting.activity.begin(),
                     place: connecting.place.clone(),
+                    share: share.clone(),
                 });
                 request
             });
