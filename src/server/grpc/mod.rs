@@ -225,7 +225,7 @@ impl GrpcDoor {
     /// Logs and counts a call that was refused before a handler of ours took it.
     fn note_refusal(&self, path: &str, headers: &HeaderMap, id: &RequestId, arrived: Instant) {
         let (code, status) = (error_code(headers), Status::from_header_map(headers));
-        let log = RequestLog::start("grpc", id, self.shared.options.slow_request).since(arrived).at_its_clients_pace();
+        let log = RequestLog::start("grpc", id, &self.shared.slow).since(arrived).at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
             self.shared.service.arrive(Protocol::Grpc, "", None, arrived).finish(Some(code));

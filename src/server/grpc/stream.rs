@@ -18,7 +18,11 @@ use super::{
     refusal::{error_code, mend},
 };
 use crate::{
-    server::{request_log::RequestLog, status::wire_status, threads::Threads},
+    server::{
+        request_log::{RequestLog, SlowRequests},
+        status::wire_status,
+        threads::Threads,
+    },
     service::{Error, ErrorKind, Service, VersionPick},
     telemetry::Protocol,
 };
@@ -35,15 +39,15 @@ pub(super) struct Stream {
     pub(super) deadline: Option<Instant>,
     /// The most requests that are worked on at a time.
     pub(super) concurrency: usize,
-    pub(super) slow_request: Duration,
+    pub(super) slow: SlowRequests,
 }
 
 /// Works on the stream in a task of its own; it ends with the returned answers.
 pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStreamResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let id = stream.call.id.clone();
-        let log = RequestLog::start("grpc", &id, stream.slow_request).at_its_clients_pace();
+        let (id, slow) = (stream.call.id.clone(), stream.slow.clone());
+        let log = RequestLog::start("grpc", &id, &slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;

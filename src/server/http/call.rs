@@ -152,7 +152,7 @@ where
     let connection = request.extensions_mut().remove::<OfConnection>();
     let call = HttpCall::of(&request, connection.as_ref());
     let peer = connection.as_ref().map(|connection| &connection.peer);
-    let log = RequestLog::start("http", &call.id, door.options().slow_request);
+    let log = RequestLog::start("http", &call.id, &door.shared.slow);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;

@@ -62,7 +62,7 @@ impl HttpDoor {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(self.options());
-        let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.options().slow_request));
+        let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.shared.slow.clone()));
         let service = self.service().clone();
         let answer = stack(Arc::new(self));
         let connect = |stream: TcpStream, connecting: Connecting| {
