@@ -19,6 +19,7 @@ from target import CLASSIFY, MODEL, Server, fixture
 HONEST = 200
 SETTLES_S = 3
 PATIENCE_S = 10
+NO_WINDOW = struct.pack(">HI", 4, 0)
 
 
 def call(method, body=b"", flags=0):
@@ -26,6 +27,11 @@ def call(method, body=b"", flags=0):
     head = h2.block(h2.request_headers("POST", method, h2.GRPC))
     # Many empty frames would be taken for a flood of another kind.
     return lambda stream: h2.frame(h2.HEADERS, h2.END_HEADERS, stream, head) + (h2.frame(h2.DATA, flags, stream, body) if body else b"")
+
+
+def unread():
+    """Calls whose answers find no window: the settings of this client allow none."""
+    return call("/grpc.health.v1.Health/Check", h2.message(b""), h2.END_STREAM)
 
 
 def upload():
@@ -42,17 +48,18 @@ KINDS = {
     "watches": ("grpc", call("/grpc.health.v1.Health/Watch", h2.message(b""), h2.END_STREAM)),
     "reflection": ("grpc", call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")),
     "uploads over http/2": ("http", upload()),
+    "unread answers": ("grpc", unread()),
 }
 
 
 class Crowd:
     """The connections, and how many of their streams the server ended."""
 
-    def __init__(self, address, connections, streams, opening):
+    def __init__(self, address, connections, streams, opening, settings):
         self.selector, self.sockets, self.ended, self.cut, self.rest = selectors.DefaultSelector(), [], 0, 0, {}
         for _ in range(connections):
             sock = socket.create_connection(address, timeout=PATIENCE_S)
-            sock.sendall(h2.PREFACE + h2.frame(h2.SETTINGS, 0, 0) + b"".join(opening(2 * index + 1) for index in range(streams)))
+            sock.sendall(h2.PREFACE + h2.frame(h2.SETTINGS, 0, 0, settings) + b"".join(opening(2 * index + 1) for index in range(streams)))
             sock.setblocking(False)
             self.selector.register(sock, selectors.EVENT_READ)
             self.sockets.append(sock)
@@ -126,7 +133,7 @@ def main():
         door, opening = KINDS[kind]
         server = Server(arguments.binary, [setting.split("=", 1) for setting in arguments.set])
         before = server.status("VmRSS")
-        crowd = Crowd(getattr(server, door), arguments.connections, arguments.streams, opening)
+        crowd = Crowd(getattr(server, door), arguments.connections, arguments.streams, opening, NO_WINDOW if kind == "unread answers" else b"")
         crowd.read(SETTLES_S)
         opened, taken = arguments.connections * arguments.streams, server.status("VmRSS") - before
         outcomes = honest(server, crowd)
