@@ -19,6 +19,7 @@ from target import CLASSIFY, MODEL, Server, fixture
 HONEST = 200
 SETTLES_S = 3
 PATIENCE_S = 10
+# No answer of more than headers comes to its end.
 NO_WINDOW = struct.pack(">HI", 4, 0)
 
 
@@ -30,8 +31,13 @@ def call(method, body=b"", flags=0):
 
 
 def unread():
-    """Calls whose answers find no window: the settings of this client allow none."""
+    """What is answered at once."""
     return call("/grpc.health.v1.Health/Check", h2.message(b""), h2.END_STREAM)
+
+
+def get(path):
+    head = h2.block(h2.request_headers("GET", path))
+    return lambda stream: h2.frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, stream, head)
 
 
 def upload():
@@ -49,6 +55,7 @@ KINDS = {
     "reflection": ("grpc", call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")),
     "uploads over http/2": ("http", upload()),
     "unread answers": ("grpc", unread()),
+    "unread over http/2": ("http", get("/livez")),
 }
 
 
@@ -133,7 +140,7 @@ def main():
         door, opening = KINDS[kind]
         server = Server(arguments.binary, [setting.split("=", 1) for setting in arguments.set])
         before = server.status("VmRSS")
-        crowd = Crowd(getattr(server, door), arguments.connections, arguments.streams, opening, NO_WINDOW if kind == "unread answers" else b"")
+        crowd = Crowd(getattr(server, door), arguments.connections, arguments.streams, opening, NO_WINDOW if kind.startswith("unread") else b"")
         crowd.read(SETTLES_S)
         opened, taken = arguments.connections * arguments.streams, server.status("VmRSS") - before
         outcomes = honest(server, crowd)

@@ -83,6 +83,8 @@ type Broken = Box<dyn Error + Send + Sync>;
 pub(super) struct Connecting {
     /// Fires when the connection is told to close: for calls that would never end by themselves.
     pub(super) leaving: CancellationToken,
+    /// Ends it at once.
+    pub(super) cut: CancellationToken,
     /// To be told of every request.
     pub(super) activity: Activity,
     /// Its place at the door.
@@ -115,15 +117,19 @@ where
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(door = life.door, %error, "cannot set TCP_NODELAY");
                 }
-                let leaving = life.closing.child_token();
+                let (leaving, cut) = (life.closing.child_token(), life.cut.child_token());
                 let activity = Activity::new();
                 let place = life.places.take(room, activity.clone());
-                let connecting =
-                    Connecting { leaving: leaving.clone(), activity: activity.clone(), place: place.clone() };
+                let connecting = Connecting {
+                    leaving: leaving.clone(),
+                    cut: cut.clone(),
+                    activity: activity.clone(),
+                    place: place.clone(),
+                };
                 let connection = connect(stream, connecting);
                 let life = life.clone();
                 life.tasks.clone().spawn(async move {
-                    live(connection, life, leaving, activity, &place).await;
+                    live(connection, life, (leaving, cut), activity, &place).await;
                 });
             }
             Err(error) => {
@@ -138,8 +144,13 @@ where
     }
 }
 
-async fn live<C>(connection: C, life: Life, leaving: CancellationToken, activity: Activity, place: &Place)
-where
+async fn live<C>(
+    connection: C,
+    life: Life,
+    (leaving, cut): (CancellationToken, CancellationToken),
+    activity: Activity,
+    place: &Place,
+) where
     C: GracefulConnection,
     C::Error: Into<Broken> + Send,
 {
@@ -153,7 +164,7 @@ where
             () = place.evicted().cancelled() => {}
         }
     });
-    let mut cut = pin!(life.cut.cancelled());
+    let mut cut = pin!(cut.cancelled());
     let ended = tokio::select! {
         biased;
         ended = &mut connection => Some(ended),

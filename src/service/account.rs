@@ -3,19 +3,22 @@
 //! What a client only announces costs nothing. Whoever finds the account full is refused, wherever it stands; what it had
 //! charged is free again at once.
 //!
-//! Nobody is refused for the sake of calls that only wait: where there is too little, those whose clients are slow give theirs
-//! back first (`scarcity` says who). There is no fixed part for a connection. A load balancer sends everything over a few of
+//! Nobody is refused for the sake of calls that only wait: where there is too little, those whose clients are slow, to send or
+//! to read, give theirs back first (`scarcity` says who). A call that is still there a while later does not listen, because its client
+//! opens no window for the end of its answer: its connection is cut. There is no fixed part for a connection. A load balancer sends everything over a few of
 //! them and may take all there is, as long as it goes on; 32,000 calls that never do would keep everybody else out otherwise.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, ErrorKind,
@@ -35,6 +38,9 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Those that are slow give back this part of the account at a time, so that not every newcomer has to look for them.
 const STOCK_PART: usize = 16;
 
+/// A call that was given up and is still there after so long is not coming to its end.
+const CUT_AFTER: Duration = Duration::from_secs(2);
+
 /// For so long it is not looked for again, after it was in vain.
 const VAIN: Duration = Duration::from_millis(10);
 
@@ -43,7 +49,6 @@ const VAIN: Duration = Duration::from_millis(10);
 pub(super) struct Account {
     limit: usize,
     used: AtomicUsize,
-    shares: AtomicU64,
     /// The charges that have waited for their client, by their addresses.
     waited: Mutex<HashMap<usize, Weak<Charge>>>,
     /// When nobody was found that could give anything back.
@@ -52,8 +57,7 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn new(limit: usize) -> Self {
-        let (used, shares) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { limit, used, shares, waited: Mutex::default(), in_vain: Mutex::default() }
+        Self { limit, used: AtomicUsize::new(0), waited: Mutex::default(), in_vain: Mutex::default() }
     }
 
     /// The bytes that are charged now.
@@ -62,17 +66,15 @@ impl Account {
     }
 
     /// A share for somebody who sends requests.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
-        Share { account: self.clone(), number: self.shares.fetch_add(1, Ordering::Relaxed) }
+    ///
+    /// * `cut`: ends the connection, and with it whatever still belongs to its calls
+    pub(super) fn share(self: &Arc<Self>, cut: CancellationToken) -> Share {
+        Share { account: self.clone(), cut: Arc::new(cut) }
     }
 
     /// A charge of `bytes` for what does not wait for a client.
     pub(super) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, Error> {
-        self.charge_to(0, bytes)
-    }
-
-    fn charge_to(self: &Arc<Self>, share: u64, bytes: usize) -> Result<Charge, Error> {
-        let charge = Charge { account: self.clone(), share, held: Mutex::default() };
+        let charge = Charge { account: self.clone(), cut: None, held: Mutex::default() };
         charge.add(bytes)?;
         Ok(charge)
     }
@@ -115,9 +117,10 @@ impl Account {
         }
         // Kept until the end: the last one to let go of a charge takes it off this list.
         let waited: Vec<_> = self.waited().values().filter_map(Weak::upgrade).collect();
+        waited.iter().for_each(|charge| charge.cut_if_it_does_not_listen(now));
         let slow = waited.iter().filter_map(|charge| charge.is_slow(now)).collect();
         let givers = who_gives_back(slow, needed, self.limit / STOCK_PART);
-        givers.into_iter().map(|charge| charge.give_up()).sum::<usize>() >= needed
+        givers.into_iter().map(|charge| charge.give_up(now)).sum::<usize>() >= needed
     }
 
     fn waited(&self) -> MutexGuard<'_, HashMap<usize, Weak<Charge>>> {
@@ -129,7 +132,7 @@ impl Account {
 #[derive(Clone, Debug)]
 pub struct Share {
     account: Arc<Account>,
-    number: u64,
+    cut: Arc<CancellationToken>,
 }
 
 impl Share {
@@ -138,7 +141,23 @@ impl Share {
     /// # Errors
     /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
     pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
-        self.account.charge_to(self.number, REQUEST_BYTES).map(Arc::new)
+        let charge = self.empty();
+        charge.add(REQUEST_BYTES)?;
+        Ok(Arc::new(charge))
+    }
+
+    /// The same for what is answered in any case, be there room or not.
+    pub fn open_charge_in_any_case(&self) -> Arc<Charge> {
+        let mut charge = self.empty();
+        if charge.add(REQUEST_BYTES).is_err() {
+            self.account.used.fetch_add(REQUEST_BYTES, Ordering::Relaxed);
+            charge.held.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = REQUEST_BYTES;
+        }
+        Arc::new(charge)
+    }
+
+    fn empty(&self) -> Charge {
+        Charge { account: self.account.clone(), cut: Some(self.cut.clone()), held: Mutex::default() }
     }
 }
 
@@ -146,7 +165,8 @@ impl Share {
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
-    share: u64,
+    /// The share's, which also tells shares apart.
+    cut: Option<Arc<CancellationToken>>,
     held: Mutex<Held>,
 }
 
@@ -158,7 +178,7 @@ struct Held {
     /// Since when its client is behind [`PACE_BYTES`].
     behind_since: Option<Instant>,
     is_listed: bool,
-    is_given_up: bool,
+    given_up_at: Option<Instant>,
 }
 
 impl Charge {
@@ -167,7 +187,7 @@ impl Charge {
     /// # Errors
     /// [`ErrorKind::Overloaded`] where that is more than there is, and nothing was taken; or where the bytes so far were given to others.
     pub fn add(&self, bytes: usize) -> Result<(), Error> {
-        if self.held().is_given_up {
+        if self.is_given_up() {
             return Err(given_up());
         }
         self.account.take(bytes)?;
@@ -194,7 +214,7 @@ impl Charge {
     /// nothing is charged here, and whoever holds the bytes lets go of them.
     pub fn poll_given_up(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Error> {
         let mut held = self.held();
-        if held.is_given_up {
+        if held.given_up_at.is_some() {
             return Poll::Ready(given_up());
         }
         held.behind_since.get_or_insert_with(Instant::now);
@@ -202,12 +222,29 @@ impl Charge {
             Some(waiter) => waiter.clone_from(cx.waker()),
             None => held.waiter = Some(cx.waker().clone()),
         }
+        self.list(held);
+        Poll::Pending
+    }
+
+    /// From now on the client is waited for to read an answer, of which nobody is told: where it never does, its connection is cut.
+    pub fn wait_for_reader(self: &Arc<Self>) {
+        let mut held = self.held();
+        held.behind_since.get_or_insert_with(Instant::now);
+        held.waiter.get_or_insert_with(|| Waker::noop().clone());
+        self.list(held);
+    }
+
+    fn list(self: &Arc<Self>, mut held: MutexGuard<'_, Held>) {
         let is_listed = std::mem::replace(&mut held.is_listed, true);
         drop(held);
         if !is_listed {
             self.account.waited().insert(self.address(), Arc::downgrade(self));
         }
-        Poll::Pending
+    }
+
+    /// Whether what the call takes was needed for others.
+    pub fn is_given_up(&self) -> bool {
+        self.held().given_up_at.is_some()
     }
 
     /// Gives back all but what the request takes by itself: its bytes are somebody else's from here on, and its client begins anew.
@@ -224,19 +261,30 @@ impl Charge {
         let held = self.held();
         let since = held.behind_since.filter(|since| now.saturating_duration_since(*since) >= SLOW_AFTER)?;
         held.waiter.as_ref()?;
-        Some(Slow { share: self.share, since, bytes: held.bytes, what: self })
+        let share = self.cut.as_ref().map_or(0, |cut| Arc::as_ptr(cut).addr());
+        Some(Slow { share, since, bytes: held.bytes, what: self })
     }
 
     /// Gives back all there is, unless the client has gone on meanwhile; how much it was.
-    fn give_up(&self) -> usize {
+    fn give_up(&self, now: Instant) -> usize {
         let mut held = self.held();
         let Some(waiter) = held.waiter.take() else { return 0 };
-        held.is_given_up = true;
+        held.given_up_at = Some(now);
         let given = std::mem::take(&mut held.bytes);
         drop(held);
         self.account.used.fetch_sub(given, Ordering::Relaxed);
         waiter.wake();
         given
+    }
+
+    /// Ends the connection of a call that was given up and goes on as if it were not.
+    fn cut_if_it_does_not_listen(&self, now: Instant) {
+        let given_up_at = self.held().given_up_at;
+        if given_up_at.is_some_and(|at| now.saturating_duration_since(at) >= CUT_AFTER)
+            && let Some(cut) = &self.cut
+        {
+            cut.cancel();
+        }
     }
 
     fn address(&self) -> usize {
@@ -306,7 +354,7 @@ mod tests {
     #[test]
     fn calls_that_only_wait_give_back_where_there_is_too_little_and_the_smallest_share_last() {
         let account = Arc::new(Account::new(10 * REQUEST_BYTES));
-        let (many, one) = (account.share(), account.share());
+        let (many, one) = (account.share(CancellationToken::new()), account.share(CancellationToken::new()));
         let single = waiting(&one, 0);
         let idle: Vec<_> = (0..9).map(|_| waiting(&many, 0)).collect();
         let later = Instant::now() + SLOW_AFTER;
@@ -326,7 +374,7 @@ mod tests {
     #[test]
     fn calls_that_go_on_give_nothing_back() {
         let account = Arc::new(Account::new(1000 * 2 * REQUEST_BYTES));
-        let (proxy, start) = (account.share(), Instant::now());
+        let (proxy, start) = (account.share(CancellationToken::new()), Instant::now());
         let calls: Vec<_> = (0..1000).map(|_| waiting(&proxy, REQUEST_BYTES)).collect();
         assert_eq!(account.used(), account.limit);
         assert!(!account.take_from_the_slow(1, start), "nobody has waited for long");
@@ -342,7 +390,7 @@ mod tests {
     #[test]
     fn a_client_that_trickles_is_slow_and_one_that_sends_is_not() {
         let account = Arc::new(Account::new(1 << 30));
-        let (share, start) = (account.share(), Instant::now());
+        let (share, start) = (account.share(CancellationToken::new()), Instant::now());
         let (trickles, sends) = (waiting(&share, 0), waiting(&share, 0));
         trickles.came(10).expect("there is room");
         sends.came(PACE_BYTES * 10).expect("there is room");
@@ -355,5 +403,35 @@ mod tests {
         assert!(trickles.is_slow(later).is_some());
         sends.give_back_bytes();
         assert!(sends.is_slow(later).is_none(), "it begins anew");
+    }
+
+    #[test]
+    fn a_call_that_was_given_up_and_does_not_end_has_its_connection_cut() {
+        let account = Arc::new(Account::new(2 * REQUEST_BYTES));
+        let (cut, spared) = (CancellationToken::new(), CancellationToken::new());
+        let unread = account.share(cut.clone()).open_charge().expect("there is room");
+        unread.wait_for_reader();
+        let _read = account.share(spared.clone()).open_charge().expect("there is room");
+        let later = Instant::now() + SLOW_AFTER;
+        assert!(account.take_from_the_slow(1, later));
+        assert!(unread.is_given_up());
+
+        let third = account.share(spared.clone()).open_charge_in_any_case();
+        account.take_from_the_slow(1, later);
+        assert!(!cut.is_cancelled(), "it may be about to end");
+        account.take_from_the_slow(1, later + CUT_AFTER);
+        assert!(cut.is_cancelled() && !spared.is_cancelled());
+        drop((unread, third));
+        assert_eq!(account.used(), REQUEST_BYTES);
+    }
+
+    #[test]
+    fn what_is_answered_in_any_case_is_charged_beyond_the_limit() {
+        let account = Arc::new(Account::new(10));
+        let probe = account.share(CancellationToken::new()).open_charge_in_any_case();
+        assert_eq!(account.used(), REQUEST_BYTES);
+        assert!(account.charge(1).is_err());
+        drop(probe);
+        assert_eq!(account.used(), 0);
     }
 }

@@ -20,6 +20,7 @@ mod target;
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::{
     batching::Priority,
@@ -135,8 +136,10 @@ impl Service {
     }
 
     /// A share of the account of memory, for a connection that just came.
-    pub fn share(&self) -> Share {
-        self.inner.account.share()
+    ///
+    /// * `cut`: ends the connection at once
+    pub fn share(&self, cut: CancellationToken) -> Share {
+        self.inner.account.share(cut)
     }
 
     /// A charge on the account of memory, for a request that is nobody's but its own.
@@ -144,7 +147,7 @@ impl Service {
     /// # Errors
     /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
     pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
-        self.share().open_charge()
+        self.share(CancellationToken::new()).open_charge()
     }
 
     /// The bytes that the requests in work take.

@@ -4,8 +4,8 @@ use std::{cmp::Reverse, time::Instant};
 
 /// What somebody holds whose client is slow.
 pub(super) struct Slow<T> {
-    /// Whose it is: a connection, mostly.
-    pub(super) share: u64,
+    /// Whose it is: a connection's, mostly.
+    pub(super) share: usize,
     /// Since when the client is behind.
     pub(super) since: Instant,
     pub(super) bytes: usize,
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     /// `(share, seconds for which it has been slow, bytes)`, called by their numbers.
-    fn slow(all: &[(u64, u64, usize)]) -> Vec<Slow<usize>> {
+    fn slow(all: &[(usize, u64, usize)]) -> Vec<Slow<usize>> {
         let now = Instant::now() + Duration::from_secs(3600);
         let one =
             |(what, &(share, seconds, bytes))| Slow { share, since: now - Duration::from_secs(seconds), bytes, what };

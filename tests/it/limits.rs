@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use futures_util::poll;
-use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::{body::Frame, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use resnetd::{
@@ -124,6 +124,43 @@ async fn calls_that_only_wait_keep_nobody_out_on_either_door() {
         let given_up = calls.into_iter().find(JoinHandle::is_finished).expect("one").await.expect("no panic");
         let status = given_up.get("grpc-status").map(|status| status.as_bytes());
         assert!(path == CLASSIFY || path == reflection || status == Some(b"8"), "{path}: {given_up:?}");
+    }
+}
+
+/// Their windows stay shut, so that no answer comes to its end; what is refused to others for that is taken from them.
+#[tokio::test]
+async fn whoever_never_reads_answers_keeps_nobody_out_and_is_cut() {
+    let limits = RequestLimits { max_in_flight_bytes: MIB, ..RequestLimits::default() };
+    for path in ["/grpc.health.v1.Health/Check", "/livez"] {
+        let server = TestServer::builder(answering()).limits(limits).start().await;
+        let address = if path == "/livez" { server.http_address } else { server.grpc_address };
+        let stream = TokioIo::new(TcpStream::connect(address).await.expect("the door is open"));
+        let mut shut = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        shut.initial_stream_window_size(0);
+        let (mut client, connection) = shut.handshake(stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let body = Bytes::from_static(&[0; 5]);
+        let unread: Vec<_> = (0..32)
+            .map(|_| {
+                let request = hyper::Request::post(format!("http://test{path}")).header("te", "trailers");
+                let request = request.header("content-type", "application/grpc").body(Full::new(body.clone()));
+                tokio::spawn(client.send_request(request.expect("a request")))
+            })
+            .collect();
+        eventually("their answers are charged", || server.service.in_flight_bytes() >= MIB).await;
+
+        let serve = async {
+            while server.http().await.post(CLASSIFY, "image/png", &images::png()).await.status != 200 {}
+            // As long as others need more than there is.
+            let mut others = Vec::new();
+            while !client.is_closed() {
+                others.extend(server.service.open_charge());
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, serve).await.unwrap_or_else(|_| panic!("kept out by {path}"));
+        drop(unread);
+        eventually("all is free again", || server.service.in_flight_bytes() == 0).await;
     }
 }
 

@@ -7,7 +7,10 @@
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinSet,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, error};
@@ -152,7 +155,11 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
             Item::Error(convert::error_item(error))
         }
     };
-    let _ = answers.send(Ok(proto::ClassifyStreamResponse { id: request.id, result: Some(item) })).await;
+    let answer = Ok(proto::ClassifyStreamResponse { id: request.id, result: Some(item) });
+    if let Err(TrySendError::Full(answer)) = answers.try_send(answer) {
+        call.charge.wait_for_reader();
+        let _ = answers.send(answer).await;
+    }
 }
 
 fn broken(panic: &tokio::task::JoinError) -> Status {

@@ -28,7 +28,7 @@ use tower::{BoxError, Service as Answers, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer};
+use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer, unread::Unread};
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
     service::{Charge, Error, ErrorKind, Service, Share, Shown, TraceContext},
@@ -152,6 +152,9 @@ where
     let connection = request.extensions_mut().remove::<OfConnection>();
     let call = HttpCall::of(&request, connection.as_ref());
     let peer = connection.as_ref().map(|connection| &connection.peer);
+    // Streams of HTTP/2 are many, and take memory until their answers are read. A connection of HTTP/1 has one request at a time.
+    let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
+    let stream = of_http_2.map(|connection| connection.share.open_charge_in_any_case());
     let log = RequestLog::start("http", &call.id, &door.shared.slow);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
@@ -168,7 +171,7 @@ where
         request.extensions_mut().insert(call.clone());
         let request = request.map(|body| match version < Version::HTTP_2 {
             true => Body::new(body),
-            false => Body::new(Leftover::new(body)),
+            false => Body::new(Leftover::new(body, stream.clone())),
         });
         tokio::select! {
             biased;
@@ -193,7 +196,10 @@ where
     }
     let log = if call.body.given_up.load(Ordering::Relaxed) { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
-    Ok(answer)
+    Ok(match stream {
+        Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),
+        None => answer,
+    })
 }
 
 /// Ready once a client of HTTP/1 has left a request whose body is there. hyper notices that of HTTP/2 itself.

@@ -22,6 +22,7 @@ mod reply;
 mod route;
 mod routes;
 mod socket;
+mod unread;
 mod v1;
 
 use std::sync::Arc;
@@ -67,7 +68,7 @@ impl HttpDoor {
         let answer = stack(Arc::new(self));
         let connect = |stream: TcpStream, connecting: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
-            let share = service.share();
+            let share = service.share(connecting.cut);
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
                 // One entry: each is an allocation, and beyond three their table grows.
                 request.extensions_mut().insert(OfConnection {
