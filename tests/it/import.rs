@@ -180,6 +180,9 @@ fn caffe2_blobs_are_read_from_the_pickles_of_python_2_and_3() {
         assert_is_the_fixture(&imported);
         assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Caffe2, Variant::Caffe2));
     }
+    let trained = read("caffe2_momentum.pkl");
+    assert_is_the_fixture(&trained);
+    assert!(trained.passed_over.len() == 9 && trained.passed_over.iter().all(|name| name.ends_with("_momentum")));
     let fixed = read("caffe2_fixed.pkl").state_dict;
     assert_eq!(fixed.tensors["bn1.running_mean"].data, [0.0, 0.0]);
     for variance in &fixed.tensors["bn1.running_var"].data {

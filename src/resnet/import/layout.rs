@@ -94,6 +94,9 @@ impl Stem {
     /// Whether a tensor of this name belongs to the network: everything behind its prefix, and a head outside of it. Without a
     /// prefix everything but what only training needs.
     fn has(&self, name: &str) -> bool {
+        if self.layout == KeyLayout::Caffe2 && name.ends_with(caffe2::OF_OPTIMIZER) {
+            return false;
+        }
         if self.prefix.is_empty() {
             return !OF_TRAINING.contains(&name.split(['.', '/']).next().unwrap_or(name));
         }
