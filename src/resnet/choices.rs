@@ -20,6 +20,8 @@ pub enum Variant {
     Chainer,
     /// Caffe2 and Detectron: stride in the first 1x1, padded max-pool, epsilon 1e-5, BGR.
     Caffe2,
+    /// Keras, from Caffe: stride in the first 1x1, padded max-pool, epsilon 1.001e-5, BGR.
+    Keras,
 }
 
 /// The epsilon of Caffe2's batch normalization.
@@ -32,6 +34,7 @@ impl Variant {
             Self::PyTorch => "pytorch",
             Self::Chainer => "chainer",
             Self::Caffe2 => "caffe2",
+            Self::Keras => "keras",
         }
     }
 
@@ -41,6 +44,7 @@ impl Variant {
             Self::PyTorch => (MaxPool::Padded, StrideIn::Conv3x3, 1e-5),
             Self::Chainer => (MaxPool::Ceil, StrideIn::Conv1x1, 2e-5),
             Self::Caffe2 => (MaxPool::Padded, StrideIn::Conv1x1, CAFFE2_EPSILON),
+            Self::Keras => (MaxPool::Padded, StrideIn::Conv1x1, 1.001e-5),
         };
         if let Stem::ImageNet(_) = architecture.stem {
             architecture.stem = Stem::ImageNet(pool);
@@ -54,6 +58,7 @@ impl Variant {
         match (self, architecture.stem) {
             (Self::Chainer, Stem::ImageNet(_)) => Preprocessing::caffe(architecture),
             (Self::Caffe2, Stem::ImageNet(_)) => Preprocessing::caffe2(architecture),
+            (Self::Keras, Stem::ImageNet(_)) => Preprocessing::keras(architecture),
             _ => Preprocessing::torchvision(architecture),
         }
     }

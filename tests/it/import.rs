@@ -191,6 +191,33 @@ fn caffe2_blobs_are_read_from_the_pickles_of_python_2_and_3() {
 }
 
 #[test]
+fn weights_of_keras_are_read_in_each_of_its_formats() {
+    for name in ["keras_weights.h5", "keras_model.h5", "keras.weights.h5", "model.keras"] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Keras, Variant::Keras), "{name}");
+        let seed: &[&str] =
+            if name.contains("model.keras") || name.contains(".weights") { &["seed_generator/0"] } else { &[] };
+        assert_eq!(imported.passed_over, seed, "{name}");
+    }
+}
+
+#[test]
+fn hdf5_files_that_are_not_read_are_refused_with_the_way_to_save_them_again() {
+    for (name, said) in [
+        ("keras_packed.h5", "without libver and compression"),
+        ("keras_latest.h5", "without libver and compression"),
+        ("packed.keras", "model.save("),
+        ("keras_unnamed.weights.h5", "Keras 3.4"),
+        ("keras_two_heads.h5", "`predictions/kernel` belongs to a network whose classifier has several layers"),
+        ("keras_version_2.h5", "pre-activation"),
+    ] {
+        let refused = refusal(name).to_string();
+        assert!(refused.contains(said), "{name}: {refused}");
+    }
+}
+
+#[test]
 fn checkpoint_without_a_state_dict_is_refused_with_its_keys() {
     let Reason::NoStateDict { found } = refusal("no_state_dict.pth") else { panic!("another reason") };
     assert_eq!(found, r#"the keys "epoch", "loss""#);

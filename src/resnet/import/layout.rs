@@ -9,7 +9,7 @@ use std::iter;
 
 use super::error::Reason;
 use super::raw_file::{Part, RawFile};
-use super::{caffe2, chainer, head, hugging_face};
+use super::{caffe2, chainer, head, hugging_face, keras};
 use crate::resnet::CAFFE2_EPSILON;
 use crate::resnet::state_dict::{StateDict, Weight, is_counter};
 
@@ -24,6 +24,8 @@ pub enum KeyLayout {
     Chainer,
     /// `res2_0_branch2a_w`: Caffe2's and Detectron's model zoos.
     Caffe2,
+    /// `conv2_block1_1_conv/kernel`: `keras.applications.ResNet50` and its siblings.
+    Keras,
 }
 
 /// A network found among the tensors of a file.
@@ -78,6 +80,9 @@ pub(super) fn to_torchvision(raw: RawFile, key: Option<&str>) -> Result<Network,
     if stem.layout == KeyLayout::Caffe2 {
         fill_statistics(&mut state_dict);
     }
+    if matches!(stem.layout, KeyLayout::Caffe2 | KeyLayout::Keras) {
+        move_biases(&mut state_dict);
+    }
     refuse_relatives(&state_dict)?;
     let passed_over = passed_over.into_keys().chain(others.into_keys()).collect();
     Ok(Network { layout: stem.layout, state_dict, passed_over, part })
@@ -94,8 +99,10 @@ impl Stem {
     /// Whether a tensor of this name belongs to the network: everything behind its prefix, and a head outside of it. Without a
     /// prefix everything but what only training needs.
     fn has(&self, name: &str) -> bool {
-        if self.layout == KeyLayout::Caffe2 && name.ends_with(caffe2::OF_OPTIMIZER) {
-            return false;
+        match self.layout {
+            KeyLayout::Caffe2 if name.ends_with(caffe2::OF_OPTIMIZER) => return false,
+            KeyLayout::Keras => return keras::is_weight(name),
+            _ => {}
         }
         if self.prefix.is_empty() {
             return !OF_TRAINING.contains(&name.split(['.', '/']).next().unwrap_or(name));
@@ -114,6 +121,7 @@ impl Stem {
             KeyLayout::HuggingFace => hugging_face::torchvision_name(inner),
             KeyLayout::Chainer => chainer::torchvision_name(inner),
             KeyLayout::Caffe2 => caffe2::torchvision_name(inner),
+            KeyLayout::Keras => keras::torchvision_name(inner),
         }
     }
 
@@ -142,6 +150,8 @@ fn stems(state_dict: &StateDict) -> Vec<Stem> {
             }
         } else if name == "conv1_w" && has("", "res2_0_branch2a_w") {
             add(KeyLayout::Caffe2, "");
+        } else if name == "conv1_conv/kernel" && has("", "conv2_block1_1_conv/kernel") {
+            add(KeyLayout::Keras, "");
         }
     }
     stems
@@ -167,6 +177,31 @@ fn fill_statistics(state_dict: &mut StateDict) {
     }
 }
 
+/// A convolution's bias is taken off the mean that its batch normalization subtracts next: a network as PyTorch has it, which has
+/// no biases, and the same answers.
+fn move_biases(state_dict: &mut StateDict) {
+    let norm_of = |conv: &str| match conv.strip_suffix("downsample.0") {
+        Some(module) => format!("{module}downsample.1"),
+        None => conv.replace("conv", "bn"),
+    };
+    let biased: Vec<String> = state_dict
+        .tensors
+        .keys()
+        .filter_map(|name| name.strip_suffix(".bias"))
+        .filter(|layer| layer.contains("conv") || layer.ends_with("downsample.0"))
+        .map(str::to_owned)
+        .collect();
+    for conv in biased {
+        let mean = format!("{}.running_mean", norm_of(&conv));
+        let name = format!("{conv}.bias");
+        let fits = state_dict.tensors.get(&mean).is_some_and(|mean| mean.shape == state_dict.tensors[&name].shape);
+        if let (true, Some(bias)) = (fits, state_dict.tensors.remove(&name)) {
+            let means = state_dict.tensors.get_mut(&mean).into_iter().flat_map(|mean| &mut mean.data);
+            means.zip(bias.data).for_each(|(mean, bias)| *mean -= bias);
+        }
+    }
+}
+
 fn no_such_key(key: &str, stems: &[Stem], part: Option<&Part>) -> Reason {
     let keys = part.iter().flat_map(|part| iter::once(&part.key).chain(&part.beside));
     let prefixes = stems.iter().map(|stem| &stem.prefix).filter(|prefix| !prefix.is_empty());
@@ -181,10 +216,13 @@ fn prefix_before<'a>(name: &'a str, suffix: &str, separator: char) -> Option<&'a
 }
 
 /// Parts of names by which a related network is recognised, even where no plain stem is found.
-const RELATIVES: [(&str, &str); 10] = [
+const RELATIVES: [(&str, &str); 13] = [
     ("neck.", "network with layers between the ResNet and its head"),
     ("conv1.0.weight", "ResNet with a deep stem of three convolutions (ResNet-C or -D)"),
     ("/conv1/conv/W", "ResNet of ChainerCV"),
+    ("_preact_bn/", "pre-activation ResNet (version 2)"),
+    ("_conv/depthwise_kernel", "ResNeXt of Keras"),
+    ("res2a_branch2a/", "ResNet50 of Keras before 2.3, whose pooling and epsilon changed between its versions"),
     ("stem.conv.weight", "pre-activation ResNet (version 2) or another of timm's networks"),
     ("features.init_block.", "network of imgclsmob"),
     (".se.", "squeeze-and-excitation ResNet"),
