@@ -163,6 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn caffe2_and_keras_have_the_stride_of_the_paper_and_epsilons_and_pixels_of_their_own() {
+        for (variant, epsilon, mean, mode) in [
+            (Variant::Caffe2, 1e-5, [102.9801, 115.9465, 122.7717], "shorter_side"),
+            (Variant::Keras, 1.001e-5, [103.939, 116.779, 123.68], "stretch"),
+        ] {
+            let found = Choices::default().architecture("resnet50", variant, None).unwrap();
+            assert_eq!(found.stem, Stem::ImageNet(MaxPool::Padded), "{variant:?}");
+            assert_eq!((found.stride_in, found.bn_epsilon), (StrideIn::Conv1x1, epsilon), "{variant:?}");
+            let pixels = variant.preprocessing(&found);
+            assert_eq!((&*pixels.color, pixels.scale, pixels.mean), ("bgr", Some(1.0), mean), "{variant:?}");
+            assert_eq!(pixels.resize_mode, mode, "{variant:?}");
+        }
+    }
+
+    #[test]
     fn tensors_say_what_the_name_leaves_open() {
         let trained = Architecture {
             classes: 7,

@@ -135,7 +135,7 @@ fn rename_head(tensors: &mut BTreeMap<String, Weight>) -> Result<(), Reason> {
 
 /// Whether a tensor is a layer's weight, and no counter or seed.
 pub(super) fn is_weight(name: &str) -> bool {
-    name.rsplit_once('/').is_some_and(|(_, field)| FIELDS.contains(&field))
+    name.rsplit_once('/').is_some_and(|(_, field)| FIELDS.contains(&field) || field == "depthwise_kernel")
 }
 
 /// The torchvision name of a tensor in Keras' ResNets, or `None` if it is not one of theirs.

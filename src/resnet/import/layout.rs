@@ -260,3 +260,78 @@ fn refuse_relatives(state_dict: &StateDict) -> Result<(), Reason> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(names: &[&str]) -> RawFile {
+        let weight = || Weight { shape: vec![1; 4], data: vec![0.0] };
+        let tensors = names.iter().map(|&name| (name.to_owned(), weight())).collect();
+        RawFile { state_dict: StateDict { tensors }, ..RawFile::default() }
+    }
+
+    #[test]
+    fn relatives_are_called_what_they_are_with_a_plain_stem_and_without() {
+        for (name, called) in [
+            ("neck.0.weight", "layers between"),
+            ("conv1.0.weight", "ResNet-C or -D"),
+            ("layer2.0.downsample.1.weight", "ResNet-D"),
+            ("layer1.0.se.fc1.weight", "squeeze-and-excitation"),
+            ("layer1.0.se_module.fc1.weight", "squeeze-and-excitation"),
+            ("layer1.0.attn.conv.weight", "attention"),
+            ("layer2.0.downsample.0.filt", "anti-aliased"),
+            ("fc._packed_params", "quantised"),
+        ] {
+            let refused = to_torchvision(network(&["conv1.weight", "layer1.0.conv1.weight", name]), None).err();
+            let said = refused.map(|reason| reason.to_string()).unwrap_or_default();
+            assert!(said.contains(called) && said.contains(name), "{name}: {said}");
+        }
+        for (name, called) in [
+            ("stem.conv.weight", "version 2"),
+            ("features.init_block.conv.weight", "imgclsmob"),
+            ("extractor/conv1/conv/W", "ChainerCV"),
+            ("res2a_branch2a/kernel", "Keras before"),
+        ] {
+            let refused = to_torchvision(network(&[name]), None).err();
+            let said = refused.map(|reason| reason.to_string()).unwrap_or_default();
+            assert!(said.contains(called) && said.contains(name), "{name}: {said}");
+        }
+        for (name, called) in [
+            ("conv2_block1_preact_bn/gamma", "version 2"),
+            ("conv2_block1_2_conv/depthwise_kernel", "ResNeXt of Keras"),
+        ] {
+            let names = ["conv1_conv/kernel", "conv2_block1_1_conv/kernel", name];
+            let refused = to_torchvision(network(&names), None).err();
+            let said = refused.map(|reason| reason.to_string()).unwrap_or_default();
+            assert!(said.contains(called) && said.contains(name), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_bias_moves_into_the_mean_behind_it() {
+        let tensor = |values: &[f32]| Weight { shape: vec![values.len()], data: values.to_vec() };
+        let mut state_dict = StateDict::default();
+        for (name, values) in [
+            ("conv1.bias", [1.0, 2.0]),
+            ("bn1.running_mean", [5.0, 5.0]),
+            ("layer1.0.downsample.0.bias", [3.0, 4.0]),
+            ("layer1.0.downsample.1.running_mean", [0.0, 1.0]),
+            ("layer1.0.conv2.bias", [9.0, 9.0]),
+            ("fc.bias", [7.0, 7.0]),
+        ] {
+            state_dict.tensors.insert(name.to_owned(), tensor(&values));
+        }
+        move_biases(&mut state_dict);
+        let left: Vec<(&str, &[f32])> =
+            state_dict.tensors.iter().map(|(name, weight)| (&**name, &*weight.data)).collect();
+        let expected: [(&str, &[f32]); 4] = [
+            ("bn1.running_mean", &[4.0, 3.0]),
+            ("fc.bias", &[7.0, 7.0]),
+            // Without a mean behind it, it stays where it is, and is listed.
+            ("layer1.0.conv2.bias", &[9.0, 9.0]),
+            ("layer1.0.downsample.1.running_mean", &[-3.0, -3.0]),
+        ];
+        assert_eq!(left, expected);
+    }
+}

@@ -59,7 +59,7 @@ impl Window {
         count: u64,
         budget: &mut Budget,
     ) -> Result<Vec<f32>, Reason> {
-        let bytes = count.checked_mul(dtype.size() as u64).unwrap_or(u64::MAX);
+        let bytes = count.saturating_mul(dtype.size() as u64);
         self.seek(address, bytes)?;
         budget.read(&mut BufReader::new(&self.file), dtype, count)
     }
