@@ -257,7 +257,7 @@ impl Charge {
     }
 
     /// What would come back if this call were given up; nothing unless its client is waited for, and slow.
-    fn is_slow<'c>(self: &'c Arc<Self>, now: Instant) -> Option<Slow<&'c Self>> {
+    fn is_slow(self: &Arc<Self>, now: Instant) -> Option<Slow<&Self>> {
         let held = self.held();
         let since = held.behind_since.filter(|since| now.saturating_duration_since(*since) >= SLOW_AFTER)?;
         held.waiter.as_ref()?;
