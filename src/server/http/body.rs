@@ -1,10 +1,10 @@
 //! Reading a request's body into one piece of memory, within the limits of size and time.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 
 use super::{call::HttpCall, error::Failure};
 use crate::service::{Charge, Error, ErrorKind, Shown};
@@ -17,13 +17,13 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 /// # Errors
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
 /// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early;
-/// `OVERLOADED` when the requests in work leave no memory for what came.
+/// `OVERLOADED` when the requests in work leave no memory for what came, or need what it took while its client was slow.
 pub(super) async fn read(
     body: Body,
     limit: usize,
     timeout: Duration,
     call: &HttpCall,
-    charge: &Charge,
+    charge: &Arc<Charge>,
 ) -> Result<Bytes, Failure> {
     let read = match body.size_hint().exact() {
         Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
@@ -41,12 +41,11 @@ pub(super) async fn read(
     read
 }
 
-async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Charge) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Arc<Charge>) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(&error))?;
-        let Ok(data) = frame.into_data() else { continue };
-        charge.add(data.len())?;
+    while let Some(frame) = next(&mut body, charge).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        charge.came(data.len())?;
         if whole.is_empty() && data.len() == announced {
             return Ok(data);
         }
@@ -59,6 +58,15 @@ async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Charge
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+/// The next frame, or the refusal where what came so far was needed for others in the meantime.
+async fn next(body: &mut Body, charge: &Arc<Charge>) -> Option<Result<Frame<Bytes>, Failure>> {
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(|error| broken(&error)))),
+        Poll::Pending => charge.poll_given_up(cx).map(|error| Some(Err(error.into()))),
+    })
+    .await
 }
 
 fn too_large(announced: Option<u64>, limit: usize) -> Failure {

@@ -66,7 +66,7 @@ async fn answer(
 
     let coding = encoding::coding(&head.headers)?;
     let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
-    let charge = service.open_charge()?;
+    let charge = call.open_charge(service)?;
     let mut body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call, &charge).await?;
     if let Some(coding) = coding.filter(|_| !body.is_empty()) {
         let charge = charge.clone();
