@@ -310,7 +310,7 @@ fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
              send that size, or set [input] crop_size in its model.toml",
             model.name
         ),
-        Misfit::Values { .. } => format!("model `{}`: {misfit}", model.name),
+        Misfit::Bytes { .. } => format!("model `{}`: {misfit}", model.name),
     };
     Error::new(ErrorKind::InvalidArgument, message)
 }

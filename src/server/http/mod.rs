@@ -7,11 +7,13 @@
 //! Knows the service. Must not know the stages behind it, or the other door.
 
 mod bare;
+mod base64;
 mod body;
 mod call;
 mod door;
 mod encoding;
 mod error;
+mod flat;
 mod framing;
 mod health;
 mod leftover;
