@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, served::Served};
+use super::{Error, ErrorKind, PROBABILITIES, served::Served};
 use crate::{
     model::ServedModel,
     tensor::{Input, InputShape, NumberType},
@@ -41,14 +41,17 @@ impl Target {
     pub fn tensors(&self, bytes: Bytes, images: usize, numbers: NumberType) -> Result<Vec<Item>, Error> {
         let (shape, own) = (self.shape(), self.model().info.numbers);
         let name = &self.model().name;
-        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}")));
+        let refuse =
+            |message: String| Err(Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}")));
         let image_bytes = shape.image_len() * numbers.size();
         if image_bytes.checked_mul(images) != Some(bytes.len()) {
             let (dims, got) = (shape.dims(), bytes.len());
             return refuse(format!("{images} images of {dims:?} have {image_bytes} bytes each, and {got} came"));
         }
         if numbers == NumberType::Int8 && own != NumberType::Int8 {
-            return refuse("its graph takes no numbers of 8 bits with a sign: send floats, or bytes without a sign".into());
+            return refuse(
+                "its graph takes no numbers of 8 bits with a sign: send floats, or bytes without a sign".into(),
+            );
         }
         if let Some(place) = numbers.first_not_finite(&bytes) {
             let (image, index) = (place / shape.image_len().max(1), place % shape.image_len().max(1));
@@ -58,10 +61,17 @@ impl Target {
         let item = |index: usize| {
             let bytes = bytes.slice(index * image_bytes..(index + 1) * image_bytes);
             let input = if is_pixels { shape.samples(bytes) } else { shape.tensor(bytes, numbers) };
-            let input = input.map_err(|misfit| Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {misfit}")));
+            let input =
+                input.map_err(|misfit| Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {misfit}")));
             input.map(|input| Item(Content::Tensor(input)))
         };
         (0..images).map(item).collect()
+    }
+
+    /// The names of the outputs that there are, the graph's own first.
+    pub fn outputs(&self) -> Vec<&str> {
+        let own = &*self.model().info.output.name;
+        if own == PROBABILITIES { vec![own] } else { vec![own, PROBABILITIES] }
     }
 
     /// What the model takes of one image.

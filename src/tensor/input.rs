@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Layout, Normalizer, Pixels, NumberType};
+use super::{Layout, Normalizer, NumberType, Pixels};
 
 /// What a network takes of one image: its memory layout and size. Makes [`Input`]s that fit it, and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

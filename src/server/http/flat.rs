@@ -112,7 +112,9 @@ impl<'c> FlatReader<'c> {
         match std::mem::replace(&mut self.flat.dims[depth], length) {
             usize::MAX => Ok(()),
             other if other == length => Ok(()),
-            other => Err(E::custom(format!("lists of {other} and of {length} entries side by side: they must be as long"))),
+            other => {
+                Err(E::custom(format!("lists of {other} and of {length} entries side by side: they must be as long")))
+            }
         }
     }
 }

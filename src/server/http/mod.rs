@@ -24,7 +24,9 @@ mod reply;
 mod route;
 mod routes;
 mod socket;
+mod timing;
 mod v1;
+mod v2;
 
 use std::sync::Arc;
 

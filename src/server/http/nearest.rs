@@ -6,7 +6,7 @@ use super::error::Failure;
 use crate::service::{Error, ErrorKind};
 
 /// Routes with the paths that they are for, as the nearest-route answer names them.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 16] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -16,6 +16,13 @@ const KNOWN: [&str; 9] = [
     "/v1/models/{model}/labels",
     "/v1/models/{model}:classify",
     "/v1/models/{model}/versions/{version}:classify",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/{model}",
+    "/v2/models/{model}/ready",
+    "/v2/models/{model}/infer",
+    "/v2/repository/index",
 ];
 
 /// Of a path that is on no route, so much is compared with those that are, and repeated in the answer.
