@@ -83,15 +83,13 @@ impl Service {
         let replied = Instant::now();
         let longest = |phase: fn(&Answered) -> Duration| answers.iter().map(phase).max().unwrap_or_default();
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-        let [preprocess, queue] = [longest(|answer| answer.preprocess), longest(|answer| answer.reply.queued)];
-        let inference = longest(|answer| answer.reply.inference);
-        let fill = longest(|answer| answer.reply.fill).min(inference);
         let timing = Timing {
-            preprocess_ms: ms(preprocess),
-            queue_ms: ms(queue),
-            inference_ms: ms(inference),
+            preprocess_ms: ms(longest(|answer| answer.preprocess)),
+            queue_ms: ms(longest(|answer| answer.reply.queued)),
+            inference_ms: ms(longest(|answer| answer.reply.inference)),
             total_ms: ms(replied.saturating_duration_since(started)),
         };
+        let slowest = answers.iter().map(phases).max_by_key(|times| times.queue + times.input + times.infer);
         let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         // A network that overflows says nothing about the image; an answer made of the rest would look like one.
         if answers.iter().any(|answer| answer.reply.logits.iter().any(|value| !value.is_finite())) {
@@ -116,8 +114,9 @@ impl Service {
             metrics.note_image(*preprocess, reply.queued, first);
             predictions.extend(classes);
         }
-        let (input, infer) = (preprocess + fill, inference - fill);
-        metrics.note_request(PhaseTimes { queue, input, infer, output: replied.elapsed() });
+        if let Some(phases) = slowest {
+            metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
+        }
         Ok(Answer {
             model: model.name.clone(),
             version: model.version,
@@ -239,6 +238,12 @@ impl Service {
         let input = target.shape().pixels(pixels).map_err(|misfit| wrong_size(target.model(), misfit))?;
         Ok((input, place, time))
     }
+}
+
+/// Where the time of one image went, so far.
+fn phases(Answered { reply, preprocess }: &Answered) -> PhaseTimes {
+    let (input, infer) = (*preprocess + reply.fill, reply.inference.saturating_sub(reply.fill));
+    PhaseTimes { queue: reply.queued, input, infer, ..PhaseTimes::default() }
 }
 
 fn admit(model: &ServedModel, images: usize) -> Result<OwnedSemaphorePermit, Error> {

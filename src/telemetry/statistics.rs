@@ -39,7 +39,7 @@ pub struct RunStatistics {
     pub fail: TimedCount,
     /// The requests of `phases`.
     pub requests: u64,
-    /// The sums of all answered requests; of several images in one the longest of each phase counts.
+    /// The sums of all answered requests; of several images in one, the image counts that took longest.
     pub phases: PhaseTimes,
     /// When the network ran last, if it did.
     pub last: Option<SystemTime>,
