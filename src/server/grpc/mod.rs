@@ -92,8 +92,8 @@ impl GrpcDoor {
         let max_message = shared.service.limits().max_body_bytes;
         let classifier =
             ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
-        let inference =
-            GrpcInferenceServiceServer::new(inference::Inference::new(&shared)).max_decoding_message_size(max_message);
+        let inference = GrpcInferenceServiceServer::new(inference::InferenceService::new(&shared))
+            .max_decoding_message_size(max_message);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
