@@ -140,6 +140,15 @@ impl Reason {
         }
     }
 
+    /// Of a form that Keras does not write.
+    pub(super) fn other_hdf5() -> Self {
+        Self::Unsupported {
+            what: "an HDF5 file of a form that Keras does not write",
+            remedy: "save it again as Keras does: model.save_weights(\"mine.weights.h5\"), or with h5py without libver and compression; \
+                     a Chainer model with chainer.serializers.save_npz",
+        }
+    }
+
     /// The bytes contradict the format.
     pub(super) fn damaged(format: &'static str, what: impl Into<String>) -> Self {
         Self::Damaged { format, what: what.into() }

@@ -10,7 +10,7 @@ use std::fs::File;
 
 use super::archive::Archive;
 use super::error::Reason;
-use super::hdf5::{self, Array, Window};
+use super::hdf5::{self, FileRange, StoredArray};
 use super::number::number;
 use super::raw_file::RawFile;
 use super::values::{Budget, gather};
@@ -34,12 +34,12 @@ pub(super) fn read_archive(file: File, mut archive: Archive) -> Result<RawFile, 
         return Err(Reason::Unsupported { what: "a .keras file whose weights are packed", remedy });
     };
     drop(entry);
-    read(Window::part(file, start, bytes)?)
+    read(FileRange::part(file, start, bytes)?)
 }
 
 /// Reads the weights of an HDF5 file, in torchvision's order of axes under `LAYER/FIELD`.
-pub(super) fn read(mut window: Window) -> Result<RawFile, Reason> {
-    let arrays = hdf5::arrays(&mut window, |root| root.starts_with("optimizer"))?;
+pub(super) fn read(mut weights: FileRange) -> Result<RawFile, Reason> {
+    let arrays = hdf5::arrays(&mut weights, |root| root.starts_with("optimizer"))?;
     let mut raw = RawFile::default();
     let mut budget = Budget::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
@@ -51,7 +51,7 @@ pub(super) fn read(mut window: Window) -> Result<RawFile, Reason> {
         match array.other() {
             Some(dtype) => drop(raw.others.insert(name, dtype.to_owned())),
             None => {
-                let values = array.read(&mut window, &mut budget)?;
+                let values = array.read(&mut weights, &mut budget)?;
                 raw.state_dict.tensors.insert(name, turned(&array.shape, values, &mut budget)?);
             }
         }
@@ -61,9 +61,9 @@ pub(super) fn read(mut window: Window) -> Result<RawFile, Reason> {
 }
 
 /// Each array with `LAYER/FIELD`.
-fn named(arrays: &[Array]) -> Result<Vec<(&Array, String)>, Reason> {
-    let is_numbered = |array: &Array| array.path.iter().rev().nth(1).is_some_and(|group| group == "vars");
-    let mut layers: BTreeMap<&[String], Vec<&Array>> = BTreeMap::new();
+fn named(arrays: &[StoredArray]) -> Result<Vec<(&StoredArray, String)>, Reason> {
+    let is_numbered = |array: &StoredArray| array.path.iter().rev().nth(1).is_some_and(|group| group == "vars");
+    let mut layers: BTreeMap<&[String], Vec<&StoredArray>> = BTreeMap::new();
     let mut named = Vec::new();
     for array in arrays {
         let [groups @ .., own] = &array.path[..] else { continue };

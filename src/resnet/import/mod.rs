@@ -116,7 +116,7 @@ fn read_format(mut file: File, key: Option<&str>) -> Result<RawFile, Reason> {
         // The number that PyTorch before 1.6 wrote first, as a pickle of its own.
         [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => torch::read_legacy(file, key),
         [0x80, 2..=5, ..] => torch::read_bare(file, key),
-        [0x89, b'H', b'D', b'F', ..] => keras::read(hdf5::Window::whole(file)?),
+        [0x89, b'H', b'D', b'F', ..] => keras::read(hdf5::FileRange::whole(file)?),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
             unsupported("a single NumPy array", "save all of them with numpy.savez")
         }

@@ -2,24 +2,23 @@
 //! `h5py` writes unless it is told otherwise).
 
 use super::super::error::Reason;
-use super::FORMAT;
-use super::window::{Fields, Window};
+use super::range::{FORMAT, Fields, FileRange};
 
 /// A ResNet has a few hundred layers; 16 levels of a tree would be more members than any file has.
 const MAX_MEMBERS: usize = 1 << 16;
 const MAX_LEVELS: usize = 16;
 
 /// The members' names and addresses of the group whose tree and heap these are.
-pub(super) fn members(window: &mut Window, tree: u64, heap: u64) -> Result<Vec<(String, u64)>, Reason> {
-    let names = names(window, heap)?;
+pub(super) fn members(file: &mut FileRange, tree: u64, heap: u64) -> Result<Vec<(String, u64)>, Reason> {
+    let names = names(file, heap)?;
     let mut members = Vec::new();
     let mut nodes = vec![(tree, 0)];
     while let Some((address, depth)) = nodes.pop() {
-        let head = window.piece(address, 24)?;
+        let head = file.piece(address, 24)?;
         if head.starts_with(b"SNOD") {
-            symbols(window, address, &names, &mut members)?;
+            symbols(file, address, &names, &mut members)?;
         } else {
-            let children = children(window, address, &head)?;
+            let children = children(file, address, &head)?;
             if depth == MAX_LEVELS || nodes.len() + children.len() > MAX_MEMBERS {
                 return Err(Reason::damaged(FORMAT, format!("a group's tree without end at {address}")));
             }
@@ -32,8 +31,8 @@ pub(super) fn members(window: &mut Window, tree: u64, heap: u64) -> Result<Vec<(
     Ok(members)
 }
 
-fn names(window: &mut Window, heap: u64) -> Result<Vec<u8>, Reason> {
-    let head = window.piece(heap, 32)?;
+fn names(file: &mut FileRange, heap: u64) -> Result<Vec<u8>, Reason> {
+    let head = file.piece(heap, 32)?;
     let place = || {
         let mut fields = Fields(head.strip_prefix(b"HEAP")?);
         fields.skip(4)?;
@@ -42,17 +41,17 @@ fn names(window: &mut Window, heap: u64) -> Result<Vec<u8>, Reason> {
         Some((fields.number(8)?, bytes))
     };
     let (address, bytes) = place().ok_or_else(|| Reason::damaged(FORMAT, format!("no heap of names at {heap}")))?;
-    window.piece(address, bytes)
+    file.piece(address, bytes)
 }
 
-fn children(window: &mut Window, address: u64, head: &[u8]) -> Result<Vec<u64>, Reason> {
+fn children(file: &mut FileRange, address: u64, head: &[u8]) -> Result<Vec<u64>, Reason> {
     let damaged = || Reason::damaged(FORMAT, format!("no node of a group's tree at {address}"));
     // The signature, the kind (0: of groups), the level, and how many; then the neighbours.
     let count = match head {
         [b'T', b'R', b'E', b'E', 0, _, low, high, ..] => u64::from(u16::from_le_bytes([*low, *high])),
         _ => return Err(damaged()),
     };
-    let piece = window.piece(address + 24, count * 16 + 8)?;
+    let piece = file.piece(address + 24, count * 16 + 8)?;
     let mut fields = Fields(&piece);
     let mut child = || {
         fields.skip(8)?;
@@ -61,11 +60,11 @@ fn children(window: &mut Window, address: u64, head: &[u8]) -> Result<Vec<u64>, 
     (0..count).map(|_| child().ok_or_else(damaged)).collect()
 }
 
-fn symbols(window: &mut Window, address: u64, names: &[u8], members: &mut Vec<(String, u64)>) -> Result<(), Reason> {
+fn symbols(file: &mut FileRange, address: u64, names: &[u8], members: &mut Vec<(String, u64)>) -> Result<(), Reason> {
     let damaged = || Reason::damaged(FORMAT, format!("no list of members at {address}"));
-    let head = window.piece(address, 8)?;
+    let head = file.piece(address, 8)?;
     let count = u64::from(u16::from_le_bytes([head[6], head[7]]));
-    let piece = window.piece(address + 8, count * 40)?;
+    let piece = file.piece(address + 8, count * 40)?;
     for entry in piece.chunks_exact(40) {
         let mut fields = Fields(entry);
         let (name, object) = (fields.number(8), fields.number(8));

@@ -4,17 +4,16 @@
 //! pieces nor packed; the rest is refused with the way to save the file again. Knows no network.
 
 mod group;
-mod object;
-mod window;
+mod header;
+mod range;
 
 use std::collections::BTreeSet;
 
 use super::error::Reason;
 use super::values::{Budget, Dtype, count_of};
-use object::{Data, Number, Object};
-pub(super) use window::Window;
-
-const FORMAT: &str = "HDF5";
+use header::{Number, ObjectHeader, Stored};
+use range::FORMAT;
+pub(super) use range::FileRange;
 
 /// Keras nests a layer in a model in a model; each object is looked at once.
 const MAX_DEPTH: usize = 16;
@@ -22,7 +21,7 @@ const MAX_OBJECTS: usize = 1 << 17;
 
 /// An array of the file.
 #[derive(Debug)]
-pub(super) struct Array {
+pub(super) struct StoredArray {
     /// The names of the groups around it, and its own.
     pub(super) path: Vec<String>,
     /// What the group that it is in calls itself (its attribute `name`).
@@ -32,37 +31,28 @@ pub(super) struct Array {
     address: Option<u64>,
 }
 
-impl Array {
+impl StoredArray {
     /// Why it holds no weights, in the file's words.
     pub(super) fn other(&self) -> Option<&str> {
         self.dtype.as_ref().err().map(String::as_str)
     }
 
     /// Its values, the last index fastest.
-    pub(super) fn read(&self, window: &mut Window, budget: &mut Budget) -> Result<Vec<f32>, Reason> {
+    pub(super) fn read(&self, file: &mut FileRange, budget: &mut Budget) -> Result<Vec<f32>, Reason> {
         let name = self.path.join("/");
         let damaged = |what: String| Reason::damaged(FORMAT, format!("array {name}: {what}"));
         let dtype = self.dtype.clone().map_err(|dtype| Reason::Dtype { name: name.clone(), dtype })?;
         let count = count_of(&self.shape).ok_or_else(|| damaged(format!("shape {:?}", self.shape)))?;
         let address = self.address.ok_or_else(|| damaged("it was never written".to_owned()))?;
-        window.values(address, dtype, count, budget)
-    }
-}
-
-/// Another form of the format than the one that is read.
-fn other_form() -> Reason {
-    Reason::Unsupported {
-        what: "an HDF5 file of a form that Keras does not write",
-        remedy: "save it again as Keras does: model.save_weights(\"mine.weights.h5\"), or with h5py without libver and compression; \
-                 a Chainer model with chainer.serializers.save_npz",
+        file.values(address, dtype, count, budget)
     }
 }
 
 /// Every array of the file but those below the groups of its root for which `is_of_training` holds.
-pub(super) fn arrays(window: &mut Window, is_of_training: impl Fn(&str) -> bool) -> Result<Vec<Array>, Reason> {
+pub(super) fn arrays(file: &mut FileRange, is_of_training: impl Fn(&str) -> bool) -> Result<Vec<StoredArray>, Reason> {
     let mut arrays = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut open = vec![(root(window)?, Vec::<String>::new(), None::<String>)];
+    let mut open = vec![(root(file)?, Vec::<String>::new(), None::<String>)];
     while let Some((address, path, label)) = open.pop() {
         if path.len() > MAX_DEPTH || seen.len() > MAX_OBJECTS {
             return Err(Reason::damaged(FORMAT, format!("groups without end at {}", path.join("/"))));
@@ -71,9 +61,9 @@ pub(super) fn arrays(window: &mut Window, is_of_training: impl Fn(&str) -> bool)
         if !seen.insert(address) {
             continue;
         }
-        let object = Object::read(window, address)?;
+        let object = ObjectHeader::read(file, address)?;
         if let Some((tree, heap)) = object.group {
-            for (name, member) in group::members(window, tree, heap)? {
+            for (name, member) in group::members(file, tree, heap)? {
                 if path.is_empty() && is_of_training(&name) {
                     continue;
                 }
@@ -85,9 +75,9 @@ pub(super) fn arrays(window: &mut Window, is_of_training: impl Fn(&str) -> bool)
                 Number::Other(words) => Err(words),
             };
             match data {
-                Data::At(address) => arrays.push(Array { path, label, shape, dtype, address }),
-                Data::Otherwise if dtype.is_ok() => return Err(other_form()),
-                Data::Otherwise => {}
+                Stored::At(address) => arrays.push(StoredArray { path, label, shape, dtype, address }),
+                Stored::Otherwise if dtype.is_ok() => return Err(Reason::other_hdf5()),
+                Stored::Otherwise => {}
             }
         }
     }
@@ -95,25 +85,25 @@ pub(super) fn arrays(window: &mut Window, is_of_training: impl Fn(&str) -> bool)
 }
 
 /// The address of the root group, from the superblock.
-fn root(window: &mut Window) -> Result<u64, Reason> {
-    let block = window.piece(0, 96)?;
+fn root(file: &mut FileRange) -> Result<u64, Reason> {
+    let block = file.piece(0, 96)?;
     match block[..] {
         // Version 0 or 1, and addresses and lengths of 8 bytes.
         [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', version @ (0 | 1), _, _, _, _, 8, 8, ..] => {
             // The second version has four bytes more in its middle. Then: where addresses count from, free space, the end, a
             // driver, and the root's entry, in which its name's place comes first.
-            let mut fields = window::Fields(&block[if version == 0 { 24 } else { 28 }..]);
+            let mut fields = range::Fields(&block[if version == 0 { 24 } else { 28 }..]);
             let mut next = || fields.number(8).ok_or_else(|| Reason::damaged(FORMAT, "no superblock"));
             let (base, _, end, _, _, root) = (next()?, next()?, next()?, next()?, next()?, next()?);
             if base != 0 {
-                return Err(other_form());
+                return Err(Reason::other_hdf5());
             }
-            if end > window.bytes() {
-                return Err(Reason::damaged(FORMAT, format!("{} bytes of {end}", window.bytes())));
+            if end > file.bytes() {
+                return Err(Reason::damaged(FORMAT, format!("{} bytes of {end}", file.bytes())));
             }
             Ok(root)
         }
-        [0x89, b'H', b'D', b'F', ..] => Err(other_form()),
+        [0x89, b'H', b'D', b'F', ..] => Err(Reason::other_hdf5()),
         _ => Err(Reason::damaged(FORMAT, "no superblock")),
     }
 }

@@ -2,20 +2,19 @@
 
 use super::super::error::Reason;
 use super::super::values::Dtype;
-use super::FORMAT;
-use super::window::{Fields, Window};
+use super::range::{FORMAT, Fields, FileRange};
 
 /// An object has a dozen messages in one or two blocks.
 const MAX_BLOCKS: usize = 64;
 
 /// What a header says.
 #[derive(Debug, Default)]
-pub(super) struct Object {
+pub(super) struct ObjectHeader {
     /// Of a group: the addresses of its tree and of its heap.
     pub(super) group: Option<(u64, u64)>,
     pub(super) shape: Option<Vec<usize>>,
     pub(super) number: Option<Number>,
-    pub(super) data: Option<Data>,
+    pub(super) data: Option<Stored>,
     /// The attribute `name`, with which Keras says which layer a group is of.
     pub(super) label: Option<String>,
 }
@@ -30,19 +29,19 @@ pub(super) enum Number {
 
 /// Where an array's values are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Data {
+pub(super) enum Stored {
     /// The address; `None` of an array that was never written.
     At(Option<u64>),
     /// In a way that we do not read.
     Otherwise,
 }
 
-impl Object {
+impl ObjectHeader {
     /// Reads the header at `address`.
-    pub(super) fn read(window: &mut Window, address: u64) -> Result<Self, Reason> {
-        let head = window.piece(address, 16)?;
+    pub(super) fn read(file: &mut FileRange, address: u64) -> Result<Self, Reason> {
+        let head = file.piece(address, 16)?;
         if head.starts_with(b"OHDR") {
-            return Err(super::other_form());
+            return Err(Reason::other_hdf5());
         }
         let damaged = || Reason::damaged(FORMAT, format!("no object at {address}"));
         if head[0] != 1 {
@@ -57,7 +56,7 @@ impl Object {
             if done > MAX_BLOCKS {
                 return Err(damaged());
             }
-            let block = window.piece(start, bytes)?;
+            let block = file.piece(start, bytes)?;
             let mut fields = Fields(&block);
             while let (Some(kind), Some(size), Some(flags)) = (fields.number(2), fields.number(2), fields.number(4)) {
                 let content = fields.take(size as usize).ok_or_else(damaged)?;
@@ -68,7 +67,7 @@ impl Object {
                     0x01 => object.shape = Some(shape(content).ok_or_else(damaged)?),
                     0x03 => object.number = Some(number(content).ok_or_else(damaged)?),
                     0x08 => object.data = Some(data(content).ok_or_else(damaged)?),
-                    0x0b => object.data = Some(Data::Otherwise),
+                    0x0b => object.data = Some(Stored::Otherwise),
                     0x0c => labels.extend(label(content)),
                     0x10 => blocks.push(pair(content).ok_or_else(damaged)?),
                     0x11 => object.group = Some(pair(content).ok_or_else(damaged)?),
@@ -79,7 +78,7 @@ impl Object {
         for (place, bytes) in labels.into_iter().take(1) {
             object.label = match place {
                 Place::Here => String::from_utf8(bytes).ok(),
-                Place::Heap { address, index } => heap_text(window, address, index)?,
+                Place::Heap { address, index } => heap_text(file, address, index)?,
             };
         }
         Ok(object)
@@ -125,11 +124,11 @@ fn number(content: &[u8]) -> Option<Number> {
     })
 }
 
-fn data(content: &[u8]) -> Option<Data> {
+fn data(content: &[u8]) -> Option<Stored> {
     let mut fields = Fields(content);
     Some(match (fields.number(1)?, fields.number(1)?) {
-        (3 | 4, 1) => Data::At(Some(fields.number(8)?).filter(|&address| address != u64::MAX)),
-        _ => Data::Otherwise,
+        (3 | 4, 1) => Stored::At(Some(fields.number(8)?).filter(|&address| address != u64::MAX)),
+        _ => Stored::Otherwise,
     })
 }
 
@@ -164,11 +163,11 @@ fn label(content: &[u8]) -> Option<(Place, Vec<u8>)> {
 }
 
 /// A text in a heap that many objects share.
-fn heap_text(window: &mut Window, address: u64, index: u64) -> Result<Option<String>, Reason> {
-    let head = window.piece(address, 16)?;
+fn heap_text(file: &mut FileRange, address: u64, index: u64) -> Result<Option<String>, Reason> {
+    let head = file.piece(address, 16)?;
     let bytes = Fields(&head[8..]).number(8).filter(|_| head.starts_with(b"GCOL"));
     let bytes = bytes.ok_or_else(|| Reason::damaged(FORMAT, format!("no heap at {address}")))?;
-    let heap = window.piece(address, bytes)?;
+    let heap = file.piece(address, bytes)?;
     let mut fields = Fields(heap.get(16..).unwrap_or_default());
     while let (Some(found), Some(_), Some(size)) = (fields.number(2), fields.number(6), fields.number(8)) {
         // The free space behind the last one has the number 0.

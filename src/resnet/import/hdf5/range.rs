@@ -7,19 +7,21 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::super::error::Reason;
 use super::super::values::{Budget, Dtype};
-use super::FORMAT;
+
+/// For messages.
+pub(super) const FORMAT: &str = "HDF5";
 
 /// What describes a network is small; only weights are large, and they are read in another way.
 const MAX_PIECE_BYTES: u64 = 1 << 20;
 
 /// A range of a file, with addresses from its start.
-pub(in super::super) struct Window {
+pub(in super::super) struct FileRange {
     file: File,
     start: u64,
     bytes: u64,
 }
 
-impl Window {
+impl FileRange {
     /// The whole file.
     pub(in super::super) fn whole(file: File) -> Result<Self, Reason> {
         let bytes = file.metadata()?.len();
