@@ -1,4 +1,5 @@
-//! The gRPC door: `resnetd.v1.Classifier`, `inference.GRPCInferenceService`, health and reflection over HTTP/2 without TLS.
+//! The gRPC door: `resnetd.v1.Classifier`, `inference.GRPCInferenceService`, `tensorflow.serving.PredictionService` and
+//! `ModelService`, health and reflection over HTTP/2 without TLS.
 //!
 //! Tonic's routes on our own connections, so that both doors live and leave alike. What every call has is done here once:
 //! its id, its arrival, unpacking and packing its messages, and the form of a refusal that tonic makes.
@@ -17,9 +18,12 @@ mod inference;
 mod messages;
 mod outcome;
 mod packing;
+mod prediction;
 pub mod proto;
 mod refusal;
 mod stream;
+mod tensor_proto;
+mod varint;
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Instant};
 
@@ -58,7 +62,11 @@ use charged::ChargedBody;
 use messages::{MessageRules, Messages};
 use packing::Packer;
 use proto::{
-    classifier_server::ClassifierServer, inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+    classifier_server::ClassifierServer,
+    inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+    tensorflow::serving::{
+        model_service_server::ModelServiceServer, prediction_service_server::PredictionServiceServer,
+    },
 };
 use refusal::{error_code, mend_headers};
 
@@ -71,11 +79,13 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MAX_NAME_MESSAGE: usize = 16 << 10;
 
 /// The methods whose calls count as requests to classify.
-const CLASSIFYING: [&str; 4] = [
+const CLASSIFYING: [&str; 6] = [
     "/resnetd.v1.Classifier/Classify",
     "/resnetd.v1.Classifier/ClassifyStream",
     "/inference.GRPCInferenceService/ModelInfer",
     "/inference.GRPCInferenceService/ModelStreamInfer",
+    "/tensorflow.serving.PredictionService/Predict",
+    "/tensorflow.serving.PredictionService/Classify",
 ];
 
 /// The gRPC services over one [`Service`](crate::service::Service).
@@ -94,6 +104,10 @@ impl GrpcDoor {
             ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
         let inference =
             GrpcInferenceServiceServer::new(inference::Inference::new(&shared)).max_decoding_message_size(max_message);
+        let prediction =
+            PredictionServiceServer::new(prediction::Predicting::new(&shared)).max_decoding_message_size(max_message);
+        let models =
+            ModelServiceServer::new(prediction::Models::new(&shared)).max_decoding_message_size(MAX_NAME_MESSAGE);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -101,6 +115,8 @@ impl GrpcDoor {
         };
         let routes = Routes::new(classifier)
             .add_service(inference)
+            .add_service(prediction)
+            .add_service(models)
             .add_service(
                 HealthServer::new(health::Health::new(shared.service.clone()))
                     .max_decoding_message_size(MAX_NAME_MESSAGE),
