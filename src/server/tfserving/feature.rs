@@ -6,10 +6,15 @@
 use crate::service::{Error, ErrorKind, Shown};
 
 /// What a picture is called, the first that is there.
-pub(in crate::server) const PICTURE_FEATURES: [&str; 4] = ["image", "image/encoded", "image_bytes", "b64"];
+const PICTURE_FEATURES: [&str; 4] = ["image", "image/encoded", "image_bytes", "b64"];
 
 /// What says in a context how many classes an image gets.
 pub(in crate::server) const CONTEXT_TOP_K: [&str; 2] = ["k", "top_k"];
+
+/// Whether a feature is taken for the picture, whatever is beside it.
+pub(in crate::server) fn is_picture(name: &str) -> bool {
+    PICTURE_FEATURES.contains(&name)
+}
 
 /// The picture among the features of an example, or of what all examples have in common.
 pub(in crate::server) fn picture<F: Copy>(features: &[(&str, F)]) -> Option<F> {

@@ -10,6 +10,6 @@ mod signature;
 mod state;
 
 pub(super) use data_type::name_of;
-pub(super) use feature::{CONTEXT_TOP_K, no_picture, picture};
+pub(super) use feature::{CONTEXT_TOP_K, is_picture, no_picture, picture};
 pub(super) use signature::{Signature, SignatureEntry, SignatureTensor, signatures};
 pub(super) use state::{State, states};
