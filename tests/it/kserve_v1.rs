@@ -28,6 +28,14 @@ async fn the_list_has_the_names_of_models_and_nothing_twice() {
 }
 
 #[tokio::test]
+async fn the_root_says_that_the_server_lives() {
+    let server = TestServer::start().await;
+    let mut http = server.http().await;
+    assert_eq!(http.get("/").await.json(), json!({ "status": "alive" }));
+    http.post("/", "application/json", b"{}").await.refusal(405, "METHOD_NOT_ALLOWED");
+}
+
+#[tokio::test]
 async fn a_model_says_whether_it_is_ready() {
     let server = TestServer::start().await;
     let mut http = server.http().await;

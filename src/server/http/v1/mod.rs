@@ -48,6 +48,7 @@ pub(super) fn router() -> Router<Arc<HttpDoor>> {
         .route("/v1/models/{model}/labels/{label}", any(named))
         .route("/v1/models/{model}/labels/{label}/metadata", read(get(models::metadata)))
         .into_router()
+        .route("/", read(get(models::alive)))
 }
 
 /// What is behind a name depends on its verb: without one, the model's status.

@@ -11,6 +11,11 @@ use crate::{
     service::{ModelInfo, ModelState, ModelStatus, Readiness, TensorInfo, VersionPick},
 };
 
+/// `GET /`: by this, KServe's clients of version 1 know that the server lives.
+pub(super) async fn alive() -> Response {
+    reply::json(StatusCode::OK, &json!({ "status": "alive" }), 32)
+}
+
 /// `GET /v1/models`: the names of all models, as KServe has them, and every version of every model.
 pub(super) async fn list(State(door): State<Arc<HttpDoor>>) -> Response {
     let versions = door.service().list();
