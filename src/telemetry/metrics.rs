@@ -19,7 +19,7 @@ use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
     state::{self, VersionState},
-    statistics::{PhaseTimes, RunStatistics, Sums},
+    statistics::{PhaseTimes, RunStatistics, RunSums},
 };
 
 /// Which door a request came through.
@@ -191,7 +191,7 @@ impl Metrics {
                 .predictions
                 .as_ref()
                 .map_or_else(Vec::new, |family| labels.iter().map(|label| count(family, label)).collect()),
-            sums: Sums::new(max_batch_size),
+            sums: RunSums::new(max_batch_size),
         }
     }
 
@@ -238,7 +238,7 @@ pub struct ModelMetrics {
     worker_restarts: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
-    pub(super) sums: Sums,
+    pub(super) sums: RunSums,
 }
 
 #[derive(Debug)]

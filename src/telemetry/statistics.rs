@@ -72,7 +72,7 @@ impl RunStatistics {
 
 /// The sums while they are counted up.
 #[derive(Debug)]
-pub(super) struct Sums {
+pub(super) struct RunSums {
     success: Sum,
     fail: Sum,
     requests: AtomicU64,
@@ -103,7 +103,7 @@ struct Runs {
     phases: Phases,
 }
 
-impl Sums {
+impl RunSums {
     /// * `max_batch_size`: the most images of a run
     pub(super) fn new(max_batch_size: usize) -> Self {
         Self {
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn runs_are_summed_up_by_their_size() {
-        let sums = Sums::new(4);
+        let sums = RunSums::new(4);
         assert_eq!(sums.read(), RunStatistics::default());
         let ms = Duration::from_millis;
         let times = PhaseTimes { input: ms(1), infer: ms(10), ..PhaseTimes::default() };
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_how_they_ended() {
-        let sums = Sums::new(1);
+        let sums = RunSums::new(1);
         let ms = Duration::from_millis;
         sums.note_success(ms(7));
         sums.note_success(ms(8));

@@ -102,12 +102,12 @@ impl GrpcDoor {
         let max_message = shared.service.limits().max_body_bytes;
         let classifier =
             ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
-        let inference =
-            GrpcInferenceServiceServer::new(inference::Inference::new(&shared)).max_decoding_message_size(max_message);
-        let prediction =
-            PredictionServiceServer::new(prediction::Predicting::new(&shared)).max_decoding_message_size(max_message);
+        let inference = GrpcInferenceServiceServer::new(inference::InferenceService::new(&shared))
+            .max_decoding_message_size(max_message);
+        let prediction = PredictionServiceServer::new(prediction::PredictionService::new(&shared))
+            .max_decoding_message_size(max_message);
         let models =
-            ModelServiceServer::new(prediction::Models::new(&shared)).max_decoding_message_size(MAX_NAME_MESSAGE);
+            ModelServiceServer::new(prediction::ModelService::new(&shared)).max_decoding_message_size(MAX_NAME_MESSAGE);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)

@@ -55,7 +55,10 @@ fn no_route(path: &str) -> String {
         *segment = &unnamed;
     }
     let compared = segments.join("/");
-    let nearest = KNOWN.into_iter().min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
+    // The other protocol's names are near by chance only.
+    let is_v2 = |path: &str| path.starts_with("/v2");
+    let known = KNOWN.into_iter().filter(|known| is_v2(known) == is_v2(&compared));
+    let nearest = known.min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
     let nearest = match model {
         Some(model) if model.len() <= MAX_NAMED => nearest.replacen("{model}", model, 1),
         _ => nearest.to_owned(),
@@ -72,6 +75,10 @@ mod tests {
         assert!(no_route("/v1/models/cat:clasify").ends_with("`/v1/models/cat:classify`"));
         assert!(no_route("/models/cat:classify").ends_with("`/v1/models/cat:classify`"));
         assert!(no_route("/v1/model").ends_with("`/v1/models`"));
+        assert!(no_route("/v2/models/cat/infers").ends_with("`/v2/models/cat/infer`"));
+        assert!(
+            no_route("/v2/health").starts_with("there is nothing at `/v2/health`; the nearest route is `/v2/health/")
+        );
         assert!(no_route("/healthz").ends_with("`/readyz`") || no_route("/healthz").ends_with("`/livez`"));
     }
 

@@ -11,5 +11,5 @@ mod state;
 
 pub(super) use data_type::name_of;
 pub(super) use feature::{CONTEXT_TOP_K, is_picture, no_picture, picture};
-pub(super) use signature::{Signature, SignatureEntry, SignatureTensor, signatures};
-pub(super) use state::{State, states};
+pub(super) use signature::{ServingSignature, SignatureEntry, SignatureTensor, signatures};
+pub(super) use state::{VersionStatus, states};

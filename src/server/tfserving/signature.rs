@@ -11,7 +11,7 @@ use crate::{
 
 /// A signature, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) enum Signature {
+pub(in crate::server) enum ServingSignature {
     /// The network's input or pictures in, probabilities out.
     #[default]
     ServingDefault,
@@ -25,7 +25,7 @@ pub(in crate::server) enum Signature {
 pub(in crate::server) const PREDICT_METHOD: &str = "tensorflow/serving/predict";
 pub(in crate::server) const CLASSIFY_METHOD: &str = "tensorflow/serving/classify";
 
-impl Signature {
+impl ServingSignature {
     /// By its name; the default where it is empty.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Signature {
     /// One for `predict`.
     ///
     /// # Errors
-    /// As [`Signature::named`], and for the one that classifies.
+    /// As [`ServingSignature::named`], and for the one that classifies.
     pub(in crate::server) fn to_predict(name: &str) -> Result<Self, Error> {
         match Self::named(name)? {
             Self::Classify => {
@@ -63,7 +63,7 @@ impl Signature {
     /// One for `classify`.
     ///
     /// # Errors
-    /// As [`Signature::named`], and for the one that only predicts.
+    /// As [`ServingSignature::named`], and for the one that only predicts.
     pub(in crate::server) fn to_classify(name: &str) -> Result<Self, Error> {
         match Self::named(name)? {
             Self::Raw => {
@@ -124,19 +124,19 @@ pub(in crate::server) fn signatures(target: &Target) -> Vec<SignatureEntry> {
         data_type,
         dims: vec![-1, size(target.model().classes())],
     };
-    let predict = |signature: Signature| SignatureEntry {
+    let predict = |signature: ServingSignature| SignatureEntry {
         name: signature.name(),
         method: PREDICT_METHOD,
         inputs: vec![input.clone()],
         outputs: vec![row(signature.output(target), name_of(NumberType::Float32))],
     };
     let classify = SignatureEntry {
-        name: Signature::Classify.name(),
+        name: ServingSignature::Classify.name(),
         method: CLASSIFY_METHOD,
         inputs: vec![SignatureTensor { name: "inputs".to_owned(), data_type: STRING, dims: vec![-1] }],
         outputs: vec![row("classes".to_owned(), STRING), row("scores".to_owned(), name_of(NumberType::Float32))],
     };
-    vec![predict(Signature::ServingDefault), predict(Signature::Raw), classify]
+    vec![predict(ServingSignature::ServingDefault), predict(ServingSignature::Raw), classify]
 }
 
 /// The type of texts and files.
@@ -148,19 +148,19 @@ mod tests {
 
     #[test]
     fn each_method_has_its_signatures_and_no_name_means_the_default() {
-        assert_eq!(Signature::to_predict(""), Ok(Signature::ServingDefault));
-        assert_eq!(Signature::to_predict("raw"), Ok(Signature::Raw));
-        assert_eq!(Signature::to_classify("serving_default"), Ok(Signature::ServingDefault));
-        assert_eq!(Signature::to_classify("classify"), Ok(Signature::Classify));
+        assert_eq!(ServingSignature::to_predict(""), Ok(ServingSignature::ServingDefault));
+        assert_eq!(ServingSignature::to_predict("raw"), Ok(ServingSignature::Raw));
+        assert_eq!(ServingSignature::to_classify("serving_default"), Ok(ServingSignature::ServingDefault));
+        assert_eq!(ServingSignature::to_classify("classify"), Ok(ServingSignature::Classify));
         for refused in [
-            Signature::to_predict("classify"),
-            Signature::to_classify("raw"),
-            Signature::to_predict("predict_images"),
-            Signature::to_classify(" serving_default"),
+            ServingSignature::to_predict("classify"),
+            ServingSignature::to_classify("raw"),
+            ServingSignature::to_predict("predict_images"),
+            ServingSignature::to_classify(" serving_default"),
         ] {
             assert!(refused.expect_err("another name").message.contains("`serving_default`"));
         }
-        let long = Signature::to_predict(&"x".repeat(9_000)).expect_err("another name").message;
+        let long = ServingSignature::to_predict(&"x".repeat(9_000)).expect_err("another name").message;
         assert!(long.len() < 500, "{long}");
     }
 }

@@ -27,13 +27,13 @@ pub(in crate::server) struct ModelConfig {
 pub(in crate::server) struct ConfigInput {
     pub(in crate::server) name: String,
     pub(in crate::server) data_type: String,
-    pub(in crate::server) format: Format,
+    pub(in crate::server) format: ConfigFormat,
     /// Of one image.
     pub(in crate::server) dims: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(in crate::server) enum Format {
+pub(in crate::server) enum ConfigFormat {
     #[serde(rename = "FORMAT_NHWC")]
     Nhwc,
     #[serde(rename = "FORMAT_NCHW")]
@@ -77,8 +77,8 @@ impl ModelConfig {
                 name: info.input.name.clone(),
                 data_type: data_type(info.numbers),
                 format: match info.layout {
-                    Layout::Nchw => Format::Nchw,
-                    Layout::Nhwc => Format::Nhwc,
+                    Layout::Nchw => ConfigFormat::Nchw,
+                    Layout::Nhwc => ConfigFormat::Nhwc,
                 },
                 dims: target.shape().dims().map(to_i64).to_vec(),
             }],

@@ -17,11 +17,11 @@ pub(in crate::server) struct InputTensor {
     pub(in crate::server) name: String,
     pub(in crate::server) datatype: String,
     pub(in crate::server) shape: Vec<i64>,
-    pub(in crate::server) data: Data,
+    pub(in crate::server) data: InputData,
 }
 
 /// What is in it.
-pub(in crate::server) enum Data {
+pub(in crate::server) enum InputData {
     /// As a binary tensor has it: numbers in little-endian, or elements behind their lengths.
     Raw(Bytes),
     /// Numbers from a list, as `f32` in little-endian, whatever the datatype says.
@@ -83,9 +83,9 @@ impl InputTensor {
     /// Whether [`InputTensor::into_items`] is better done on another thread.
     pub(in crate::server) fn is_work(&self) -> bool {
         match &self.data {
-            Data::Raw(section) => self.datatype != BYTES && is_large(section),
-            Data::Floats(floats) => is_large(floats),
-            Data::Elements(_) => false,
+            InputData::Raw(section) => self.datatype != BYTES && is_large(section),
+            InputData::Floats(floats) => is_large(floats),
+            InputData::Elements(_) => false,
         }
     }
 
@@ -98,28 +98,28 @@ impl InputTensor {
         let name = &self.name;
         let refused = |message: String| Error::new(ErrorKind::InvalidArgument, format!("input `{name}`: {message}"));
         match (datatype, self.data) {
-            (Datatype::Bytes, Data::Raw(section)) => {
+            (Datatype::Bytes, InputData::Raw(section)) => {
                 let elements = elements::take_apart(section, images).map_err(|error| refused(error.message))?;
                 Ok(elements.into_iter().map(|file| target.picture(file)).collect())
             }
-            (Datatype::Bytes, Data::Elements(elements)) if elements.len() == images => {
+            (Datatype::Bytes, InputData::Elements(elements)) if elements.len() == images => {
                 Ok(elements.into_iter().map(|file| target.picture(file)).collect())
             }
-            (Datatype::Bytes, Data::Elements(elements)) => {
+            (Datatype::Bytes, InputData::Elements(elements)) => {
                 Err(refused(format!("{} elements came, and the shape says {images}", elements.len())))
             }
-            (Datatype::Bytes, Data::Floats(_)) => Err(refused("BYTES are files, and numbers came".to_owned())),
-            (Datatype::Numbers(_), Data::Elements(_)) => {
+            (Datatype::Bytes, InputData::Floats(_)) => Err(refused("BYTES are files, and numbers came".to_owned())),
+            (Datatype::Numbers(_), InputData::Elements(_)) => {
                 Err(refused(format!("{} are numbers, and texts came: files are BYTES", self.datatype)))
             }
-            (Datatype::Numbers(numbers), Data::Raw(section)) => target.tensors(section, images, numbers),
-            (Datatype::Numbers(NumberType::Float32), Data::Floats(floats)) => {
+            (Datatype::Numbers(numbers), InputData::Raw(section)) => target.tensors(section, images, numbers),
+            (Datatype::Numbers(NumberType::Float32), InputData::Floats(floats)) => {
                 target.tensors(floats.into(), images, NumberType::Float32)
             }
-            (Datatype::Numbers(NumberType::Float16 | NumberType::BFloat16), Data::Floats(_)) => {
+            (Datatype::Numbers(NumberType::Float16 | NumberType::BFloat16), InputData::Floats(_)) => {
                 Err(refused(format!("{} comes as a binary tensor only: send FP32, or binary data", self.datatype)))
             }
-            (Datatype::Numbers(numbers), Data::Floats(floats)) => {
+            (Datatype::Numbers(numbers), InputData::Floats(floats)) => {
                 let bytes = to_bytes(&floats, numbers).map_err(refused)?;
                 target.tensors(bytes.into(), images, numbers)
             }

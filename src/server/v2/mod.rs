@@ -13,9 +13,9 @@ mod output;
 mod schedule;
 mod version;
 
-pub(super) use config::{Format, ModelConfig};
+pub(super) use config::{ConfigFormat, ModelConfig};
 pub(super) use datatype::{BYTES, Datatype, name_of};
-pub(super) use input::{Data, InputTensor, only_input};
+pub(super) use input::{InputData, InputTensor, only_input};
 pub(super) use metadata::{EXTENSIONS, ModelMetadata, NAME, RepositoryEntry, TensorMetadata, VERSION, index};
 pub(super) use output::{Column, OutputTensor, Requested, RequestedOutput};
 pub(super) use schedule::Schedule;

@@ -64,7 +64,7 @@ impl Inferring {
             let work = move || convert::take_apart(message, &service, &target, &charge);
             self.threads.run_if(is_work, work).await??
         };
-        let convert::Inference { items, requested, schedule, wants_final } = inference;
+        let convert::TakenApart { items, requested, schedule, wants_final } = inference;
         let request = Request {
             items,
             target,

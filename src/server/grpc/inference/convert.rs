@@ -16,7 +16,7 @@ use crate::{
             },
         },
         threads::LARGE_BYTES,
-        v2::{Data, Datatype, InputTensor, OutputTensor, Requested, RequestedOutput, Schedule, only_input},
+        v2::{Datatype, InputData, InputTensor, OutputTensor, Requested, RequestedOutput, Schedule, only_input},
     },
     service::{Charge, Error, ErrorKind, Item, Service, Shown, Target},
     tensor::NumberType,
@@ -30,7 +30,7 @@ const IS_FINAL: &str = "triton_final_response";
 type Parameters = HashMap<String, InferParameter>;
 
 /// A request without its names.
-pub(super) struct Inference {
+pub(super) struct TakenApart {
     pub(super) items: Vec<Item>,
     pub(super) requested: Requested,
     pub(super) schedule: Schedule,
@@ -55,7 +55,7 @@ pub(super) fn take_apart(
     service: &Service,
     target: &Target,
     charge: &Charge,
-) -> Result<Inference, Error> {
+) -> Result<TakenApart, Error> {
     let ModelInferRequest { parameters, inputs, outputs, raw_input_contents: raw, .. } = message;
     let schedule = Schedule::new(number(&parameters, "timeout"), number(&parameters, "priority"))?;
     let wants_final = matches!(choice(&parameters, WANTS_FINAL), Some(ParameterChoice::BoolParam(true)));
@@ -71,7 +71,7 @@ pub(super) fn take_apart(
         return Err(no_shared_memory());
     }
     let contents = contents.filter(|contents| !contents.is_empty());
-    let mut input = InputTensor { name, datatype, shape, data: Data::Raw(Bytes::new()) };
+    let mut input = InputTensor { name, datatype, shape, data: InputData::Raw(Bytes::new()) };
     // What it is decides how the data are read, and how many there may be.
     let (kind, images) = input.check(service, target)?;
     input.data = match (raw.into_iter().next(), contents) {
@@ -82,31 +82,31 @@ pub(super) fn take_apart(
         (None, None) => {
             return Err(refused("the input has no data: send raw_input_contents or its `contents`".to_owned()));
         }
-        (Some(raw), None) => Data::Raw(raw),
+        (Some(raw), None) => InputData::Raw(raw),
         (None, Some(contents)) => listed(contents, kind, images * target.shape().image_len(), charge)?,
     };
-    Ok(Inference { items: input.into_items(service, target)?, requested, schedule, wants_final })
+    Ok(TakenApart { items: input.into_items(service, target)?, requested, schedule, wants_final })
 }
 
 /// The data in the field of their datatype.
 ///
 /// * `wanted`: so many numbers
-fn listed(contents: InferTensorContents, kind: Datatype, wanted: usize, charge: &Charge) -> Result<Data, Error> {
+fn listed(contents: InferTensorContents, kind: Datatype, wanted: usize, charge: &Charge) -> Result<InputData, Error> {
     let unpacked = |pieces: Vec<Bytes>, signed: bool| {
         let bytes = pieces.iter().map(Bytes::len).sum::<usize>();
         charge.add(bytes.min(wanted) * size_of::<f32>())?;
         let floats = floats(&pieces, wanted, signed);
-        floats.map(Data::Floats).map_err(|wrong| refused(format!("the `contents` cannot be read: {wrong}")))
+        floats.map(InputData::Floats).map_err(|wrong| refused(format!("the `contents` cannot be read: {wrong}")))
     };
     match kind {
-        Datatype::Bytes => Ok(Data::Elements(contents.bytes_contents)),
+        Datatype::Bytes => Ok(InputData::Elements(contents.bytes_contents)),
         Datatype::Numbers(NumberType::Float32) => {
             let mut pieces = contents.fp32_contents;
             if pieces.len() <= 1 {
-                return Ok(Data::Raw(pieces.pop().unwrap_or_default()));
+                return Ok(InputData::Raw(pieces.pop().unwrap_or_default()));
             }
             charge.add(pieces.iter().map(Bytes::len).sum())?;
-            Ok(Data::Raw(pieces.concat().into()))
+            Ok(InputData::Raw(pieces.concat().into()))
         }
         Datatype::Numbers(NumberType::Uint8) => unpacked(contents.uint_contents, false),
         Datatype::Numbers(NumberType::Int8) => unpacked(contents.int_contents, true),

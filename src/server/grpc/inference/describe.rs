@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::{
     server::{
         grpc::proto::inference::{self as proto, DataType, model_input, model_instance_group},
-        v2::{Format, ModelConfig, ModelMetadata, RepositoryEntry, TensorMetadata},
+        v2::{ConfigFormat, ModelConfig, ModelMetadata, RepositoryEntry, TensorMetadata},
     },
     service::{RunsOfSize, TimedCount, VersionStatistics},
 };
@@ -48,8 +48,8 @@ pub(super) fn config(config: ModelConfig) -> proto::ModelConfig {
             .map(|input| proto::ModelInput {
                 data_type: data_type(&input.data_type),
                 format: match input.format {
-                    Format::Nhwc => model_input::Format::Nhwc.into(),
-                    Format::Nchw => model_input::Format::Nchw.into(),
+                    ConfigFormat::Nhwc => model_input::Format::Nhwc.into(),
+                    ConfigFormat::Nchw => model_input::Format::Nchw.into(),
                 },
                 name: input.name,
                 dims: input.dims,

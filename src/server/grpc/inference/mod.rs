@@ -24,14 +24,14 @@ use crate::{
 use answer::Inferring;
 
 /// The service of `proto/inference/grpc_service.proto`.
-pub(super) struct Inference {
+pub(super) struct InferenceService {
     service: Service,
     threads: Threads,
     slow_request: Duration,
     stream_concurrency: usize,
 }
 
-impl Inference {
+impl InferenceService {
     pub(super) fn new(shared: &Shared) -> Self {
         Self {
             service: shared.service.clone(),
@@ -64,7 +64,7 @@ impl Inference {
 }
 
 #[tonic::async_trait]
-impl grpc_inference_service_server::GrpcInferenceService for Inference {
+impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
     type ModelStreamInferStream = ReceiverStream<Result<proto::ModelStreamInferResponse, Status>>;
 
     async fn server_live(
@@ -136,7 +136,7 @@ impl grpc_inference_service_server::GrpcInferenceService for Inference {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let call = GrpcCall::of(&request)?;
         let deadline = deadline(request.metadata(), call.arrived).map_err(|error| status(&error))?;
-        let answers = stream::start(stream::Stream {
+        let answers = stream::start(stream::InferStream {
             inferring: self.inferring(),
             requests: request.into_inner(),
             call,

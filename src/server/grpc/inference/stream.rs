@@ -32,7 +32,7 @@ type Answers = mpsc::Sender<Result<proto::ModelStreamInferResponse, Status>>;
 type Job = AbortOnDropHandle<proto::ModelStreamInferResponse>;
 
 /// A stream that was opened.
-pub(super) struct Stream {
+pub(super) struct InferStream {
     pub(super) inferring: Inferring,
     pub(super) requests: Streaming<proto::ModelInferRequest>,
     pub(super) call: GrpcCall,
@@ -44,7 +44,7 @@ pub(super) struct Stream {
 }
 
 /// Works on the stream in a task of its own; it ends with the returned answers.
-pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ModelStreamInferResponse, Status>> {
+pub(super) fn start(stream: InferStream) -> ReceiverStream<Result<proto::ModelStreamInferResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
         let id = stream.call.id.clone();
@@ -62,7 +62,7 @@ pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ModelStreamI
 }
 
 /// Reads, answers, and says why it stopped; the number of requests that were read.
-async fn work(mut stream: Stream, answers: &Answers) -> usize {
+async fn work(mut stream: InferStream, answers: &Answers) -> usize {
     let (mut jobs, mut read) = (FuturesOrdered::<Job>::new(), 0);
     let leaving = stream.call.leaving.clone();
     let mut end = loop {
@@ -143,7 +143,7 @@ async fn answer(
 }
 
 /// What is no message ends the stream, and counts as a request.
-fn refuse(stream: &Stream, status: Status) -> Status {
+fn refuse(stream: &InferStream, status: Status) -> Status {
     let status = mend(status, "ModelStreamInfer");
     let code = error_code(status.metadata().as_ref());
     stream.inferring.service.arrive(Protocol::Grpc, "", None, Instant::now()).finish(Some(code));

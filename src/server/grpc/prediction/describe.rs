@@ -13,7 +13,7 @@ use crate::{
             serving::{ModelVersionStatus, SignatureDefMap, StatusProto, model_version_status},
             tensor_shape_proto::Dim,
         },
-        tfserving::{SignatureEntry, SignatureTensor, State, signatures, states},
+        tfserving::{SignatureEntry, SignatureTensor, VersionStatus, signatures, states},
     },
     service::{Error, ErrorKind, ModelStatus, Shown, Target},
 };
@@ -63,7 +63,7 @@ pub(super) fn shape(dims: Vec<i64>) -> TensorShapeProto {
 
 /// Where versions stand.
 pub(super) fn statuses(versions: &[ModelStatus]) -> Vec<ModelVersionStatus> {
-    let status = |State { version, state, error_code, error_message }: State| ModelVersionStatus {
+    let status = |VersionStatus { version, state, error_code, error_message }: VersionStatus| ModelVersionStatus {
         version: i64::try_from(version).unwrap_or(i64::MAX),
         state: model_version_status::State::from_str_name(state).unwrap_or_default().into(),
         status: Some(StatusProto {

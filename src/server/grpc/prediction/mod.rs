@@ -21,7 +21,7 @@ use crate::{
         request_log::RequestLog,
         shared::Shared,
         status::wire_status,
-        tfserving::Signature,
+        tfserving::ServingSignature,
         threads::{Threads, is_long},
     },
     service::{
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The service of `proto/tensorflow/serving/prediction_service.proto`.
-pub(super) struct Predicting {
+pub(super) struct PredictionService {
     service: Service,
     threads: Threads,
     slow_request: Duration,
@@ -46,7 +46,7 @@ struct Asked<'a> {
     arrival: &'a Arrival<'a>,
 }
 
-impl Predicting {
+impl PredictionService {
     pub(super) fn new(shared: &Shared) -> Self {
         Self {
             service: shared.service.clone(),
@@ -87,7 +87,7 @@ impl Predicting {
         message: proto::PredictRequest,
         asked: Asked<'_>,
     ) -> Result<proto::PredictResponse, Error> {
-        let signature = Signature::to_predict(&asked.spec.signature_name)?;
+        let signature = ServingSignature::to_predict(&asked.spec.signature_name)?;
         let target = asked.arrival.target()?;
         let mut inputs = message.inputs.into_iter();
         let (Some((name, tensor)), None) = (inputs.next(), inputs.next()) else {
@@ -123,7 +123,7 @@ impl Predicting {
         message: proto::ClassificationRequest,
         asked: Asked<'_>,
     ) -> Result<proto::ClassificationResponse, Error> {
-        let signature = Signature::to_classify(&asked.spec.signature_name)?;
+        let signature = ServingSignature::to_classify(&asked.spec.signature_name)?;
         let target = asked.arrival.target()?;
         let examples::Pictures { files, top_k } = examples::pictures(message.input, &self.service, &target)?;
         let items = files.into_iter().map(|file| target.picture(file)).collect();
@@ -171,7 +171,7 @@ fn classes(answer: Answer) -> proto::ClassificationResult {
 }
 
 #[tonic::async_trait]
-impl proto::prediction_service_server::PredictionService for Predicting {
+impl proto::prediction_service_server::PredictionService for PredictionService {
     async fn classify(
         &self,
         request: Request<proto::ClassificationRequest>,
@@ -210,19 +210,19 @@ impl proto::prediction_service_server::PredictionService for Predicting {
 }
 
 /// The service of `proto/tensorflow/serving/model_service.proto`.
-pub(super) struct Models {
+pub(super) struct ModelService {
     service: Service,
     slow_request: Duration,
 }
 
-impl Models {
+impl ModelService {
     pub(super) fn new(shared: &Shared) -> Self {
         Self { service: shared.service.clone(), slow_request: shared.options.slow_request }
     }
 }
 
 #[tonic::async_trait]
-impl proto::model_service_server::ModelService for Models {
+impl proto::model_service_server::ModelService for ModelService {
     async fn get_model_status(
         &self,
         request: Request<proto::GetModelStatusRequest>,

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    server::tfserving::{SignatureTensor, State, signatures, states},
+    server::tfserving::{SignatureTensor, VersionStatus, signatures, states},
     service::{Answer, ModelStatus, Prediction, Target},
 };
 
@@ -34,7 +34,7 @@ impl Serialize for Pairs<'_> {
 
 /// The status document of a model: TensorFlow Serving's `model_version_status`, beside KServe's `name` and `ready`.
 pub(super) fn status(name: &str, ready: bool, versions: &[ModelStatus]) -> Value {
-    let status = |state: State| {
+    let status = |state: VersionStatus| {
         json!({
             // 64-bit numbers are strings in proto3's JSON.
             "version": state.version.to_string(),

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeSeed as _};
 use serde_json::value::RawValue;
 
-use super::object::{First, Object, Scalar};
+use super::object::{First, Object, Parameter};
 use crate::{
     server::{
         http::flat::FlatReader,
-        v2::{Data, Datatype, InputTensor, Requested, RequestedOutput, Schedule, only_input},
+        v2::{Datatype, InputData, InputTensor, Requested, RequestedOutput, Schedule, only_input},
     },
     service::{Charge, Error, ErrorKind, Service, Shown, Target},
 };
@@ -17,7 +17,7 @@ use crate::{
 const LONGEST_ID_BYTES: usize = 4 << 10;
 
 /// A request to infer, of which the data are not looked at yet.
-pub(super) struct Inference {
+pub(super) struct InferDocument {
     pub(super) id: Option<String>,
     pub(super) schedule: Schedule,
     pub(super) input: InputTensor,
@@ -38,9 +38,9 @@ struct Document<'a> {
 
 #[derive(Default, Deserialize)]
 struct RequestParameters {
-    timeout: Option<Scalar>,
-    priority: Option<Scalar>,
-    binary_data_output: Option<Scalar>,
+    timeout: Option<Parameter>,
+    priority: Option<Parameter>,
+    binary_data_output: Option<Parameter>,
 }
 
 #[derive(Deserialize)]
@@ -55,8 +55,8 @@ struct Input<'a> {
 
 #[derive(Default, Deserialize)]
 struct InputParameters {
-    binary_data_size: Option<Scalar>,
-    shared_memory_region: Option<Scalar>,
+    binary_data_size: Option<Parameter>,
+    shared_memory_region: Option<Parameter>,
 }
 
 #[derive(Deserialize)]
@@ -67,9 +67,9 @@ struct Output {
 
 #[derive(Default, Deserialize)]
 struct OutputParameters {
-    classification: Option<Scalar>,
-    binary_data: Option<Scalar>,
-    shared_memory_region: Option<Scalar>,
+    classification: Option<Parameter>,
+    binary_data: Option<Parameter>,
+    shared_memory_region: Option<Parameter>,
 }
 
 /// Reads a request.
@@ -85,7 +85,7 @@ pub(super) fn read(
     service: &Service,
     target: &Target,
     charge: &Charge,
-) -> Result<Inference, Error> {
+) -> Result<InferDocument, Error> {
     let Object(document) = serde_json::from_slice::<Object<Document<'_>>>(json).map_err(|error| {
         refused(format!(
             "the JSON cannot be read: {}; it is the whole body, unless the header inference-header-content-length says how long it is",
@@ -100,7 +100,7 @@ pub(super) fn read(
     }
     let RequestParameters { timeout, priority, binary_data_output } =
         document.parameters.map_or_else(Default::default, |Object(parameters)| parameters);
-    let schedule = Schedule::new(timeout.map(Scalar::number), priority.map(Scalar::number))?;
+    let schedule = Schedule::new(timeout.map(Parameter::number), priority.map(Parameter::number))?;
     let binary = flag("binary_data_output", binary_data_output)?.unwrap_or(false);
     let First { kept, count } = document.outputs;
     let outputs = kept.into_iter().map(|Object(output)| output.requested()).collect::<Result<_, _>>()?;
@@ -108,7 +108,7 @@ pub(super) fn read(
     let First { kept, count } = document.inputs;
     let Object(input) = only_input(kept, count, target)?;
     let input = input.with_data(section, service, target, charge)?;
-    Ok(Inference { id: document.id, schedule, input, requested, binary })
+    Ok(InferDocument { id: document.id, schedule, input, requested, binary })
 }
 
 impl Output {
@@ -118,7 +118,7 @@ impl Output {
         if shared_memory_region.is_some() {
             return Err(no_shared_memory());
         }
-        let classes = classification.map_or(Ok(0), Scalar::number).map_err(|text| {
+        let classes = classification.map_or(Ok(0), Parameter::number).map_err(|text| {
             let text = Shown(&text);
             refused(format!(
                 "parameter `classification` is `{text}`: it must be a whole number, how many classes an image gets"
@@ -146,10 +146,11 @@ impl Input<'_> {
         if shared_memory_region.is_some() {
             return Err(no_shared_memory());
         }
-        let mut input = InputTensor { name: self.name, datatype: self.datatype, shape, data: Data::Raw(Bytes::new()) };
+        let mut input =
+            InputTensor { name: self.name, datatype: self.datatype, shape, data: InputData::Raw(Bytes::new()) };
         // What it is decides how the data are read, and how many there may be.
         let (datatype, images) = input.check(service, target)?;
-        let (size, behind) = (binary_data_size.map(Scalar::number).transpose(), section.len());
+        let (size, behind) = (binary_data_size.map(Parameter::number).transpose(), section.len());
         let size = size.map_err(|text| {
             let text = Shown(&text);
             refused(format!("parameter `binary_data_size` is `{text}`: it must be the number of bytes behind the JSON"))
@@ -163,7 +164,7 @@ impl Input<'_> {
                     "the input has no data: send `data`, or `binary_data_size` and the bytes".to_owned(),
                 ));
             }
-            (None, Some(size)) if size == behind as u64 => Data::Raw(section),
+            (None, Some(size)) if size == behind as u64 => InputData::Raw(section),
             (None, Some(size)) => {
                 return Err(refused(format!("`binary_data_size` is {size}, and {behind} bytes came behind the JSON")));
             }
@@ -186,7 +187,7 @@ fn listed(
     images: usize,
     target: &Target,
     charge: &Charge,
-) -> Result<Data, Error> {
+) -> Result<InputData, Error> {
     let wrong = |message: String| refused(format!("the data of input `{}`: {message}", Shown(&input.name)));
     let wanted = match datatype {
         Datatype::Bytes => images,
@@ -212,18 +213,18 @@ fn listed(
         return Err(wrong(format!("{} entries came, and the shape {:?} has {wanted}", flat.count, input.shape)));
     }
     if is_of_numbers {
-        return Ok(Data::Floats(flat.numbers));
+        return Ok(InputData::Floats(flat.numbers));
     }
     let elements = flat.texts.into_iter().enumerate().map(|(index, text)| {
         text.map_err(|error| {
             wrong(format!("element {index} is not base64 ({error}): send each file's bytes in base64"))
         })
     });
-    elements.collect::<Result<_, _>>().map(Data::Elements)
+    elements.collect::<Result<_, _>>().map(InputData::Elements)
 }
 
-fn flag(name: &str, value: Option<Scalar>) -> Result<Option<bool>, Error> {
-    let flag = value.map(Scalar::flag).transpose();
+fn flag(name: &str, value: Option<Parameter>) -> Result<Option<bool>, Error> {
+    let flag = value.map(Parameter::flag).transpose();
     flag.map_err(|text| refused(format!("parameter `{name}` is `{}`: it must be true or false", Shown(&text))))
 }
 

@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{
-        HeaderMap,
-        header::{HeaderName, HeaderValue},
-    },
     response::Response,
 };
 use bytes::Bytes;
 
 use super::{
-    document::{self, Inference},
-    path::ModelPath,
+    document::{self, InferDocument},
+    header::{HEADER_LENGTH, json_length},
+    path::NamedVersion,
     raw, write,
 };
 use crate::{
@@ -23,18 +20,15 @@ use crate::{
         threads::{is_large, is_long},
         v2::{Requested, Schedule},
     },
-    service::{self, Arrival, Charge, Error, ErrorKind, Shown, Target, VersionPick},
+    service::{self, Arrival, Charge, Error, ErrorKind, Target, VersionPick},
     telemetry::Protocol,
 };
-
-/// How many bytes of the body are JSON; binary data are behind them.
-pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// Answers with the outputs of the model; counts the request by its outcome.
 pub(super) async fn infer(
     State(door): State<Arc<HttpDoor>>,
     call: HttpCall,
-    path: ModelPath,
+    path: NamedVersion,
     request: Request,
 ) -> Result<Response, Failure> {
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
@@ -49,7 +43,7 @@ pub(super) async fn infer(
 async fn answer(
     door: &HttpDoor,
     call: &HttpCall,
-    path: &ModelPath,
+    path: &NamedVersion,
     arrival: &Arrival<'_>,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -62,7 +56,7 @@ async fn answer(
     let charge = service.open_charge()?;
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     let inference = match json_length {
-        Some(0) => Inference {
+        Some(0) => InferDocument {
             id: None,
             schedule: Schedule::default(),
             input: raw::input(body, &target)?,
@@ -71,7 +65,7 @@ async fn answer(
         },
         length => read(door, body, length, &target, &charge).await?,
     };
-    let Inference { id, schedule, input, requested, binary } = inference;
+    let InferDocument { id, schedule, input, requested, binary } = inference;
     let items = {
         let (is_work, service, target, charge) = (input.is_work(), service.clone(), target.clone(), charge.clone());
         let work = move || {
@@ -104,7 +98,7 @@ async fn read(
     length: Option<usize>,
     target: &Target,
     charge: &Arc<Charge>,
-) -> Result<Inference, Error> {
+) -> Result<InferDocument, Error> {
     let (mut section, length) = (body.clone(), length.unwrap_or(body.len()));
     if length > body.len() {
         let body = body.len();
@@ -119,46 +113,4 @@ async fn read(
     let (service, target, charge) = (door.service().clone(), target.clone(), charge.clone());
     let is_large = is_large(&json);
     door.threads().run_if(is_large, move || document::read(&json, section, &service, &target, &charge)).await?
-}
-
-fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Error> {
-    let mut values = headers.get_all(HEADER_LENGTH).iter().map(HeaderValue::as_bytes);
-    let (value, None) = (values.next(), values.next()) else {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("the request has several {HEADER_LENGTH}: send one"),
-        ));
-    };
-    let Some(value) = value else { return Ok(None) };
-    let text = String::from_utf8_lossy(value);
-    text.parse().map(Some).map_err(|_| {
-        let text = Shown(&text);
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!("{HEADER_LENGTH} is `{text}`: it must be the length of the JSON in bytes"),
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_length_of_the_json_is_one_whole_number() {
-        let of = |values: &[&str]| {
-            let headers = values.iter().map(|value| (HEADER_LENGTH, value.parse().expect("a value")));
-            json_length(&headers.collect::<Vec<_>>().into_iter().fold(
-                HeaderMap::new(),
-                |mut headers, (name, value)| {
-                    headers.append(name, value);
-                    headers
-                },
-            ))
-        };
-        assert_eq!((of(&[]), of(&["0"]), of(&["217"])), (Ok(None), Ok(Some(0)), Ok(Some(217))));
-        for values in [&["-1"][..], &["1.5"], &[""], &["many"], &["99999999999999999999"], &["7", "7"]] {
-            assert!(of(values).is_err(), "{values:?}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! `/v2`: the Open Inference Protocol over HTTP, with Triton's binary tensors, classes, statistics and repository index.
 
 mod document;
+mod header;
 mod infer;
 mod models;
 mod object;

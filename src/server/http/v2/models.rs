@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 
-use super::path::ModelPath;
+use super::path::NamedVersion;
 use crate::{
     server::{
         http::{door::HttpDoor, error::Failure, health, reply},
@@ -21,13 +21,13 @@ struct ModelReady<'a> {
 }
 
 /// `GET /v2/models/{model}[/versions/{version}]`.
-pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
+pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: NamedVersion) -> Result<Response, Failure> {
     let target = target(&door, &path)?;
     Ok(reply::json(StatusCode::OK, &ModelMetadata::of(door.service(), &target)?, 1024))
 }
 
 /// `GET …/ready`: 200 where it answers and the process means to stay.
-pub(super) async fn ready(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
+pub(super) async fn ready(State(door): State<Arc<HttpDoor>>, path: NamedVersion) -> Result<Response, Failure> {
     let target = target(&door, &path)?;
     if door.service().readiness() == Readiness::Draining {
         health::check(Readiness::Draining)?;
@@ -36,11 +36,11 @@ pub(super) async fn ready(State(door): State<Arc<HttpDoor>>, path: ModelPath) ->
 }
 
 /// `GET …/config`.
-pub(super) async fn config(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
+pub(super) async fn config(State(door): State<Arc<HttpDoor>>, path: NamedVersion) -> Result<Response, Failure> {
     let target = target(&door, &path)?;
     Ok(reply::json(StatusCode::OK, &ModelConfig::of(&target), 1024))
 }
 
-fn target(door: &HttpDoor, path: &ModelPath) -> Result<Target, Error> {
+fn target(door: &HttpDoor, path: &NamedVersion) -> Result<Target, Error> {
     door.service().target(path.model()?, path.version()?)
 }

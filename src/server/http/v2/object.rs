@@ -83,13 +83,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
 
 /// The value of a parameter; what no parameter can be, as a message has it.
 #[derive(Debug)]
-pub(super) enum Scalar {
+pub(super) enum Parameter {
     Bool(bool),
     Number(u64),
     Other(String),
 }
 
-impl Scalar {
+impl Parameter {
     /// A whole number from 0 on, or the text of what it is.
     pub(super) fn number(self) -> Result<u64, String> {
         match self {
@@ -109,48 +109,48 @@ impl Scalar {
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for Parameter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
+        struct ParameterVisitor;
 
-        impl<'de> Visitor<'de> for ScalarVisitor {
-            type Value = Scalar;
+        impl<'de> Visitor<'de> for ParameterVisitor {
+            type Value = Parameter;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text, a number or a truth value")
             }
 
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Bool(value))
+            fn visit_bool<E>(self, value: bool) -> Result<Parameter, E> {
+                Ok(Parameter::Bool(value))
             }
 
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar::Number(value))
+            fn visit_u64<E>(self, value: u64) -> Result<Parameter, E> {
+                Ok(Parameter::Number(value))
             }
 
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Other(value.to_string()))
+            fn visit_i64<E>(self, value: i64) -> Result<Parameter, E> {
+                Ok(Parameter::Other(value.to_string()))
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Other(value.to_string()))
+            fn visit_f64<E>(self, value: f64) -> Result<Parameter, E> {
+                Ok(Parameter::Other(value.to_string()))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Other(format!("{:?}", Shown(text))))
+            fn visit_str<E>(self, text: &str) -> Result<Parameter, E> {
+                Ok(Parameter::Other(format!("{:?}", Shown(text))))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Parameter, A::Error> {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other("[…]".to_owned()))
+                Ok(Parameter::Other("[…]".to_owned()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameter, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other("{…}".to_owned()))
+                Ok(Parameter::Other("{…}".to_owned()))
             }
         }
 
-        deserializer.deserialize_any(ScalarVisitor)
+        deserializer.deserialize_any(ParameterVisitor)
     }
 }

@@ -12,13 +12,13 @@ use crate::{
 
 /// What the path of a request names.
 #[derive(Debug, PartialEq)]
-pub(super) struct ModelPath {
+pub(super) struct NamedVersion {
     /// The model's name, decoded; the raw text where that is not UTF-8.
     model: Result<String, String>,
     version: Option<String>,
 }
 
-impl ModelPath {
+impl NamedVersion {
     /// The model's name.
     pub(super) fn model(&self) -> Result<&str, Error> {
         self.model.as_deref().map_err(|raw| {
@@ -45,7 +45,7 @@ impl ModelPath {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
+impl<S: Send + Sync> FromRequestParts<S> for NamedVersion {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
@@ -69,9 +69,9 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_utf8_is_shown_as_it_came() {
-        let path = ModelPath::undecodable("/v2/models/%ff/versions/2/infer");
+        let path = NamedVersion::undecodable("/v2/models/%ff/versions/2/infer");
         assert!(path.model().expect_err("refused").message.contains("`%ff`"));
         assert_eq!(path.version(), Ok(Some(2)));
-        assert_eq!(ModelPath::undecodable("/v2/models/%ff/infer").version(), Ok(None));
+        assert_eq!(NamedVersion::undecodable("/v2/models/%ff/infer").version(), Ok(None));
     }
 }

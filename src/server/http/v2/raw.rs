@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    server::v2::{BYTES, Data, InputTensor, name_of},
+    server::v2::{BYTES, InputData, InputTensor, name_of},
     service::{Error, ErrorKind, Target},
 };
 
@@ -25,13 +25,18 @@ pub(super) fn input(body: Bytes, target: &Target) -> Result<InputTensor, Error> 
     let is_tensor =
         body.len() == shape.image_len() * numbers.size() && !BEGINNINGS.iter().any(|it| body.starts_with(it));
     if !is_tensor {
-        return Ok(InputTensor { name, datatype: BYTES.to_owned(), shape: vec![1], data: Data::Elements(vec![body]) });
+        return Ok(InputTensor {
+            name,
+            datatype: BYTES.to_owned(),
+            shape: vec![1],
+            data: InputData::Elements(vec![body]),
+        });
     }
     let dims = shape.dims().map(|dim| i64::try_from(dim).unwrap_or(i64::MAX));
     Ok(InputTensor {
         name,
         datatype: name_of(numbers).to_owned(),
         shape: [&[1], &dims[..]].concat(),
-        data: Data::Raw(body),
+        data: InputData::Raw(body),
     })
 }

@@ -8,7 +8,7 @@ use std::{
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 
-use super::path::ModelPath;
+use super::path::NamedVersion;
 use crate::{
     server::http::{door::HttpDoor, error::Failure, reply},
     service::{Error, RunStatistics, RunsOfSize, TimedCount, VersionStatistics},
@@ -69,7 +69,7 @@ pub(super) async fn of_all(State(door): State<Arc<HttpDoor>>) -> Result<Response
 }
 
 /// Of one model, or of one version of it.
-pub(super) async fn of_model(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
+pub(super) async fn of_model(State(door): State<Arc<HttpDoor>>, path: NamedVersion) -> Result<Response, Failure> {
     Ok(answer(door.service().statistics(Some(path.model()?), path.version()?))?)
 }
 

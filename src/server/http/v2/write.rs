@@ -13,7 +13,7 @@ use axum::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::infer::HEADER_LENGTH;
+use super::header::HEADER_LENGTH;
 use crate::{
     server::{
         http::{reply, timing},

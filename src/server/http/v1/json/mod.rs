@@ -9,7 +9,7 @@ use super::{
     options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
-use crate::{server::tfserving::Signature, service::Shown};
+use crate::{server::tfserving::ServingSignature, service::Shown};
 use document::DocumentReader;
 
 /// Reads a JSON body; sets the options that it carries. At most `max_images` + 1 images are decoded: the service refuses so many.
@@ -23,7 +23,7 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     let document = document
         .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {}", Shown(&error.to_string()))))?;
     if let Some(signature) = document.signature_name {
-        Signature::to_classify(&signature).map_err(BadOption::Refused)?;
+        ServingSignature::to_classify(&signature).map_err(BadOption::Refused)?;
     }
     let given = [
         ("top_k", document.context.k),

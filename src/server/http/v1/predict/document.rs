@@ -13,7 +13,7 @@ use crate::{
             flat::{Flat, FlatReader},
             v1::json::without_mark,
         },
-        tfserving::Signature,
+        tfserving::ServingSignature,
     },
     service::{Charge, Error, ErrorKind, Item, Service, Shown, Target},
     tensor::NumberType,
@@ -30,9 +30,9 @@ pub(super) enum Order {
 
 /// A request, of which the input is not looked at yet.
 #[derive(Debug)]
-pub(super) struct Prediction {
+pub(super) struct PredictRequest {
     pub(super) order: Order,
-    pub(super) signature: Signature,
+    pub(super) signature: ServingSignature,
     pub(super) input: Flat,
 }
 
@@ -42,23 +42,23 @@ pub(super) struct Prediction {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` that says what was wrong, with line and column for broken JSON; `OVERLOADED` where there is no memory for it.
-pub(super) fn read(json: &[u8], service: &Service, target: &Target, charge: &Charge) -> Result<Prediction, Error> {
+pub(super) fn read(json: &[u8], service: &Service, target: &Target, charge: &Charge) -> Result<PredictRequest, Error> {
     let most = service.limits().max_images_per_request.min(target.model().capacity);
     let numbers = most.saturating_mul(target.shape().image_len());
     let mut reader = FlatReader::new(numbers, most, charge).with_names(&target.model().info.input.name);
     let mut parts = Parts::default();
     let mut json = serde_json::Deserializer::from_slice(without_mark(json));
-    let read = json.deserialize_map(DocumentReader { flat: &mut reader, parts: &mut parts }).and_then(|()| json.end());
+    let read = json.deserialize_map(PredictReader { flat: &mut reader, parts: &mut parts }).and_then(|()| json.end());
     if let Some(refused) = reader.refused {
         return Err(refused);
     }
     read.map_err(|error| refused(format!("the JSON body cannot be read: {}", Shown(&error.to_string()))))?;
-    let signature = Signature::to_predict(&parts.signature.unwrap_or_default())?;
+    let signature = ServingSignature::to_predict(&parts.signature.unwrap_or_default())?;
     let Some((order, input)) = parts.input else {
         let message = "the JSON body has neither `instances` nor `inputs`: send {\"instances\": [{\"b64\": \"<base64 of a file>\"}]}";
         return Err(refused(message.to_owned()));
     };
-    Ok(Prediction { order, signature, input })
+    Ok(PredictRequest { order, signature, input })
 }
 
 /// The images of an input. Looks at every number: for many, not on an I/O thread.
@@ -105,12 +105,12 @@ struct Parts {
 }
 
 /// Reads a document into its parts. What it does not know is passed over, as TensorFlow Serving does.
-struct DocumentReader<'r, 'c> {
+struct PredictReader<'r, 'c> {
     flat: &'r mut FlatReader<'c>,
     parts: &'r mut Parts,
 }
 
-impl<'de> Visitor<'de> for DocumentReader<'_, '_> {
+impl<'de> Visitor<'de> for PredictReader<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     server::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
-        tfserving::Signature,
+        tfserving::ServingSignature,
         threads::{is_large, is_long},
     },
     service::{
@@ -30,7 +30,7 @@ use crate::{
     },
     telemetry::Protocol,
 };
-use document::{Order, Prediction};
+use document::{Order, PredictRequest};
 
 /// Answers with what the network says of each image; counts the request by its outcome.
 pub(super) async fn predict(
@@ -66,7 +66,7 @@ async fn answer(
         read(door, body, &target, &charge).await?
     } else {
         let files = files(door, &head, body, &target, &charge).await?;
-        (files.into_iter().map(|file| target.picture(file)).collect(), Signature::default(), Order::Rows)
+        (files.into_iter().map(|file| target.picture(file)).collect(), ServingSignature::default(), Order::Rows)
     };
     let wanted = Wanted { classes: None, outputs: vec![signature.output(&target)] };
     let request = service::Request {
@@ -104,10 +104,10 @@ async fn read(
     body: Bytes,
     target: &Target,
     charge: &Arc<Charge>,
-) -> Result<(Vec<Item>, Signature, Order), Error> {
+) -> Result<(Vec<Item>, ServingSignature, Order), Error> {
     let (service, target, charge, is_large) = (door.service().clone(), target.clone(), charge.clone(), is_large(&body));
     let work = move || {
-        let Prediction { order, signature, input } = document::read(&body, &service, &target, &charge)?;
+        let PredictRequest { order, signature, input } = document::read(&body, &service, &target, &charge)?;
         Ok((document::items(input, &service, &target)?, signature, order))
     };
     door.threads().run_if(is_large, work).await?
