@@ -30,7 +30,7 @@ pub(super) struct BuildArgs {
     /// auto: found from the weights
     #[arg(value_name = "ARCH")]
     architecture: String,
-    /// A weight file (.safetensors, .pth, .pt, .npz, .pkl), or untrained[:SEED]
+    /// A weight file (.safetensors, .pth, .pt, .npz, .pkl, .keras, .h5), or untrained[:SEED]
     #[arg(long, value_name = "FILE|untrained[:SEED]")]
     weights: Weights,
     /// Which network of the file, where it holds several: a key of the checkpoint (model_ema), or what stands before the
@@ -118,6 +118,8 @@ enum VariantArg {
     Chainer,
     /// Caffe2, Detectron
     Caffe2,
+    /// Keras, from Caffe
+    Keras,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -159,6 +161,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
         VariantArg::Pytorch => Variant::PyTorch,
         VariantArg::Chainer => Variant::Chainer,
         VariantArg::Caffe2 => Variant::Caffe2,
+        VariantArg::Keras => Variant::Keras,
     });
     let architecture = choices(args).architecture(&args.architecture, variant, source.state.as_ref())?;
     let preprocessing = match args.preset {

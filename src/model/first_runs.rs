@@ -13,7 +13,8 @@ pub(super) struct FirstRuns {
     pub(super) one_at_a_time: Option<String>,
 }
 
-/// Runs every session once with each of `sizes`, which are ascending and begin with 1.
+/// Runs every session once with each of `sizes`, which are ascending and begin with 1, and once more with one image: what an
+/// engine kept of the first run is used in the second, as in every request.
 ///
 /// * `fixed_batch`: what the graph fixes; it runs every batch as one of that size
 ///
@@ -28,6 +29,7 @@ pub(super) fn first_runs<E: Executor>(
     let mut runs = FirstRuns { row: Vec::new(), one_at_a_time: None };
     let mut logits = Logits::default();
     for executor in executors {
+        one_image(executor, images, &mut logits)?;
         runs.row = one_image(executor, images, &mut logits)?;
         for &size in sizes.iter().chain(&fixed_batch).filter(|size| **size > 1) {
             if runs.one_at_a_time.is_some() {
@@ -128,7 +130,25 @@ mod tests {
         let mut network = shaped(|images| (images, 3));
         let runs = run(&mut network, None).unwrap();
         assert_eq!((runs.row, runs.one_at_a_time), (vec![1.0; 3], None));
-        assert_eq!(network.runs, [1, 8]);
+        assert_eq!(network.runs, [1, 1, 8]);
+    }
+
+    #[test]
+    fn a_network_that_runs_once_and_never_again_is_refused() {
+        struct Once(bool);
+        impl Executor for Once {
+            fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(RunError::Engine("the output is its own source".to_owned()));
+                }
+                logits.fill(3, &vec![1.0; 3 * batch.len()]);
+                Ok(())
+            }
+        }
+        let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+        let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
+        let refusal = first_runs(&mut [Once(false)], &mut images, &[1], None).unwrap_err().to_string();
+        assert!(refusal.contains("its own source"), "{refusal}");
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl<'a> Directory<'a> {
     pub(super) fn first(file: &'a [u8]) -> Option<Self> {
         let (big_endian, big) = match file {
             [b'I', b'I', 42 | 43, 0, ..] | [b'I', b'I', 0, 42, ..] => (false, file[2] == 43),
-            [b'M', b'M', 0, 42 | 43, ..] | [b'M', b'M', 42, 0, ..] => (true, file[3] == 43),
+            // Pillow looks for BigTIFF's number where only a little-endian file has it.
+            [b'M', b'M', 0, 42 | 43, ..] | [b'M', b'M', 42, 0, ..] => (true, false),
             _ => return None,
         };
         let mut directory = Self { file, big_endian, big, entries: (0, 0), announced: 0, inline_from: usize::MAX };

@@ -20,6 +20,8 @@ pub enum Variant {
     Chainer,
     /// Caffe2 and Detectron: stride in the first 1x1, padded max-pool, epsilon 1e-5, BGR.
     Caffe2,
+    /// Keras, from Caffe: stride in the first 1x1, padded max-pool, epsilon 1.001e-5, BGR.
+    Keras,
 }
 
 /// The epsilon of Caffe2's batch normalization.
@@ -32,6 +34,7 @@ impl Variant {
             Self::PyTorch => "pytorch",
             Self::Chainer => "chainer",
             Self::Caffe2 => "caffe2",
+            Self::Keras => "keras",
         }
     }
 
@@ -41,6 +44,7 @@ impl Variant {
             Self::PyTorch => (MaxPool::Padded, StrideIn::Conv3x3, 1e-5),
             Self::Chainer => (MaxPool::Ceil, StrideIn::Conv1x1, 2e-5),
             Self::Caffe2 => (MaxPool::Padded, StrideIn::Conv1x1, CAFFE2_EPSILON),
+            Self::Keras => (MaxPool::Padded, StrideIn::Conv1x1, 1.001e-5),
         };
         if let Stem::ImageNet(_) = architecture.stem {
             architecture.stem = Stem::ImageNet(pool);
@@ -54,6 +58,7 @@ impl Variant {
         match (self, architecture.stem) {
             (Self::Chainer, Stem::ImageNet(_)) => Preprocessing::caffe(architecture),
             (Self::Caffe2, Stem::ImageNet(_)) => Preprocessing::caffe2(architecture),
+            (Self::Keras, Stem::ImageNet(_)) => Preprocessing::keras(architecture),
             _ => Preprocessing::torchvision(architecture),
         }
     }
@@ -155,6 +160,21 @@ mod tests {
         let facebook = Choices { stride_in: Some(StrideIn::Conv3x3), ..Choices::default() };
         let facebook = facebook.architecture("resnet50", Variant::Chainer, None).unwrap();
         assert_eq!(facebook, Architecture { stride_in: StrideIn::Conv3x3, ..chainer });
+    }
+
+    #[test]
+    fn caffe2_and_keras_have_the_stride_of_the_paper_and_epsilons_and_pixels_of_their_own() {
+        for (variant, epsilon, mean, mode) in [
+            (Variant::Caffe2, 1e-5, [102.9801, 115.9465, 122.7717], "shorter_side"),
+            (Variant::Keras, 1.001e-5, [103.939, 116.779, 123.68], "stretch"),
+        ] {
+            let found = Choices::default().architecture("resnet50", variant, None).unwrap();
+            assert_eq!(found.stem, Stem::ImageNet(MaxPool::Padded), "{variant:?}");
+            assert_eq!((found.stride_in, found.bn_epsilon), (StrideIn::Conv1x1, epsilon), "{variant:?}");
+            let pixels = variant.preprocessing(&found);
+            assert_eq!((&*pixels.color, pixels.scale, pixels.mean), ("bgr", Some(1.0), mean), "{variant:?}");
+            assert_eq!(pixels.resize_mode, mode, "{variant:?}");
+        }
     }
 
     #[test]

@@ -69,6 +69,19 @@ impl Preprocessing {
             ..Self::caffe(architecture)
         }
     }
+
+    /// Keras', as its page shows it for `ResNet50`: stretched to the nearest pixel, then as Caffe's, with a mean pixel of its own.
+    pub fn keras(architecture: &Architecture) -> Self {
+        Self {
+            source: "Keras', as its preprocess_input has it (preset keras-caffe): BGR, 0-255, minus the mean pixel"
+                .into(),
+            resize_size: architecture.input_size,
+            resize_mode: "stretch".into(),
+            interpolation: "nearest".into(),
+            mean: [103.939, 116.779, 123.68],
+            ..Self::caffe(architecture)
+        }
+    }
 }
 
 /// The `[input]` section.

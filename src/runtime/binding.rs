@@ -2,7 +2,7 @@
 //! our memory.
 //!
 //! For each shape of a batch there is one input tensor and one output tensor, made the first time and used from then on.
-//! In pinned memory a GPU fetches and writes them by itself, without a copy by the driver in between.
+//! In pinned memory a GPU fetches the input by itself, without a copy by the driver in between.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::tensor::{Batch, Logits};
 
-/// Where input and output lie.
+/// Where the input lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostMemory {
     /// The processor's ordinary memory.
@@ -48,8 +48,6 @@ pub(super) struct Bindings {
 struct Bound {
     binding: IoBinding,
     input: Input,
-    /// Set by the first run, which tells the output's shape.
-    has_output: bool,
 }
 
 enum Input {
@@ -75,6 +73,12 @@ impl Bindings {
         Ok(Self { bound: BTreeMap::new(), allocator, widened: Vec::new() })
     }
 
+    /// The batch sizes that were run.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.bound.keys().map(|shape| shape[0])
+    }
+
     /// Runs `batch` as one of `run_as` images, at least as many as it has; the others are black.
     pub(super) fn run(
         &mut self,
@@ -92,8 +96,10 @@ impl Bindings {
             Entry::Vacant(entry) => {
                 let input = Input::new(&self.allocator, shape, signature.element)?;
                 let mut binding = session.create_binding()?;
+                // A row of logits is small, so it is copied to ordinary memory. Bound to pinned memory, ONNX Runtime lets the
+                // GPU write it there, copies it onto itself and fails in the second run.
                 binding.bind_output_to_device(name, &MemoryInfo::default())?;
-                entry.insert(Bound { binding, input, has_output: false })
+                entry.insert(Bound { binding, input })
             }
         };
         bound.input.fill(batch.data());
@@ -108,16 +114,6 @@ impl Bindings {
         let outputs = session.run_binding(&bound.binding)?;
         bound.binding.synchronize_outputs()?;
         read_rows(&outputs[name], batch.len(), run_as, &mut self.widened, logits)?;
-        if !bound.has_output {
-            let shape = outputs[name].shape().to_vec();
-            drop(outputs);
-            if signature.half_output {
-                bound.binding.bind_output(name, Tensor::<f16>::new(&self.allocator, shape)?)?;
-            } else {
-                bound.binding.bind_output(name, Tensor::<f32>::new(&self.allocator, shape)?)?;
-            }
-            bound.has_output = true;
-        }
         Ok(())
     }
 }

@@ -186,7 +186,7 @@ impl Runtime {
 
     fn try_cuda(&self) -> Result<(), String> {
         let builder = Session::builder(&self.environment).map_err(|error| error.to_string())?;
-        let with_cuda = builder.with_execution_providers([cuda_options().build().error_on_failure()]);
+        let with_cuda = builder.with_execution_providers([cuda_options(Precision::Fp32).build().error_on_failure()]);
         let mut builder = with_cuda.map_err(|error| error.to_string())?;
         builder.commit_from_memory(&smallest_network()).map(drop).map_err(|error| error.to_string())
     }
@@ -244,7 +244,9 @@ impl Runtime {
                 return Ok(builder.with_devices(own, None)?);
             }
             Provider::Cuda => {
-                return Ok(builder.with_execution_providers([cuda_options().build().error_on_failure()])?);
+                return Ok(
+                    builder.with_execution_providers([cuda_options(engine.precision).build().error_on_failure()])?
+                );
             }
             Provider::Openvino => &plugin::OPENVINO,
             Provider::Tensorrt => &plugin::TENSORRT,
@@ -266,12 +268,17 @@ fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
     Ok(onnx::into_bytes(onnx::to_fp16(graph.read()?)?))
 }
 
-fn cuda_options() -> ep::CUDA {
+fn cuda_options(precision: Precision) -> ep::CUDA {
     ep::CUDA::default()
-        // The exhaustive search takes seconds for each new shape and gains little for a ResNet.
+        // The exhaustive search takes seconds for each new shape and gains nothing for a ResNet.
         .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-        // fp32 means fp32: TF32 keeps 10 bits of the fraction.
-        .with_tf32(false)
+        // 1.08 times as fast in fp32, 1.1 to 1.8 times in fp16 (ResNet-50, an H100).
+        .with_prefer_nhwc(true)
+        // There are several sessions of each network: none takes more memory than it needs.
+        .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
+        // fp32 means fp32: TF32 keeps 10 bits of the fraction. But it is the word for all tensor cores: without it, plans for
+        // fp16 are refused one by one, with a line of log each, before they are made with tensor cores after all.
+        .with_tf32(precision == Precision::Fp16)
 }
 
 /// A network of one node.

@@ -205,8 +205,8 @@ pub(super) fn offers_nothing(provider: Provider, path: &Path, processor: &Proces
     let path = path.display();
     match (provider.is_gpu(), processor.is_intel) {
         (true, _) => format!(
-            "{path} offers no GPU: it needs a newer GPU or a newer driver of NVIDIA's; set provider = \"cuda\", or \
-             \"auto\""
+            "{path} offers no GPU: TensorRT for RTX runs on compute capability 7.5, 8.6, 8.9 and 12 (GeForce RTX 20 to 50 \
+             and their kin; not on an A100, H100 or B200), with a recent driver; set provider = \"cuda\", or \"auto\""
         ),
         // The hardware would do: it is the plugin that does not offer it.
         (false, Some(false)) => format!(

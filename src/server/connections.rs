@@ -2,7 +2,7 @@
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
-use std::{fmt::Display, pin::pin, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::{
@@ -17,7 +17,7 @@ use super::{
     places::{Place, Places},
     shared::DoorOptions,
 };
-use crate::telemetry::DoorMetrics;
+use crate::telemetry::{DoorMetrics, Seldom};
 
 /// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -31,9 +31,17 @@ pub(super) struct Life {
     /// From being told to close until being cut.
     grace: Duration,
     places: Places,
+    metrics: DoorMetrics,
+    lines: Arc<Lines>,
     closing: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What strangers can make a door say, each kind once in a while.
+struct Lines {
+    refused: Seldom,
+    flooded: Seldom,
 }
 
 impl Life {
@@ -50,18 +58,33 @@ impl Life {
             max_age: options.max_connection_age,
             max_idle: options.idle_timeout,
             grace: options.shutdown_grace,
-            places: Places::new(door, options.max_connections, metrics),
+            places: Places::new(door, options.max_connections, metrics.clone()),
+            metrics,
+            lines: Arc::new(Lines { refused: Seldom::new(1), flooded: Seldom::new(1) }),
             closing: closing.clone(),
             cut: cut.clone(),
             tasks: tasks.clone(),
         }
     }
+
+    fn note_flood(&self, error: &dyn Error) {
+        self.metrics.flooding.inc();
+        if let Some(left_out) = self.lines.flooded.turn() {
+            let (door, connections) = (self.door, left_out + 1);
+            warn!(door, connections, %error, "closed what flooded the door with streams that are taken back, or with empty frames");
+        }
+    }
 }
+
+/// Why a connection ended that did not end by itself.
+type Broken = Box<dyn Error + Send + Sync>;
 
 /// What a new connection is given by the one who lets it in.
 pub(super) struct Connecting {
     /// Fires when the connection is told to close: for calls that would never end by themselves.
     pub(super) leaving: CancellationToken,
+    /// Ends it at once.
+    pub(super) cut: CancellationToken,
     /// To be told of every request.
     pub(super) activity: Activity,
     /// Its place at the door.
@@ -75,7 +98,7 @@ const SILENT_GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, Connecting) -> C)
 where
     C: GracefulConnection + Send + 'static,
-    C::Error: Display + Send,
+    C::Error: Into<Broken> + Send,
 {
     loop {
         let next = async {
@@ -94,29 +117,42 @@ where
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(door = life.door, %error, "cannot set TCP_NODELAY");
                 }
-                let leaving = life.closing.child_token();
+                let (leaving, cut) = (life.closing.child_token(), life.cut.child_token());
                 let activity = Activity::new();
                 let place = life.places.take(room, activity.clone());
-                let connecting =
-                    Connecting { leaving: leaving.clone(), activity: activity.clone(), place: place.clone() };
+                let connecting = Connecting {
+                    leaving: leaving.clone(),
+                    cut: cut.clone(),
+                    activity: activity.clone(),
+                    place: place.clone(),
+                };
                 let connection = connect(stream, connecting);
                 let life = life.clone();
                 life.tasks.clone().spawn(async move {
-                    live(connection, life, leaving, activity, &place).await;
+                    live(connection, life, (leaving, cut), activity, &place).await;
                 });
             }
             Err(error) => {
-                warn!(door = life.door, %error, "cannot accept a connection; is the limit of open files too low?");
+                if let Some(left_out) = life.lines.refused.turn() {
+                    let times = left_out + 1;
+                    let door = life.door;
+                    warn!(door, %error, times, "cannot accept a connection; is the limit of open files too low?");
+                }
                 sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
-async fn live<C>(connection: C, life: Life, leaving: CancellationToken, activity: Activity, place: &Place)
-where
+async fn live<C>(
+    connection: C,
+    life: Life,
+    (leaving, cut): (CancellationToken, CancellationToken),
+    activity: Activity,
+    place: &Place,
+) where
     C: GracefulConnection,
-    C::Error: Display + Send,
+    C::Error: Into<Broken> + Send,
 {
     let mut connection = pin!(connection);
     let mut told_to_close = pin!(async {
@@ -128,7 +164,7 @@ where
             () = place.evicted().cancelled() => {}
         }
     });
-    let mut cut = pin!(life.cut.cancelled());
+    let mut cut = pin!(cut.cancelled());
     let ended = tokio::select! {
         biased;
         ended = &mut connection => Some(ended),
@@ -150,8 +186,25 @@ where
         }
     };
     if let Err(error) = ended {
+        let error = error.into();
         debug!(door = life.door, %error, "a connection broke");
+        if is_flood(&*error) {
+            life.note_flood(&*error);
+        }
     }
+}
+
+/// Whether h2 closed the connection because there was too much of something that costs the client nothing: streams that are taken
+/// back, frames without data, what our side has to refuse.
+fn is_flood(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Ready once a connection that was told to close has had no request in work for a while: whoever is at the other end says

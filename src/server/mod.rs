@@ -31,6 +31,7 @@ use crate::service::Service;
 use coding::Unpacker;
 use connections::Life;
 use request_id::RequestIds;
+use request_log::SlowRequests;
 use shared::Shared;
 use threads::Threads;
 
@@ -73,6 +74,7 @@ pub async fn serve(
         ids: Arc::new(RequestIds::new()),
         unpacker: Unpacker::new(threads.clone()),
         threads,
+        slow: SlowRequests::new(options.slow_request),
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = grpc::GrpcDoor::new(shared.clone())?;

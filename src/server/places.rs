@@ -9,7 +9,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,13 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::activity::Activity;
-use crate::telemetry::DoorMetrics;
+use crate::telemetry::{DoorMetrics, Seldom};
 
 /// How many connections beyond the limit are let in for probes.
 const RESERVE: usize = 64;
-
-/// A door that stays full is logged so often.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The places of one door. Clones share them.
 #[derive(Clone)]
@@ -36,7 +32,7 @@ struct Inner {
     reserve: Arc<Semaphore>,
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
-    logged: Mutex<Option<Instant>>,
+    line: Seldom,
     metrics: DoorMetrics,
 }
 
@@ -68,7 +64,7 @@ impl Places {
             reserve: Arc::new(Semaphore::new(RESERVE)),
             open: Mutex::default(),
             next: AtomicU64::new(0),
-            logged: Mutex::default(),
+            line: Seldom::new(1),
             metrics,
         }))
     }
@@ -103,11 +99,9 @@ impl Places {
     }
 
     fn note_full(&self) {
-        let Inner { door, limit, logged, metrics, .. } = &*self.0;
+        let Inner { door, limit, line, metrics, .. } = &*self.0;
         metrics.full.inc();
-        let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            *logged = Some(Instant::now());
+        if line.turn().is_some() {
             warn!(
                 door,
                 connections = limit,

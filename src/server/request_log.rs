@@ -2,13 +2,30 @@
 
 use std::{
     fmt::Display,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tracing::{debug, error, info};
 
 use super::request_id::RequestId;
-use crate::service::ErrorKind;
+use crate::{service::ErrorKind, telemetry::Seldom};
+
+/// The most lines about slow requests in ten seconds: whoever sends a body in 30 seconds can be slow 4,096 times at once.
+const MOST_SLOW_LINES: u64 = 100;
+
+/// Which requests are slow, and how many of them are told of at level info. Clones count together.
+#[derive(Clone)]
+pub(super) struct SlowRequests {
+    after: Duration,
+    lines: Arc<Seldom>,
+}
+
+impl SlowRequests {
+    pub(super) fn new(after: Duration) -> Self {
+        Self { after, lines: Arc::new(Seldom::new(MOST_SLOW_LINES)) }
+    }
+}
 
 /// A request being answered. Logs when it is finished, or that the client left when it is dropped before.
 pub(super) struct RequestLog<'a> {
@@ -16,12 +33,13 @@ pub(super) struct RequestLog<'a> {
     id: &'a RequestId,
     started: Instant,
     slow: Duration,
+    slow_lines: &'a Seldom,
     finished: bool,
 }
 
 impl<'a> RequestLog<'a> {
-    pub(super) fn start(protocol: &'static str, id: &'a RequestId, slow: Duration) -> Self {
-        Self { protocol, id, started: Instant::now(), slow, finished: false }
+    pub(super) fn start(protocol: &'static str, id: &'a RequestId, slow: &'a SlowRequests) -> Self {
+        Self { protocol, id, started: Instant::now(), slow: slow.after, slow_lines: &slow.lines, finished: false }
     }
 
     /// The same for a request that came at `arrived`.
@@ -37,7 +55,7 @@ impl<'a> RequestLog<'a> {
         self
     }
 
-    /// Logs the answer: our own failure at level error, a slow one at info, everything else at debug.
+    /// Logs the answer: our own failure at level error, a slow one at info unless there are too many, everything else at debug.
     ///
     /// Overload, loading and draining are states that clients are told about, not failures: at error, each would flood the log.
     pub(super) fn finish(
@@ -54,8 +72,11 @@ impl<'a> RequestLog<'a> {
         let ms = elapsed.as_secs_f64() * 1e3;
         if is_our_failure {
             error!(protocol, request_id = %id, request = %what, %status, ms, message);
-        } else if elapsed > self.slow {
-            info!(protocol, request_id = %id, request = %what, %status, ms, slow = true, message);
+        } else if elapsed > self.slow
+            && let Some(left_out) = self.slow_lines.turn()
+        {
+            let left_out = (left_out > 0).then_some(left_out);
+            info!(protocol, request_id = %id, request = %what, %status, ms, slow = true, left_out, message);
         } else {
             debug!(protocol, request_id = %id, request = %what, %status, ms, message);
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{coding::Unpacker, request_id::RequestIds, threads::Threads};
+use super::{coding::Unpacker, request_id::RequestIds, request_log::SlowRequests, threads::Threads};
 use crate::service::Service;
 
 /// How the server treats its connections, and how it leaves.
@@ -62,4 +62,5 @@ pub(super) struct Shared {
     pub(super) ids: Arc<RequestIds>,
     pub(super) unpacker: Unpacker,
     pub(super) threads: Threads,
+    pub(super) slow: SlowRequests,
 }

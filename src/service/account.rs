@@ -2,27 +2,62 @@
 //!
 //! What a client only announces costs nothing. Whoever finds the account full is refused, wherever it stands; what it had
 //! charged is free again at once.
+//!
+//! Nobody is refused for the sake of calls that only wait: where there is too little, those whose clients are slow, to send or
+//! to read, give theirs back first (`scarcity` says who). A call that is still there a while later does not listen, because its client
+//! opens no window for the end of its answer: its connection is cut. There is no fixed part for a connection. A load balancer sends everything over a few of
+//! them and may take all there is, as long as it goes on; 32,000 calls that never do would keep everybody else out otherwise.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
-use super::{Error, ErrorKind, error::SHORTEST_RETRY};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Error, ErrorKind,
+    error::SHORTEST_RETRY,
+    scarcity::{Slow, who_gives_back},
+};
 
 /// What a request takes beside its bytes: its tasks, heads and buffers. It also bounds how many there can be.
 const REQUEST_BYTES: usize = 32 << 10;
+
+/// What a client has to send a second for its call to count as moving: less than any link, too much for 30,000 calls.
+const PACE_BYTES: usize = 16 << 10;
+
+/// A client that is so far behind is slow.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// Those that are slow give back this part of the account at a time, so that not every newcomer has to look for them.
+const STOCK_PART: usize = 16;
+
+/// A call that was given up and is still there after so long is not coming to its end.
+const CUT_AFTER: Duration = Duration::from_secs(2);
+
+/// For so long it is not looked for again, after it was in vain.
+const VAIN: Duration = Duration::from_millis(10);
 
 /// How much may be taken, and how much is.
 #[derive(Debug)]
 pub(super) struct Account {
     limit: usize,
     used: AtomicUsize,
+    /// The charges that have waited for their client, by their addresses.
+    waited: Mutex<HashMap<usize, Weak<Charge>>>,
+    /// When nobody was found that could give anything back.
+    in_vain: Mutex<Option<Instant>>,
 }
 
 impl Account {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+        Self { limit, used: AtomicUsize::new(0), waited: Mutex::default(), in_vain: Mutex::default() }
     }
 
     /// The bytes that are charged now.
@@ -30,16 +65,99 @@ impl Account {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// A charge for a request that has no bytes yet.
-    pub(super) fn open(self: &Arc<Self>) -> Result<Charge, Error> {
-        self.charge(REQUEST_BYTES)
+    /// A share for somebody who sends requests.
+    ///
+    /// * `cut`: ends the connection, and with it whatever still belongs to its calls
+    pub(super) fn share(self: &Arc<Self>, cut: CancellationToken) -> Share {
+        Share { account: self.clone(), cut: Arc::new(cut) }
     }
 
-    /// A charge of `bytes`.
+    /// A charge of `bytes` for what does not wait for a client.
     pub(super) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, Error> {
-        let charge = Charge { account: self.clone(), bytes: AtomicUsize::new(0) };
+        let charge = Charge { account: self.clone(), cut: None, held: Mutex::default() };
         charge.add(bytes)?;
         Ok(charge)
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Error> {
+        let taken =
+            self.try_take(bytes).or_else(|used| if self.make_room(bytes) { self.try_take(bytes) } else { Err(used) });
+        taken.map_err(|used| {
+            let limit = self.limit;
+            let message = format!(
+                "the requests in work take {used} bytes and this one needs {bytes} more, the limit is {limit}; try again \
+                 later, or raise [limits] max_in_flight_bytes"
+            );
+            Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY)
+        })
+    }
+
+    /// How much is taken, where `bytes` more do not fit.
+    fn try_take(&self, bytes: usize) -> Result<(), usize> {
+        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map(drop)
+    }
+
+    /// Whether others gave back what is missing. One at a time looks, the others wait: it takes a millisecond for 30,000 calls.
+    fn make_room(&self, bytes: usize) -> bool {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_vain.is_some_and(|at| at.elapsed() < VAIN) {
+            return false;
+        }
+        let now = Instant::now();
+        let is_enough = self.take_from_the_slow(bytes, now);
+        *in_vain = (!is_enough).then_some(now);
+        is_enough
+    }
+
+    fn take_from_the_slow(&self, bytes: usize, now: Instant) -> bool {
+        let needed = self.used().saturating_add(bytes).saturating_sub(self.limit);
+        if needed == 0 {
+            return true;
+        }
+        // Kept until the end: the last one to let go of a charge takes it off this list.
+        let waited: Vec<_> = self.waited().values().filter_map(Weak::upgrade).collect();
+        waited.iter().for_each(|charge| charge.cut_if_it_does_not_listen(now));
+        let slow = waited.iter().filter_map(|charge| charge.is_slow(now)).collect();
+        let givers = who_gives_back(slow, needed, self.limit / STOCK_PART);
+        givers.into_iter().map(|charge| charge.give_up(now)).sum::<usize>() >= needed
+    }
+
+    fn waited(&self) -> MutexGuard<'_, HashMap<usize, Weak<Charge>>> {
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a connection takes counts together. Clones are the same share.
+#[derive(Clone, Debug)]
+pub struct Share {
+    account: Arc<Account>,
+    cut: Arc<CancellationToken>,
+}
+
+impl Share {
+    /// A charge for a request that just came and has no bytes yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
+    pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
+        let charge = self.empty();
+        charge.add(REQUEST_BYTES)?;
+        Ok(Arc::new(charge))
+    }
+
+    /// The same for what is answered in any case, be there room or not.
+    pub fn open_charge_in_any_case(&self) -> Arc<Charge> {
+        let mut charge = self.empty();
+        if charge.add(REQUEST_BYTES).is_err() {
+            self.account.used.fetch_add(REQUEST_BYTES, Ordering::Relaxed);
+            charge.held.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = REQUEST_BYTES;
+        }
+        Arc::new(charge)
+    }
+
+    fn empty(&self) -> Charge {
+        Charge { account: self.account.clone(), cut: Some(self.cut.clone()), held: Mutex::default() }
     }
 }
 
@@ -47,45 +165,153 @@ impl Account {
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
-    bytes: AtomicUsize,
+    /// The share's, which also tells shares apart.
+    cut: Option<Arc<CancellationToken>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: usize,
+    /// Woken when others needed the bytes; there while the client is waited for.
+    waiter: Option<Waker>,
+    /// Since when its client is behind [`PACE_BYTES`].
+    behind_since: Option<Instant>,
+    is_listed: bool,
+    given_up_at: Option<Instant>,
 }
 
 impl Charge {
     /// Takes `bytes` more.
     ///
     /// # Errors
-    /// [`ErrorKind::Overloaded`] where that is more than there is; nothing was taken.
+    /// [`ErrorKind::Overloaded`] where that is more than there is, and nothing was taken; or where the bytes so far were given to others.
     pub fn add(&self, bytes: usize) -> Result<(), Error> {
-        let Account { limit, used } = &*self.account;
-        let taken = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|sum| sum <= limit)
-        });
-        match taken {
-            Ok(_) => {
-                self.bytes.fetch_add(bytes, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(used) => {
-                let message = format!(
-                    "the requests in work take {used} bytes and this one needs {bytes} more, the limit is {limit}; try again \
-                     later, or raise [limits] max_in_flight_bytes"
-                );
-                Err(Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY))
-            }
+        if self.is_given_up() {
+            return Err(given_up());
+        }
+        self.account.take(bytes)?;
+        self.held().bytes += bytes;
+        Ok(())
+    }
+
+    /// The same for bytes that came from the client: it is not waited for at the moment.
+    ///
+    /// # Errors
+    /// As [`Charge::add`].
+    pub fn came(&self, bytes: usize) -> Result<(), Error> {
+        let mut held = self.held();
+        held.waiter = None;
+        if let Some(since) = held.behind_since {
+            let paid = Duration::from_secs_f64(bytes as f64 / PACE_BYTES as f64);
+            held.behind_since = Some(Instant::now().min(since + paid));
+        }
+        drop(held);
+        self.add(bytes)
+    }
+
+    /// To be asked whenever the client is waited for: ready with the refusal once the memory was needed for others. From then on
+    /// nothing is charged here, and whoever holds the bytes lets go of them.
+    pub fn poll_given_up(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Error> {
+        let mut held = self.held();
+        if held.given_up_at.is_some() {
+            return Poll::Ready(given_up());
+        }
+        held.behind_since.get_or_insert_with(Instant::now);
+        match &mut held.waiter {
+            Some(waiter) => waiter.clone_from(cx.waker()),
+            None => held.waiter = Some(cx.waker().clone()),
+        }
+        self.list(held);
+        Poll::Pending
+    }
+
+    /// From now on the client is waited for to read an answer, of which nobody is told: where it never does, its connection is cut.
+    pub fn wait_for_reader(self: &Arc<Self>) {
+        let mut held = self.held();
+        held.behind_since.get_or_insert_with(Instant::now);
+        held.waiter.get_or_insert_with(|| Waker::noop().clone());
+        self.list(held);
+    }
+
+    fn list(self: &Arc<Self>, mut held: MutexGuard<'_, Held>) {
+        let is_listed = std::mem::replace(&mut held.is_listed, true);
+        drop(held);
+        if !is_listed {
+            self.account.waited().insert(self.address(), Arc::downgrade(self));
         }
     }
 
-    /// Gives back all but `bytes`.
-    pub fn keep(&self, bytes: usize) {
-        let given = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.min(bytes)));
-        let held = given.unwrap_or_default();
-        self.account.used.fetch_sub(held.saturating_sub(bytes), Ordering::Relaxed);
+    /// Whether what the call takes was needed for others.
+    pub fn is_given_up(&self) -> bool {
+        self.held().given_up_at.is_some()
     }
+
+    /// Gives back all but what the request takes by itself: its bytes are somebody else's from here on, and its client begins anew.
+    pub fn give_back_bytes(&self) {
+        let mut held = self.held();
+        held.behind_since = None;
+        let given = held.bytes.saturating_sub(REQUEST_BYTES);
+        held.bytes -= given;
+        self.account.used.fetch_sub(given, Ordering::Relaxed);
+    }
+
+    /// What would come back if this call were given up; nothing unless its client is waited for, and slow.
+    fn is_slow(self: &Arc<Self>, now: Instant) -> Option<Slow<&Self>> {
+        let held = self.held();
+        let since = held.behind_since.filter(|since| now.saturating_duration_since(*since) >= SLOW_AFTER)?;
+        held.waiter.as_ref()?;
+        let share = self.cut.as_ref().map_or(0, |cut| Arc::as_ptr(cut).addr());
+        Some(Slow { share, since, bytes: held.bytes, what: self })
+    }
+
+    /// Gives back all there is, unless the client has gone on meanwhile; how much it was.
+    fn give_up(&self, now: Instant) -> usize {
+        let mut held = self.held();
+        let Some(waiter) = held.waiter.take() else { return 0 };
+        held.given_up_at = Some(now);
+        let given = std::mem::take(&mut held.bytes);
+        drop(held);
+        self.account.used.fetch_sub(given, Ordering::Relaxed);
+        waiter.wake();
+        given
+    }
+
+    /// Ends the connection of a call that was given up and goes on as if it were not.
+    fn cut_if_it_does_not_listen(&self, now: Instant) {
+        let given_up_at = self.held().given_up_at;
+        if given_up_at.is_some_and(|at| now.saturating_duration_since(at) >= CUT_AFTER)
+            && let Some(cut) = &self.cut
+        {
+            cut.cancel();
+        }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn given_up() -> Error {
+    let message = format!(
+        "the memory that this call takes was needed for others while its client was slow: send at least {PACE_BYTES} bytes a \
+         second, or try again later"
+    );
+    Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY)
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.account.used.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+        let address = self.address();
+        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.account.used.fetch_sub(held.bytes, Ordering::Relaxed);
+        if held.is_listed {
+            self.account.waited().remove(&address);
+        }
     }
 }
 
@@ -102,8 +328,6 @@ mod tests {
         assert!(refused.message.contains("60") && refused.message.contains("41") && refused.message.contains("100"));
         first.add(40).expect("all of it");
         assert!(first.add(1).is_err());
-        first.keep(10);
-        assert_eq!(account.used(), 10);
         drop(first);
         assert_eq!(account.used(), 0);
     }
@@ -113,5 +337,101 @@ mod tests {
         let account = Arc::new(Account::new(usize::MAX));
         let _all = account.charge(usize::MAX).expect("there is room");
         assert!(account.charge(1).is_err());
+    }
+
+    /// A call of `share` that waits for its client, with `bytes`.
+    fn waiting(share: &Share, bytes: usize) -> Arc<Charge> {
+        let charge = share.open_charge().expect("there is room");
+        charge.came(bytes).expect("there is room");
+        assert!(charge.poll_given_up(&Context::from_waker(Waker::noop())).is_pending());
+        charge
+    }
+
+    fn is_given_up(charge: &Arc<Charge>) -> bool {
+        charge.poll_given_up(&Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn calls_that_only_wait_give_back_where_there_is_too_little_and_the_smallest_share_last() {
+        let account = Arc::new(Account::new(10 * REQUEST_BYTES));
+        let (many, one) = (account.share(CancellationToken::new()), account.share(CancellationToken::new()));
+        let single = waiting(&one, 0);
+        let idle: Vec<_> = (0..9).map(|_| waiting(&many, 0)).collect();
+        let later = Instant::now() + SLOW_AFTER;
+
+        assert!(account.try_take(1).is_err(), "it is full");
+        assert!(account.take_from_the_slow(8 * REQUEST_BYTES, later));
+        assert_eq!(idle.iter().filter(|charge| is_given_up(charge)).count(), 8);
+        assert!(!is_given_up(&single));
+        assert_eq!(account.used(), 2 * REQUEST_BYTES);
+        assert!(idle[0].add(1).is_err_and(|refused| refused.kind == ErrorKind::Overloaded));
+        drop((idle, single));
+        assert_eq!(account.used(), 0);
+        assert!(account.waited().is_empty());
+    }
+
+    /// However many calls a load balancer has on one connection.
+    #[test]
+    fn calls_that_go_on_give_nothing_back() {
+        let account = Arc::new(Account::new(1000 * 2 * REQUEST_BYTES));
+        let (proxy, start) = (account.share(CancellationToken::new()), Instant::now());
+        let calls: Vec<_> = (0..1000).map(|_| waiting(&proxy, REQUEST_BYTES)).collect();
+        assert_eq!(account.used(), account.limit);
+        assert!(!account.take_from_the_slow(1, start), "nobody has waited for long");
+
+        let late = Instant::now() + 100 * SLOW_AFTER;
+        calls[1..].iter().for_each(|charge| charge.came(0).expect("its own"));
+        assert!(!account.take_from_the_slow(3 * REQUEST_BYTES, late), "those are in work, and one is not enough");
+        assert!(account.take_from_the_slow(1, late));
+        assert!(calls.iter().skip(1).all(|charge| !is_given_up(charge)));
+        assert!(is_given_up(&calls[0]));
+    }
+
+    #[test]
+    fn a_client_that_trickles_is_slow_and_one_that_sends_is_not() {
+        let account = Arc::new(Account::new(1 << 30));
+        let (share, start) = (account.share(CancellationToken::new()), Instant::now());
+        let (trickles, sends) = (waiting(&share, 0), waiting(&share, 0));
+        trickles.came(10).expect("there is room");
+        sends.came(PACE_BYTES * 10).expect("there is room");
+        for charge in [&trickles, &sends] {
+            assert!(!is_given_up(charge), "both wait again");
+        }
+        let behind = |charge: &Arc<Charge>| charge.held().behind_since.expect("it waits") - start;
+        assert!(behind(&trickles) <= behind(&sends));
+        let later = Instant::now() + SLOW_AFTER;
+        assert!(trickles.is_slow(later).is_some());
+        sends.give_back_bytes();
+        assert!(sends.is_slow(later).is_none(), "it begins anew");
+    }
+
+    #[test]
+    fn a_call_that_was_given_up_and_does_not_end_has_its_connection_cut() {
+        let account = Arc::new(Account::new(2 * REQUEST_BYTES));
+        let (cut, spared) = (CancellationToken::new(), CancellationToken::new());
+        let unread = account.share(cut.clone()).open_charge().expect("there is room");
+        unread.wait_for_reader();
+        let _read = account.share(spared.clone()).open_charge().expect("there is room");
+        let later = Instant::now() + SLOW_AFTER;
+        assert!(account.take_from_the_slow(1, later));
+        assert!(unread.is_given_up());
+
+        let third = account.share(spared.clone()).open_charge_in_any_case();
+        account.take_from_the_slow(1, later);
+        assert!(!cut.is_cancelled(), "it may be about to end");
+        account.take_from_the_slow(1, later + CUT_AFTER);
+        assert!(cut.is_cancelled() && !spared.is_cancelled());
+        drop((unread, third));
+        assert_eq!(account.used(), REQUEST_BYTES);
+    }
+
+    #[test]
+    fn what_is_answered_in_any_case_is_charged_beyond_the_limit() {
+        let account = Arc::new(Account::new(10));
+        let probe = account.share(CancellationToken::new()).open_charge_in_any_case();
+        assert_eq!(account.used(), REQUEST_BYTES);
+        assert!(account.charge(1).is_err());
+        drop(probe);
+        assert_eq!(account.used(), 0);
     }
 }

@@ -110,7 +110,14 @@ impl Service {
                 outputs.add_probabilities(&reply.logits);
             }
             let classes = classes.map(|classes| name_classes(model, &reply.logits, classes));
-            let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
+            let first = match &classes {
+                Some(classes) => classes.first().map(|class| class.index),
+                // Whoever asked for outputs made an answer of them all the same.
+                None if metrics.counts_predictions() => {
+                    top_k(&reply.logits, 1, f32::NEG_INFINITY).first().map(|(index, _)| *index)
+                }
+                None => None,
+            };
             metrics.note_image(*preprocess, reply.queued, first);
             predictions.extend(classes);
         }

@@ -14,12 +14,14 @@ mod pick;
 mod readiness;
 mod registry;
 mod request;
+mod scarcity;
 mod served;
 mod target;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::{
     batching::Priority,
@@ -27,7 +29,7 @@ pub use crate::{
     postprocess::top_k,
     telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
 };
-pub use account::Charge;
+pub use account::{Charge, Share};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
@@ -144,12 +146,19 @@ impl Service {
         &self.inner.limits
     }
 
-    /// A charge on the account of memory, for a request that just came.
+    /// A share of the account of memory, for a connection that just came.
+    ///
+    /// * `cut`: ends the connection at once
+    pub fn share(&self, cut: CancellationToken) -> Share {
+        self.inner.account.share(cut)
+    }
+
+    /// A charge on the account of memory, for a request that is nobody's but its own.
     ///
     /// # Errors
     /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
     pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
-        self.inner.account.open().map(Arc::new)
+        self.share(CancellationToken::new()).open_charge()
     }
 
     /// The bytes that the requests in work take.

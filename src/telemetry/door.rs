@@ -18,6 +18,7 @@ struct DoorLabel {
 pub(super) struct DoorFamilies {
     connections: Family<DoorLabel, Gauge>,
     full: Family<DoorLabel, Count>,
+    flooding: Family<DoorLabel, Count>,
 }
 
 /// The handles of one door.
@@ -27,6 +28,8 @@ pub struct DoorMetrics {
     pub connections: Gauge,
     /// Connections that came while the door was full.
     pub full: Counter,
+    /// Connections that were closed because they flooded the door with what costs them nothing.
+    pub flooding: Counter,
 }
 
 impl DoorFamilies {
@@ -37,6 +40,11 @@ impl DoorFamilies {
             "Connections that came while the door had as many as it takes",
             self.full.clone(),
         );
+        registry.register(
+            "flooding_connections_total",
+            "Connections that were closed because they took streams back or sent empty frames without end",
+            self.flooding.clone(),
+        );
     }
 
     pub(super) fn door(&self, door: &'static str) -> DoorMetrics {
@@ -44,6 +52,7 @@ impl DoorFamilies {
         DoorMetrics {
             connections: self.connections.get_or_create_owned(&label),
             full: self.full.get_or_create_owned(&label).0,
+            flooding: self.flooding.get_or_create_owned(&label).0,
         }
     }
 }

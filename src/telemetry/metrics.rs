@@ -266,6 +266,11 @@ impl ModelMetrics {
         self.sums.read()
     }
 
+    /// Whether it counts classes.
+    pub fn counts_predictions(&self) -> bool {
+        !self.predictions.is_empty()
+    }
+
     /// Counts one image that went through the line.
     ///
     /// * `class`: its most probable one, where there is any

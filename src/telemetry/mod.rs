@@ -12,7 +12,7 @@ mod statistics;
 mod trace;
 
 pub use door::DoorMetrics;
-pub use log::{escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
+pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use state::{ServingState, VersionState};

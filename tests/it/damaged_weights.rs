@@ -80,9 +80,16 @@ fn torch_file(pickle: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_truncation_of_a_weight_file_is_refused() {
-    for name in ["plain.pth", "float32.safetensors", "chainer.npz"] {
+    for (name, step) in [
+        ("plain.pth", 7),
+        ("float32.safetensors", 7),
+        ("chainer.npz", 7),
+        ("keras_weights.h5", 31),
+        ("keras.weights.h5", 61),
+        ("model.keras", 61),
+    ] {
         let bytes = fixture(name);
-        for length in (0..bytes.len()).step_by(7) {
+        for length in (0..bytes.len()).step_by(step) {
             assert!(import(&bytes[..length]).is_err(), "{name} cut to {length} bytes");
         }
     }
@@ -98,6 +105,9 @@ fn mutated_bytes_of_any_format_give_an_answer() {
         "hugging_face.safetensors",
         "chainer.npz",
         "snapshot.npz",
+        "keras_weights.h5",
+        "keras.weights.h5",
+        "keras_packed.h5",
     ] {
         let bytes = fixture(name);
         for _ in 0..400 {
@@ -208,11 +218,31 @@ fn array_that_claims_more_than_a_resnet_is_refused_before_it_is_unpacked() {
     assert!(message.contains("more than 536870912 weights"), "{message}");
 }
 
+/// A file that calls itself its own member, its own tree, its own continuation.
+#[test]
+fn hdf5_file_whose_addresses_lead_in_circles_gives_an_answer() {
+    let bytes = fixture("keras.weights.h5");
+    let addresses: Vec<usize> = (0..bytes.len() - 8)
+        .step_by(8)
+        .filter(|&at| matches!(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()), 96..=27_000))
+        .collect();
+    let mut random = Random(3);
+    for _ in 0..1000 {
+        let mut turned = bytes.clone();
+        for _ in 0..1 + random.below(3) {
+            let [from, to] = [0; 2].map(|_| addresses[random.below(addresses.len())]);
+            turned.copy_within(from..from + 8, to);
+        }
+        let _ = import(&turned);
+    }
+}
+
 #[test]
 fn files_of_other_kinds_are_named_with_the_remedy() {
     for (bytes, said) in [
         (&b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"[..], "git lfs pull"),
-        (b"\x89HDF\r\n\x1a\n\0\0", "save_npz"),
+        (&fixture("keras_packed.h5"), "save_npz"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "not a sound HDF5 file"),
         (b"", "it starts with nothing"),
         (b"<!DOCTYPE html>", "3c21444f43545950"),
     ] {

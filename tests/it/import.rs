@@ -180,10 +180,40 @@ fn caffe2_blobs_are_read_from_the_pickles_of_python_2_and_3() {
         assert_is_the_fixture(&imported);
         assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Caffe2, Variant::Caffe2));
     }
+    let trained = read("caffe2_momentum.pkl");
+    assert_is_the_fixture(&trained);
+    assert!(trained.passed_over.len() == 9 && trained.passed_over.iter().all(|name| name.ends_with("_momentum")));
     let fixed = read("caffe2_fixed.pkl").state_dict;
     assert_eq!(fixed.tensors["bn1.running_mean"].data, [0.0, 0.0]);
     for variance in &fixed.tensors["bn1.running_var"].data {
         assert!((f64::from(*variance) + 1e-5 - 1.0).abs() < 1e-7, "a scale and a shift stay what they are");
+    }
+}
+
+#[test]
+fn weights_of_keras_are_read_in_each_of_its_formats() {
+    for name in ["keras_weights.h5", "keras_model.h5", "keras.weights.h5", "model.keras"] {
+        let imported = read(name);
+        assert_is_the_fixture(&imported);
+        assert_eq!((imported.layout, imported.notes.variant), (KeyLayout::Keras, Variant::Keras), "{name}");
+        let seed: &[&str] =
+            if name.contains("model.keras") || name.contains(".weights") { &["seed_generator/0"] } else { &[] };
+        assert_eq!(imported.passed_over, seed, "{name}");
+    }
+}
+
+#[test]
+fn hdf5_files_that_are_not_read_are_refused_with_the_way_to_save_them_again() {
+    for (name, said) in [
+        ("keras_packed.h5", "without libver and compression"),
+        ("keras_latest.h5", "without libver and compression"),
+        ("packed.keras", "model.save("),
+        ("keras_unnamed.weights.h5", "Keras 3.4"),
+        ("keras_two_heads.h5", "`predictions/kernel` belongs to a network whose classifier has several layers"),
+        ("keras_version_2.h5", "pre-activation"),
+    ] {
+        let refused = refusal(name).to_string();
+        assert!(refused.contains(said), "{name}: {refused}");
     }
 }
 

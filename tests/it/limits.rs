@@ -1,14 +1,19 @@
 //! What one client takes is bounded, and does not keep the others out: memory, time, decoding, places at the door.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use bytes::Bytes;
 use futures_util::poll;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::{body::Frame, client::conn::http2::SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
     server::grpc::proto::ClassifyRequest,
     service::{Priority, Request, RequestLimits, TraceContext, Wanted},
 };
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinHandle};
+use tokio_stream::StreamExt as _;
 use tonic::Code;
 
 use crate::support::{
@@ -60,6 +65,125 @@ async fn what_does_not_fit_the_account_is_refused_on_both_doors() {
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
     assert_eq!(refused.metadata().get("x-error-code").map(|code| code.as_bytes()), Some(&b"OVERLOADED"[..]));
     eventually("nothing is left charged", || server.service.in_flight_bytes() == 0).await;
+}
+
+/// A call of HTTP/2 with this body, which ends or never does, and a task that waits for the end of its answer.
+fn begin(
+    client: &mut SendRequest<BoxBody<Bytes, Infallible>>,
+    (path, body, ends): (&str, &Bytes, bool),
+) -> JoinHandle<hyper::HeaderMap> {
+    let body = tokio_stream::once(Ok(Frame::data(body.clone())));
+    let body = match ends {
+        true => BoxBody::new(StreamBody::new(body)),
+        false => BoxBody::new(StreamBody::new(body.chain(tokio_stream::pending()))),
+    };
+    let request = hyper::Request::post(format!("http://test{path}")).header("te", "trailers");
+    let request = request.header("content-type", "application/grpc").body(body).expect("a request");
+    let answer = client.send_request(request);
+    tokio::spawn(async move {
+        let answer = answer.await.expect("an answer");
+        let headers = answer.headers().clone();
+        let rest = answer.into_body().collect().await.expect("its end");
+        rest.trailers().cloned().unwrap_or(headers)
+    })
+}
+
+/// Each kind fills the account by itself, over one connection, and sends no more.
+#[tokio::test]
+async fn calls_that_only_wait_keep_nobody_out_on_either_door() {
+    // What 32 calls take, and a little for what they have sent.
+    let limits = RequestLimits { max_in_flight_bytes: MIB + 4000, ..RequestLimits::default() };
+    let (message, item) = (Bytes::from_static(&[0, 1, 0, 0, 0, 7]), Bytes::from_static(&[0, 0, 0, 0, 3, 10, 1, b'a']));
+    let (classifier, empty) = ("/resnetd.v1.Classifier", Bytes::from_static(&[0; 5]));
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let mut full = Vec::new();
+    for (path, body, ends) in [
+        (CLASSIFY.to_owned(), &message, false),
+        (format!("{classifier}/Classify"), &message, false),
+        (format!("{classifier}/ClassifyStream"), &message, false),
+        (format!("{classifier}/ClassifyStream"), &item, false),
+        (reflection.to_owned(), &empty, false),
+        ("/grpc.health.v1.Health/Watch".to_owned(), &empty, true),
+    ] {
+        let server = TestServer::builder(answering()).limits(limits).start().await;
+        let address = if path == CLASSIFY { server.http_address } else { server.grpc_address };
+        let stream = TokioIo::new(TcpStream::connect(address).await.expect("the door is open"));
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let calls: Vec<_> = (0..32).map(|_| begin(&mut client, (&path, body, ends))).collect();
+        eventually(&format!("the account is full of {path}"), || server.service.in_flight_bytes() >= MIB).await;
+        full.push((path, server, calls, client));
+    }
+
+    for (path, server, calls, _client) in full {
+        let serve =
+            async { while server.http().await.post(CLASSIFY, "image/png", &images::png()).await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, serve).await.unwrap_or_else(|_| panic!("kept out by {path}"));
+        eventually("one of them is ended for it", || calls.iter().any(JoinHandle::is_finished)).await;
+        let given_up = calls.into_iter().find(JoinHandle::is_finished).expect("one").await.expect("no panic");
+        let status = given_up.get("grpc-status").map(|status| status.as_bytes());
+        assert!(path == CLASSIFY || path == reflection || status == Some(b"8"), "{path}: {given_up:?}");
+    }
+}
+
+/// Their windows stay shut, so that no answer comes to its end; what is refused to others for that is taken from them.
+#[tokio::test]
+async fn whoever_never_reads_answers_keeps_nobody_out_and_is_cut() {
+    let limits = RequestLimits { max_in_flight_bytes: MIB, ..RequestLimits::default() };
+    for path in ["/grpc.health.v1.Health/Check", "/livez"] {
+        let server = TestServer::builder(answering()).limits(limits).start().await;
+        let address = if path == "/livez" { server.http_address } else { server.grpc_address };
+        let stream = TokioIo::new(TcpStream::connect(address).await.expect("the door is open"));
+        let mut shut = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        shut.initial_stream_window_size(0);
+        let (mut client, connection) = shut.handshake(stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let body = Bytes::from_static(&[0; 5]);
+        let unread: Vec<_> = (0..32)
+            .map(|_| {
+                let request = hyper::Request::post(format!("http://test{path}")).header("te", "trailers");
+                let request = request.header("content-type", "application/grpc").body(Full::new(body.clone()));
+                tokio::spawn(client.send_request(request.expect("a request")))
+            })
+            .collect();
+        eventually("their answers are charged", || server.service.in_flight_bytes() >= MIB).await;
+
+        let serve = async {
+            while server.http().await.post(CLASSIFY, "image/png", &images::png()).await.status != 200 {}
+            // As long as others need more than there is.
+            let mut others = Vec::new();
+            while !client.is_closed() {
+                others.extend(server.service.open_charge());
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, serve).await.unwrap_or_else(|_| panic!("kept out by {path}"));
+        drop(unread);
+        eventually("all is free again", || server.service.in_flight_bytes() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn uploads_that_stop_keep_nobody_out() {
+    let limits = RequestLimits { max_in_flight_bytes: MIB, ..RequestLimits::default() };
+    let server = TestServer::builder(answering()).limits(limits).start().await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let mut http = server.http().await;
+        http.send_raw(format!("POST {CLASSIFY} HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n").as_bytes())
+            .await;
+        http.send_raw(&[0; 100_000]).await;
+        silent.push(http);
+    }
+    eventually("the account is full", || server.service.in_flight_bytes() > MIB - 132_000).await;
+
+    let photo = vec![0; 150_000];
+    let serve = async { while server.http().await.post(CLASSIFY, "image/png", &photo).await.status == 429 {} };
+
+    tokio::time::timeout(PATIENCE, serve).await.expect("it is taken in");
+    drop(silent);
+    eventually("all is free again", || server.service.in_flight_bytes() == 0).await;
 }
 
 #[tokio::test]

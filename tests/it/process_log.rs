@@ -6,9 +6,15 @@ use std::{
     thread,
 };
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
 use crate::support::{
-    images,
-    program::{ServerProcess, resnetd},
+    PATIENCE, images,
+    program::{ServerProcess, glance, resnetd},
 };
 
 const CLASSIFY: &str = "/v1/models/resnet20-cifar10:classify";
@@ -118,6 +124,46 @@ async fn a_request_cannot_forge_a_line() {
         assert!(!text.contains(['\u{1b}', '\r', '\u{2028}', '\u{202e}']), "{text:?}");
         assert!(text.lines().all(|line| !line.starts_with("FORGED")), "{text}");
     }
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn connections_that_flood_are_counted_and_said_once_in_a_while() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const FLOODING: &str = "resnetd_flooding_connections_total{door=\"http\"}";
+    let (mut reader, writer) = pipe().unwrap();
+    let text = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    let server = ServerProcess::start(&[], writer).await;
+    // POST http://x/, taken back at once; answers to PINGs that nobody sent.
+    let head = frame(1, 4, 0, b"\x83\x86\x84\x41\x01x");
+    let mut flood = [PREFACE, &frame(4, 0, 0, b""), &frame(6, 1, 0, &[7; 8])].concat();
+    for stream in (1..1000_u32).step_by(2) {
+        flood.extend_from_slice(&head[..5]);
+        flood.extend_from_slice(&stream.to_be_bytes());
+        flood.extend_from_slice(&head[9..]);
+        flood.extend_from_slice(&frame(3, 0, stream, &[0, 0, 0, 8]));
+    }
+    for _ in 0..30 {
+        let mut stream = TcpStream::connect(server.http_address).await.unwrap();
+        // It is closed in the middle.
+        let _ = stream.write_all(&flood).await;
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.expect("it is closed");
+    }
+    glance("all are counted", async || server.metric(FLOODING).await == 30.0).await;
+    assert_eq!(server.stop().await.code(), Some(0));
+
+    let text = text.join().unwrap().unwrap();
+    let said = text.lines().filter(|line| line.contains("flooded the door")).count();
+    assert!((1..30).contains(&said), "{text}");
+    assert!(!text.contains(" h2::"), "{text}");
 }
 
 #[test]

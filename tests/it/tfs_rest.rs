@@ -1,11 +1,13 @@
 //! TensorFlow Serving's API over HTTP: what its clients send, and the documents that they read.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use resnetd::runtime::scripted::ScriptedExecutor;
 use serde_json::{Value, json};
 
 use crate::support::{
+    eventually,
     images::{self, SIDE},
-    server::TestServer,
+    server::{TestServer, logits},
 };
 
 const PREDICT: &str = "/v1/models/pets:predict";
@@ -165,6 +167,36 @@ async fn bad_requests_to_predict_say_what_is_wrong() {
     http.post("/v1/models/pets%00:predict", "image/png", &images::png()).await.refusal(404, "NOT_FOUND");
     http.post("/v1/models/%ff:predict", "image/png", &images::png()).await.refusal(400, "INVALID_ARGUMENT");
     http.get(PREDICT).await.refusal(405, "METHOD_NOT_ALLOWED");
+}
+
+#[tokio::test]
+async fn a_bad_request_leaves_the_others_of_its_batch_alone() {
+    let network = ScriptedExecutor::blocked(&logits());
+    let server = TestServer::builder(network.clone()).max_batch_size(8).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(server.http().await);
+    }
+    let good = json!({ "instances": [b64(), { "input": b64() }] }).to_string();
+    for client in &mut clients {
+        client.send("POST", PREDICT, &[("content-type", "application/json")], good.as_bytes()).await;
+    }
+    eventually("all wait for the network", || server.in_flight() == 8).await;
+    let mut http = server.http().await;
+    for bad in [
+        json!({ "instances": [b64(), { "b64": "aGVsbG8=" }] }),
+        json!({ "instances": [b64(), tensor()] }),
+        json!({ "inputs": { "input": [[[[0.5]]]] } }),
+    ] {
+        let refused = http.post(PREDICT, "application/json", bad.to_string().as_bytes()).await;
+        assert!(matches!(refused.status, 400 | 415), "{bad:.100}: {}", refused.json());
+    }
+    network.release();
+    for client in &mut clients {
+        let answer = client.answer("POST").await.json();
+        let rows = answer["predictions"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        assert!(rows.len() == 2 && rows.iter().all(is_the_row), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -298,7 +298,8 @@ async fn the_limits_of_a_request_hold_here_as_well() {
 
 #[tokio::test]
 async fn requests_are_counted_as_those_of_our_own_route_are() {
-    let server = TestServer::start().await;
+    let network = ScriptedExecutor::answering(&logits());
+    let server = TestServer::builder(network).count_predictions().start().await;
     let mut http = server.http().await;
     let section = elements(&[&images::png()]);
     assert_eq!(post_binary(&mut http, INFER, &with_input(pictures(1, &section)), &section).await.status, 200);
@@ -309,6 +310,7 @@ async fn requests_are_counted_as_those_of_our_own_route_are() {
         r#"resnetd_requests_total{model="pets",version="3",protocol="http",code="OK"} 1"#,
         r#"resnetd_requests_total{model="pets",version="3",protocol="http",code="INVALID_ARGUMENT"} 1"#,
         r#"resnetd_requests_total{model="",version="",protocol="http",code="NOT_FOUND"} 1"#,
+        r#"resnetd_predictions_total{model="pets",label="tabby"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }

@@ -38,3 +38,8 @@ pub(super) fn unpack(packed: &[u8], bits: u8, samples: &mut [u8]) {
         }
     }
 }
+
+/// A colour that was multiplied by its alpha, as it was before.
+pub(super) fn divided(color: [u8; 3], alpha: u8) -> [u8; 3] {
+    color.map(|value| (u32::from(value) * 255).checked_div(alpha.into()).unwrap_or(0).min(255) as u8)
+}

@@ -132,10 +132,15 @@ impl Iterator for Blocks<'_> {
                 self.at += 1;
                 let first = self.part();
                 let block = match (label, first) {
-                    (0xf9, Some(&[flags, _, _, index, ..])) => {
-                        GifBlock::Control { transparent: (flags & 1 > 0).then_some(index) }
+                    (0xf9, Some(&[flags, _, _, ref rest @ ..])) if flags & 1 == 0 || !rest.is_empty() => {
+                        GifBlock::Control { transparent: rest.first().copied().filter(|_| flags & 1 > 0) }
                     }
                     (0xf9, Some(_)) => return None,
+                    (0xff, Some(program)) if program.starts_with(b"NETSCAPE2.0") => {
+                        // How often it is played; Pillow takes one part for it, and of what follows an empty one it looks for more.
+                        let _ = self.part();
+                        GifBlock::Other
+                    }
                     _ => GifBlock::Other,
                 };
                 // An empty first part ends a comment; of anything else Pillow looks for more.

@@ -61,6 +61,8 @@ pub(in crate::preprocess) fn has_impossible_segment(bytes: &[u8]) -> bool {
         match marker {
             0xc4 if has_impossible_codes(content) => return true,
             0xdb if has_cut_quantization(content) => return true,
+            // Three bytes for each component, and how many there are; five stand before.
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && !has_its_components(content) => return true,
             // Two bytes for each component, and how many there are; three bytes follow.
             0xda => return content.first().is_none_or(|&count| content.len() != usize::from(count) * 2 + 4),
             // Reserved.
@@ -69,6 +71,10 @@ pub(in crate::preprocess) fn has_impossible_segment(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+fn has_its_components(frame: &[u8]) -> bool {
+    frame.get(5).is_some_and(|&count| frame.len() == usize::from(count) * 3 + 6)
 }
 
 fn has_impossible_codes(mut tables: &[u8]) -> bool {

@@ -115,6 +115,8 @@ pub(in crate::preprocess) struct Page {
 #[derive(Clone, Debug)]
 pub(in crate::preprocess) struct Chunks {
     is_tiled: bool,
+    /// Whether each is exactly as large as the picture.
+    is_all: bool,
     pub(in crate::preprocess) width: u32,
     pub(in crate::preprocess) height: u32,
     pub(in crate::preprocess) offsets: TagEntry,
@@ -160,10 +162,16 @@ impl Page {
             count if count < samples => return None,
             _ => {}
         }
-        let strips = directory.entry(tag::STRIP_OFFSETS);
+        let compression = number(tag::COMPRESSION).unwrap_or(UNCOMPRESSED);
+        let is_packed = compression != UNCOMPRESSED;
+        // To libtiff, which reads what is packed, tiles are what has a tile's size, whatever their places are called.
+        let has_tiles = [tag::TILE_WIDTH, tag::TILE_HEIGHT].into_iter().any(|tag| directory.entry(tag).is_some());
+        let either = |tile, strip| directory.entry(tile).or_else(|| directory.entry(strip).filter(|_| is_packed));
+        let strips = directory.entry(tag::STRIP_OFFSETS).filter(|_| !(is_packed && has_tiles));
         let chunks = match strips {
             Some(offsets) => Chunks {
                 is_tiled: false,
+                is_all: side(tag::ROWS_PER_STRIP).is_none_or(|rows| rows == height),
                 width,
                 height: Some(side(tag::ROWS_PER_STRIP).unwrap_or(u32::MAX))
                     .filter(|&rows| rows > 0)?
@@ -173,10 +181,11 @@ impl Page {
             },
             None => Chunks {
                 is_tiled: true,
+                is_all: (side(tag::TILE_WIDTH), side(tag::TILE_HEIGHT)) == (Some(width), Some(height)),
                 width: side(tag::TILE_WIDTH).filter(|&side| side > 0)?,
                 height: side(tag::TILE_HEIGHT).filter(|&side| side > 0)?,
-                offsets: directory.entry(tag::TILE_OFFSETS)?,
-                sizes: directory.entry(tag::TILE_BYTES),
+                offsets: either(tag::TILE_OFFSETS, tag::STRIP_OFFSETS)?,
+                sizes: either(tag::TILE_BYTES, tag::STRIP_BYTES),
             },
         };
         // What is there must be a number.
@@ -184,9 +193,7 @@ impl Page {
         if !NUMBERS.into_iter().all(is_number) {
             return None;
         }
-        let compression = number(tag::COMPRESSION).unwrap_or(UNCOMPRESSED);
         let is_single = |tag| directory.entry(tag).is_none_or(|entry| entry.count == 1);
-        let is_packed = compression != UNCOMPRESSED;
         let [beyond, below] = [chunks.width.saturating_sub(width), chunks.height.saturating_sub(height)];
         if beyond.max(below) > MOST_BEYOND
             || is_packed
@@ -194,24 +201,29 @@ impl Page {
         {
             return None;
         }
-        Some(Self {
+        let page = Self {
             width,
             height,
             compression,
-            photometric: number(tag::PHOTOMETRIC).unwrap_or(0),
+            // Of several Pillow takes none.
+            photometric: number(tag::PHOTOMETRIC).filter(|_| is_single(tag::PHOTOMETRIC)).unwrap_or(0),
             is_planar,
             is_mirrored: match number(tag::FILL_ORDER) {
                 None | Some(1) => false,
-                Some(2) => true,
+                Some(2) => !is_packed || is_single(tag::FILL_ORDER),
                 Some(_) => return None,
             },
             sample_format,
             bits,
             extra,
-            predictor: number(tag::PREDICTOR).unwrap_or(1),
-            fax_options: number(tag::FAX_OPTIONS).unwrap_or(0),
+            // Of several libtiff takes none either.
+            predictor: number(tag::PREDICTOR).filter(|_| is_single(tag::PREDICTOR)).unwrap_or(1),
+            fax_options: number(tag::FAX_OPTIONS).filter(|_| is_single(tag::FAX_OPTIONS)).unwrap_or(0),
             chunks,
-        })
+        };
+        // libtiff guesses the length of a single piece, not of several.
+        let is_guessed = is_packed && page.chunks.sizes.is_none();
+        (!is_guessed || page.chunks_in_plane() == (1, 1)).then_some(page)
     }
 
     /// Whether chunks have one size, whatever the picture's is.
@@ -245,9 +257,12 @@ impl Page {
     ) -> Option<&'a [u8]> {
         let (across, down) = self.chunks_in_plane();
         let mut index = (plane * down + at.1).checked_mul(across)?.checked_add(at.0)?;
-        if self.compression == UNCOMPRESSED && !self.is_planar && (across, down) == (1, 1) {
-            // Of several pieces that are all the picture Pillow takes the last.
-            index = self.chunks.offsets.count - 1;
+        if self.compression == UNCOMPRESSED && !self.is_planar && index < self.chunks.offsets.count {
+            // Of more pieces than places Pillow shows the one that lies last in the file, and where each is all of the picture the
+            // last one of the list.
+            let key =
+                |&place: &usize| if self.chunks.is_all { None } else { directory.value(&self.chunks.offsets, place) };
+            index = (index..self.chunks.offsets.count).step_by((across * down).max(1)).max_by_key(key)?;
         }
         let offset = usize::try_from(directory.value(&self.chunks.offsets, index)?).ok()?;
         let rest = file.get(offset..)?;

@@ -8,6 +8,9 @@
 
 use super::number::number;
 
+/// How the blobs end that Detectron's training saves beside each weight.
+pub(super) const OF_OPTIMIZER: &str = "_momentum";
+
 /// The torchvision name of a blob of Caffe2's ResNet, or `None` if it is not one of theirs.
 pub(super) fn torchvision_name(name: &str) -> Option<String> {
     if let Some(field) = name.strip_prefix("pred_").or_else(|| name.strip_prefix("fc1000_")) {

@@ -37,7 +37,7 @@ pub enum Reason {
     /// None of the formats we know.
     #[error(
         "not a weight file we know (it starts with {start}); give a .safetensors file, PyTorch's .pth, \
-         Chainer's .npz or Caffe2's .pkl"
+         Chainer's .npz, Caffe2's .pkl or Keras' .keras or .h5"
     )]
     UnknownFormat {
         /// The first bytes in hexadecimal.
@@ -103,7 +103,7 @@ pub enum Reason {
     #[error(
         "no ResNet in the {count} tensors ({examples}): neither torchvision's names (conv1.weight, layer1.0.conv1.weight, \
          …), Hugging Face's (embedder.embedder.convolution.weight, …), nor Chainer's (conv1/W, res2/a/conv1/W, …), \
-         nor Caffe2's (conv1_w, res2_0_branch2a_w, …)"
+         nor Caffe2's (conv1_w, res2_0_branch2a_w, …), nor Keras' (conv1_conv/kernel, conv2_block1_1_conv/kernel, …)"
     )]
     NotResNet {
         /// How many tensors the file has.

@@ -9,7 +9,7 @@ use std::iter;
 
 use super::error::Reason;
 use super::raw_file::{Part, RawFile};
-use super::{caffe2, chainer, head, hugging_face};
+use super::{caffe2, chainer, head, hugging_face, keras};
 use crate::resnet::CAFFE2_EPSILON;
 use crate::resnet::state_dict::{StateDict, Weight, is_counter};
 
@@ -24,6 +24,8 @@ pub enum KeyLayout {
     Chainer,
     /// `res2_0_branch2a_w`: Caffe2's and Detectron's model zoos.
     Caffe2,
+    /// `conv2_block1_1_conv/kernel`: `keras.applications.ResNet50` and its siblings.
+    Keras,
 }
 
 /// A network found among the tensors of a file.
@@ -78,6 +80,9 @@ pub(super) fn to_torchvision(raw: RawFile, key: Option<&str>) -> Result<Network,
     if stem.layout == KeyLayout::Caffe2 {
         fill_statistics(&mut state_dict);
     }
+    if matches!(stem.layout, KeyLayout::Caffe2 | KeyLayout::Keras) {
+        move_biases(&mut state_dict);
+    }
     refuse_relatives(&state_dict)?;
     let passed_over = passed_over.into_keys().chain(others.into_keys()).collect();
     Ok(Network { layout: stem.layout, state_dict, passed_over, part })
@@ -94,6 +99,11 @@ impl Stem {
     /// Whether a tensor of this name belongs to the network: everything behind its prefix, and a head outside of it. Without a
     /// prefix everything but what only training needs.
     fn has(&self, name: &str) -> bool {
+        match self.layout {
+            KeyLayout::Caffe2 if name.ends_with(caffe2::OF_OPTIMIZER) => return false,
+            KeyLayout::Keras => return keras::is_weight(name),
+            _ => {}
+        }
         if self.prefix.is_empty() {
             return !OF_TRAINING.contains(&name.split(['.', '/']).next().unwrap_or(name));
         }
@@ -111,6 +121,7 @@ impl Stem {
             KeyLayout::HuggingFace => hugging_face::torchvision_name(inner),
             KeyLayout::Chainer => chainer::torchvision_name(inner),
             KeyLayout::Caffe2 => caffe2::torchvision_name(inner),
+            KeyLayout::Keras => keras::torchvision_name(inner),
         }
     }
 
@@ -139,6 +150,8 @@ fn stems(state_dict: &StateDict) -> Vec<Stem> {
             }
         } else if name == "conv1_w" && has("", "res2_0_branch2a_w") {
             add(KeyLayout::Caffe2, "");
+        } else if name == "conv1_conv/kernel" && has("", "conv2_block1_1_conv/kernel") {
+            add(KeyLayout::Keras, "");
         }
     }
     stems
@@ -164,6 +177,31 @@ fn fill_statistics(state_dict: &mut StateDict) {
     }
 }
 
+/// A convolution's bias is taken off the mean that its batch normalization subtracts next: a network as PyTorch has it, which has
+/// no biases, and the same answers.
+fn move_biases(state_dict: &mut StateDict) {
+    let norm_of = |conv: &str| match conv.strip_suffix("downsample.0") {
+        Some(module) => format!("{module}downsample.1"),
+        None => conv.replace("conv", "bn"),
+    };
+    let biased: Vec<String> = state_dict
+        .tensors
+        .keys()
+        .filter_map(|name| name.strip_suffix(".bias"))
+        .filter(|layer| layer.contains("conv") || layer.ends_with("downsample.0"))
+        .map(str::to_owned)
+        .collect();
+    for conv in biased {
+        let mean = format!("{}.running_mean", norm_of(&conv));
+        let name = format!("{conv}.bias");
+        let fits = state_dict.tensors.get(&mean).is_some_and(|mean| mean.shape == state_dict.tensors[&name].shape);
+        if let Some(bias) = fits.then(|| state_dict.tensors.remove(&name)).flatten() {
+            let means = state_dict.tensors.get_mut(&mean).into_iter().flat_map(|mean| &mut mean.data);
+            means.zip(bias.data).for_each(|(mean, bias)| *mean -= bias);
+        }
+    }
+}
+
 fn no_such_key(key: &str, stems: &[Stem], part: Option<&Part>) -> Reason {
     let keys = part.iter().flat_map(|part| iter::once(&part.key).chain(&part.beside));
     let prefixes = stems.iter().map(|stem| &stem.prefix).filter(|prefix| !prefix.is_empty());
@@ -178,10 +216,13 @@ fn prefix_before<'a>(name: &'a str, suffix: &str, separator: char) -> Option<&'a
 }
 
 /// Parts of names by which a related network is recognised, even where no plain stem is found.
-const RELATIVES: [(&str, &str); 10] = [
+const RELATIVES: [(&str, &str); 13] = [
     ("neck.", "network with layers between the ResNet and its head"),
     ("conv1.0.weight", "ResNet with a deep stem of three convolutions (ResNet-C or -D)"),
     ("/conv1/conv/W", "ResNet of ChainerCV"),
+    ("_preact_bn/", "pre-activation ResNet (version 2)"),
+    ("_conv/depthwise_kernel", "ResNeXt of Keras"),
+    ("res2a_branch2a/", "ResNet50 of Keras before 2.3, whose pooling and epsilon changed between its versions"),
     ("stem.conv.weight", "pre-activation ResNet (version 2) or another of timm's networks"),
     ("features.init_block.", "network of imgclsmob"),
     (".se.", "squeeze-and-excitation ResNet"),
@@ -218,4 +259,79 @@ fn refuse_relatives(state_dict: &StateDict) -> Result<(), Reason> {
         return Err(Reason::Variant { name: "bn1.weight".to_owned(), variant });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(names: &[&str]) -> RawFile {
+        let weight = || Weight { shape: vec![1; 4], data: vec![0.0] };
+        let tensors = names.iter().map(|&name| (name.to_owned(), weight())).collect();
+        RawFile { state_dict: StateDict { tensors }, ..RawFile::default() }
+    }
+
+    #[test]
+    fn relatives_are_called_what_they_are_with_a_plain_stem_and_without() {
+        for (name, called) in [
+            ("neck.0.weight", "layers between"),
+            ("conv1.0.weight", "ResNet-C or -D"),
+            ("layer2.0.downsample.1.weight", "ResNet-D"),
+            ("layer1.0.se.fc1.weight", "squeeze-and-excitation"),
+            ("layer1.0.se_module.fc1.weight", "squeeze-and-excitation"),
+            ("layer1.0.attn.conv.weight", "attention"),
+            ("layer2.0.downsample.0.filt", "anti-aliased"),
+            ("fc._packed_params", "quantised"),
+        ] {
+            let refused = to_torchvision(network(&["conv1.weight", "layer1.0.conv1.weight", name]), None).err();
+            let said = refused.map(|reason| reason.to_string()).unwrap_or_default();
+            assert!(said.contains(called) && said.contains(name), "{name}: {said}");
+        }
+        for (name, called) in [
+            ("stem.conv.weight", "version 2"),
+            ("features.init_block.conv.weight", "imgclsmob"),
+            ("extractor/conv1/conv/W", "ChainerCV"),
+            ("res2a_branch2a/kernel", "Keras before"),
+        ] {
+            let refused = to_torchvision(network(&[name]), None).err();
+            let said = refused.map(|reason| reason.to_string()).unwrap_or_default();
+            assert!(said.contains(called) && said.contains(name), "{name}: {said}");
+        }
+        for (name, called) in [
+            ("conv2_block1_preact_bn/gamma", "version 2"),
+            ("conv2_block1_2_conv/depthwise_kernel", "ResNeXt of Keras"),
+        ] {
+            let names = ["conv1_conv/kernel", "conv2_block1_1_conv/kernel", name];
+            let refused = to_torchvision(network(&names), None).err();
+            let said = refused.map(|reason| reason.to_string()).unwrap_or_default();
+            assert!(said.contains(called) && said.contains(name), "{name}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_bias_moves_into_the_mean_behind_it() {
+        let tensor = |values: &[f32]| Weight { shape: vec![values.len()], data: values.to_vec() };
+        let mut state_dict = StateDict::default();
+        for (name, values) in [
+            ("conv1.bias", [1.0, 2.0]),
+            ("bn1.running_mean", [5.0, 5.0]),
+            ("layer1.0.downsample.0.bias", [3.0, 4.0]),
+            ("layer1.0.downsample.1.running_mean", [0.0, 1.0]),
+            ("layer1.0.conv2.bias", [9.0, 9.0]),
+            ("fc.bias", [7.0, 7.0]),
+        ] {
+            state_dict.tensors.insert(name.to_owned(), tensor(&values));
+        }
+        move_biases(&mut state_dict);
+        let left: Vec<(&str, &[f32])> =
+            state_dict.tensors.iter().map(|(name, weight)| (&**name, &*weight.data)).collect();
+        let expected: [(&str, &[f32]); 4] = [
+            ("bn1.running_mean", &[4.0, 3.0]),
+            ("fc.bias", &[7.0, 7.0]),
+            // Without a mean behind it, it stays where it is, and is listed.
+            ("layer1.0.conv2.bias", &[9.0, 9.0]),
+            ("layer1.0.downsample.1.running_mean", &[-3.0, -3.0]),
+        ];
+        assert_eq!(left, expected);
+    }
 }

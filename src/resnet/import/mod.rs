@@ -3,7 +3,8 @@
 //! ```text
 //! .safetensors ─┐
 //! .pth .pt      ├─▶ RawFile (the file's own names) ─▶ layout ─▶ Imported (torchvision's names, and what follows
-//! .npz .pkl    ─┘                                                from whose file it was)
+//! .npz .pkl     │                                                from whose file it was)
+//! .h5 .keras   ─┘
 //! ```
 //! The format is told by the file's bytes, not by its name. Nothing in a file is ever executed, every length is checked
 //! against the file, and memory is bounded whatever the file claims. Must not know architectures: whether the tensors
@@ -13,8 +14,10 @@ mod archive;
 mod caffe2;
 pub mod chainer;
 mod error;
+mod hdf5;
 mod head;
 mod hugging_face;
+mod keras;
 mod layout;
 mod npz;
 mod number;
@@ -87,6 +90,7 @@ fn read_file(path: &Path, key: Option<&str>) -> Result<Imported, Reason> {
         KeyLayout::Torchvision | KeyLayout::HuggingFace => Variant::PyTorch,
         KeyLayout::Chainer => Variant::Chainer,
         KeyLayout::Caffe2 => Variant::Caffe2,
+        KeyLayout::Keras => Variant::Keras,
     };
     Ok(Imported { state_dict, layout, notes: Notes { variant, metadata }, part, passed_over })
 }
@@ -99,9 +103,12 @@ fn read_format(mut file: File, key: Option<&str>) -> Result<RawFile, Reason> {
     let unsupported = |what, remedy| Err(Reason::Unsupported { what, remedy });
     match start.as_slice() {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => {
-            let archive = archive::Archive::open(file, npz::FORMAT)?;
-            if torch::is_torch(&archive.names()) {
+            let archive = archive::Archive::open(file.try_clone()?, npz::FORMAT)?;
+            let names = archive.names();
+            if torch::is_torch(&names) {
                 torch::read_zipped(archive.told_as(torch::FORMAT), key)
+            } else if names.iter().any(|name| name == keras::ENTRY) {
+                keras::read_archive(file, archive.told_as(".keras"))
             } else {
                 npz::read(archive)
             }
@@ -109,10 +116,7 @@ fn read_format(mut file: File, key: Option<&str>) -> Result<RawFile, Reason> {
         // The number that PyTorch before 1.6 wrote first, as a pickle of its own.
         [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, ..] => torch::read_legacy(file, key),
         [0x80, 2..=5, ..] => torch::read_bare(file, key),
-        [0x89, b'H', b'D', b'F', ..] => unsupported(
-            "an HDF5 file",
-            "save a Chainer model with chainer.serializers.save_npz; Keras files are not read",
-        ),
+        [0x89, b'H', b'D', b'F', ..] => keras::read(hdf5::Window::whole(file)?),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
             unsupported("a single NumPy array", "save all of them with numpy.savez")
         }

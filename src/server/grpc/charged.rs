@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tonic::Status;
 use super::convert;
 use crate::service::Charge;
 
-/// Ends with the refusal when the account of memory is full.
+/// Ends with the refusal when the account of memory is full, and when what the call takes was needed for others.
 pub(super) struct ChargedBody {
     pub(super) body: Incoming,
     pub(super) charge: Arc<Charge>,
@@ -24,13 +24,14 @@ impl Body for ChargedBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|error| Status::from_error(error.into()))?;
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            self.charge.add(bytes).map_err(|error| convert::status(&error))?;
-            Ok(frame)
-        }))
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return self.charge.poll_given_up(cx).map(|error| Some(Err(convert::status(&error))));
+        };
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        if let Err(error) = self.charge.came(bytes) {
+            return Poll::Ready(Some(Err(convert::status(&error))));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| Status::from_error(error.into()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,13 +1,16 @@
 //! `resnetd.v1.Classifier`: one call, or a stream of them, and what is served.
 
-use std::time::Duration;
-
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{call::GrpcCall, convert, deadline::deadline, outcome::finish, proto, stream};
 use crate::{
-    server::{request_log::RequestLog, shared::Shared, status::wire_status, threads::Threads},
+    server::{
+        request_log::{RequestLog, SlowRequests},
+        shared::Shared,
+        status::wire_status,
+        threads::Threads,
+    },
     service::{Service, VersionPick},
     telemetry::Protocol,
 };
@@ -16,7 +19,7 @@ use crate::{
 pub(super) struct Classifier {
     service: Service,
     threads: Threads,
-    slow_request: Duration,
+    slow: SlowRequests,
     stream_concurrency: usize,
 }
 
@@ -25,7 +28,7 @@ impl Classifier {
         Self {
             service: shared.service.clone(),
             threads: shared.threads.clone(),
-            slow_request: shared.options.slow_request,
+            slow: shared.slow.clone(),
             stream_concurrency: shared.options.stream_concurrency,
         }
     }
@@ -40,7 +43,7 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
@@ -75,7 +78,7 @@ impl proto::classifier_server::Classifier for Classifier {
             call,
             deadline,
             concurrency: self.stream_concurrency.max(1),
-            slow_request: self.slow_request,
+            slow: self.slow.clone(),
         });
         Ok(Response::new(answers))
     }
@@ -90,7 +93,7 @@ impl proto::classifier_server::Classifier for Classifier {
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
         let found = version.and_then(|version| self.service.find(&request.name, version));

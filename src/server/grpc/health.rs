@@ -2,6 +2,8 @@
 //!
 //! Nothing is registered: a state is asked of the service when it is wanted, so it cannot be out of date.
 
+use std::future::poll_fn;
+
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -86,6 +88,12 @@ impl health_server::Health for Health {
                     biased;
                     () = states.closed() => return,
                     changed = changes.changed() => if changed.is_err() { return },
+                    // Whoever watches waits for ever: where memory is scarce, watches are what is given up.
+                    given_up = poll_fn(|cx| call.charge.poll_given_up(cx)) => {
+                        // Nobody waits for a client that has not even read the last state.
+                        let _ = states.try_send(Err(convert::status(&given_up)));
+                        return;
+                    }
                     () = call.leaving.cancelled() => {
                         let closing = Error::new(ErrorKind::Unavailable, "the connection is closing: watch again");
                         let _ = states.send(Err(convert::status(&closing))).await;

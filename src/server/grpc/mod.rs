@@ -134,14 +134,15 @@ impl GrpcDoor {
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = Arc::new(self);
-        let connect = |stream: TcpStream, Connecting { leaving, activity, .. }: Connecting| {
+        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, .. }: Connecting| {
             let door = door.clone();
+            let share = door.shared.service.share(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
                 let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
                 let parent = parent.and_then(TraceParent::parse);
                 let arrived = Instant::now();
-                let call = door.shared.service.open_charge().map(|charge| {
+                let call = share.open_charge().map(|charge| {
                     let leaving = leaving.clone();
                     GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
                 });
@@ -175,7 +176,7 @@ fn streaming_methods(descriptors: &[u8]) -> Result<Vec<String>, ServeError> {
     Ok(methods.collect())
 }
 
-/// Answers one call. `in_work` lives as long as its answer, which may be a stream.
+/// Answers one call. `in_work` and what the call takes live as long as its answer, which may be a stream, or never be read.
 async fn answer(
     door: Arc<GrpcDoor>,
     request: Request<Incoming>,
@@ -187,10 +188,20 @@ async fn answer(
     let path = request.uri().path().to_owned();
     let mut packer = Packer::of(request.headers());
     let taken = Taken::default();
+    let mut charge = None;
     let mut response = match call {
-        Ok(call) => door.call(request, call, taken.clone()).await?,
+        Ok(call) => {
+            charge = Some(call.charge.clone());
+            door.call(request, call, taken.clone()).await?
+        }
         Err(refused) => convert::status(&refused).into_http(),
     };
+    if let Some(charge) = &charge {
+        if door.is_single(&path) {
+            charge.give_back_bytes();
+        }
+        charge.wait_for_reader();
+    }
     let headers = response.headers_mut();
     mend_headers(headers, &path);
     if !taken.is() && headers.contains_key(GRPC_STATUS) {
@@ -202,7 +213,7 @@ async fn answer(
     headers.insert(REQUEST_ID, id.header());
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _ = &in_work;
+            let _ = (&in_work, &charge);
             match frame.into_data() {
                 Ok(data) => Frame::data(match &mut packer {
                     Some(packer) => in_place(is_large(&data), || packer.pack(data)),
@@ -239,7 +250,7 @@ impl GrpcDoor {
         let rules = MessageRules {
             coding,
             limit: self.shared.service.limits().max_body_bytes,
-            single: !self.streaming.contains(request.uri().path()),
+            single: self.is_single(request.uri().path()),
             unpacker: self.shared.unpacker.clone(),
             take: move |bytes| charge.add(bytes),
         };
@@ -250,10 +261,15 @@ impl GrpcDoor {
         self.routes.clone().call(request).await
     }
 
+    /// Whether a method takes one message.
+    fn is_single(&self, path: &str) -> bool {
+        !self.streaming.contains(path)
+    }
+
     /// Logs and counts a call that was refused before a handler of ours took it.
     fn note_refusal(&self, path: &str, headers: &HeaderMap, id: &RequestId, arrived: Instant) {
         let (code, status) = (error_code(headers), Status::from_header_map(headers));
-        let log = RequestLog::start("grpc", id, self.shared.options.slow_request).since(arrived).at_its_clients_pace();
+        let log = RequestLog::start("grpc", id, &self.shared.slow).since(arrived).at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
             self.shared.service.arrive(Protocol::Grpc, "", None, arrived).finish(Some(code));

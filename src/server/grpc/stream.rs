@@ -7,7 +7,10 @@
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinSet,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, error};
@@ -18,7 +21,11 @@ use super::{
     refusal::{error_code, mend},
 };
 use crate::{
-    server::{request_log::RequestLog, status::wire_status, threads::Threads},
+    server::{
+        request_log::{RequestLog, SlowRequests},
+        status::wire_status,
+        threads::Threads,
+    },
     service::{Error, ErrorKind, Service, VersionPick},
     telemetry::Protocol,
 };
@@ -35,15 +42,15 @@ pub(super) struct Stream {
     pub(super) deadline: Option<Instant>,
     /// The most requests that are worked on at a time.
     pub(super) concurrency: usize,
-    pub(super) slow_request: Duration,
+    pub(super) slow: SlowRequests,
 }
 
 /// Works on the stream in a task of its own; it ends with the returned answers.
 pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStreamResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let id = stream.call.id.clone();
-        let log = RequestLog::start("grpc", &id, stream.slow_request).at_its_clients_pace();
+        let (id, slow) = (stream.call.id.clone(), stream.slow.clone());
+        let log = RequestLog::start("grpc", &id, &slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
@@ -83,7 +90,7 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
                 Ok(Some(request)) => {
                     read += 1;
                     // The bytes of this message are the request's own from here on; those of the next come from now on.
-                    stream.call.charge.keep(0);
+                    stream.call.charge.give_back_bytes();
                     jobs.spawn(answer(answering.clone(), request));
                 }
                 Ok(None) => break None,
@@ -148,7 +155,11 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
             Item::Error(convert::error_item(error))
         }
     };
-    let _ = answers.send(Ok(proto::ClassifyStreamResponse { id: request.id, result: Some(item) })).await;
+    let answer = Ok(proto::ClassifyStreamResponse { id: request.id, result: Some(item) });
+    if let Err(TrySendError::Full(answer)) = answers.try_send(answer) {
+        call.charge.wait_for_reader();
+        let _ = answers.send(answer).await;
+    }
 }
 
 fn broken(panic: &tokio::task::JoinError) -> Status {

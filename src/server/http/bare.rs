@@ -5,14 +5,14 @@
 //! exact text and ours are sent instead. Should another version word them differently, they are sent as they are, and a test
 //! fails.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 
 use super::error::Failure;
 use crate::server::{
     request_id::{REQUEST_ID, RequestIds},
-    request_log::RequestLog,
+    request_log::{RequestLog, SlowRequests},
 };
 
 /// What stands between status line and date.
@@ -54,12 +54,12 @@ fn status_line(status: StatusCode) -> String {
 /// Gives refusals our form, and logs them.
 pub(super) struct Refusals {
     ids: Arc<RequestIds>,
-    slow_request: Duration,
+    slow: SlowRequests,
 }
 
 impl Refusals {
-    pub(super) fn new(ids: Arc<RequestIds>, slow_request: Duration) -> Self {
-        Self { ids, slow_request }
+    pub(super) fn new(ids: Arc<RequestIds>, slow: SlowRequests) -> Self {
+        Self { ids, slow }
     }
 
     /// The whole answer, in our form.
@@ -67,7 +67,7 @@ impl Refusals {
         let id = self.ids.take_or_make(None);
         let failure = Failure::unreadable(*status);
         let body = failure.document(&id);
-        RequestLog::start("http", &id, self.slow_request).finish(
+        RequestLog::start("http", &id, &self.slow).finish(
             "what is no request",
             status.as_str(),
             failure.kind(),
@@ -84,6 +84,8 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const BARE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn our_form_has_an_id_and_says_what_to_do() {
-        let refusals = Refusals::new(Arc::new(RequestIds::new()), Duration::from_secs(1));
+        let refusals = Refusals::new(Arc::new(RequestIds::new()), SlowRequests::new(Duration::from_secs(1)));
         let (_, bare) = BareRefusal::at_end(BARE.as_bytes()).expect("a refusal");
         let form = String::from_utf8(refusals.form(&bare)).expect("text");
         let (head, body) = form.split_once("\r\n\r\n").expect("a head");

@@ -1,13 +1,13 @@
 //! Reading a request's body into one piece of memory, within the limits of size and time.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
     http::HeaderMap,
 };
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 
 use super::{call::HttpCall, door::HttpDoor, encoding, error::Failure};
 use crate::service::{Charge, Error, ErrorKind, Shown};
@@ -44,8 +44,14 @@ pub(super) async fn read_unpacked(
 /// # Errors
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
 /// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early;
-/// `OVERLOADED` when the requests in work leave no memory for what came.
-async fn read(body: Body, limit: usize, timeout: Duration, call: &HttpCall, charge: &Charge) -> Result<Bytes, Failure> {
+/// `OVERLOADED` when the requests in work leave no memory for what came, or need what it took while its client was slow.
+async fn read(
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    call: &HttpCall,
+    charge: &Arc<Charge>,
+) -> Result<Bytes, Failure> {
     let read = match body.size_hint().exact() {
         Some(announced) if announced > limit as u64 => Err(too_large(Some(announced), limit)),
         announced => {
@@ -62,12 +68,11 @@ async fn read(body: Body, limit: usize, timeout: Duration, call: &HttpCall, char
     read
 }
 
-async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Charge) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Arc<Charge>) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(&error))?;
-        let Ok(data) = frame.into_data() else { continue };
-        charge.add(data.len())?;
+    while let Some(frame) = next(&mut body, charge).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        charge.came(data.len())?;
         if whole.is_empty() && data.len() == announced {
             return Ok(data);
         }
@@ -80,6 +85,15 @@ async fn collect(mut body: Body, announced: usize, limit: usize, charge: &Charge
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+/// The next frame, or the refusal where what came so far was needed for others in the meantime.
+async fn next(body: &mut Body, charge: &Arc<Charge>) -> Option<Result<Frame<Bytes>, Failure>> {
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(|error| broken(&error)))),
+        Poll::Pending => charge.poll_given_up(cx).map(|error| Some(Err(error.into()))),
+    })
+    .await
 }
 
 fn too_large(announced: Option<u64>, limit: usize) -> Failure {

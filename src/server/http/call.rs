@@ -24,14 +24,14 @@ use axum::{
 };
 use bytes::Bytes;
 use hyper::body::Incoming;
-use tower::{BoxError, Service, service_fn};
+use tower::{BoxError, Service as Answers, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer};
+use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer, unread::Unread};
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
-    service::{Error, ErrorKind, Shown, TraceContext},
+    service::{Charge, Error, ErrorKind, Service, Share, Shown, TraceContext},
     telemetry::TraceParent,
 };
 
@@ -51,6 +51,8 @@ pub(super) struct OfConnection {
     #[expect(dead_code, reason = "held for its end")]
     pub(super) in_work: InWork,
     pub(super) place: Place,
+    /// Its part of the memory.
+    pub(super) share: Share,
 }
 
 /// What a handler knows of its request beside method, path and body.
@@ -60,6 +62,7 @@ pub(super) struct HttpCall {
     /// When the head of the request was there.
     pub(super) arrived: Instant,
     parent: Option<TraceParent>,
+    share: Option<Share>,
     body: Arc<BodyState>,
 }
 
@@ -73,7 +76,7 @@ struct BodyState {
 }
 
 impl HttpCall {
-    fn of(request: &Request<Incoming>) -> Self {
+    fn of(request: &Request<Incoming>, connection: Option<&OfConnection>) -> Self {
         let extensions = request.extensions();
         let named = extensions.get::<request_id::RequestId>().map(|id| id.header_value().clone());
         let parent = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
@@ -81,6 +84,7 @@ impl HttpCall {
             id: RequestId::from_header(named),
             arrived: Instant::now(),
             parent: parent.and_then(TraceParent::parse),
+            share: connection.map(|connection| connection.share.clone()),
             body: Arc::new(BodyState {
                 unread: AtomicBool::new(!request.body().is_end_stream()),
                 given_up: AtomicBool::new(false),
@@ -96,6 +100,14 @@ impl HttpCall {
     /// The body is over the limit, too slow or broken: the connection cannot go on behind it.
     pub(super) fn note_body_given_up(&self) {
         self.body.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// The charge for its memory, on its connection's share.
+    pub(super) fn open_charge(&self, service: &Service) -> Result<Arc<Charge>, Error> {
+        match &self.share {
+            Some(share) => share.open_charge(),
+            None => service.open_charge(),
+        }
     }
 
     /// What the request's lines of log carry.
@@ -117,13 +129,13 @@ impl<S: Sync> FromRequestParts<S> for HttpCall {
 pub(super) fn answered<S, B>(
     door: Arc<HttpDoor>,
     inner: S,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
+) -> impl Answers<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
 + Clone
 + Send
 + Sync
 + 'static
 where
-    S: Service<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
+    S: Answers<Request<Body>, Response = Response<B>, Future: Send> + Clone + Send + Sync + 'static,
     S::Error: Into<Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
@@ -133,14 +145,17 @@ where
 /// Answers one request. Dropped when the client leaves, and with it all that was under way for it.
 async fn answer<S, B>(door: Arc<HttpDoor>, mut inner: S, mut request: Request<Incoming>) -> Result<Response, Infallible>
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Answers<Request<Body>, Response = Response<B>>,
     S::Error: Into<Infallible>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let call = HttpCall::of(&request);
     let connection = request.extensions_mut().remove::<OfConnection>();
+    let call = HttpCall::of(&request, connection.as_ref());
     let peer = connection.as_ref().map(|connection| &connection.peer);
-    let log = RequestLog::start("http", &call.id, door.options().slow_request);
+    // Streams of HTTP/2 are many, and take memory until their answers are read. A connection of HTTP/1 has one request at a time.
+    let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
+    let stream = of_http_2.map(|connection| connection.share.open_charge_in_any_case());
+    let log = RequestLog::start("http", &call.id, &door.shared.slow);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;
@@ -156,7 +171,7 @@ where
         request.extensions_mut().insert(call.clone());
         let request = request.map(|body| match version < Version::HTTP_2 {
             true => Body::new(body),
-            false => Body::new(Leftover::new(body)),
+            false => Body::new(Leftover::new(body, stream.clone())),
         });
         tokio::select! {
             biased;
@@ -181,7 +196,10 @@ where
     }
     let log = if call.body.given_up.load(Ordering::Relaxed) { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
-    Ok(answer)
+    Ok(match stream {
+        Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),
+        None => answer,
+    })
 }
 
 /// Ready once a client of HTTP/1 has left a request whose body is there. hyper notices that of HTTP/2 itself.

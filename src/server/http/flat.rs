@@ -263,6 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn names_are_read_where_a_protocol_has_them() {
+        let (service, _writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
+        let charge = service.open_charge().expect("there is room");
+        let read = |document: &str| {
+            let mut reader = FlatReader::new(6, 2, &charge).with_names("input");
+            reader.deserialize(&mut serde_json::Deserializer::from_str(document)).map_err(|error| error.to_string())
+        };
+        let named = read(r#"[{"input": [1, 2]}, {"input": [3, 4]}, [5, 6]]"#).expect("numbers");
+        assert_eq!((numbers(&named), named.dims), (vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], vec![3, 2]));
+        assert_eq!(read(r#"{"input": [[1, 2]]}"#).expect("numbers").dims, [1, 2]);
+        let files = read(r#"{"anything": [{"b64": "AQID"}, {"image": {"b64": "BA=="}}]}"#).expect("files");
+        assert_eq!((files.texts.len(), files.count, files.dims), (2, 2, vec![2]));
+        for (document, part) in [
+            (r#"{"pixels": [1]}"#, "no input `pixels`; it has `input`"),
+            (r#"[{"input": [1], "b": [2]}]"#, "`b` beside `input`"),
+            (r#"[{"b64": "AQID", "c": 1}]"#, "`c` beside `b64`"),
+            ("[{}]", "a file is"),
+            (r#"[{"input": null}]"#, "null"),
+        ] {
+            let message = read(document).expect_err(document);
+            assert!(message.contains(part), "{document}: {message}");
+        }
+    }
+
+    #[test]
     fn what_is_no_tensor_is_refused_with_what_is_wrong() {
         for (document, part) in [
             ("[1, [2]]", "side by side"),

@@ -5,6 +5,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -14,6 +15,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
+use crate::service::Charge;
+
 /// A client that sends nothing for so long is done.
 pub(super) const IDLE: Duration = Duration::from_secs(2);
 
@@ -21,11 +24,12 @@ pub(super) const IDLE: Duration = Duration::from_secs(2);
 pub(super) const LONGEST: Duration = Duration::from_secs(30);
 
 /// A body whose rest is thrown away where it is dropped before its end.
-pub(super) struct Leftover(Option<Incoming>);
+pub(super) struct Leftover(Option<Incoming>, Option<Arc<Charge>>);
 
 impl Leftover {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self(Some(body))
+    /// * `charge`: what the request takes, as long as its body comes
+    pub(super) fn new(body: Incoming, charge: Option<Arc<Charge>>) -> Self {
+        Self(Some(body), charge)
     }
 }
 
@@ -54,14 +58,15 @@ impl Drop for Leftover {
         let rest = self.0.take().filter(|body| !body.is_end_stream());
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
             // It ends by itself, and with its connection: the body of a stream that is gone is an error.
-            runtime.spawn(throw_away(rest));
+            runtime.spawn(throw_away(rest, self.1.take()));
         }
     }
 }
 
-async fn throw_away(mut rest: Incoming) {
+async fn throw_away(mut rest: Incoming, charge: Option<Arc<Charge>>) {
     let until = Instant::now() + LONGEST;
-    while Instant::now() < until {
+    // Where others need the memory, a client may miss why it was refused.
+    while Instant::now() < until && !charge.as_ref().is_some_and(|charge| charge.is_given_up()) {
         match timeout(IDLE, rest.frame()).await {
             Ok(Some(Ok(_))) => {}
             Ok(Some(Err(_)) | None) | Err(_) => return,

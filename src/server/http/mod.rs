@@ -25,6 +25,7 @@ mod route;
 mod routes;
 mod socket;
 mod timing;
+mod unread;
 mod v1;
 mod v2;
 
@@ -66,16 +67,19 @@ impl HttpDoor {
     /// Serves connections until `life` ends.
     pub(super) async fn accept(self, listener: TcpListener, life: Life) {
         let builder = connection_builder(self.options());
-        let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.options().slow_request));
+        let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.shared.slow.clone()));
+        let service = self.service().clone();
         let answer = stack(Arc::new(self));
         let connect = |stream: TcpStream, connecting: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
+            let share = service.share(connecting.cut);
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
                 // One entry: each is an allocation, and beyond three their table grows.
                 request.extensions_mut().insert(OfConnection {
                     peer: peer.clone(),
                     in_work: connecting.activity.begin(),
                     place: connecting.place.clone(),
+                    share: share.clone(),
                 });
                 request
             });

@@ -5,6 +5,7 @@
 
 mod escape;
 mod lines;
+mod seldom;
 
 use std::{
     fmt,
@@ -29,6 +30,7 @@ use tracing_subscriber::{
 };
 
 pub use escape::{escaped, escaped_layout};
+pub use seldom::Seldom;
 
 use self::{
     escape::{EscapingLine, Notation},
@@ -103,8 +105,9 @@ fn of_this_process() -> &'static Lines {
 
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     // ONNX Runtime says a great deal at `info`, about optimizations that it did. A filter that speaks of some targets only
-    // leaves the others at `info`: alone it would silence them, errors included.
-    EnvFilter::builder().parse(format!("info,ort=warn,{level}"))
+    // leaves the others at `info`: alone it would silence them, errors included. h2 warns of every connection that resets too
+    // many streams, and of every PING that nobody asked for: what strangers do is counted, and said by the doors once in a while.
+    EnvFilter::builder().parse(format!("info,ort=warn,h2=error,{level}"))
 }
 
 fn subscriber<W>(

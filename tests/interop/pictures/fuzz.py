@@ -1,6 +1,6 @@
 """Random pictures of every format, read by Pillow 13 and by us: where both read one, every pixel must be the same.
 
-    fuzz.py [--files 20000] [--seed N] [--only png,gif] [--keep DIR] [--program FILE]
+    fuzz.py [--files 20000] [--seconds N] [--seed N] [--only png,gif] [--keep DIR] [--program FILE]
 
 Files are made by Pillow's own writers in every mode and with every option, by writers of our own for what Pillow reads but
 does not write, and by damage to all of these. What one reads and the other refuses is counted, and an error too, unless it
@@ -83,6 +83,7 @@ def damaged(rng, file):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="ends after so long, however many files it was")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", default="")
     parser.add_argument("--damage", type=float, default=0.3, help="how many of the files are damaged")
@@ -95,7 +96,9 @@ def main():
     program = Program(options.program)
     formats = options.only.split(",") if options.only else list(writers.FORMATS)
     counts, failures, start = collections.Counter(), 0, time.time()
-    for number in range(options.files):
+    number = 0
+    while number < options.files and time.time() - start < options.seconds:
+        number += 1
         form = rng.choice(formats)
         try:
             file, what = writers.FORMATS[form](rng)
@@ -129,7 +132,7 @@ def main():
                 (options.keep / name).write_bytes(file)
     for (form, outcome), count in sorted(counts.items()):
         print(f"{form:5} {outcome:20} {count}")
-    print(f"{options.files} files in {time.time() - start:.0f} s, seed {seed}: {failures} differ")
+    print(f"{number} files in {time.time() - start:.0f} s, seed {seed}: {failures} differ")
     sys.exit(1 if failures else 0)
 
 

@@ -97,3 +97,49 @@ def saved(image, form, **options):
 
 def maybe(rng, chance, **options):
     return options if rng.random() < chance else {}
+
+
+def gif_lzw(data, bits, rng):
+    """Codes as any encoder writes them, at times with more clear codes than needed."""
+    clear, end = 1 << bits, (1 << bits) + 1
+    table, size, out, buffer, count = {}, bits + 1, bytearray(), 0, 0
+
+    def put(code):
+        nonlocal buffer, count
+        buffer |= code << count
+        count += size
+        while count >= 8:
+            out.append(buffer & 255)
+            buffer >>= 8
+            count -= 8
+
+    def reset():
+        nonlocal table, size
+        table, size = {bytes([value]): value for value in range(clear)}, bits + 1
+
+    reset()
+    put(clear)
+    string, next_code = b"", end + 1
+    for value in data:
+        longer = string + bytes([value])
+        if longer in table:
+            string = longer
+            continue
+        put(table[string])
+        if next_code < 4096:
+            table[longer] = next_code
+            if next_code == 1 << size and size < 12:
+                size += 1
+            next_code += 1
+        elif rng.random() < 0.8:
+            put(clear)
+            reset()
+            next_code = end + 1
+        string = bytes([value])
+    if string:
+        put(table[string])
+    if rng.random() < 0.95:
+        put(end)
+    if count:
+        out.append(buffer & 255)
+    return bytes(out)

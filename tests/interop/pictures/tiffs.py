@@ -3,7 +3,7 @@
 import struct, zlib
 import numpy as np
 
-from parts import maybe, picture, pixels, saved, size, xmp
+from parts import gif_lzw, maybe, picture, pixels, saved, size, xmp
 
 
 def ifd(order, fields, at):
@@ -52,8 +52,8 @@ def tiff(rng):
     width, height = size(rng)
     fill = 2 if rng.random() < 0.15 else 1
     planar = 2 if len(bits) > 1 and rng.random() < 0.25 else 1
-    compression = rng.choice([1, 1, 1, 32773, 8, 8, 32946])
-    predictor = rng.choice([1, 2]) if compression in (8, 32946) else 1
+    compression = rng.choice([1, 1, 1, 32773, 8, 8, 32946, 5])
+    predictor = rng.choice([1, 2]) if compression in (5, 8, 32946) else 1
     if predictor == 2 and bits[0] not in (8, 16, 32):
         predictor = 1
     planes = len(bits) if planar == 2 else 1
@@ -77,14 +77,23 @@ def tiff(rng):
                     raw = (pixels(rng, row_bytes // 4, count, 1, 400, np.int32)[..., 0] - 50).astype(order + "i4").tobytes()
                 elif bits[0] == 16 and len(bits) == 1 and rng.random() < 0.8:
                     raw = (pixels(rng, row_bytes // 2, count, 1, 400, np.int32)[..., 0] - 50).astype(order + "i2").tobytes()
-                packed = raw if compression == 1 else packbits(raw) if compression == 32773 else zlib.compress(raw)
+                # LZW as the first writers had it: GIF's.
+                pack = {1: bytes, 5: lambda raw: gif_lzw(raw, 8, rng), 32773: packbits}.get(compression, zlib.compress)
+                packed = pack(raw)
                 if compression != 1 and fill == 2:
                     packed = bytes(int(f"{byte:08b}"[::-1], 2) for byte in packed)
                 offsets.append(8 + len(data))
                 sizes.append(len(packed))
                 data += packed + bytes(len(packed) % 2)
     fields = [(256, rng.choice([3, 4]), [width]), (257, rng.choice([3, 4]), [height]), (258, 3, bits), (259, 3, [compression]), (262, 3, [photometric]), (277, 3, [len(bits)])]
-    fields += [(322, 3, [chunk_width]), (323, 3, [chunk_height]), (324, 4, offsets), (325, 4, sizes)] if tiled else [(273, 4, offsets), (278, 4, [chunk_height]), (279, 4, sizes)]
+    if rng.random() < 0.05:
+        # More places than the picture has pieces.
+        more = [rng.choice(offsets) for _ in range(rng.randrange(1, 4))]
+        offsets, sizes = offsets + more, sizes + [sizes[offsets.index(offset)] for offset in more]
+    # Early writers called the places of tiles as those of strips.
+    places = (324, 325) if tiled and rng.random() < 0.9 else (273, 279)
+    fields += [(322, 3, [chunk_width]), (323, 3, [chunk_height])] if tiled else [(278, 4, [chunk_height])]
+    fields += [(places[0], 4, offsets), (places[1], 4, sizes)]
     if extra:
         fields.append((338, 3, extra))
     if sample_format != 1 or rng.random() < 0.2:
@@ -104,6 +113,8 @@ def tiff(rng):
     if len(data) % 2:
         data += b"\0"
     file = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(data)) + data + ifd(order, fields, 8 + len(data))
+    if rng.random() < 0.01:
+        file = (b"II\x2b\0\x08\0\0\0" if order == "<" else b"MM\0\x2b\0\x08\0\0") + file[8:]
     return file, f"{order} {width}x{height} photometric {photometric} bits {bits} extra {extra} format {sample_format} fill {fill} planar {planar} compression {compression} predictor {predictor} tiled {tiled}"
 
 
@@ -113,7 +124,7 @@ def pillow_tiff(rng):
     if compression in ("group4", "group3"):
         mode = "1"
     if compression == "jpeg":
-        mode = rng.choice(["L", "RGB", "CMYK", "YCbCr"])
+        mode = rng.choice(["L", "RGB", "RGBA", "CMYK", "YCbCr"])
     options = dict(compression=compression) | maybe(rng, 0.2, tiffinfo={274: rng.randrange(1, 9)}) | maybe(rng, 0.2, big_tiff=True)
     if compression in ("tiff_lzw", "tiff_deflate", "tiff_adobe_deflate") and mode in ("L", "RGB", "RGBA") and rng.random() < 0.5:
         options["tiffinfo"] = options.get("tiffinfo", {}) | {317: 2}
@@ -122,9 +133,13 @@ def pillow_tiff(rng):
 
 def jpeg_tiff(rng):
     """Strips or tiles that are JPEG files, of every colour, with as many samples as pixels or fewer."""
-    photometric = rng.choice([0, 1, 2, 5, 6, 6, 6])
-    mode = {0: "L", 1: "L", 2: "RGB", 5: "CMYK", 6: "RGB"}[photometric]
+    photometric = rng.choice([0, 1, 2, 2, 5, 6, 6, 6])
+    mode = {0: "L", 1: "L", 2: rng.choice(["RGB", "CMYK"]), 5: "CMYK", 6: "RGB"}[photometric]
     options = {0: {}, 1: {}, 2: dict(keep_rgb=True), 5: {}, 6: dict(subsampling=rng.randrange(3))}[photometric]
+    # Any four components are a colour and a fourth sample, where the TIFF says so.
+    extra = rng.choice([[], [0], [1], [2]]) if photometric == 2 and mode == "CMYK" else []
+    if extra or mode == "CMYK":
+        options = {}
     options |= dict(quality=rng.choice([30, 75, 95])) | maybe(rng, 0.2, progressive=True) | maybe(rng, 0.2, restart_marker_blocks=rng.randrange(1, 5))
     width, height = size(rng)
     image = picture(rng, mode, (width, height))
@@ -143,6 +158,7 @@ def jpeg_tiff(rng):
     fields = [(256, 3, [width]), (257, 3, [height]), (258, 3, [8] * samples), (259, 3, [7]), (262, 3, [photometric]), (277, 3, [samples])]
     places = (324, 325) if tiled else (273, 279)
     fields += [(322, 3, [across]), (323, 3, [down])] if tiled else [(278, 4, [down])]
+    fields += [(338, 3, extra)] if extra else []
     fields += [(places[0], 4, offsets), (places[1], 4, [len(part) for part in parts])]
     if photometric == 6 and rng.random() < 0.7:
         fields.append((530, 3, {0: [1, 1], 1: [2, 1], 2: [2, 2]}[options["subsampling"]]))

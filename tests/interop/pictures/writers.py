@@ -3,7 +3,7 @@
 import struct, zlib
 import numpy as np
 
-from parts import exif, maybe, picture, pixels, saved, size, xmp
+from parts import exif, gif_lzw, maybe, picture, pixels, saved, size, xmp
 from tiffs import any_tiff
 
 # Differences that are meant, each with the reason in docs/pictures.md.
@@ -13,7 +13,7 @@ ON_PURPOSE = {
     "Lab, which Pillow leaves to Little CMS": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 8" in ours,
     "what a damaged fax shows": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and "group" in what,
     "YCbCr that libtiff converts": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
-    "every pixel, and damage behind them": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and "runcated" in theirs,
+    "every pixel, and damage behind them": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and ("runcated" in theirs or "broken PNG file (chunk" in theirs),
     "what a damaged WebP shows": lambda form, what, damaged, outcome, ours, theirs: form == "webp" and damaged and outcome != "REFUSED BY US" and (theirs is None or "next frame" in theirs),
     "a damaged progressive JPEG, all of it": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff") and damaged and "progressive" in what and outcome != "REFUSED BY US",
     "a damaged TIFF directory": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and outcome == "REFUSED BY US" and "its size is told" in ours,
@@ -115,7 +115,21 @@ def apng(rng):
     mode = rng.choice(["L", "RGB", "RGBA", "P", "1"])
     at = size(rng)
     frames = [picture(rng, mode, at) for _ in range(rng.randrange(1, 4))]
-    return saved(frames[0], "PNG", save_all=True, append_images=frames[1:], **maybe(rng, 0.3, default_image=True)), f"animated {mode}"
+    file = saved(frames[0], "PNG", save_all=True, append_images=frames[1:], **maybe(rng, 0.3, default_image=True))
+    what = f"animated {mode}"
+    if rng.random() < 0.2:
+        # A frame without its control, or one more of either.
+        chunks, at = [], 8
+        while at < len(file):
+            end = at + 12 + struct.unpack_from(">I", file, at)[0]
+            chunks.append(file[at:end])
+            at = end
+        places = [index for index, content in enumerate(chunks) if content[4:8] in (b"fcTL", b"fdAT")]
+        if places:
+            place = rng.choice(places)
+            chunks[place : place + 1] = rng.choice([[], [chunks[place]] * 2])
+            file, what = file[:8] + b"".join(chunks), what + ", its chunks out of order"
+    return file, what
 
 
 def pillow_png(rng):
@@ -129,52 +143,6 @@ def pillow_png(rng):
 
 def any_png(rng):
     return rng.choice([png, png, png, pillow_png, apng])(rng)
-
-
-def gif_lzw(data, bits, rng):
-    """Codes as any encoder writes them, at times with more clear codes than needed."""
-    clear, end = 1 << bits, (1 << bits) + 1
-    table, size, out, buffer, count = {}, bits + 1, bytearray(), 0, 0
-
-    def put(code):
-        nonlocal buffer, count
-        buffer |= code << count
-        count += size
-        while count >= 8:
-            out.append(buffer & 255)
-            buffer >>= 8
-            count -= 8
-
-    def reset():
-        nonlocal table, size
-        table, size = {bytes([value]): value for value in range(clear)}, bits + 1
-
-    reset()
-    put(clear)
-    string, next_code = b"", end + 1
-    for value in data:
-        longer = string + bytes([value])
-        if longer in table:
-            string = longer
-            continue
-        put(table[string])
-        if next_code < 4096:
-            table[longer] = next_code
-            if next_code == 1 << size and size < 12:
-                size += 1
-            next_code += 1
-        elif rng.random() < 0.8:
-            put(clear)
-            reset()
-            next_code = end + 1
-        string = bytes([value])
-    if string:
-        put(table[string])
-    if rng.random() < 0.95:
-        put(end)
-    if count:
-        out.append(buffer & 255)
-    return bytes(out)
 
 
 def gif(rng):
@@ -196,9 +164,11 @@ def gif(rng):
     if rng.random() < 0.3:
         file += b"!\xfe\x05hello" + rng.choice([b"\x03abc", b""]) + b"\0"
     if rng.random() < 0.4:
-        file += b"!\xf9\x04" + bytes([rng.choice([0, 1, 1, 5, 9, 13]), 0, 0, rng.randrange(1 << bits)]) + b"\0"
+        control = bytes([rng.choice([0, 1, 1, 5, 9, 13]), 0, 0, rng.randrange(1 << bits)])[: rng.choice([4] * 9 + [3])]
+        file += b"!\xf9" + bytes([len(control)]) + control + b"\0"
     if rng.random() < 0.2:
-        file += b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
+        # How often it plays; without that, Pillow reads on.
+        file += b"!\xff\x0bNETSCAPE2.0" + rng.choice([b"\x03\x01\0\0"] * 4 + [b"", b"\0\x03\x01\0\0"]) + b"\0"
     flags = 0x40 * interlace
     local = rng.random() < 0.3
     lbits = rng.randrange(1, 9) if local else bits

@@ -27,5 +27,7 @@ venv venv-chainer requirements-chainer.txt
 files=$(mktemp -d "$work/files.XXXXXX")
 trap 'rm -rf "$files"' EXIT
 "$work/venv/bin/python" "$here/save_pytorch.py" "$files"
+"$work/venv/bin/python" "$here/save_forms.py" "$files"
+"$work/venv/bin/python" "$here/save_keras.py" "$files"
 "$work/venv-chainer/bin/python" "$here/save_chainer.py" "$files"
 "$work/venv/bin/python" "$here/compare.py" "$files" "$resnetd"

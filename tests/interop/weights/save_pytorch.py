@@ -10,6 +10,8 @@ import torchvision
 from safetensors.torch import save_file
 from transformers import ResNetConfig, ResNetForImageClassification
 
+from trained import trained
+
 ARCHITECTURES = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 RELATIVES = ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"]
 DEPTHS = {
@@ -19,19 +21,6 @@ DEPTHS = {
     "resnet101": ("bottleneck", [3, 4, 23, 3]),
     "resnet152": ("bottleneck", [3, 8, 36, 3]),
 }
-
-
-def trained(model):
-    """Gives batch normalization what training would: a fresh one is nearly the identity and would hide mistakes."""
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.uniform_(0.4, 0.6)
-                module.bias.uniform_(-0.1, 0.1)
-                module.running_mean.uniform_(-0.1, 0.1)
-                module.running_var.uniform_(0.75, 1.25)
-                module.num_batches_tracked.fill_(1000)
-    return model.eval()
 
 
 def torchvision_file(name, folder):

@@ -11,6 +11,8 @@ use crate::preprocess::error::DecodeError;
 pub(super) enum ColorModel {
     Gray,
     Rgb,
+    /// Multiplied by a fourth, in a TIFF.
+    Premultiplied,
     YCbCr,
     /// Amounts of ink, inverted as Adobe does.
     Cmyk,

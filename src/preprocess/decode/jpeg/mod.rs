@@ -66,12 +66,12 @@ fn has_marker_behind(bytes: &[u8], start: usize) -> bool {
 
 /// Reads a picture that is a part of a TIFF, whose tables may stand elsewhere and whose colours the TIFF knows.
 ///
-/// * `photometric`: what the TIFF says of its colours
+/// * `photometric`: what the TIFF says of its colours; and whether they are multiplied by a fourth sample
 /// * `size`: the part's width, and how many of its rows are wanted
 pub(super) fn read_part(
     tables: &[u8],
     content: &[u8],
-    photometric: u64,
+    (photometric, is_premultiplied): (u64, bool),
     (width, rows): (u32, u32),
     sink: &mut dyn RowSink,
 ) -> Result<(), DecodeError> {
@@ -98,7 +98,8 @@ pub(super) fn read_part(
     let mut geometry = Geometry::new(&metadata)?;
     geometry.colors = match (photometric, geometry.components.len()) {
         (0 | 1, 1) => ColorModel::Gray,
-        (2, 3) => ColorModel::Rgb,
+        (2, 4) if is_premultiplied => ColorModel::Premultiplied,
+        (2, 3 | 4) => ColorModel::Rgb,
         (5, 4) => ColorModel::Inks,
         (6, 3) => ColorModel::YCbCr,
         (_, count) => return Err(corrupt(format_args!("{count} components do not fit the colours of its TIFF"))),

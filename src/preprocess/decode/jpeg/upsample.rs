@@ -9,6 +9,7 @@ use super::geometry::{ColorModel, Component, Geometry};
 use super::routines::routines;
 use super::strips::Planes;
 use crate::preprocess::decode::cmyk::cmyk_to_rgb;
+use crate::preprocess::decode::colors;
 use crate::preprocess::rows::RowSink;
 
 /// How a row of samples becomes a row of pixels.
@@ -118,6 +119,13 @@ impl<'a> Upsampler<'a> {
             ColorModel::Rgb => {
                 for (((red, green), blue), pixel) in row(0).iter().zip(row(1)).zip(row(2)).zip(pixels) {
                     *pixel = [*red, *green, *blue];
+                }
+            }
+            ColorModel::Premultiplied => {
+                for ((((red, green), blue), alpha), pixel) in
+                    row(0).iter().zip(row(1)).zip(row(2)).zip(row(3)).zip(pixels)
+                {
+                    *pixel = colors::divided([*red, *green, *blue], *alpha);
                 }
             }
             // Pillow takes every JPEG of four components for inverted.

@@ -58,7 +58,7 @@ impl<'a> Head<'a> {
             match &kind {
                 b"IDAT" => break,
                 b"fdAT" => {
-                    head.follow(content.or(bytes.get(at + 8..)))?;
+                    head.follow_pixels(content.or(bytes.get(at + 8..)))?;
                     break;
                 }
                 b"IEND" => return Err(corrupt("it has no pixels")),
@@ -99,6 +99,12 @@ impl<'a> Head<'a> {
                 b"IEND" => break,
                 b"fcTL" if self.is_animated => break,
                 // Whether these are whole is found out by those who need them.
+                b"fdAT" if at > self.data => {
+                    self.follow_pixels(content.or(bytes.get(at + 8..)))?;
+                    if content.is_none() {
+                        break;
+                    }
+                }
                 b"IDAT" | b"fdAT" | b"DDAT" if content.is_none() => break,
                 b"IDAT" | b"DDAT" | b"fdAT" => {}
                 _ => self.take((kind, content.ok_or_else(cut)?))?,
@@ -140,8 +146,10 @@ impl<'a> Head<'a> {
                 self.weigh(chunk)?;
                 match content.split(|&byte| byte == 0).next() {
                     Some(b"exif") if &kind == b"tEXt" => self.exif = Some(chunk),
-                    Some(b"Raw profile type exif") if &kind != b"iCCP" => self.profile = Some(chunk),
-                    Some(b"XML:com.adobe.xmp") if &kind != b"iCCP" => self.xmp = Some(chunk),
+                    _ if &kind == b"iCCP" => {}
+                    // One that is no text leaves what was said before.
+                    Some(b"Raw profile type exif") if text::is_text(chunk) => self.profile = Some(chunk),
+                    Some(b"XML:com.adobe.xmp") if self.xmp.is_none() || text::is_text(chunk) => self.xmp = Some(chunk),
                     _ => {}
                 }
             }
@@ -192,6 +200,14 @@ impl<'a> Head<'a> {
         }
         self.window = FrameWindow { left, top, width, height };
         Ok(())
+    }
+
+    /// Checks that pixels of an animation have a frame that they are of.
+    fn follow_pixels(&mut self, content: Option<&[u8]>) -> Result<(), DecodeError> {
+        if self.sequence.is_none() {
+            return Err(corrupt("the parts of its animation are out of order"));
+        }
+        self.follow(content)
     }
 
     /// Checks that a chunk of an animation follows the one before it.

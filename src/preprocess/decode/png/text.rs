@@ -31,6 +31,16 @@ pub(super) fn text<'a>((kind, content): ([u8; 4], &'a [u8])) -> Option<Cow<'a, [
     })
 }
 
+/// Whether a chunk of text can be unpacked and, where its kind promises it, is UTF-8.
+pub(super) fn is_text(chunk @ (kind, _): ([u8; 4], &[u8])) -> bool {
+    let whole = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        // Only the beginning of a long text was unpacked; what is cut off at its end is no fault of it.
+        Err(error) => error.error_len().is_none() && bytes.len() as u64 == MOST_TEXT_BYTES,
+    };
+    &kind != b"iTXt" || text(chunk).is_some_and(|text| whole(&text))
+}
+
 /// The bytes of a profile that ImageMagick keeps as hexadecimal digits: three lines (nothing, a name, a length), then the
 /// digits.
 pub(super) fn from_digits(text: &[u8]) -> Option<Vec<u8>> {

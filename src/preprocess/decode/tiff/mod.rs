@@ -80,7 +80,8 @@ impl Tiff<'_> {
             let tables = self.directory.entry(tag::JPEG_TABLES);
             let tables = tables.map(|entry| self.directory.bytes(&entry)).unwrap_or_default();
             let size = (self.page.chunks.width, rows as u32);
-            return jpeg::read_part(tables, content(0)?, self.page.photometric, size, sink);
+            let meaning = (self.page.photometric, self.layout.is_premultiplied());
+            return jpeg::read_part(tables, content(0)?, meaning, size, sink);
         }
         let row_bytes = self.page.chunk_row_bytes();
         let planes = (0..self.page.planes()).map(|plane| {

@@ -62,6 +62,9 @@ impl Kind {
             (6, 1, [8], []) if is_plain && !is_packed => colors(8, colors::grays(256)),
             (1, 1, [8, 8], [0 | 2]) if is_plain => colors(8, colors::grays(256)),
             (3, 1, &[bits @ (1 | 2 | 4 | 8)], []) if is_plain || is_packed || bits == 8 => {
+                if is_packed && bits < 8 && !is_map_of(directory, bits) {
+                    return Err(corrupt(format_args!("its colour map is none of samples of {bits} bits")));
+                }
                 colors(bits, palette(directory)?)
             }
             (3, 1, [8, 8], [0 | 2]) if is_plain => colors(8, palette(directory)?),
@@ -92,6 +95,11 @@ impl Kind {
 }
 
 impl SampleLayout {
+    /// Whether a colour is multiplied by the fourth sample.
+    pub(super) fn is_premultiplied(&self) -> bool {
+        matches!(self.kind, Kind::Premultiplied)
+    }
+
     /// The layout of a page, if Pillow reads it.
     pub(super) fn of(page: &Page, directory: &Directory<'_>) -> Result<Self, DecodeError> {
         let not_read = || {
@@ -193,15 +201,19 @@ impl SampleLayout {
             // A cast cuts off below 0 and above 255, as Pillow does.
             Kind::Float32 => each(rgb, &|pixel| [f32::from_bits(number(pixel)) as u8; 3]),
             Kind::Rgb => each(rgb, &|pixel| [0, 1, 2].map(|index| upper(pixel, index))),
-            Kind::Premultiplied => each(rgb, &|pixel| {
-                let alpha = u32::from(upper(pixel, 3));
-                [0, 1, 2]
-                    .map(|index| (u32::from(upper(pixel, index)) * 255).checked_div(alpha).unwrap_or(0).min(255) as u8)
-            }),
+            Kind::Premultiplied => {
+                each(rgb, &|pixel| colors::divided([0, 1, 2].map(|index| upper(pixel, index)), upper(pixel, 3)))
+            }
             Kind::Inks => each(rgb, &|pixel| cmyk_to_rgb([0, 1, 2, 3].map(|index| upper(pixel, index)))),
             Kind::YCbCr => each(rgb, &|pixel| ycbcr_to_rgb([pixel[0], pixel[1], pixel[2]])),
         }
     }
+}
+
+/// Whether the directory says how many bits a sample has, and the colour map has as many colours: libtiff takes no other.
+fn is_map_of(directory: &Directory<'_>, bits: u64) -> bool {
+    let count = |tag| directory.entry(tag).map(|entry| entry.count);
+    count(tag::BITS).is_some() && count(tag::COLOR_MAP) == Some(3 << bits)
 }
 
 /// The upper bytes of the colour map, which holds all reds, then all greens, then all blues.

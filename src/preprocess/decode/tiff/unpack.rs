@@ -94,8 +94,14 @@ impl<'a> ChunkUnpacker<'a> {
             Packing::None | Packing::Jpeg => Codec::None(data),
             Packing::PackBits => Codec::PackBits { data: mirror(data), at: 0, run: Run::Literal(0) },
             Packing::Lzw => {
-                let decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
-                Codec::Lzw { data: mirror(data), at: 0, decoder: Box::new(decoder) }
+                let data = mirror(data);
+                // The first writers took LZW as GIF has it; what a chunk begins with, a code that clears the table, tells.
+                let is_old = matches!(data[..], [0, second, ..] if second & 1 == 1);
+                let decoder = match is_old {
+                    true => weezl::decode::Decoder::new(weezl::BitOrder::Lsb, 8),
+                    false => weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8),
+                };
+                Codec::Lzw { data, at: 0, decoder: Box::new(decoder) }
             }
             Packing::Deflate => Codec::Deflate { data: mirror(data), at: 0, decoder: Box::new(Decompress::new(true)) },
             Packing::Zstd => {

@@ -5,8 +5,6 @@ mod convert;
 mod describe;
 mod stream;
 
-use std::time::Duration;
-
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -18,7 +16,12 @@ use super::{
     proto::inference::{self as proto, grpc_inference_service_server},
 };
 use crate::{
-    server::{request_log::RequestLog, shared::Shared, threads::Threads, v2},
+    server::{
+        request_log::{RequestLog, SlowRequests},
+        shared::Shared,
+        threads::Threads,
+        v2,
+    },
     service::{Error, Readiness, Service, Target},
 };
 use answer::Inferring;
@@ -27,7 +30,7 @@ use answer::Inferring;
 pub(super) struct InferenceService {
     service: Service,
     threads: Threads,
-    slow_request: Duration,
+    slow: SlowRequests,
     stream_concurrency: usize,
 }
 
@@ -36,7 +39,7 @@ impl InferenceService {
         Self {
             service: shared.service.clone(),
             threads: shared.threads.clone(),
-            slow_request: shared.options.slow_request,
+            slow: shared.slow.clone(),
             stream_concurrency: shared.options.stream_concurrency,
         }
     }
@@ -54,7 +57,7 @@ impl InferenceService {
         answer: impl FnOnce() -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         finish(log, what, model, answer())
     }
 
@@ -122,7 +125,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::ModelInferRequest>,
     ) -> Result<Response<proto::ModelInferResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let model = request.model_name.clone();
@@ -142,7 +145,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
             call,
             deadline,
             concurrency: self.stream_concurrency.max(1),
-            slow_request: self.slow_request,
+            slow: self.slow.clone(),
         });
         Ok(Response::new(answers))
     }

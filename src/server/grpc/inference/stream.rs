@@ -4,11 +4,14 @@
 //! reaches back to the client. It ends when the client is done or gone, or the connection is told to close; in the first and
 //! the last case every request that was read is answered first.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use prost::Message as _;
-use tokio::{sync::mpsc, task::JoinError};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinError,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
@@ -22,9 +25,9 @@ use crate::{
             proto::inference as proto,
             refusal::{error_code, mend},
         },
-        request_log::RequestLog,
+        request_log::{RequestLog, SlowRequests},
     },
-    service::{Error, ErrorKind},
+    service::{Charge, Error, ErrorKind},
     telemetry::Protocol,
 };
 
@@ -40,15 +43,15 @@ pub(super) struct InferStream {
     pub(super) deadline: Option<Instant>,
     /// The most requests that are worked on at a time.
     pub(super) concurrency: usize,
-    pub(super) slow_request: Duration,
+    pub(super) slow: SlowRequests,
 }
 
 /// Works on the stream in a task of its own; it ends with the returned answers.
 pub(super) fn start(stream: InferStream) -> ReceiverStream<Result<proto::ModelStreamInferResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let id = stream.call.id.clone();
-        let log = RequestLog::start("grpc", &id, stream.slow_request).at_its_clients_pace();
+        let (id, slow) = (stream.call.id.clone(), stream.slow.clone());
+        let log = RequestLog::start("grpc", &id, &slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
@@ -64,7 +67,7 @@ pub(super) fn start(stream: InferStream) -> ReceiverStream<Result<proto::ModelSt
 /// Reads, answers, and says why it stopped; the number of requests that were read.
 async fn work(mut stream: InferStream, answers: &Answers) -> usize {
     let (mut jobs, mut read) = (FuturesOrdered::<Job>::new(), 0);
-    let leaving = stream.call.leaving.clone();
+    let (leaving, charge) = (stream.call.leaving.clone(), stream.call.charge.clone());
     let mut end = loop {
         tokio::select! {
             biased;
@@ -73,7 +76,7 @@ async fn work(mut stream: InferStream, answers: &Answers) -> usize {
                 break Some(convert::status(&Error::new(ErrorKind::Unavailable, message)));
             }
             Some(answered) = jobs.next() => {
-                if let Err(status) = pass_on(answered, answers).await {
+                if let Err(status) = pass_on(answered, &charge, answers).await {
                     break Some(status);
                 }
             }
@@ -81,7 +84,7 @@ async fn work(mut stream: InferStream, answers: &Answers) -> usize {
                 Ok(Some(request)) => {
                     read += 1;
                     // The bytes of this message are the request's own from here on; those of the next come from now on.
-                    stream.call.charge.keep(0);
+                    stream.call.charge.give_back_bytes();
                     let job = answer(stream.inferring.clone(), stream.call.clone(), stream.deadline, request);
                     jobs.push_back(AbortOnDropHandle::new(tokio::spawn(job)));
                 }
@@ -91,7 +94,7 @@ async fn work(mut stream: InferStream, answers: &Answers) -> usize {
         }
     };
     while let Some(answered) = jobs.next().await {
-        if let Err(status) = pass_on(answered, answers).await {
+        if let Err(status) = pass_on(answered, &charge, answers).await {
             end = end.or(Some(status));
         }
     }
@@ -108,11 +111,17 @@ async fn work(mut stream: InferStream, answers: &Answers) -> usize {
 /// With what the stream ends where the request broke.
 async fn pass_on(
     answered: Result<proto::ModelStreamInferResponse, JoinError>,
+    charge: &Arc<Charge>,
     answers: &Answers,
 ) -> Result<(), Status> {
     match answered {
         // A client that left is noticed by `start`.
-        Ok(answer) => drop(answers.send(Ok(answer)).await),
+        Ok(answer) => {
+            if let Err(TrySendError::Full(answer)) = answers.try_send(Ok(answer)) {
+                charge.wait_for_reader();
+                let _ = answers.send(answer).await;
+            }
+        }
         Err(panic) => {
             tracing::error!(%panic, "a request of a stream broke");
             let message = "a request of the stream broke; the server's log says why";

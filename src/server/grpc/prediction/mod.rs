@@ -5,7 +5,7 @@ mod examples;
 mod spec;
 mod tensor;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     server::{
-        request_log::RequestLog,
+        request_log::{RequestLog, SlowRequests},
         shared::Shared,
         status::wire_status,
         tfserving::ServingSignature,
@@ -35,7 +35,7 @@ use crate::{
 pub(super) struct PredictionService {
     service: Service,
     threads: Threads,
-    slow_request: Duration,
+    slow: SlowRequests,
 }
 
 /// What every request has beside its input.
@@ -48,11 +48,7 @@ struct Asked<'a> {
 
 impl PredictionService {
     pub(super) fn new(shared: &Shared) -> Self {
-        Self {
-            service: shared.service.clone(),
-            threads: shared.threads.clone(),
-            slow_request: shared.options.slow_request,
-        }
+        Self { service: shared.service.clone(), threads: shared.threads.clone(), slow: shared.slow.clone() }
     }
 
     /// Answers a request with `work`, logs it, and counts it by its outcome.
@@ -64,7 +60,7 @@ impl PredictionService {
         work: impl AsyncFnOnce(Q, Asked<'_>) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let mut message = request.into_inner();
         let spec = spec(&mut message).unwrap_or_default();
@@ -196,7 +192,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
         request: Request<proto::GetModelMetadataRequest>,
     ) -> Result<Response<proto::GetModelMetadataResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         let proto::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         let spec = model_spec.unwrap_or_default();
         let told = spec::version(&spec).and_then(|version| {
@@ -212,12 +208,12 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
 /// The service of `proto/tensorflow/serving/model_service.proto`.
 pub(super) struct ModelService {
     service: Service,
-    slow_request: Duration,
+    slow: SlowRequests,
 }
 
 impl ModelService {
     pub(super) fn new(shared: &Shared) -> Self {
-        Self { service: shared.service.clone(), slow_request: shared.options.slow_request }
+        Self { service: shared.service.clone(), slow: shared.slow.clone() }
     }
 }
 
@@ -228,7 +224,7 @@ impl proto::model_service_server::ModelService for ModelService {
         request: Request<proto::GetModelStatusRequest>,
     ) -> Result<Response<proto::GetModelStatusResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, self.slow_request);
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
         let spec = request.into_inner().model_spec.unwrap_or_default();
         let versions = spec::version(&spec).and_then(|version| match version {
             VersionPick::Highest => self.service.versions(&spec.name),

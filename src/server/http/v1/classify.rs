@@ -54,7 +54,7 @@ async fn answer(
     let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
     let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
-    let charge = service.open_charge()?;
+    let charge = call.open_charge(service)?;
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     if body.is_empty() {
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";

@@ -53,7 +53,7 @@ async fn answer(
     path.version()?;
     let target = arrival.target()?;
     let json_length = json_length(&head.headers)?;
-    let charge = service.open_charge()?;
+    let charge = call.open_charge(service)?;
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     let inference = match json_length {
         Some(0) => InferDocument {

@@ -64,7 +64,7 @@ pub(super) async fn index(
     request: Request,
 ) -> Result<Response, Failure> {
     let (head, incoming) = request.into_parts();
-    let charge = door.service().open_charge()?;
+    let charge = call.open_charge(door.service())?;
     let body = body::read_unpacked(&door, &head.headers, incoming, &call, &charge).await?;
     let request = match body.iter().all(u8::is_ascii_whitespace) {
         true => IndexRequest::default(),
