@@ -60,7 +60,7 @@ async fn answer(
     path.version()?;
     let target = arrival.target()?;
     let options = options(&head, &target)?;
-    let charge = service.open_charge()?;
+    let charge = call.open_charge(service)?;
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     let (items, signature, order) = if form::is_json(&head.headers, &body) {
         read(door, body, &target, &charge).await?
