@@ -65,16 +65,16 @@ impl Account {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// A share for somebody who sends requests.
+    /// Somebody new who sends requests.
     ///
     /// * `cut`: ends the connection, and with it whatever still belongs to its calls
-    pub(super) fn share(self: &Arc<Self>, cut: CancellationToken) -> Share {
-        Share { account: self.clone(), cut: Arc::new(cut) }
+    pub(super) fn payer(self: &Arc<Self>, cut: CancellationToken) -> Payer {
+        Payer(Arc::new(Connection { account: self.clone(), cut }))
     }
 
     /// A charge of `bytes` for what does not wait for a client.
     pub(super) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, Error> {
-        let charge = Charge { account: self.clone(), cut: None, held: Mutex::default() };
+        let charge = Charge { account: self.clone(), payer: None, held: Mutex::default() };
         charge.add(bytes)?;
         Ok(charge)
     }
@@ -128,14 +128,17 @@ impl Account {
     }
 }
 
-/// What a connection takes counts together. Clones are the same share.
+/// Who a charge is on: one connection, mostly. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Share {
+pub struct Payer(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
     account: Arc<Account>,
-    cut: Arc<CancellationToken>,
+    cut: CancellationToken,
 }
 
-impl Share {
+impl Payer {
     /// A charge for a request that just came and has no bytes yet.
     ///
     /// # Errors
@@ -150,14 +153,14 @@ impl Share {
     pub fn open_charge_in_any_case(&self) -> Arc<Charge> {
         let mut charge = self.empty();
         if charge.add(REQUEST_BYTES).is_err() {
-            self.account.used.fetch_add(REQUEST_BYTES, Ordering::Relaxed);
+            charge.account.used.fetch_add(REQUEST_BYTES, Ordering::Relaxed);
             charge.held.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = REQUEST_BYTES;
         }
         Arc::new(charge)
     }
 
     fn empty(&self) -> Charge {
-        Charge { account: self.account.clone(), cut: Some(self.cut.clone()), held: Mutex::default() }
+        Charge { account: self.0.account.clone(), payer: Some(self.clone()), held: Mutex::default() }
     }
 }
 
@@ -165,8 +168,7 @@ impl Share {
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
-    /// The share's, which also tells shares apart.
-    cut: Option<Arc<CancellationToken>>,
+    payer: Option<Payer>,
     held: Mutex<Held>,
 }
 
@@ -261,8 +263,8 @@ impl Charge {
         let held = self.held();
         let since = held.behind_since.filter(|since| now.saturating_duration_since(*since) >= SLOW_AFTER)?;
         held.waiter.as_ref()?;
-        let share = self.cut.as_ref().map_or(0, |cut| Arc::as_ptr(cut).addr());
-        Some(Slow { share, since, bytes: held.bytes, what: self })
+        let payer = self.payer.as_ref().map_or(0, |Payer(connection)| Arc::as_ptr(connection).addr());
+        Some(Slow { payer, since, bytes: held.bytes, what: self })
     }
 
     /// Gives back all there is, unless the client has gone on meanwhile; how much it was.
@@ -281,9 +283,9 @@ impl Charge {
     fn cut_if_it_does_not_listen(&self, now: Instant) {
         let given_up_at = self.held().given_up_at;
         if given_up_at.is_some_and(|at| now.saturating_duration_since(at) >= CUT_AFTER)
-            && let Some(cut) = &self.cut
+            && let Some(Payer(connection)) = &self.payer
         {
-            cut.cancel();
+            connection.cut.cancel();
         }
     }
 
@@ -339,9 +341,9 @@ mod tests {
         assert!(account.charge(1).is_err());
     }
 
-    /// A call of `share` that waits for its client, with `bytes`.
-    fn waiting(share: &Share, bytes: usize) -> Arc<Charge> {
-        let charge = share.open_charge().expect("there is room");
+    /// A call of `payer` that waits for its client, with `bytes`.
+    fn waiting(payer: &Payer, bytes: usize) -> Arc<Charge> {
+        let charge = payer.open_charge().expect("there is room");
         charge.came(bytes).expect("there is room");
         assert!(charge.poll_given_up(&Context::from_waker(Waker::noop())).is_pending());
         charge
@@ -354,7 +356,7 @@ mod tests {
     #[test]
     fn calls_that_only_wait_give_back_where_there_is_too_little_and_the_smallest_share_last() {
         let account = Arc::new(Account::new(10 * REQUEST_BYTES));
-        let (many, one) = (account.share(CancellationToken::new()), account.share(CancellationToken::new()));
+        let (many, one) = (account.payer(CancellationToken::new()), account.payer(CancellationToken::new()));
         let single = waiting(&one, 0);
         let idle: Vec<_> = (0..9).map(|_| waiting(&many, 0)).collect();
         let later = Instant::now() + SLOW_AFTER;
@@ -374,7 +376,7 @@ mod tests {
     #[test]
     fn calls_that_go_on_give_nothing_back() {
         let account = Arc::new(Account::new(1000 * 2 * REQUEST_BYTES));
-        let (proxy, start) = (account.share(CancellationToken::new()), Instant::now());
+        let (proxy, start) = (account.payer(CancellationToken::new()), Instant::now());
         let calls: Vec<_> = (0..1000).map(|_| waiting(&proxy, REQUEST_BYTES)).collect();
         assert_eq!(account.used(), account.limit);
         assert!(!account.take_from_the_slow(1, start), "nobody has waited for long");
@@ -390,8 +392,8 @@ mod tests {
     #[test]
     fn a_client_that_trickles_is_slow_and_one_that_sends_is_not() {
         let account = Arc::new(Account::new(1 << 30));
-        let (share, start) = (account.share(CancellationToken::new()), Instant::now());
-        let (trickles, sends) = (waiting(&share, 0), waiting(&share, 0));
+        let (payer, start) = (account.payer(CancellationToken::new()), Instant::now());
+        let (trickles, sends) = (waiting(&payer, 0), waiting(&payer, 0));
         trickles.came(10).expect("there is room");
         sends.came(PACE_BYTES * 10).expect("there is room");
         for charge in [&trickles, &sends] {
@@ -409,14 +411,14 @@ mod tests {
     fn a_call_that_was_given_up_and_does_not_end_has_its_connection_cut() {
         let account = Arc::new(Account::new(2 * REQUEST_BYTES));
         let (cut, spared) = (CancellationToken::new(), CancellationToken::new());
-        let unread = account.share(cut.clone()).open_charge().expect("there is room");
+        let unread = account.payer(cut.clone()).open_charge().expect("there is room");
         unread.wait_for_reader();
-        let _read = account.share(spared.clone()).open_charge().expect("there is room");
+        let _read = account.payer(spared.clone()).open_charge().expect("there is room");
         let later = Instant::now() + SLOW_AFTER;
         assert!(account.take_from_the_slow(1, later));
         assert!(unread.is_given_up());
 
-        let third = account.share(spared.clone()).open_charge_in_any_case();
+        let third = account.payer(spared.clone()).open_charge_in_any_case();
         account.take_from_the_slow(1, later);
         assert!(!cut.is_cancelled(), "it may be about to end");
         account.take_from_the_slow(1, later + CUT_AFTER);
@@ -428,7 +430,7 @@ mod tests {
     #[test]
     fn what_is_answered_in_any_case_is_charged_beyond_the_limit() {
         let account = Arc::new(Account::new(10));
-        let probe = account.share(CancellationToken::new()).open_charge_in_any_case();
+        let probe = account.payer(CancellationToken::new()).open_charge_in_any_case();
         assert_eq!(account.used(), REQUEST_BYTES);
         assert!(account.charge(1).is_err());
         drop(probe);

@@ -27,7 +27,7 @@ pub use crate::{
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     telemetry::TraceContext,
 };
-pub use account::{Charge, Share};
+pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
@@ -135,11 +135,11 @@ impl Service {
         &self.inner.limits
     }
 
-    /// A share of the account of memory, for a connection that just came.
+    /// Whoever pays for the requests of a connection that just came.
     ///
     /// * `cut`: ends the connection at once
-    pub fn share(&self, cut: CancellationToken) -> Share {
-        self.inner.account.share(cut)
+    pub fn payer(&self, cut: CancellationToken) -> Payer {
+        self.inner.account.payer(cut)
     }
 
     /// A charge on the account of memory, for a request that is nobody's but its own.
@@ -147,7 +147,7 @@ impl Service {
     /// # Errors
     /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
     pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
-        self.share(CancellationToken::new()).open_charge()
+        self.payer(CancellationToken::new()).open_charge()
     }
 
     /// The bytes that the requests in work take.

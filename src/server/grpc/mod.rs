@@ -107,13 +107,13 @@ impl GrpcDoor {
         let door = Arc::new(self);
         let connect = |stream: TcpStream, Connecting { leaving, cut, activity, .. }: Connecting| {
             let door = door.clone();
-            let share = door.shared.service.share(cut);
+            let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
                 let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
                 let parent = parent.and_then(TraceParent::parse);
                 let arrived = Instant::now();
-                let call = share.open_charge().map(|charge| {
+                let call = payer.open_charge().map(|charge| {
                     let leaving = leaving.clone();
                     GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
                 });
