@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         // What clients send is read within bounds.
         .codec_path("crate::server::grpc::codec::RequestCodec")
+        // Numbers as fields are kept as the bytes that they are in the message.
+        .extern_path(".inference.InferTensorContents", "crate::server::grpc::contents::InferTensorContents")
         .compile_fds(descriptors.clone())?;
     // What a server answers has no such bounds.
     let clients = out.join("clients");
@@ -26,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_server(false)
         .extern_path(".resnetd.v1", "crate::server::grpc::proto")
+        .extern_path(".inference", "crate::server::grpc::proto::inference")
         .out_dir(clients)
         .compile_fds(descriptors)?;
     Ok(())

@@ -14,8 +14,10 @@ pub struct Reply {
     pub logits: Box<[f32]>,
     /// From submission until a worker took the job.
     pub queued: Duration,
-    /// The run of the whole batch.
+    /// The run of the whole batch, with the filling of it.
     pub inference: Duration,
+    /// The filling alone.
+    pub fill: Duration,
     /// How many images the batch had.
     pub batch_size: usize,
 }
@@ -69,14 +71,30 @@ pub enum JobError {
 
 /// Told of what the workers of a queue do, on their threads: it must be quick.
 pub trait WorkerObserver: Send + Sync + 'static {
-    /// A run ended that had so many images; they are answered next.
-    fn ran(&self, _images: usize, _time: Duration) {}
+    /// A run ended; its images are answered next.
+    fn ran(&self, _run: &FinishedRun) {}
+
+    /// They are answered; how many, and how long that took. Not told of a run that failed.
+    fn answered(&self, _images: usize, _time: Duration) {}
 
     /// A worker broke between two runs and begins anew; the images that it had are answered with an error.
     fn restarted(&self) {}
 
     /// The last worker has broken for good: what waited was answered with an error, and nothing is taken any more.
     fn gone(&self) {}
+}
+
+/// One run of the network, as its worker saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinishedRun {
+    /// How many images it had.
+    pub images: usize,
+    /// From the first of them to the network's last word.
+    pub time: Duration,
+    /// The part of it in which the batch was filled.
+    pub fill: Duration,
+    /// Whether there is an answer.
+    pub succeeded: bool,
 }
 
 /// One image for the queue.

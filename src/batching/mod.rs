@@ -19,7 +19,7 @@ use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
 
 use tokio::sync::oneshot;
 
-pub use job::{JobError, Reply, Submission, SubmitError, WorkerObserver};
+pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
 

@@ -3,10 +3,14 @@
 //! A panic inside a run costs that batch. One outside of it costs the batch at hand as well, and the worker begins anew; one
 //! that breaks again and again without an answer in between gives up, and when the last one has, the queue says so.
 
-use std::{collections::TryReserveError, sync::Arc, time::Instant};
+use std::{
+    collections::TryReserveError,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
-    job::{JobError, Reply},
+    job::{FinishedRun, JobError, Reply},
     queue::{Job, Queue},
 };
 use crate::{
@@ -109,19 +113,23 @@ impl<E: Executor> Worker<E> {
             }
             self.at = Phase::Running;
             let started = Instant::now();
-            let outcome = self.run();
+            let (outcome, filled) = self.run();
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
             let batch_size = self.jobs.len();
             self.queue.note_run(batch_size, inference, finished);
             self.at = Phase::Answering;
-            self.queue.tell(|observer| observer.ran(batch_size, inference));
+            let fill = filled.map_or(Duration::ZERO, |filled| filled.saturating_duration_since(started));
+            let run = FinishedRun { images: batch_size, time: inference, fill, succeeded: outcome.is_ok() };
+            self.queue.tell(|observer| observer.ran(&run));
             match outcome {
                 Ok(()) => {
                     for (job, row) in self.jobs.drain(..).zip(self.logits.rows()) {
                         let queued = started.saturating_duration_since(job.enqueued);
-                        answer(job, Ok(Reply { logits: row.into(), queued, inference, batch_size }));
+                        answer(job, Ok(Reply { logits: row.into(), queued, inference, fill, batch_size }));
                     }
+                    let time = finished.elapsed();
+                    self.queue.tell(|observer| observer.answered(batch_size, time));
                 }
                 Err(error) => self.jobs.drain(..).for_each(|job| answer(job, Err(error.clone()))),
             }
@@ -129,16 +137,19 @@ impl<E: Executor> Worker<E> {
         }
     }
 
-    fn run(&mut self) -> Result<(), JobError> {
+    /// Also when the batch was full, if it came to that.
+    fn run(&mut self) -> (Result<(), JobError>, Option<Instant>) {
         let Self { executor, normalizer, batch, logits, jobs, .. } = self;
+        let mut filled = None;
         let run = || {
             batch.clear();
             for job in &*jobs {
                 job.input.write(normalizer, batch.push());
             }
+            filled = Some(Instant::now());
             executor.run(batch, logits)
         };
-        match caught(run) {
+        let outcome = match caught(run) {
             Ok(Ok(())) if self.logits.rows().len() == self.jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(
                 "the network gave {} rows for {} images",
@@ -147,7 +158,8 @@ impl<E: Executor> Worker<E> {
             ))),
             Ok(Err(error)) => Err(JobError::Failed(error.to_string())),
             Err(reason) => Err(JobError::Failed(format!("the engine panicked: {reason}"))),
-        }
+        };
+        (outcome, filled)
     }
 }
 

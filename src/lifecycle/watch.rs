@@ -11,7 +11,7 @@ use std::{
 
 use super::wanted::{VersionKey, WantedModel};
 use crate::{
-    batching::WorkerObserver,
+    batching::{FinishedRun, WorkerObserver},
     model::LoadedModel,
     tune::{PaceJudge, WatchedStretch},
 };
@@ -101,9 +101,9 @@ struct Tally {
 struct Tallying(Arc<Tally>);
 
 impl WorkerObserver for Tallying {
-    fn ran(&self, images: usize, time: Duration) {
-        self.0.images.fetch_add(images as u64, Ordering::Relaxed);
-        self.0.busy_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    fn ran(&self, run: &FinishedRun) {
+        self.0.images.fetch_add(run.images as u64, Ordering::Relaxed);
+        self.0.busy_ns.fetch_add(u64::try_from(run.time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -163,7 +163,8 @@ mod tests {
         let tallying = Tallying(watch.tally.clone());
         (1..=30).find_map(|look| {
             for _ in 0..5 * images_a_second / 10 {
-                tallying.ran(10, Duration::from_secs_f64(2.0 * busy * 10.0 / images_a_second as f64));
+                let time = Duration::from_secs_f64(2.0 * busy * 10.0 / images_a_second as f64);
+                tallying.ran(&FinishedRun { images: 10, time, fill: Duration::ZERO, succeeded: true });
             }
             watch.look(start + Duration::from_secs(5 * look)).map(|off| (5 * look, off))
         })

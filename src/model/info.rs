@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     inspect::Inspection,
-    tensor::{ColorOrder, Layout},
+    tensor::{ColorOrder, Layout, NumberType},
 };
 
 /// Where a version of a model stands; TensorFlow Serving's states.
@@ -40,6 +40,8 @@ pub struct ModelInfo {
     pub inspection: Option<Inspection>,
     /// The graph's input.
     pub input: TensorInfo,
+    /// What the numbers of the graph's input are.
+    pub numbers: NumberType,
     /// The graph's output.
     pub output: TensorInfo,
     /// How a batch lies in memory.

@@ -229,6 +229,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         inspection,
         untrained: executors[0].is_untrained(),
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
+        numbers: signature.element.into(),
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
         layout: signature.layout,
         color,

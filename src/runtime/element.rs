@@ -3,6 +3,8 @@
 use half::{f16, slice::HalfFloatSliceExt as _};
 use ort::value::{DynValueRef, TensorRef};
 
+use crate::tensor::NumberType;
+
 /// The element type of a graph's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
@@ -25,6 +27,17 @@ impl Element {
             "uint8" => Some(Self::Uint8),
             "int8" => Some(Self::Int8),
             _ => None,
+        }
+    }
+}
+
+impl From<Element> for NumberType {
+    fn from(element: Element) -> Self {
+        match element {
+            Element::Float => Self::Float32,
+            Element::Half => Self::Float16,
+            Element::Uint8 => Self::Uint8,
+            Element::Int8 => Self::Int8,
         }
     }
 }

@@ -18,6 +18,7 @@ mod request_log;
 mod shared;
 mod status;
 mod threads;
+mod v2;
 
 use std::{sync::Arc, time::Instant};
 

@@ -15,7 +15,7 @@ use tokio::{
 use crate::service::{Answer, Error, ErrorKind, cores};
 
 /// From so many bytes on, what has to look at each of them goes to another thread.
-const LARGE_BYTES: usize = 64 << 10;
+pub(super) const LARGE_BYTES: usize = 64 << 10;
 
 /// From so many classes on, so does an answer.
 const MANY_CLASSES: usize = 4096;
@@ -27,7 +27,9 @@ pub(super) fn is_large(bytes: &[u8]) -> bool {
 
 /// Whether an answer is better written on another thread.
 pub(super) fn is_long(answer: &Answer) -> bool {
-    answer.predictions.iter().map(Vec::len).sum::<usize>() >= MANY_CLASSES
+    let classes = answer.predictions.iter().map(Vec::len).sum::<usize>();
+    let values = answer.outputs.iter().map(|output| output.values.len()).sum::<usize>();
+    classes + values >= MANY_CLASSES
 }
 
 /// Does `work` here, after the I/O thread has handed all else that it has to another one where it is worth it: for what cannot wait

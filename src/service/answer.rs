@@ -32,7 +32,7 @@ pub struct Prediction {
     pub probability: f32,
 }
 
-/// One output of the graph for all images of a request, as the network gave it: no activation, nothing left out.
+/// One output for all images of a request, nothing left out: as the network gave it, or after the activation (`PROBABILITIES`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedOutput {
     /// Its name in the graph.

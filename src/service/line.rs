@@ -14,14 +14,15 @@ use tokio::{
 };
 
 use super::{
-    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, NamedOutput, Prediction, Request, Service,
-    Shown, Target, Timing, TraceContext, Wanted, decoders::Share, error::SHORTEST_RETRY, target::Content,
+    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, Prediction, Request, Service, Target, Timing,
+    TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
 };
 use crate::{
     batching::{JobError, Priority, Reply, Submission, SubmitError},
     model::ServedModel,
     postprocess::top_k,
     preprocess::{self, DecodeError, DecodeLimits},
+    telemetry::PhaseTimes,
     tensor::{Input, Misfit},
 };
 
@@ -55,8 +56,8 @@ impl Service {
         let Request { target, items, wanted, deadline, priority, charge, trace } = request;
         let model = target.model();
         let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
-        check_outputs(&wanted, model)?;
-        self.check_count(items.len(), model)?;
+        let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
+        self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
         let mut places = admit(model, items.len())?;
@@ -79,20 +80,21 @@ impl Service {
             try_join_all(answers.collect::<Vec<_>>()).await?
         };
 
-        let longest =
-            |phase: fn(&Answered) -> Duration| answers.iter().map(phase).max().unwrap_or_default().as_secs_f64() * 1e3;
+        let replied = Instant::now();
+        let longest = |phase: fn(&Answered) -> Duration| answers.iter().map(phase).max().unwrap_or_default();
+        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         let timing = Timing {
-            preprocess_ms: longest(|answer| answer.preprocess),
-            queue_ms: longest(|answer| answer.reply.queued),
-            inference_ms: longest(|answer| answer.reply.inference),
-            total_ms: started.elapsed().as_secs_f64() * 1e3,
+            preprocess_ms: ms(longest(|answer| answer.preprocess)),
+            queue_ms: ms(longest(|answer| answer.reply.queued)),
+            inference_ms: ms(longest(|answer| answer.reply.inference)),
+            total_ms: ms(replied.saturating_duration_since(started)),
         };
+        let slowest = answers.iter().map(phases).max_by_key(|times| times.queue + times.input + times.infer);
         let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         // A network that overflows says nothing about the image; an answer made of the rest would look like one.
         if answers.iter().any(|answer| answer.reply.logits.iter().any(|value| !value.is_finite())) {
             return Err(engine_failed(&common, "the network's output holds values that are not finite numbers"));
         }
-        let outputs = wanted.outputs.iter().map(|_| output(model, &answers)).collect();
         let metrics = &target.served.metrics;
         let mut predictions = Vec::with_capacity(answers.len());
         let mut looked_at = 0;
@@ -102,29 +104,48 @@ impl Service {
                 yield_now().await;
             }
             looked_at += reply.logits.len();
-            let classes = classes.map(|classes| name_classes(model, &mut reply.logits, classes));
-            let first = classes.as_ref().and_then(|classes| classes.first()).map(|class| class.index);
+            outputs.add_raw(&reply.logits);
+            if classes.is_some() || outputs.want_probabilities() {
+                model.activation.apply(&mut reply.logits);
+                outputs.add_probabilities(&reply.logits);
+            }
+            let classes = classes.map(|classes| name_classes(model, &reply.logits, classes));
+            let first = match &classes {
+                Some(classes) => classes.first().map(|class| class.index),
+                // Whoever asked for outputs made an answer of them all the same.
+                None if metrics.counts_predictions() => {
+                    top_k(&reply.logits, 1, f32::NEG_INFINITY).first().map(|(index, _)| *index)
+                }
+                None => None,
+            };
             metrics.note_image(*preprocess, reply.queued, first);
             predictions.extend(classes);
+        }
+        if let Some(phases) = slowest {
+            metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
         }
         Ok(Answer {
             model: model.name.clone(),
             version: model.version,
             architecture: model.info.architecture.clone(),
             predictions,
-            outputs,
+            outputs: outputs.into_named(),
             timing,
             batch_size,
         })
     }
 
-    fn check_count(&self, items: usize, model: &ServedModel) -> Result<(), Error> {
-        let limit = self.limits().max_images_per_request.min(model.capacity);
-        if items == 0 {
+    /// Whether a request may have so many images: asked before they are taken out of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for none, [`ErrorKind::TooLarge`] for too many.
+    pub fn check_images(&self, target: &Target, images: usize) -> Result<(), Error> {
+        let limit = self.limits().max_images_per_request.min(target.model().capacity);
+        if images == 0 {
             return Err(no_image());
         }
-        if items > limit {
-            let message = format!("{items} images in one request, the limit is {limit}; split them");
+        if images > limit {
+            let message = format!("{images} images in one request, the limit is {limit}; split them");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         Ok(())
@@ -226,6 +247,12 @@ impl Service {
     }
 }
 
+/// Where the time of one image went, so far.
+fn phases(Answered { reply, preprocess }: &Answered) -> PhaseTimes {
+    let (input, infer) = (*preprocess + reply.fill, reply.inference.saturating_sub(reply.fill));
+    PhaseTimes { queue: reply.queued, input, infer, ..PhaseTimes::default() }
+}
+
 fn admit(model: &ServedModel, images: usize) -> Result<OwnedSemaphorePermit, Error> {
     let wanted = u32::try_from(images).unwrap_or(u32::MAX);
     match model.permits.clone().try_acquire_many_owned(wanted) {
@@ -261,27 +288,7 @@ fn check_classes(wanted: ClassesWanted, classes: usize) -> Result<Classes, Error
     }
 }
 
-fn check_outputs(wanted: &Wanted, model: &ServedModel) -> Result<(), Error> {
-    let there = &model.info.output.name;
-    match wanted.outputs.iter().find(|name| *name != there) {
-        Some(name) => {
-            let message = format!("model `{}` has no output `{}`; it has `{there}`", model.name, Shown(name));
-            Err(Error::new(ErrorKind::InvalidArgument, message))
-        }
-        None => Ok(()),
-    }
-}
-
-fn output(model: &ServedModel, answers: &[Answered]) -> NamedOutput {
-    NamedOutput {
-        name: model.info.output.name.as_str().into(),
-        shape: [answers.len(), model.classes()],
-        values: answers.iter().flat_map(|answer| answer.reply.logits.iter().copied()).collect(),
-    }
-}
-
-fn name_classes(model: &ServedModel, row: &mut [f32], Classes { top_k: k, minimum }: Classes) -> Vec<Prediction> {
-    model.activation.apply(row);
+fn name_classes(model: &ServedModel, row: &[f32], Classes { top_k: k, minimum }: Classes) -> Vec<Prediction> {
     let named = top_k(row, k, minimum).into_iter().map(|(index, probability)| Prediction {
         index,
         label: model.info.labels[index].clone(),
@@ -310,7 +317,7 @@ fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
              send that size, or set [input] crop_size in its model.toml",
             model.name
         ),
-        Misfit::Values { .. } => format!("model `{}`: {misfit}", model.name),
+        Misfit::Bytes { .. } => format!("model `{}`: {misfit}", model.name),
     };
     Error::new(ErrorKind::InvalidArgument, message)
 }

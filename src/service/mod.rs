@@ -9,6 +9,7 @@ mod decoders;
 mod error;
 mod limits;
 mod line;
+mod outputs;
 mod pick;
 mod readiness;
 mod registry;
@@ -25,16 +26,18 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     batching::Priority,
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
-    telemetry::TraceContext,
+    postprocess::top_k,
+    telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
 };
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
 pub use limits::RequestLimits;
+pub use outputs::PROBABILITIES;
 pub use pick::VersionPick;
 pub use readiness::Readiness;
-pub use registry::RegistryWriter;
+pub use registry::{RegistryWriter, VersionStatistics};
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use target::{Item, Target};
@@ -103,6 +106,14 @@ impl Service {
     /// [`ErrorKind::NotFound`] and, while it loads, [`ErrorKind::Unavailable`].
     pub fn target<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<Target, Error> {
         self.registry().current().target(name, version.into())
+    }
+
+    /// What has been done by every version that answers, or by those of one model, or by one of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a name that is not known; for a version as [`Service::target`].
+    pub fn statistics(&self, name: Option<&str>, version: Option<u64>) -> Result<Vec<VersionStatistics>, Error> {
+        self.registry().current().statistics(name, version)
     }
 
     /// All metrics in Prometheus' text format 0.0.4.

@@ -14,9 +14,9 @@ use super::{
     served::{Retire, Served},
 };
 use crate::{
-    batching::WorkerObserver,
+    batching::{FinishedRun, WorkerObserver},
     model::{LoadedModel, ModelState, ModelStatus, ServedModel},
-    telemetry::{Metrics, ModelMetrics, ServingState, Subject, VersionState},
+    telemetry::{Metrics, ModelMetrics, RunStatistics, ServingState, Subject, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
@@ -95,7 +95,9 @@ impl RegistryWriter {
     ///
     /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered
     pub fn serve(&mut self, LoadedModel { model, workers, .. }: LoadedModel, retire: Retire) {
-        let metrics = Arc::new(self.metrics.model(&model.name, model.version, &model.info.labels));
+        let info = &model.info;
+        let metrics = self.metrics.model(&model.name, model.version, &info.labels, info.max_batch_size);
+        let metrics = Arc::new(metrics);
         model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
         let decoding = Share::new(self.decode_threads);
@@ -174,12 +176,27 @@ impl RegistryWriter {
     }
 }
 
+/// What one version of a model has done since it is served.
+#[derive(Clone, Debug)]
+pub struct VersionStatistics {
+    /// The name in the route.
+    pub model: Arc<str>,
+    /// A positive integer.
+    pub version: u64,
+    /// The sums.
+    pub statistics: RunStatistics,
+}
+
 /// Shows what a model's workers do to the metrics.
 struct Counting(Arc<ModelMetrics>);
 
 impl WorkerObserver for Counting {
-    fn ran(&self, images: usize, time: Duration) {
-        self.0.note_run(images, time);
+    fn ran(&self, run: &FinishedRun) {
+        self.0.note_run(run.images, run.time, run.fill, run.succeeded);
+    }
+
+    fn answered(&self, images: usize, time: Duration) {
+        self.0.note_answers(images, time);
     }
 
     fn restarted(&self) {
@@ -248,6 +265,25 @@ impl Snapshot {
             let (name, label) = (Shown(name), Shown(label));
             Error::new(ErrorKind::NotFound, format!("model `{name}` has no version labelled `{label}`; {known}"))
         })
+    }
+
+    /// What every version that answers has done; of one model, or of one version of it, where they are named.
+    pub(super) fn statistics(&self, name: Option<&str>, version: Option<u64>) -> Result<Vec<VersionStatistics>, Error> {
+        if let Some(name) = name {
+            match version {
+                Some(version) => self.target(name, VersionPick::Number(version)).map(drop)?,
+                None => self.versions(name).map(drop)?,
+            }
+        }
+        let named = self.models.iter().filter(|(model, _)| name.is_none_or(|name| name == &***model));
+        let versions =
+            named.flat_map(|(model, versions)| versions.iter().map(move |(version, entry)| (model, *version, entry)));
+        let wanted = versions.filter(|(_, number, _)| version.is_none_or(|version| version == *number));
+        let served = wanted.filter_map(|(model, version, entry)| {
+            let statistics = entry.available()?.metrics.statistics();
+            Some(VersionStatistics { model: model.clone(), version, statistics })
+        });
+        Ok(served.collect())
     }
 
     /// Where every version stands, for the metrics.

@@ -32,7 +32,7 @@ pub struct Request {
 pub struct Wanted {
     /// The most probable classes of every image.
     pub classes: Option<ClassesWanted>,
-    /// Outputs of the graph by name, as the network gives them.
+    /// Outputs by name: the graph's own as the network gives it, [`PROBABILITIES`](super::PROBABILITIES).
     pub outputs: Vec<String>,
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, served::Served};
+use super::{Error, ErrorKind, PROBABILITIES, served::Served};
 use crate::{
     model::ServedModel,
-    tensor::{Input, InputShape},
+    tensor::{Input, InputShape, NumberType},
 };
 
 /// One version of one model, found for one request: it stays until the request is answered, even if another version is
@@ -28,15 +28,50 @@ impl Target {
         Item(Content::Picture(file))
     }
 
-    /// One image as numbers, `f32[3 * H * W]` in the model's own layout, normalized as it was trained.
+    /// Images as numbers, `[images, C, H, W]` in the model's own layout, little-endian: each item is a slice of `bytes`.
+    ///
+    /// Floats are what the network reads, normalized as it was trained. Bytes without a sign are pixels, 0 to 255 with the
+    /// channels in the network's order, which the model normalizes; where the graph takes such bytes itself, they are its own.
+    ///
+    /// Looks at every number: for many, not on an I/O thread.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] where there are more or fewer values than the model takes.
-    pub fn tensor(&self, values: Vec<f32>) -> Result<Item, Error> {
-        let input = self.shape().tensor(values).map_err(|misfit| {
-            Error::new(ErrorKind::InvalidArgument, format!("model `{}`: {misfit}", self.model().name))
-        })?;
-        Ok(Item(Content::Tensor(input)))
+    /// [`ErrorKind::InvalidArgument`] for more or fewer bytes than so many images have, for numbers that are infinite or none,
+    /// and for a type that the graph does not take.
+    pub fn tensors(&self, bytes: Bytes, images: usize, numbers: NumberType) -> Result<Vec<Item>, Error> {
+        let (shape, own) = (self.shape(), self.model().info.numbers);
+        let name = &self.model().name;
+        let refuse =
+            |message: String| Err(Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}")));
+        let image_bytes = shape.image_len() * numbers.size();
+        if image_bytes.checked_mul(images) != Some(bytes.len()) {
+            let (dims, got) = (shape.dims(), bytes.len());
+            return refuse(format!("{images} images of {dims:?} have {image_bytes} bytes each, and {got} came"));
+        }
+        if numbers == NumberType::Int8 && own != NumberType::Int8 {
+            return refuse(
+                "its graph takes no numbers of 8 bits with a sign: send floats, or bytes without a sign".into(),
+            );
+        }
+        if let Some(place) = numbers.first_not_finite(&bytes) {
+            let (image, index) = (place / shape.image_len().max(1), place % shape.image_len().max(1));
+            return refuse(format!("number {index} of image {image} is infinite or none at all: send finite numbers"));
+        }
+        let is_pixels = numbers == NumberType::Uint8 && own != NumberType::Uint8;
+        let item = |index: usize| {
+            let bytes = bytes.slice(index * image_bytes..(index + 1) * image_bytes);
+            let input = if is_pixels { shape.samples(bytes) } else { shape.tensor(bytes, numbers) };
+            let input =
+                input.map_err(|misfit| Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {misfit}")));
+            input.map(|input| Item(Content::Tensor(input)))
+        };
+        (0..images).map(item).collect()
+    }
+
+    /// The names of the outputs that there are, the graph's own first.
+    pub fn outputs(&self) -> Vec<&str> {
+        let own = &*self.model().info.output.name;
+        if own == PROBABILITIES { vec![own] } else { vec![own, PROBABILITIES] }
     }
 
     /// What the model takes of one image.

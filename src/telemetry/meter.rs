@@ -49,7 +49,10 @@ impl Drop for RequestMeter<'_> {
         let refusal = |model, version| self.metrics.note_refusal(model, version, self.protocol, self.code, time);
         match &self.subject {
             Subject::Served(model) if self.code == OK => model.note_answer(self.protocol, time),
-            Subject::Served(model) => refusal(&model.model, Some(model.version)),
+            Subject::Served(model) => {
+                model.sums.note_fail(time);
+                refusal(&model.model, Some(model.version));
+            }
             Subject::Known(model) => refusal(model, None),
             Subject::Unknown => refusal(&Arc::from(""), None),
         }

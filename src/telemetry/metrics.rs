@@ -19,6 +19,7 @@ use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
     state::{self, VersionState},
+    statistics::{PhaseTimes, RunStatistics, RunSums},
 };
 
 /// Which door a request came through.
@@ -167,7 +168,8 @@ impl Metrics {
     /// The handles of one version of a model; versions share what has no `version` label.
     ///
     /// * `labels`: the model's, in index order
-    pub fn model(&self, model: &Arc<str>, version: u64, labels: &[Arc<str>]) -> ModelMetrics {
+    /// * `max_batch_size`: the most images of a run
+    pub fn model(&self, model: &Arc<str>, version: u64, labels: &[Arc<str>], max_batch_size: usize) -> ModelMetrics {
         let of_model = ModelLabel { model: model.clone() };
         let answered = Protocol::ALL.map(|protocol| Answered {
             requests: self.requests.get_or_create_owned(&request_labels(model, Some(version), protocol, OK)).0,
@@ -189,6 +191,7 @@ impl Metrics {
                 .predictions
                 .as_ref()
                 .map_or_else(Vec::new, |family| labels.iter().map(|label| count(family, label)).collect()),
+            sums: RunSums::new(max_batch_size),
         }
     }
 
@@ -235,6 +238,7 @@ pub struct ModelMetrics {
     worker_restarts: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
+    pub(super) sums: RunSums,
 }
 
 #[derive(Debug)]
@@ -249,6 +253,22 @@ impl ModelMetrics {
         let answered = &self.answered[protocol as usize];
         answered.requests.inc();
         answered.duration.observe(time.as_secs_f64());
+        self.sums.note_success(time);
+    }
+
+    /// Counts where the time of one request went that was answered.
+    pub fn note_request(&self, times: PhaseTimes) {
+        self.sums.note_request(times);
+    }
+
+    /// What this version has done since it is served.
+    pub fn statistics(&self) -> RunStatistics {
+        self.sums.read()
+    }
+
+    /// Whether it counts classes.
+    pub fn counts_predictions(&self) -> bool {
+        !self.predictions.is_empty()
     }
 
     /// Counts one image that went through the line.
@@ -263,9 +283,20 @@ impl ModelMetrics {
     }
 
     /// Counts one run of the network.
-    pub fn note_run(&self, images: usize, time: Duration) {
+    ///
+    /// * `fill`: the part of its time in which the batch was filled
+    pub fn note_run(&self, images: usize, time: Duration, fill: Duration, succeeded: bool) {
         self.batch_size.observe(images as f64);
         self.inference_duration.observe(time.as_secs_f64());
+        if succeeded {
+            let infer = time.saturating_sub(fill);
+            self.sums.note_run(images, PhaseTimes { input: fill, infer, ..PhaseTimes::default() });
+        }
+    }
+
+    /// Counts how long it took to give the answers of a run to those who wait.
+    pub fn note_answers(&self, images: usize, time: Duration) {
+        self.sums.note_answers(images, time);
     }
 
     /// Counts a worker that began anew.

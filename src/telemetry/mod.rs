@@ -8,6 +8,7 @@ mod log;
 mod meter;
 mod metrics;
 mod state;
+mod statistics;
 mod trace;
 
 pub use door::DoorMetrics;
@@ -15,6 +16,7 @@ pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_t
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use state::{ServingState, VersionState};
+pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
 pub use trace::{TraceContext, TraceParent};
 
 pub(crate) use meter::Subject;

@@ -1,6 +1,8 @@
 //! One image that fits a network, and what it has to fit.
 
-use super::{Layout, Normalizer, Pixels};
+use bytes::Bytes;
+
+use super::{Layout, Normalizer, NumberType, Pixels};
 
 /// What a network takes of one image: its memory layout and size. Makes [`Input`]s that fit it, and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,15 +52,31 @@ impl InputShape {
         Ok(Input { shape: self, values: InputValues::Pixels(pixels) })
     }
 
-    /// Numbers that the client prepared, `f32[C * H * W]` in this layout.
+    /// Numbers that the client prepared, `[C * H * W]` in this layout: neither copied nor converted before the batch is filled.
+    ///
+    /// # Errors
+    /// [`Misfit`] for another count, or half a number.
+    pub fn tensor(self, bytes: Bytes, numbers: NumberType) -> Result<Input, Misfit> {
+        self.check_bytes(&bytes, numbers)?;
+        Ok(Input { shape: self, values: InputValues::Tensor(bytes, numbers) })
+    }
+
+    /// Pixels of this size, a byte each, `u8[C * H * W]` with the channels in the place and order that the network has them in.
+    /// They are normalized while the batch is filled.
     ///
     /// # Errors
     /// [`Misfit`] for another count.
-    pub fn tensor(self, values: Vec<f32>) -> Result<Input, Misfit> {
-        if values.len() != self.image_len() {
-            return Err(Misfit::Values { dims: self.dims(), wanted: self.image_len(), got: values.len() });
+    pub fn samples(self, bytes: Bytes) -> Result<Input, Misfit> {
+        self.check_bytes(&bytes, NumberType::Uint8)?;
+        Ok(Input { shape: self, values: InputValues::Samples(bytes) })
+    }
+
+    fn check_bytes(self, bytes: &Bytes, numbers: NumberType) -> Result<(), Misfit> {
+        let wanted = self.image_len() * numbers.size();
+        if bytes.len() == wanted {
+            return Ok(());
         }
-        Ok(Input { shape: self, values: InputValues::Tensor(values) })
+        Err(Misfit::Bytes { dims: self.dims(), wanted, got: bytes.len() })
     }
 }
 
@@ -77,12 +95,12 @@ pub enum Misfit {
         /// The image's columns.
         got_width: usize,
     },
-    /// Another number of values.
-    #[error("an image has {got} values and the network takes {wanted}, as {dims:?}")]
-    Values {
+    /// Another number of bytes.
+    #[error("an image has {got} bytes and the network takes {wanted}, as {dims:?}")]
+    Bytes {
         /// The dimensions of one image.
         dims: [usize; 3],
-        /// How many values that is.
+        /// How many bytes that is.
         wanted: usize,
         /// How many there are.
         got: usize,
@@ -100,7 +118,10 @@ pub struct Input {
 enum InputValues {
     /// Decoded, resized and cropped; normalized while the batch is filled.
     Pixels(Pixels),
-    Tensor(Vec<f32>),
+    /// Converted while the batch is filled.
+    Tensor(Bytes, NumberType),
+    /// Normalized while the batch is filled.
+    Samples(Bytes),
 }
 
 impl Input {
@@ -116,7 +137,11 @@ impl Input {
     pub fn write(&self, normalizer: &Normalizer, slot: &mut [f32]) {
         match &self.values {
             InputValues::Pixels(pixels) => normalizer.write(pixels, slot),
-            InputValues::Tensor(values) => slot.copy_from_slice(values),
+            InputValues::Tensor(bytes, numbers) => {
+                assert_eq!(bytes.len(), slot.len() * numbers.size(), "one number for each value");
+                numbers.write(bytes, slot);
+            }
+            InputValues::Samples(samples) => normalizer.write_samples(samples, slot),
         }
     }
 }
@@ -128,11 +153,14 @@ mod tests {
     #[test]
     fn an_input_that_does_not_fit_the_network_cannot_be_made() {
         let shape = InputShape { layout: Layout::Nchw, channels: 3, height: 2, width: 3 };
-        assert!(shape.tensor(vec![0.0; 18]).is_ok());
-        let misfit = shape.tensor(vec![0.0; 17]).expect_err("one value is missing");
-        assert_eq!(misfit.to_string(), "an image has 17 values and the network takes 18, as [3, 2, 3]");
         let turned = Pixels::new(2, 3, vec![0; 18]).expect("18 samples");
         let misfit = shape.pixels(turned).expect_err("rows and columns are exchanged");
         assert_eq!(misfit.to_string(), "the image is 2x3 and the network takes 3x2");
+        assert!(shape.tensor(Bytes::from_static(&[0; 36]), NumberType::Float16).is_ok());
+        for bytes in [0, 35, 37, 72] {
+            assert!(shape.tensor(vec![0; bytes].into(), NumberType::Float16).is_err(), "{bytes}");
+        }
+        let misfit = shape.samples(Bytes::from_static(&[0; 19])).expect_err("a byte too many");
+        assert_eq!(misfit.to_string(), "an image has 19 bytes and the network takes 18, as [3, 2, 3]");
     }
 }

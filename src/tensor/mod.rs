@@ -11,10 +11,12 @@ mod batch;
 mod input;
 mod layout;
 mod normalize;
+mod number_type;
 mod pixels;
 
 pub use batch::{Batch, Logits};
 pub use input::{Input, InputShape, Misfit};
 pub use layout::Layout;
 pub use normalize::{ColorOrder, Normalizer};
+pub use number_type::NumberType;
 pub use pixels::Pixels;

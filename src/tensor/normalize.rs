@@ -90,6 +90,28 @@ impl Normalizer {
             }
         }
     }
+
+    /// The same for pixels that lie as the network wants them already, `u8[C * H * W]` in its layout and order of channels.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn write_samples(&self, samples: &[u8], out: &mut [f32]) {
+        assert_eq!(out.len(), samples.len(), "one value for each sample");
+        match self.layout {
+            Layout::Nchw => {
+                let plane = (samples.len() / self.channels).max(1);
+                let planes = out.chunks_exact_mut(plane).zip(samples.chunks_exact(plane));
+                for ((out, samples), table) in planes.zip(&*self.tables) {
+                    out.iter_mut().zip(samples).for_each(|(value, sample)| *value = table[usize::from(*sample)]);
+                }
+            }
+            Layout::Nhwc => {
+                let tables = self.tables.iter().take(self.channels).cycle();
+                let values = out.iter_mut().zip(samples);
+                values.zip(tables).for_each(|((value, sample), table)| *value = table[usize::from(*sample)]);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -149,6 +171,29 @@ mod tests {
         let mut out = [f32::NAN; 3];
         Normalizer::gray(1.0 / 255.0, 0.5, 0.25, Layout::Nchw)
             .write(&Pixels::new(3, 1, data).expect("3 pixels"), &mut out);
+        assert_eq!(out, [-2.0, (128.0 / 255.0 - 0.5) / 0.25, 2.0]);
+    }
+
+    #[test]
+    fn samples_in_the_networks_own_order_get_the_values_of_the_same_pixels() {
+        for color in [ColorOrder::Rgb, ColorOrder::Bgr] {
+            let order: [usize; 3] = if color == ColorOrder::Rgb { [0, 1, 2] } else { [2, 1, 0] };
+            for layout in [Layout::Nchw, Layout::Nhwc] {
+                let (pixels, expected) = write(color, layout);
+                let pixels = pixels.data().as_chunks::<3>().0;
+                let samples: Vec<u8> = match layout {
+                    Layout::Nchw => {
+                        order.iter().flat_map(|channel| pixels.iter().map(|pixel| pixel[*channel])).collect()
+                    }
+                    Layout::Nhwc => pixels.iter().flat_map(|pixel| order.map(|channel| pixel[channel])).collect(),
+                };
+                let mut out = vec![f32::NAN; samples.len()];
+                Normalizer::new(1.0 / 255.0, MEAN, STD, color, layout).write_samples(&samples, &mut out);
+                assert_eq!(out, expected, "{color:?} {layout:?}");
+            }
+        }
+        let mut out = [f32::NAN; 3];
+        Normalizer::gray(1.0 / 255.0, 0.5, 0.25, Layout::Nhwc).write_samples(&[0, 128, 255], &mut out);
         assert_eq!(out, [-2.0, (128.0 / 255.0 - 0.5) / 0.25, 2.0]);
     }
 

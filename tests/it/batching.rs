@@ -9,7 +9,7 @@ use std::{
 use resnetd::{
     batching::{Batcher, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
-    tensor::{Batch, ColorOrder, Input, InputShape, Layout, Logits, Normalizer},
+    tensor::{Batch, ColorOrder, Input, InputShape, Layout, Logits, Normalizer, NumberType},
 };
 use tokio::sync::Semaphore;
 
@@ -45,12 +45,14 @@ fn start(policy: Policy, executors: Vec<ScriptedExecutor>) -> Line {
     Line { _release, batcher, workers }
 }
 
-fn image() -> Input {
-    SHAPE.tensor(vec![0.0; 3]).unwrap()
+/// An image of these numbers.
+fn image(shape: InputShape, numbers: &[f32]) -> Input {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    shape.tensor(bytes.into(), NumberType::Float32).unwrap()
 }
 
 fn submission(deadline: Option<Instant>) -> Submission {
-    Submission { input: image(), deadline, priority: Priority::DEFAULT, place: None }
+    Submission { input: image(SHAPE, &[0.0; 3]), deadline, priority: Priority::DEFAULT, place: None }
 }
 
 fn submit(batcher: &Line) -> Pending {
@@ -225,7 +227,7 @@ fn an_urgent_image_overtakes_those_that_wait_and_equals_keep_their_order() {
     let noting = vec![Noting(network.clone(), seen.clone())];
     let (batcher, _workers) = Batcher::start("noting", policy(1, 64), normalizer, SHAPE, noting).unwrap();
     let submit = |number: f32, priority| {
-        let input = SHAPE.tensor(vec![number; 3]).unwrap();
+        let input = image(SHAPE, &[number; 3]);
         batcher.submit(Submission { input, priority, ..submission(None) }).unwrap()
     };
     let running = submit(0.0, Priority::DEFAULT);
@@ -262,7 +264,7 @@ fn the_place_of_an_image_whose_client_left_is_free_at_once() {
 fn an_image_made_for_another_network_is_refused_and_costs_nobody_anything() {
     let batcher = start(policy(8, 64), vec![ScriptedExecutor::answering(&LOGITS)]);
     let other = InputShape { height: 3, ..SHAPE };
-    let stranger = Submission { input: other.tensor(vec![0.0; 9]).unwrap(), ..submission(None) };
+    let stranger = Submission { input: image(other, &[0.0; 9]), ..submission(None) };
     let refused = batcher.submit(stranger).err();
     assert_eq!(refused, Some(SubmitError::Misfit { wanted: [3, 1, 1], got: [3, 3, 1] }));
     submit(&batcher).wait().unwrap();

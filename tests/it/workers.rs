@@ -6,7 +6,7 @@ use std::sync::atomic::{
 };
 
 use resnetd::{
-    batching::{SubmitError, WorkerObserver},
+    batching::{FinishedRun, SubmitError, WorkerObserver},
     runtime::scripted::ScriptedExecutor,
     server::grpc::proto::ClassifyRequest,
 };
@@ -26,7 +26,7 @@ const ENOUGH: usize = 8;
 struct Breaking(AtomicUsize);
 
 impl WorkerObserver for Breaking {
-    fn ran(&self, _: usize, _: std::time::Duration) {
+    fn ran(&self, _: &FinishedRun) {
         let left = self.0.fetch_update(AcqRel, Acquire, |left| left.checked_sub(1));
         assert!(left.is_err(), "the observer breaks");
     }

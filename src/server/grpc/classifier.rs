@@ -3,7 +3,7 @@
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{call::GrpcCall, convert, deadline::deadline, proto, stream};
+use super::{call::GrpcCall, convert, deadline::deadline, outcome::finish, proto, stream};
 use crate::{
     server::{
         request_log::{RequestLog, SlowRequests},
@@ -11,7 +11,7 @@ use crate::{
         status::wire_status,
         threads::Threads,
     },
-    service::{Error, Service, Shown, VersionPick},
+    service::{Service, VersionPick},
     telemetry::Protocol,
 };
 
@@ -30,27 +30,6 @@ impl Classifier {
             threads: shared.threads.clone(),
             slow: shared.slow.clone(),
             stream_concurrency: shared.options.stream_concurrency,
-        }
-    }
-
-    /// Logs the outcome of a call and turns it into tonic's.
-    fn finish<T>(
-        log: RequestLog<'_>,
-        what: &str,
-        model: &str,
-        result: Result<T, Error>,
-    ) -> Result<Response<T>, Status> {
-        let what = format_args!("{what} model={:?}", Shown(model));
-        match result {
-            Ok(answer) => {
-                log.finish(what, "OK", None, "");
-                Ok(Response::new(answer))
-            }
-            Err(error) => {
-                let (_, _, name) = wire_status(error.kind);
-                log.finish(what, name, Some(error.kind), &error.message);
-                Err(convert::status(&error))
-            }
         }
     }
 }
@@ -83,7 +62,7 @@ impl proto::classifier_server::Classifier for Classifier {
             Err(error) => Err(error),
         };
         arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
-        Self::finish(log, "Classify", &model, result)
+        finish(log, "Classify", &model, result)
     }
 
     async fn classify_stream(
@@ -118,6 +97,6 @@ impl proto::classifier_server::Classifier for Classifier {
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
         let found = version.and_then(|version| self.service.find(&request.name, version));
-        Self::finish(log, "GetModel", &request.name, found.map(|model| convert::model(&model, true)))
+        finish(log, "GetModel", &request.name, found.map(|model| convert::model(&model, true)))
     }
 }

@@ -9,8 +9,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server};
 
-use super::{call::GrpcCall, convert, proto::classifier_server::SERVICE_NAME};
+use super::{
+    call::GrpcCall,
+    convert,
+    proto::{classifier_server, inference::grpc_inference_service_server},
+};
 use crate::service::{Error, ErrorKind, ModelState, Readiness, Service, Shown};
+
+/// The services that classify.
+const SERVICES: [&str; 2] = [classifier_server::SERVICE_NAME, grpc_inference_service_server::SERVICE_NAME];
 
 /// Answers health checks from the state of the service.
 pub(super) struct Health {
@@ -25,7 +32,7 @@ impl Health {
 
 /// The state of what is called `name`; `None` where nothing is.
 fn state(service: &Service, name: &str) -> Option<ServingStatus> {
-    let serving = if name.is_empty() || name == SERVICE_NAME {
+    let serving = if name.is_empty() || SERVICES.contains(&name) {
         service.readiness() == Readiness::Ready
     } else {
         let versions = service.versions(name).ok()?;
@@ -44,9 +51,9 @@ impl health_server::Health for Health {
             Some(state) => Ok(Response::new(HealthCheckResponse { status: state.into() })),
             None => {
                 let name = Shown(name);
-                let message = format!(
-                    "there is no service or model `{name}`: check \"\", \"{SERVICE_NAME}\" or the name of a model"
-                );
+                let services = SERVICES.join("\", \"");
+                let message =
+                    format!("there is no service or model `{name}`: check \"\", \"{services}\" or the name of a model");
                 Err(convert::status(&Error::new(ErrorKind::NotFound, message)))
             }
         }

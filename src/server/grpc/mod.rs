@@ -1,4 +1,4 @@
-//! The gRPC door: `resnetd.v1.Classifier`, health and reflection over HTTP/2 without TLS.
+//! The gRPC door: `resnetd.v1.Classifier`, `inference.GRPCInferenceService`, health and reflection over HTTP/2 without TLS.
 //!
 //! Tonic's routes on our own connections, so that both doors live and leave alike. What every call has is done here once:
 //! its id, its arrival, unpacking and packing its messages, and the form of a refusal that tonic makes.
@@ -9,10 +9,13 @@ mod call;
 mod charged;
 mod classifier;
 mod codec;
+mod contents;
 mod convert;
 mod deadline;
 mod health;
+mod inference;
 mod messages;
+mod outcome;
 mod packing;
 pub mod proto;
 mod refusal;
@@ -54,7 +57,9 @@ use call::{GrpcCall, Taken};
 use charged::ChargedBody;
 use messages::{MessageRules, Messages};
 use packing::Packer;
-use proto::classifier_server::ClassifierServer;
+use proto::{
+    classifier_server::ClassifierServer, inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+};
 use refusal::{error_code, mend_headers};
 
 /// The descriptors of every file under `proto/`, for reflection.
@@ -66,7 +71,12 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MAX_NAME_MESSAGE: usize = 16 << 10;
 
 /// The methods whose calls count as requests to classify.
-const CLASSIFYING: [&str; 2] = ["/resnetd.v1.Classifier/Classify", "/resnetd.v1.Classifier/ClassifyStream"];
+const CLASSIFYING: [&str; 4] = [
+    "/resnetd.v1.Classifier/Classify",
+    "/resnetd.v1.Classifier/ClassifyStream",
+    "/inference.GRPCInferenceService/ModelInfer",
+    "/inference.GRPCInferenceService/ModelStreamInfer",
+];
 
 /// The gRPC services over one [`Service`](crate::service::Service).
 pub(super) struct GrpcDoor {
@@ -82,12 +92,15 @@ impl GrpcDoor {
         let max_message = shared.service.limits().max_body_bytes;
         let classifier =
             ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
+        let inference = GrpcInferenceServiceServer::new(inference::InferenceService::new(&shared))
+            .max_decoding_message_size(max_message);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let routes = Routes::new(classifier)
+            .add_service(inference)
             .add_service(
                 HealthServer::new(health::Health::new(shared.service.clone()))
                     .max_decoding_message_size(MAX_NAME_MESSAGE),

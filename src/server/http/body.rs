@@ -2,15 +2,42 @@
 
 use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
-use axum::body::{Body, HttpBody as _};
+use axum::{
+    body::{Body, HttpBody as _},
+    http::HeaderMap,
+};
 use bytes::{Bytes, BytesMut};
 use hyper::body::Frame;
 
-use super::{call::HttpCall, error::Failure};
+use super::{call::HttpCall, door::HttpDoor, encoding, error::Failure};
 use crate::service::{Charge, Error, ErrorKind, Shown};
 
 /// The most memory that a body's announced length reserves before its bytes are there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
+
+/// Reads the whole body, and unpacks it where its headers say that it is packed.
+///
+/// # Errors
+/// `UNSUPPORTED_FORMAT` for a coding that is not read, before anything is; those of [`read`]; `INVALID_ARGUMENT` and `TOO_LARGE` for
+/// what does not unpack.
+pub(super) async fn read_unpacked(
+    door: &HttpDoor,
+    headers: &HeaderMap,
+    body: Body,
+    call: &HttpCall,
+    charge: &Arc<Charge>,
+) -> Result<Bytes, Failure> {
+    let coding = encoding::coding(headers)?;
+    let limit = door.service().limits().max_body_bytes;
+    let body = read(body, limit, door.options().body_timeout, call, charge).await?;
+    match coding.filter(|_| !body.is_empty()) {
+        Some(coding) => {
+            let charge = charge.clone();
+            Ok(door.unpacker().unpack(coding, body, limit, move |bytes| charge.add(bytes)).await?)
+        }
+        None => Ok(body),
+    }
+}
 
 /// Reads the whole body. A small one that came in one piece is not copied.
 ///
@@ -18,7 +45,7 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 /// `TOO_LARGE` from the announced length before anything is read, or as soon as more than `limit` bytes came;
 /// `REQUEST_TIMEOUT` after `timeout`; `INVALID_ARGUMENT` when it ended early;
 /// `OVERLOADED` when the requests in work leave no memory for what came, or need what it took while its client was slow.
-pub(super) async fn read(
+async fn read(
     body: Body,
     limit: usize,
     timeout: Duration,

@@ -237,7 +237,7 @@ fn finish(log: RequestLog<'_>, method: &Method, uri: &Uri, status: StatusCode, f
 
 /// What a connection without a place of its own is answered.
 fn is_probe(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/metrics")
+    matches!(path, "/livez" | "/readyz" | "/metrics" | "/v2/health/live" | "/v2/health/ready")
 }
 
 fn no_place() -> Error {

@@ -40,6 +40,9 @@ impl Failure {
     /// The methods of a route that is only read.
     pub(super) const GET: &'static str = "GET, HEAD";
 
+    /// The method of one that takes a body.
+    pub(super) const POST: &'static str = "POST";
+
     /// A method that the route does not have.
     pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
         Self {

@@ -15,8 +15,14 @@ pub(super) async fn live() -> Response {
 
 /// `GET /readyz`: 200 while models answer and the process means to stay.
 pub(super) async fn ready(State(door): State<Arc<HttpDoor>>) -> Result<Response, Failure> {
-    let message = match door.service().readiness() {
-        Readiness::Ready => return Ok(reply::json(StatusCode::OK, &json!({ "status": "ready" }), 32)),
+    check(door.service().readiness())?;
+    Ok(reply::json(StatusCode::OK, &json!({ "status": "ready" }), 32))
+}
+
+/// Why traffic should not come.
+pub(super) fn check(readiness: Readiness) -> Result<(), Failure> {
+    let message = match readiness {
+        Readiness::Ready => return Ok(()),
         Readiness::Loading => "loading: the models are not warmed up yet",
         Readiness::Broken => "broken: no model answers any more, and the log says why; restart this server",
         Readiness::Draining => "draining: this server is about to stop, use another one",

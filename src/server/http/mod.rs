@@ -7,11 +7,13 @@
 //! Knows the service. Must not know the stages behind it, or the other door.
 
 mod bare;
+mod base64;
 mod body;
 mod call;
 mod door;
 mod encoding;
 mod error;
+mod flat;
 mod framing;
 mod health;
 mod leftover;
@@ -22,8 +24,10 @@ mod reply;
 mod route;
 mod routes;
 mod socket;
+mod timing;
 mod unread;
 mod v1;
+mod v2;
 
 use std::sync::Arc;
 

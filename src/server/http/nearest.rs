@@ -6,7 +6,7 @@ use super::error::Failure;
 use crate::service::{Error, ErrorKind};
 
 /// Routes with the paths that they are for, as the nearest-route answer names them.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 16] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -16,6 +16,13 @@ const KNOWN: [&str; 9] = [
     "/v1/models/{model}/labels",
     "/v1/models/{model}:classify",
     "/v1/models/{model}/versions/{version}:classify",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/{model}",
+    "/v2/models/{model}/ready",
+    "/v2/models/{model}/infer",
+    "/v2/repository/index",
 ];
 
 /// Of a path that is on no route, so much is compared with those that are, and repeated in the answer.
@@ -46,7 +53,10 @@ fn no_route(path: &str) -> String {
         *segment = &unnamed;
     }
     let compared = segments.join("/");
-    let nearest = KNOWN.into_iter().min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
+    // The other protocol's names are near by chance only.
+    let is_v2 = |path: &str| path.starts_with("/v2");
+    let known = KNOWN.into_iter().filter(|known| is_v2(known) == is_v2(&compared));
+    let nearest = known.min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
     let nearest = match model {
         Some(model) if model.len() <= MAX_NAMED => nearest.replacen("{model}", model, 1),
         _ => nearest.to_owned(),
@@ -63,6 +73,10 @@ mod tests {
         assert!(no_route("/v1/models/cat:clasify").ends_with("`/v1/models/cat:classify`"));
         assert!(no_route("/models/cat:classify").ends_with("`/v1/models/cat:classify`"));
         assert!(no_route("/v1/model").ends_with("`/v1/models`"));
+        assert!(no_route("/v2/models/cat/infers").ends_with("`/v2/models/cat/infer`"));
+        assert!(
+            no_route("/v2/health").starts_with("there is nothing at `/v2/health`; the nearest route is `/v2/health/")
+        );
         assert!(no_route("/healthz").ends_with("`/readyz`") || no_route("/healthz").ends_with("`/livez`"));
     }
 

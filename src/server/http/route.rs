@@ -20,6 +20,11 @@ impl Routes {
     }
 }
 
+/// A route that takes a body.
+pub(super) fn write(methods: MethodRouter<Arc<HttpDoor>>) -> MethodRouter<Arc<HttpDoor>> {
+    methods.fallback(async |method: Method| Failure::method(&method, Failure::POST))
+}
+
 /// A route that is only read.
 pub(super) fn read(methods: MethodRouter<Arc<HttpDoor>>) -> MethodRouter<Arc<HttpDoor>> {
     methods.fallback(async |method: Method| Failure::method(&method, Failure::GET))

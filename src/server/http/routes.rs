@@ -9,7 +9,7 @@ use super::{
     health, metrics,
     nearest::nowhere,
     route::{Routes, read},
-    v1,
+    v1, v2,
 };
 
 /// Every route.
@@ -18,5 +18,5 @@ pub(super) fn router(door: Arc<HttpDoor>) -> Router {
         .route("/livez", read(get(health::live)))
         .route("/readyz", read(get(health::ready)))
         .route("/metrics", read(get(metrics::scrape)));
-    probes.into_router().merge(v1::router()).fallback(nowhere).with_state(door)
+    probes.into_router().merge(v1::router()).merge(v2::router()).fallback(nowhere).with_state(door)
 }

@@ -7,6 +7,7 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod repository;
 pub(crate) mod server;
+pub(crate) mod v2;
 
 use std::{sync::OnceLock, time::Duration};
 

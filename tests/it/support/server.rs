@@ -15,7 +15,7 @@ use resnetd::{
     server::{self, DoorOptions, Listeners, ServeError, grpc::proto::classifier_client::ClassifierClient},
     service::{Readiness, RequestLimits, Service},
     telemetry::Metrics,
-    tensor::{ColorOrder, InputShape, Layout, Normalizer},
+    tensor::{ColorOrder, InputShape, Layout, Normalizer, NumberType},
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -224,6 +224,7 @@ pub(crate) fn scripted_model(
         architecture: "resnet20-cifar".into(),
         inspection: inspect(&decode(Bytes::from_static(RESNET20_CIFAR10.graph)).expect("an ONNX file")).ok(),
         input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
+        numbers: NumberType::Float32,
         output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
         layout: Layout::Nchw,
         color: ColorOrder::Rgb,

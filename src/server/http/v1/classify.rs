@@ -1,15 +1,8 @@
 //! `POST /v1/models/{model}:classify`: images in, the most probable classes out. The hot path of the HTTP door.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    extract::Request,
-    http::{
-        StatusCode,
-        header::{HeaderName, HeaderValue},
-    },
-    response::Response,
-};
+use axum::{extract::Request, http::StatusCode, response::Response};
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -21,16 +14,12 @@ use super::{
 };
 use crate::{
     server::{
-        http::{body, call::HttpCall, door::HttpDoor, encoding, error::Failure, reply},
+        http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{
-        self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, Timing, VersionPick, Wanted,
-    },
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, VersionPick, Wanted},
     telemetry::Protocol,
 };
-
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers with the top-k classes of every image of the body, in the shape of the client's dialect; counts the request by
 /// its outcome.
@@ -64,14 +53,9 @@ async fn answer(
     // The range of `top_k` is the model's, where there is one.
     let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
-    let coding = encoding::coding(&head.headers)?;
     let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
     let charge = call.open_charge(service)?;
-    let mut body = body::read(incoming, limits.max_body_bytes, door.options().body_timeout, call, &charge).await?;
-    if let Some(coding) = coding.filter(|_| !body.is_empty()) {
-        let charge = charge.clone();
-        body = door.unpacker().unpack(coding, body, limits.max_body_bytes, move |bytes| charge.add(bytes)).await?;
-    }
+    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     if body.is_empty() {
         let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
         return Err(Error::new(ErrorKind::InvalidArgument, message).into());
@@ -104,9 +88,7 @@ fn write(classified: &Answer, dialect: Dialect) -> Response {
         Dialect::Own => reply::json(StatusCode::OK, &document(classified), size),
         Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(classified), size),
     };
-    if let Some(value) = server_timing(&classified.timing) {
-        answer.headers_mut().insert(SERVER_TIMING, value);
-    }
+    timing::tell(&classified.timing, &mut answer);
     answer
 }
 
@@ -190,21 +172,10 @@ fn to_microseconds(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
 }
 
-/// The phases as the `Server-Timing` header that browsers and proxies read.
-fn server_timing(timing: &Timing) -> Option<HeaderValue> {
-    let mut text = String::with_capacity(96);
-    write!(
-        text,
-        "preprocess;dur={:.3}, queue;dur={:.3}, inference;dur={:.3}, total;dur={:.3}",
-        timing.preprocess_ms, timing.queue_ms, timing.inference_ms, timing.total_ms
-    )
-    .ok()?;
-    HeaderValue::try_from(text).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Timing;
 
     #[test]
     fn the_answer_has_the_shape_of_the_contract() {
@@ -220,10 +191,6 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&document(&answer)).expect("JSON"),
             r#"{"model":"resnet50","version":1,"architecture":"resnet50","predictions":[{"classes":[{"index":281,"label":"tabby","probability":0.83}]}],"timing_ms":{"preprocess":2.9,"queue":0.4,"inference":49.1,"total":52.6},"batch_size":4}"#
-        );
-        assert_eq!(
-            server_timing(&answer.timing).expect("a header"),
-            "preprocess;dur=2.900, queue;dur=0.400, inference;dur=49.100, total;dur=52.600"
         );
     }
 }

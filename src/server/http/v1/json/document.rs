@@ -13,8 +13,7 @@ use serde::{
 };
 use serde_json::Number;
 
-use super::base64::decode;
-use crate::service::Shown;
+use crate::{server::http::base64::decode, service::Shown};
 
 /// The images of a body, each decoded or with the reason why it is not base64.
 pub(super) type Images = Vec<Result<Bytes, DecodeError>>;

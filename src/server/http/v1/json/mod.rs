@@ -1,6 +1,5 @@
 //! JSON bodies: ours (`instances`) and TensorFlow Serving's (`examples`, `context`), images in base64.
 
-mod base64;
 mod document;
 
 use serde::de::DeserializeSeed as _;

@@ -1,0 +1,116 @@
+//! `POST …/infer`: a tensor or pictures in, outputs out.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+
+use super::{
+    document::{self, InferDocument},
+    header::{HEADER_LENGTH, json_length},
+    path::NamedVersion,
+    raw, write,
+};
+use crate::{
+    server::{
+        http::{body, call::HttpCall, door::HttpDoor, error::Failure},
+        threads::{is_large, is_long},
+        v2::{Requested, Schedule},
+    },
+    service::{self, Arrival, Charge, Error, ErrorKind, Target, VersionPick},
+    telemetry::Protocol,
+};
+
+/// Answers with the outputs of the model; counts the request by its outcome.
+pub(super) async fn infer(
+    State(door): State<Arc<HttpDoor>>,
+    call: HttpCall,
+    path: NamedVersion,
+    request: Request,
+) -> Result<Response, Failure> {
+    // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
+    // none. The client is told below.
+    let version = path.version().map_or(VersionPick::Number(0), VersionPick::from);
+    let arrival = door.service().arrive(Protocol::Http, path.model().unwrap_or_default(), version, call.arrived);
+    let outcome = answer(&door, &call, &path, &arrival, request).await;
+    arrival.finish(outcome.as_ref().err().map(Failure::code));
+    outcome
+}
+
+async fn answer(
+    door: &HttpDoor,
+    call: &HttpCall,
+    path: &NamedVersion,
+    arrival: &Arrival<'_>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let service = door.service();
+    let (head, incoming) = request.into_parts();
+    path.model()?;
+    path.version()?;
+    let target = arrival.target()?;
+    let json_length = json_length(&head.headers)?;
+    let charge = call.open_charge(service)?;
+    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
+    let inference = match json_length {
+        Some(0) => InferDocument {
+            id: None,
+            schedule: Schedule::default(),
+            input: raw::input(body, &target)?,
+            requested: Requested::new(Vec::new(), 0, &target)?,
+            binary: true,
+        },
+        length => read(door, body, length, &target, &charge).await?,
+    };
+    let InferDocument { id, schedule, input, requested, binary } = inference;
+    let items = {
+        let (is_work, service, target, charge) = (input.is_work(), service.clone(), target.clone(), charge.clone());
+        let work = move || {
+            // As long as the thread has the memory, whether or not the client still waits.
+            let _charge = charge;
+            input.into_items(&service, &target)
+        };
+        door.threads().run_if(is_work, work).await??
+    };
+    let model = target.model().info.clone();
+    let request = service::Request {
+        items,
+        target,
+        wanted: requested.wanted(),
+        deadline: schedule.deadline(call.arrived, None),
+        priority: schedule.priority(),
+        charge,
+        trace: call.trace(),
+    };
+    let answer = service.answer(request).await?;
+    let is_long = is_long(&answer);
+    let written = move || write::answer(answer, &requested, &model.labels, id.as_deref(), binary);
+    Ok(door.threads().run_if(is_long, written).await?)
+}
+
+/// Takes the JSON at the start of a body apart, all of it where no length is given.
+async fn read(
+    door: &HttpDoor,
+    body: Bytes,
+    length: Option<usize>,
+    target: &Target,
+    charge: &Arc<Charge>,
+) -> Result<InferDocument, Error> {
+    let (mut section, length) = (body.clone(), length.unwrap_or(body.len()));
+    if length > body.len() {
+        let body = body.len();
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{HEADER_LENGTH} is {length}, and the body has {body} bytes: it is the length of the JSON"),
+        ));
+    }
+    let json = section.split_to(length);
+    // What is taken out of it is a copy.
+    charge.add(json.len())?;
+    let (service, target, charge) = (door.service().clone(), target.clone(), charge.clone());
+    let is_large = is_large(&json);
+    door.threads().run_if(is_large, move || document::read(&json, section, &service, &target, &charge)).await?
+}

@@ -1,0 +1,125 @@
+//! `GET …/stats`: what models have done, in the shape of Triton's statistics.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+
+use super::path::NamedVersion;
+use crate::{
+    server::http::{door::HttpDoor, error::Failure, reply},
+    service::{Error, RunStatistics, RunsOfSize, TimedCount, VersionStatistics},
+};
+
+#[derive(Serialize)]
+struct Document {
+    model_stats: Vec<ModelStats>,
+}
+
+#[derive(Serialize)]
+struct ModelStats {
+    name: String,
+    version: String,
+    /// Milliseconds since 1970; 0: never.
+    last_inference: u64,
+    inference_count: u64,
+    execution_count: u64,
+    inference_stats: InferenceStats,
+    response_stats: Nothing,
+    batch_stats: Vec<BatchStats>,
+    memory_usage: [u8; 0],
+}
+
+/// An object without entries.
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct InferenceStats {
+    success: Counted,
+    fail: Counted,
+    queue: Counted,
+    compute_input: Counted,
+    compute_infer: Counted,
+    compute_output: Counted,
+    cache_hit: Counted,
+    cache_miss: Counted,
+}
+
+#[derive(Serialize)]
+struct BatchStats {
+    batch_size: usize,
+    compute_input: Counted,
+    compute_infer: Counted,
+    compute_output: Counted,
+}
+
+#[derive(Default, Serialize)]
+struct Counted {
+    count: u64,
+    ns: u64,
+}
+
+/// Of every version of every model.
+pub(super) async fn of_all(State(door): State<Arc<HttpDoor>>) -> Result<Response, Failure> {
+    Ok(answer(door.service().statistics(None, None))?)
+}
+
+/// Of one model, or of one version of it.
+pub(super) async fn of_model(State(door): State<Arc<HttpDoor>>, path: NamedVersion) -> Result<Response, Failure> {
+    Ok(answer(door.service().statistics(Some(path.model()?), path.version()?))?)
+}
+
+fn answer(versions: Result<Vec<VersionStatistics>, Error>) -> Result<Response, Error> {
+    let model_stats: Vec<_> = versions?.into_iter().map(model_stats).collect();
+    let capacity = 64 + 1024 * model_stats.len();
+    Ok(reply::json(StatusCode::OK, &Document { model_stats }, capacity))
+}
+
+fn model_stats(version: VersionStatistics) -> ModelStats {
+    let VersionStatistics { model, version, statistics } = version;
+    let last = statistics.last.and_then(|last| last.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    ModelStats {
+        name: model.to_string(),
+        version: version.to_string(),
+        last_inference: u64::try_from(last.as_millis()).unwrap_or(u64::MAX),
+        inference_count: statistics.images(),
+        execution_count: statistics.executions(),
+        inference_stats: inference_stats(&statistics),
+        response_stats: Nothing {},
+        batch_stats: statistics.runs.iter().map(batch_stats).collect(),
+        memory_usage: [],
+    }
+}
+
+fn inference_stats(statistics: &RunStatistics) -> InferenceStats {
+    let RunStatistics { success, fail, requests, phases, .. } = statistics;
+    let of = |time| counted(*requests, time);
+    let sum = |TimedCount { count, time }: TimedCount| counted(count, time);
+    InferenceStats {
+        success: sum(*success),
+        fail: sum(*fail),
+        queue: of(phases.queue),
+        compute_input: of(phases.input),
+        compute_infer: of(phases.infer),
+        compute_output: of(phases.output),
+        cache_hit: Counted::default(),
+        cache_miss: Counted::default(),
+    }
+}
+
+fn batch_stats(RunsOfSize { images, count, phases }: &RunsOfSize) -> BatchStats {
+    BatchStats {
+        batch_size: *images,
+        compute_input: counted(*count, phases.input),
+        compute_infer: counted(*count, phases.infer),
+        compute_output: counted(*count, phases.output),
+    }
+}
+
+fn counted(count: u64, time: Duration) -> Counted {
+    Counted { count, ns: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) }
+}
