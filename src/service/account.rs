@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -23,17 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, ErrorKind,
     error::SHORTEST_RETRY,
+    held::{Held, PACE_BYTES, REQUEST_BYTES},
     scarcity::{Slow, who_gives_back},
 };
-
-/// What a request takes beside its bytes: its tasks, heads and buffers. It also bounds how many there can be.
-const REQUEST_BYTES: usize = 32 << 10;
-
-/// What a client has to send a second for its call to count as moving: less than any link, too much for 30,000 calls.
-const PACE_BYTES: usize = 16 << 10;
-
-/// A client that is so far behind is slow.
-const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Those that are slow give back this part of the account at a time, so that not every newcomer has to look for them.
 const STOCK_PART: usize = 16;
@@ -172,17 +164,6 @@ pub struct Charge {
     held: Mutex<Held>,
 }
 
-#[derive(Debug, Default)]
-struct Held {
-    bytes: usize,
-    /// Woken when others needed the bytes; there while the client is waited for.
-    waiter: Option<Waker>,
-    /// Since when its client is behind [`PACE_BYTES`].
-    behind_since: Option<Instant>,
-    is_listed: bool,
-    given_up_at: Option<Instant>,
-}
-
 impl Charge {
     /// Takes `bytes` more.
     ///
@@ -202,13 +183,7 @@ impl Charge {
     /// # Errors
     /// As [`Charge::add`].
     pub fn came(&self, bytes: usize) -> Result<(), Error> {
-        let mut held = self.held();
-        held.waiter = None;
-        if let Some(since) = held.behind_since {
-            let paid = Duration::from_secs_f64(bytes as f64 / PACE_BYTES as f64);
-            held.behind_since = Some(Instant::now().min(since + paid));
-        }
-        drop(held);
+        self.held().came(bytes, Instant::now());
         self.add(bytes)
     }
 
@@ -219,11 +194,7 @@ impl Charge {
         if held.given_up_at.is_some() {
             return Poll::Ready(given_up());
         }
-        held.behind_since.get_or_insert_with(Instant::now);
-        match &mut held.waiter {
-            Some(waiter) => waiter.clone_from(cx.waker()),
-            None => held.waiter = Some(cx.waker().clone()),
-        }
+        held.wait(Instant::now(), cx.waker());
         self.list(held);
         Poll::Pending
     }
@@ -231,8 +202,7 @@ impl Charge {
     /// From now on the client is waited for to read an answer, of which nobody is told: where it never does, its connection is cut.
     pub fn wait_for_reader(self: &Arc<Self>) {
         let mut held = self.held();
-        held.behind_since.get_or_insert_with(Instant::now);
-        held.waiter.get_or_insert_with(|| Waker::noop().clone());
+        held.wait_for_reader(Instant::now());
         self.list(held);
     }
 
@@ -251,29 +221,36 @@ impl Charge {
 
     /// Gives back all but what the request takes by itself: its bytes are somebody else's from here on, and its client begins anew.
     pub fn give_back_bytes(&self) {
+        let given = self.held().let_go_of_bytes();
+        self.account.used.fetch_sub(given, Ordering::Relaxed);
+    }
+
+    /// Takes what an answer has, be there room or not: it is there already.
+    pub fn hold_answer(&self, bytes: usize) {
         let mut held = self.held();
-        held.behind_since = None;
-        let given = held.bytes.saturating_sub(REQUEST_BYTES);
-        held.bytes -= given;
+        if held.given_up_at.is_none() {
+            held.answers += bytes;
+            self.account.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives that back as it goes out.
+    pub fn answer_went(&self, bytes: usize) {
+        let given = self.held().answer_went(bytes);
         self.account.used.fetch_sub(given, Ordering::Relaxed);
     }
 
     /// What would come back if this call were given up; nothing unless its client is waited for, and slow.
     fn is_slow(self: &Arc<Self>, now: Instant) -> Option<Slow<&Self>> {
         let held = self.held();
-        let since = held.behind_since.filter(|since| now.saturating_duration_since(*since) >= SLOW_AFTER)?;
-        held.waiter.as_ref()?;
+        let since = held.slow_since(now)?;
         let payer = self.payer.as_ref().map_or(0, |Payer(connection)| Arc::as_ptr(connection).addr());
-        Some(Slow { payer, since, bytes: held.bytes, what: self })
+        Some(Slow { payer, since, bytes: held.total(), what: self })
     }
 
     /// Gives back all there is, unless the client has gone on meanwhile; how much it was.
     fn give_up(&self, now: Instant) -> usize {
-        let mut held = self.held();
-        let Some(waiter) = held.waiter.take() else { return 0 };
-        held.given_up_at = Some(now);
-        let given = std::mem::take(&mut held.bytes);
-        drop(held);
+        let Some((given, waiter)) = self.held().give_up(now) else { return 0 };
         self.account.used.fetch_sub(given, Ordering::Relaxed);
         waiter.wake();
         given
@@ -310,7 +287,7 @@ impl Drop for Charge {
     fn drop(&mut self) {
         let address = self.address();
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.account.used.fetch_sub(held.bytes, Ordering::Relaxed);
+        self.account.used.fetch_sub(held.total(), Ordering::Relaxed);
         if held.is_listed {
             self.account.waited().remove(&address);
         }
@@ -319,7 +296,10 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
+    use crate::service::held::SLOW_AFTER;
 
     #[test]
     fn what_does_not_fit_is_refused_and_what_was_taken_comes_back() {
@@ -390,21 +370,20 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_trickles_is_slow_and_one_that_sends_is_not() {
-        let account = Arc::new(Account::new(1 << 30));
-        let (payer, start) = (account.payer(CancellationToken::new()), Instant::now());
-        let (trickles, sends) = (waiting(&payer, 0), waiting(&payer, 0));
-        trickles.came(10).expect("there is room");
-        sends.came(PACE_BYTES * 10).expect("there is room");
-        for charge in [&trickles, &sends] {
-            assert!(!is_given_up(charge), "both wait again");
-        }
-        let behind = |charge: &Arc<Charge>| charge.held().behind_since.expect("it waits") - start;
-        assert!(behind(&trickles) <= behind(&sends));
-        let later = Instant::now() + SLOW_AFTER;
-        assert!(trickles.is_slow(later).is_some());
-        sends.give_back_bytes();
-        assert!(sends.is_slow(later).is_none(), "it begins anew");
+    fn an_answer_is_charged_until_it_went_out_beside_the_bytes_of_the_request() {
+        let account = Arc::new(Account::new(REQUEST_BYTES + 100));
+        let charge = account.payer(CancellationToken::new()).open_charge().expect("there is room");
+        charge.add(100).expect("there is room");
+        charge.hold_answer(1000);
+        assert_eq!(account.used(), REQUEST_BYTES + 1100, "beyond the limit: it is there");
+        charge.give_back_bytes();
+        charge.answer_went(400);
+        assert_eq!(account.used(), REQUEST_BYTES + 600);
+        charge.answer_went(usize::MAX);
+        assert_eq!(account.used(), REQUEST_BYTES);
+        charge.hold_answer(5);
+        drop(charge);
+        assert_eq!(account.used(), 0);
     }
 
     #[test]

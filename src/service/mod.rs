@@ -7,6 +7,7 @@ mod answer;
 mod arrival;
 mod decoders;
 mod error;
+mod held;
 mod limits;
 mod line;
 mod outputs;
