@@ -136,13 +136,13 @@ impl GrpcDoor {
         let door = Arc::new(self);
         let connect = |stream: TcpStream, Connecting { leaving, cut, activity, .. }: Connecting| {
             let door = door.clone();
-            let share = door.shared.service.share(cut);
+            let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
                 let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
                 let parent = parent.and_then(TraceParent::parse);
                 let arrived = Instant::now();
-                let call = share.open_charge().map(|charge| {
+                let call = payer.open_charge().map(|charge| {
                     let leaving = leaving.clone();
                     GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
                 });
@@ -196,8 +196,9 @@ async fn answer(
         }
         Err(refused) => convert::status(&refused).into_http(),
     };
+    let is_single = door.is_single(&path);
     if let Some(charge) = &charge {
-        if door.is_single(&path) {
+        if is_single {
             charge.give_back_bytes();
         }
         charge.wait_for_reader();
@@ -213,12 +214,18 @@ async fn answer(
     headers.insert(REQUEST_ID, id.header());
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _ = (&in_work, &charge);
+            let _ = &in_work;
             match frame.into_data() {
-                Ok(data) => Frame::data(match &mut packer {
-                    Some(packer) => in_place(is_large(&data), || packer.pack(data)),
-                    None => data,
-                }),
+                Ok(data) => {
+                    // That of a call waits in HTTP/2 for windows, as long as the trailers do; those of a stream make room.
+                    if let Some(charge) = charge.as_ref().filter(|_| !is_single) {
+                        charge.answer_went(data.len());
+                    }
+                    Frame::data(match &mut packer {
+                        Some(packer) => in_place(is_large(&data), || packer.pack(data)),
+                        None => data,
+                    })
+                }
                 Err(frame) => match frame.into_trailers() {
                     Ok(mut trailers) => {
                         mend_headers(&mut trailers, &path);
