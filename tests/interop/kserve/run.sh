@@ -1,0 +1,12 @@
+#!/bin/sh
+# KServe's own Python client, unmodified, against the binary: REST and gRPC, binary and JSON, pictures and tensors. Needs the network
+# once, and Python 3.10 or newer.
+set -eu
+here=$(dirname "$0")
+root="$here/../../.."
+venv=${VENV:-"$root/target/interop/kserve"}
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
+binary=${RESNETD:-"$root/target/release/resnetd"}
+[ -x "$binary" ] || (cd "$root" && cargo build --release --quiet)
+exec "$venv/bin/python" "$here/client.py" "$binary"
