@@ -21,6 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::server::grpc::codec::RequestCodec")
         // Numbers as fields are kept as the bytes that they are in the message.
         .extern_path(".inference.InferTensorContents", "crate::server::grpc::contents::InferTensorContents")
+        .extern_path(".tensorflow.TensorProto", "crate::server::grpc::tensor_proto::TensorProto")
+        .extern_path(".tensorflow.FloatList", "crate::server::grpc::tensor_proto::FloatList")
+        .extern_path(".tensorflow.Int64List", "crate::server::grpc::tensor_proto::Int64List")
         .compile_fds(descriptors.clone())?;
     // What a server answers has no such bounds.
     let clients = out.join("clients");
@@ -29,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(false)
         .extern_path(".resnetd.v1", "crate::server::grpc::proto")
         .extern_path(".inference", "crate::server::grpc::proto::inference")
+        .extern_path(".tensorflow", "crate::server::grpc::proto::tensorflow")
         .out_dir(clients)
         .compile_fds(descriptors)?;
     Ok(())

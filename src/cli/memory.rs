@@ -2,7 +2,7 @@
 //!
 //! Left alone, glibc learns from the first large blocks that are freed to keep such blocks, up to 32 MB each and 64 MB an
 //! arena, of which every thread that decodes has one. After a few large pictures the server was 195 MB above its model
-//! for ever; so it is 11 MB, at the same speed (`benches/hostile/allocator.py`).
+//! for ever; so it is 11 MB, at the same speed (`benches/hostile/allocator.py`; `tests/it/process_memory.rs` fails without).
 
 /// Blocks from this size on are taken from the system one by one, and given back when they are freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -18,6 +18,7 @@ mod healthcheck;
 mod images;
 mod inspect;
 mod interrupt;
+mod io_threads;
 mod kept;
 mod memory;
 mod output;

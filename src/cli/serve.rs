@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, io_threads};
 use crate::{
     config::{Config, Flags, ServerSection, parse_address},
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
@@ -36,13 +36,8 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = args.config.load(Flags { http: args.http, grpc: args.grpc, ..Flags::default() })?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log).with_context(|| format!("`log.level` is {:?}", config.log.level))?;
-    let threads =
-        if config.server.io_threads > 0 { config.server.io_threads } else { cores().div_ceil(CORES_PER_IO_THREAD) };
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .event_interval(EVENT_INTERVAL)
-        .enable_all()
-        .build()?;
+    let threads = if config.server.io_threads > 0 { config.server.io_threads } else { io_threads::default_count() };
+    let tokio = io_threads::start(threads)?;
     let outcome = tokio.block_on(serve(config));
     // Decoding that nobody waits for any more must not hold the process.
     tokio.shutdown_background();
@@ -169,15 +164,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
-
-/// Connections cost little beside networks: with an I/O thread a core, the threads of engine and doors take turns on the
-/// cores (two cores, two sessions: 1 % to 3 % more processor time an image than with one I/O thread).
-const CORES_PER_IO_THREAD: usize = 4;
-
-/// After so many tasks an I/O thread asks the system for what has come. Under Tokio's own 61 tasks a probe waits longer behind
-/// connections with large bodies or piles of answers; asking after every 8 makes smaller batches, which cost 0.9 % of the
-/// throughput to 16 connections.
-const EVENT_INTERVAL: u32 = 32;
 
 /// A session that still runs when everything else is gone gets so long before it is left alone.
 const LAST_RUN: Duration = Duration::from_secs(2);

@@ -75,6 +75,10 @@ pub(super) fn describe(bytes: &[u8]) -> (String, &'static str) {
         [b'P', b'7', b'\n', ..] => ("a PAM image", CONVERT),
         [b'P', b'f' | b'F', b'\n', ..] => ("a PFM image", CONVERT),
         [b'D', b'D', b'S', b' ', ..] => ("a DDS texture", CONVERT),
+        // What stands in a clipboard: the length of a header is the first number.
+        [12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
+            ("a bitmap without the file header of a BMP (DIB)", CONVERT)
+        }
         // The only sign of a TGA at its start is that every field makes sense: no palette, pixels in 24 or 32 bits.
         [_, 0, 2 | 10, 0, 0, 0, 0, 0, _, _, _, _, _, _, _, _, 24 | 32, _, ..] => ("a TGA image", CONVERT),
         _ if brand.is_some_and(|b| b == b"ftypavif" || b == b"ftypavis") => ("an AVIF image", CONVERT),

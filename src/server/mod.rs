@@ -17,6 +17,7 @@ mod request_id;
 mod request_log;
 mod shared;
 mod status;
+mod tfserving;
 mod threads;
 mod v2;
 

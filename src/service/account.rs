@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -23,17 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, ErrorKind,
     error::SHORTEST_RETRY,
+    held::{Held, PACE_BYTES, REQUEST_BYTES},
     scarcity::{Slow, who_gives_back},
 };
-
-/// What a request takes beside its bytes: its tasks, heads and buffers. It also bounds how many there can be.
-const REQUEST_BYTES: usize = 32 << 10;
-
-/// What a client has to send a second for its call to count as moving: less than any link, too much for 30,000 calls.
-const PACE_BYTES: usize = 16 << 10;
-
-/// A client that is so far behind is slow.
-const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Those that are slow give back this part of the account at a time, so that not every newcomer has to look for them.
 const STOCK_PART: usize = 16;
@@ -65,16 +57,16 @@ impl Account {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// A share for somebody who sends requests.
+    /// Somebody new who sends requests.
     ///
     /// * `cut`: ends the connection, and with it whatever still belongs to its calls
-    pub(super) fn share(self: &Arc<Self>, cut: CancellationToken) -> Share {
-        Share { account: self.clone(), cut: Arc::new(cut) }
+    pub(super) fn payer(self: &Arc<Self>, cut: CancellationToken) -> Payer {
+        Payer(Arc::new(Connection { account: self.clone(), cut }))
     }
 
     /// A charge of `bytes` for what does not wait for a client.
     pub(super) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, Error> {
-        let charge = Charge { account: self.clone(), cut: None, held: Mutex::default() };
+        let charge = Charge { account: self.clone(), payer: None, held: Mutex::default() };
         charge.add(bytes)?;
         Ok(charge)
     }
@@ -128,14 +120,17 @@ impl Account {
     }
 }
 
-/// What a connection takes counts together. Clones are the same share.
+/// Who a charge is on: one connection, mostly. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Share {
+pub struct Payer(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
     account: Arc<Account>,
-    cut: Arc<CancellationToken>,
+    cut: CancellationToken,
 }
 
-impl Share {
+impl Payer {
     /// A charge for a request that just came and has no bytes yet.
     ///
     /// # Errors
@@ -150,14 +145,14 @@ impl Share {
     pub fn open_charge_in_any_case(&self) -> Arc<Charge> {
         let mut charge = self.empty();
         if charge.add(REQUEST_BYTES).is_err() {
-            self.account.used.fetch_add(REQUEST_BYTES, Ordering::Relaxed);
+            charge.account.used.fetch_add(REQUEST_BYTES, Ordering::Relaxed);
             charge.held.get_mut().unwrap_or_else(PoisonError::into_inner).bytes = REQUEST_BYTES;
         }
         Arc::new(charge)
     }
 
     fn empty(&self) -> Charge {
-        Charge { account: self.account.clone(), cut: Some(self.cut.clone()), held: Mutex::default() }
+        Charge { account: self.0.account.clone(), payer: Some(self.clone()), held: Mutex::default() }
     }
 }
 
@@ -165,20 +160,8 @@ impl Share {
 #[derive(Debug)]
 pub struct Charge {
     account: Arc<Account>,
-    /// The share's, which also tells shares apart.
-    cut: Option<Arc<CancellationToken>>,
+    payer: Option<Payer>,
     held: Mutex<Held>,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    bytes: usize,
-    /// Woken when others needed the bytes; there while the client is waited for.
-    waiter: Option<Waker>,
-    /// Since when its client is behind [`PACE_BYTES`].
-    behind_since: Option<Instant>,
-    is_listed: bool,
-    given_up_at: Option<Instant>,
 }
 
 impl Charge {
@@ -200,13 +183,7 @@ impl Charge {
     /// # Errors
     /// As [`Charge::add`].
     pub fn came(&self, bytes: usize) -> Result<(), Error> {
-        let mut held = self.held();
-        held.waiter = None;
-        if let Some(since) = held.behind_since {
-            let paid = Duration::from_secs_f64(bytes as f64 / PACE_BYTES as f64);
-            held.behind_since = Some(Instant::now().min(since + paid));
-        }
-        drop(held);
+        self.held().came(bytes, Instant::now());
         self.add(bytes)
     }
 
@@ -217,11 +194,7 @@ impl Charge {
         if held.given_up_at.is_some() {
             return Poll::Ready(given_up());
         }
-        held.behind_since.get_or_insert_with(Instant::now);
-        match &mut held.waiter {
-            Some(waiter) => waiter.clone_from(cx.waker()),
-            None => held.waiter = Some(cx.waker().clone()),
-        }
+        held.wait(Instant::now(), cx.waker());
         self.list(held);
         Poll::Pending
     }
@@ -229,8 +202,7 @@ impl Charge {
     /// From now on the client is waited for to read an answer, of which nobody is told: where it never does, its connection is cut.
     pub fn wait_for_reader(self: &Arc<Self>) {
         let mut held = self.held();
-        held.behind_since.get_or_insert_with(Instant::now);
-        held.waiter.get_or_insert_with(|| Waker::noop().clone());
+        held.wait_for_reader(Instant::now());
         self.list(held);
     }
 
@@ -249,29 +221,36 @@ impl Charge {
 
     /// Gives back all but what the request takes by itself: its bytes are somebody else's from here on, and its client begins anew.
     pub fn give_back_bytes(&self) {
+        let given = self.held().let_go_of_bytes();
+        self.account.used.fetch_sub(given, Ordering::Relaxed);
+    }
+
+    /// Takes what an answer has, be there room or not: it is there already.
+    pub fn hold_answer(&self, bytes: usize) {
         let mut held = self.held();
-        held.behind_since = None;
-        let given = held.bytes.saturating_sub(REQUEST_BYTES);
-        held.bytes -= given;
+        if held.given_up_at.is_none() {
+            held.answers += bytes;
+            self.account.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives that back as it goes out.
+    pub fn answer_went(&self, bytes: usize) {
+        let given = self.held().answer_went(bytes);
         self.account.used.fetch_sub(given, Ordering::Relaxed);
     }
 
     /// What would come back if this call were given up; nothing unless its client is waited for, and slow.
-    fn is_slow<'c>(self: &'c Arc<Self>, now: Instant) -> Option<Slow<&'c Self>> {
+    fn is_slow(self: &Arc<Self>, now: Instant) -> Option<Slow<&Self>> {
         let held = self.held();
-        let since = held.behind_since.filter(|since| now.saturating_duration_since(*since) >= SLOW_AFTER)?;
-        held.waiter.as_ref()?;
-        let share = self.cut.as_ref().map_or(0, |cut| Arc::as_ptr(cut).addr());
-        Some(Slow { share, since, bytes: held.bytes, what: self })
+        let since = held.slow_since(now)?;
+        let payer = self.payer.as_ref().map_or(0, |Payer(connection)| Arc::as_ptr(connection).addr());
+        Some(Slow { payer, since, bytes: held.total(), what: self })
     }
 
     /// Gives back all there is, unless the client has gone on meanwhile; how much it was.
     fn give_up(&self, now: Instant) -> usize {
-        let mut held = self.held();
-        let Some(waiter) = held.waiter.take() else { return 0 };
-        held.given_up_at = Some(now);
-        let given = std::mem::take(&mut held.bytes);
-        drop(held);
+        let Some((given, waiter)) = self.held().give_up(now) else { return 0 };
         self.account.used.fetch_sub(given, Ordering::Relaxed);
         waiter.wake();
         given
@@ -281,9 +260,9 @@ impl Charge {
     fn cut_if_it_does_not_listen(&self, now: Instant) {
         let given_up_at = self.held().given_up_at;
         if given_up_at.is_some_and(|at| now.saturating_duration_since(at) >= CUT_AFTER)
-            && let Some(cut) = &self.cut
+            && let Some(Payer(connection)) = &self.payer
         {
-            cut.cancel();
+            connection.cut.cancel();
         }
     }
 
@@ -308,7 +287,7 @@ impl Drop for Charge {
     fn drop(&mut self) {
         let address = self.address();
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.account.used.fetch_sub(held.bytes, Ordering::Relaxed);
+        self.account.used.fetch_sub(held.total(), Ordering::Relaxed);
         if held.is_listed {
             self.account.waited().remove(&address);
         }
@@ -317,7 +296,10 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
+    use crate::service::held::SLOW_AFTER;
 
     #[test]
     fn what_does_not_fit_is_refused_and_what_was_taken_comes_back() {
@@ -339,9 +321,9 @@ mod tests {
         assert!(account.charge(1).is_err());
     }
 
-    /// A call of `share` that waits for its client, with `bytes`.
-    fn waiting(share: &Share, bytes: usize) -> Arc<Charge> {
-        let charge = share.open_charge().expect("there is room");
+    /// A call of `payer` that waits for its client, with `bytes`.
+    fn waiting(payer: &Payer, bytes: usize) -> Arc<Charge> {
+        let charge = payer.open_charge().expect("there is room");
         charge.came(bytes).expect("there is room");
         assert!(charge.poll_given_up(&Context::from_waker(Waker::noop())).is_pending());
         charge
@@ -354,7 +336,7 @@ mod tests {
     #[test]
     fn calls_that_only_wait_give_back_where_there_is_too_little_and_the_smallest_share_last() {
         let account = Arc::new(Account::new(10 * REQUEST_BYTES));
-        let (many, one) = (account.share(CancellationToken::new()), account.share(CancellationToken::new()));
+        let (many, one) = (account.payer(CancellationToken::new()), account.payer(CancellationToken::new()));
         let single = waiting(&one, 0);
         let idle: Vec<_> = (0..9).map(|_| waiting(&many, 0)).collect();
         let later = Instant::now() + SLOW_AFTER;
@@ -374,7 +356,7 @@ mod tests {
     #[test]
     fn calls_that_go_on_give_nothing_back() {
         let account = Arc::new(Account::new(1000 * 2 * REQUEST_BYTES));
-        let (proxy, start) = (account.share(CancellationToken::new()), Instant::now());
+        let (proxy, start) = (account.payer(CancellationToken::new()), Instant::now());
         let calls: Vec<_> = (0..1000).map(|_| waiting(&proxy, REQUEST_BYTES)).collect();
         assert_eq!(account.used(), account.limit);
         assert!(!account.take_from_the_slow(1, start), "nobody has waited for long");
@@ -388,35 +370,34 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_trickles_is_slow_and_one_that_sends_is_not() {
-        let account = Arc::new(Account::new(1 << 30));
-        let (share, start) = (account.share(CancellationToken::new()), Instant::now());
-        let (trickles, sends) = (waiting(&share, 0), waiting(&share, 0));
-        trickles.came(10).expect("there is room");
-        sends.came(PACE_BYTES * 10).expect("there is room");
-        for charge in [&trickles, &sends] {
-            assert!(!is_given_up(charge), "both wait again");
-        }
-        let behind = |charge: &Arc<Charge>| charge.held().behind_since.expect("it waits") - start;
-        assert!(behind(&trickles) <= behind(&sends));
-        let later = Instant::now() + SLOW_AFTER;
-        assert!(trickles.is_slow(later).is_some());
-        sends.give_back_bytes();
-        assert!(sends.is_slow(later).is_none(), "it begins anew");
+    fn an_answer_is_charged_until_it_went_out_beside_the_bytes_of_the_request() {
+        let account = Arc::new(Account::new(REQUEST_BYTES + 100));
+        let charge = account.payer(CancellationToken::new()).open_charge().expect("there is room");
+        charge.add(100).expect("there is room");
+        charge.hold_answer(1000);
+        assert_eq!(account.used(), REQUEST_BYTES + 1100, "beyond the limit: it is there");
+        charge.give_back_bytes();
+        charge.answer_went(400);
+        assert_eq!(account.used(), REQUEST_BYTES + 600);
+        charge.answer_went(usize::MAX);
+        assert_eq!(account.used(), REQUEST_BYTES);
+        charge.hold_answer(5);
+        drop(charge);
+        assert_eq!(account.used(), 0);
     }
 
     #[test]
     fn a_call_that_was_given_up_and_does_not_end_has_its_connection_cut() {
         let account = Arc::new(Account::new(2 * REQUEST_BYTES));
         let (cut, spared) = (CancellationToken::new(), CancellationToken::new());
-        let unread = account.share(cut.clone()).open_charge().expect("there is room");
+        let unread = account.payer(cut.clone()).open_charge().expect("there is room");
         unread.wait_for_reader();
-        let _read = account.share(spared.clone()).open_charge().expect("there is room");
+        let _read = account.payer(spared.clone()).open_charge().expect("there is room");
         let later = Instant::now() + SLOW_AFTER;
         assert!(account.take_from_the_slow(1, later));
         assert!(unread.is_given_up());
 
-        let third = account.share(spared.clone()).open_charge_in_any_case();
+        let third = account.payer(spared.clone()).open_charge_in_any_case();
         account.take_from_the_slow(1, later);
         assert!(!cut.is_cancelled(), "it may be about to end");
         account.take_from_the_slow(1, later + CUT_AFTER);
@@ -428,7 +409,7 @@ mod tests {
     #[test]
     fn what_is_answered_in_any_case_is_charged_beyond_the_limit() {
         let account = Arc::new(Account::new(10));
-        let probe = account.share(CancellationToken::new()).open_charge_in_any_case();
+        let probe = account.payer(CancellationToken::new()).open_charge_in_any_case();
         assert_eq!(account.used(), REQUEST_BYTES);
         assert!(account.charge(1).is_err());
         drop(probe);

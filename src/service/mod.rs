@@ -7,6 +7,7 @@ mod answer;
 mod arrival;
 mod decoders;
 mod error;
+mod held;
 mod limits;
 mod line;
 mod outputs;
@@ -29,7 +30,7 @@ pub use crate::{
     postprocess::top_k,
     telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
 };
-pub use account::{Charge, Share};
+pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, Shown};
@@ -146,11 +147,11 @@ impl Service {
         &self.inner.limits
     }
 
-    /// A share of the account of memory, for a connection that just came.
+    /// Whoever pays for the requests of a connection that just came.
     ///
     /// * `cut`: ends the connection at once
-    pub fn share(&self, cut: CancellationToken) -> Share {
-        self.inner.account.share(cut)
+    pub fn payer(&self, cut: CancellationToken) -> Payer {
+        self.inner.account.payer(cut)
     }
 
     /// A charge on the account of memory, for a request that is nobody's but its own.
@@ -158,7 +159,7 @@ impl Service {
     /// # Errors
     /// [`ErrorKind::Overloaded`] where the requests in work leave no room.
     pub fn open_charge(&self) -> Result<Arc<Charge>, Error> {
-        self.share(CancellationToken::new()).open_charge()
+        self.payer(CancellationToken::new()).open_charge()
     }
 
     /// The bytes that the requests in work take.

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, time::Instant};
 /// What somebody holds whose client is slow.
 pub(super) struct Slow<T> {
     /// Whose it is: a connection's, mostly.
-    pub(super) share: usize,
+    pub(super) payer: usize,
     /// Since when the client is behind.
     pub(super) since: Instant,
     pub(super) bytes: usize,
@@ -15,19 +15,19 @@ pub(super) struct Slow<T> {
 /// Those who give back: whoever has the most, of that what has been slow the longest, until `wanted` bytes came together; nobody
 /// where all of them have less than `needed`, because it would be in vain.
 ///
-/// What shares give is what they have above a height that is the same for all: a client with one call that waits loses it only
+/// What each gives is what it has above a height that is the same for all: a client with one call that waits loses it only
 /// when those with hundreds have come down to one.
 pub(super) fn who_gives_back<T>(mut slow: Vec<Slow<T>>, needed: usize, wanted: usize) -> Vec<T> {
     if slow.iter().map(|it| it.bytes).sum::<usize>() < needed {
         return Vec::new();
     }
-    // How high the last one would lie if each share were a pile, with what has been slow the longest on top.
-    slow.sort_unstable_by_key(|it| (it.share, Reverse(it.since)));
-    let (mut share, mut height) = (None, 0);
+    // How high the last one would lie if each payer had a pile, with what has been slow the longest on top.
+    slow.sort_unstable_by_key(|it| (it.payer, Reverse(it.since)));
+    let (mut payer, mut height) = (None, 0);
     let mut piled: Vec<_> = slow
         .into_iter()
         .map(|it| {
-            if share.replace(it.share) != Some(it.share) {
+            if payer.replace(it.payer) != Some(it.payer) {
                 height = 0;
             }
             height += it.bytes;
@@ -50,11 +50,11 @@ mod tests {
 
     use super::*;
 
-    /// `(share, seconds for which it has been slow, bytes)`, called by their numbers.
+    /// `(payer, seconds for which it has been slow, bytes)`, called by their numbers.
     fn slow(all: &[(usize, u64, usize)]) -> Vec<Slow<usize>> {
         let now = Instant::now() + Duration::from_secs(3600);
         let one =
-            |(what, &(share, seconds, bytes))| Slow { share, since: now - Duration::from_secs(seconds), bytes, what };
+            |(what, &(payer, seconds, bytes))| Slow { payer, since: now - Duration::from_secs(seconds), bytes, what };
         all.iter().enumerate().map(one).collect()
     }
 

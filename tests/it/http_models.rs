@@ -12,7 +12,8 @@ use crate::support::{
 async fn the_list_shows_what_is_served_and_why_something_is_not() {
     let server = TestServer::start().await;
     let document = server.http().await.get("/v1/models").await.json();
-    let models = document["models"].as_array().expect("a list");
+    assert_eq!(document["models"], json!(["broken", "pets"]));
+    let models = document["model_versions"].as_array().expect("a list");
     assert_eq!(models.len(), 2, "{document}");
     assert_eq!(models[0]["name"], "broken");
     assert_eq!(models[0]["state"], "FAILED");

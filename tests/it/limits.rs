@@ -127,16 +127,16 @@ async fn calls_that_only_wait_keep_nobody_out_on_either_door() {
     }
 }
 
-/// Their windows stay shut, so that no answer comes to its end; what is refused to others for that is taken from them.
+/// Their windows stay shut, or let one byte through, so that no answer comes to its end; what others need is taken from them.
 #[tokio::test]
 async fn whoever_never_reads_answers_keeps_nobody_out_and_is_cut() {
     let limits = RequestLimits { max_in_flight_bytes: MIB, ..RequestLimits::default() };
-    for path in ["/grpc.health.v1.Health/Check", "/livez"] {
+    for (path, window) in [("/grpc.health.v1.Health/Check", 0), ("/livez", 1)] {
         let server = TestServer::builder(answering()).limits(limits).start().await;
         let address = if path == "/livez" { server.http_address } else { server.grpc_address };
         let stream = TokioIo::new(TcpStream::connect(address).await.expect("the door is open"));
         let mut shut = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-        shut.initial_stream_window_size(0);
+        shut.initial_stream_window_size(window);
         let (mut client, connection) = shut.handshake(stream).await.expect("HTTP/2");
         tokio::spawn(connection);
         let body = Bytes::from_static(&[0; 5]);

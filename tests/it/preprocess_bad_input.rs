@@ -75,7 +75,7 @@ fn what_is_no_image_is_named_in_the_refusal() {
 
 #[test]
 fn a_picture_of_a_format_that_is_not_read_is_refused_with_what_to_convert_it_to() {
-    let cases: [(&[u8], &str); 8] = [
+    let cases: [(&[u8], &str); 12] = [
         (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
         (b"\0\0\0\x1cftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
@@ -84,6 +84,10 @@ fn a_picture_of_a_format_that_is_not_read_is_refused_with_what_to_convert_it_to(
         (b"\0\0\x01\0\x01\0", "Windows icon"),
         (b"\0\0\x02\0\0\0\0\0\0\0\0\0\x10\0\x10\0\x18\0", "TGA"),
         (b"P7\nWIDTH 1\n", "PAM"),
+        (b"Pf\n1 1\n", "PFM"),
+        (b"8BPS\0\x01", "Photoshop"),
+        (b"DDS \x7c\0\0\0", "DDS"),
+        (b"\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0", "DIB"),
     ];
     for (bytes, named) in cases {
         let error = refusal(bytes);

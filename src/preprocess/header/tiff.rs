@@ -210,14 +210,15 @@ impl Page {
             is_planar,
             is_mirrored: match number(tag::FILL_ORDER) {
                 None | Some(1) => false,
-                Some(2) => true,
+                Some(2) => !is_packed || is_single(tag::FILL_ORDER),
                 Some(_) => return None,
             },
             sample_format,
             bits,
             extra,
-            predictor: number(tag::PREDICTOR).unwrap_or(1),
-            fax_options: number(tag::FAX_OPTIONS).unwrap_or(0),
+            // Of several libtiff takes none either.
+            predictor: number(tag::PREDICTOR).filter(|_| is_single(tag::PREDICTOR)).unwrap_or(1),
+            fax_options: number(tag::FAX_OPTIONS).filter(|_| is_single(tag::FAX_OPTIONS)).unwrap_or(0),
             chunks,
         };
         // libtiff guesses the length of a single piece, not of several.
@@ -257,21 +258,11 @@ impl Page {
         let (across, down) = self.chunks_in_plane();
         let mut index = (plane * down + at.1).checked_mul(across)?.checked_add(at.0)?;
         if self.compression == UNCOMPRESSED && !self.is_planar && index < self.chunks.offsets.count {
-            // Where there are more pieces than places, Pillow begins again from the top: the last one of a place is seen. It
-            // reads them all, unless each is all of the picture.
-            let places = across * down;
-            let last = index + (self.chunks.offsets.count - 1 - index) / places * places;
-            let rows = (self.height as usize - at.1 * self.chunks.height as usize).min(self.chunks.height as usize);
-            let is_there = |earlier| {
-                let end = directory
-                    .value(&self.chunks.offsets, earlier)?
-                    .checked_add(rows.saturating_mul(self.chunk_row_bytes()) as u64)?;
-                (end <= file.len() as u64).then_some(())
-            };
-            if !self.chunks.is_all {
-                (index..last).step_by(places).try_for_each(is_there)?;
-            }
-            index = last;
+            // Of more pieces than places Pillow shows the one that lies last in the file, and where each is all of the picture the
+            // last one of the list.
+            let key =
+                |&place: &usize| if self.chunks.is_all { None } else { directory.value(&self.chunks.offsets, place) };
+            index = (index..self.chunks.offsets.count).step_by((across * down).max(1)).max_by_key(key)?;
         }
         let offset = usize::try_from(directory.value(&self.chunks.offsets, index)?).ok()?;
         let rest = file.get(offset..)?;

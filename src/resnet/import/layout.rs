@@ -195,7 +195,7 @@ fn move_biases(state_dict: &mut StateDict) {
         let mean = format!("{}.running_mean", norm_of(&conv));
         let name = format!("{conv}.bias");
         let fits = state_dict.tensors.get(&mean).is_some_and(|mean| mean.shape == state_dict.tensors[&name].shape);
-        if let (true, Some(bias)) = (fits, state_dict.tensors.remove(&name)) {
+        if let Some(bias) = fits.then(|| state_dict.tensors.remove(&name)).flatten() {
             let means = state_dict.tensors.get_mut(&mean).into_iter().flat_map(|mean| &mut mean.data);
             means.zip(bias.data).for_each(|(mean, bias)| *mean -= bias);
         }

@@ -62,7 +62,7 @@ impl proto::classifier_server::Classifier for Classifier {
             Err(error) => Err(error),
         };
         arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
-        finish(log, "Classify", &model, result)
+        finish(log, "Classify", &model, &call.charge, result)
     }
 
     async fn classify_stream(
@@ -97,6 +97,6 @@ impl proto::classifier_server::Classifier for Classifier {
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
         let found = version.and_then(|version| self.service.find(&request.name, version));
-        finish(log, "GetModel", &request.name, found.map(|model| convert::model(&model, true)))
+        finish(log, "GetModel", &request.name, &call.charge, found.map(|model| convert::model(&model, true)))
     }
 }

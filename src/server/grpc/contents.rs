@@ -7,6 +7,8 @@
 
 use bytes::Bytes;
 
+use super::varint;
+
 /// The data of one tensor. Each piece is a run of packed numbers; nearly always there is one.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct InferTensorContents {
@@ -69,33 +71,12 @@ impl InferTensorContents {
 /// # Errors
 /// What is wrong, where one does not end or is too long.
 pub(super) fn floats(pieces: &[Bytes], most: usize, signed: bool) -> Result<Vec<u8>, &'static str> {
-    /// The most bytes of 64 bits, seven in each.
-    const LONGEST: u32 = 10;
     let bytes = pieces.iter().map(Bytes::len).sum::<usize>();
     let mut floats = Vec::with_capacity(bytes.min(most.saturating_add(1)) * size_of::<f32>());
-    for piece in pieces {
-        let (mut value, mut length) = (0u64, 0);
-        for byte in piece {
-            if length == LONGEST {
-                return Err("a number has more than ten bytes");
-            }
-            // The last byte of ten has one bit left.
-            value |= u64::from(byte & 0x7f).checked_shl(7 * length).unwrap_or(0);
-            length += 1;
-            if byte & 0x80 != 0 {
-                continue;
-            }
-            if floats.len() > most.saturating_mul(size_of::<f32>()) {
-                return Ok(floats);
-            }
-            let number = if signed { value as i32 as f32 } else { value as u32 as f32 };
-            floats.extend_from_slice(&number.to_le_bytes());
-            (value, length) = (0, 0);
-        }
-        if length > 0 {
-            return Err("the last number is cut off");
-        }
-    }
+    varint::each(pieces, most, |value| {
+        let number = if signed { value as i32 as f32 } else { value as u32 as f32 };
+        floats.extend_from_slice(&number.to_le_bytes());
+    })?;
     Ok(floats)
 }
 

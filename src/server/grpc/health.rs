@@ -12,12 +12,21 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_res
 use super::{
     call::GrpcCall,
     convert,
-    proto::{classifier_server, inference::grpc_inference_service_server},
+    proto::{
+        classifier_server,
+        inference::grpc_inference_service_server,
+        tensorflow::serving::{model_service_server, prediction_service_server},
+    },
 };
 use crate::service::{Error, ErrorKind, ModelState, Readiness, Service, Shown};
 
-/// The services that classify.
-const SERVICES: [&str; 2] = [classifier_server::SERVICE_NAME, grpc_inference_service_server::SERVICE_NAME];
+/// The services that know models.
+const SERVICES: [&str; 4] = [
+    classifier_server::SERVICE_NAME,
+    grpc_inference_service_server::SERVICE_NAME,
+    prediction_service_server::SERVICE_NAME,
+    model_service_server::SERVICE_NAME,
+];
 
 /// Answers health checks from the state of the service.
 pub(super) struct Health {

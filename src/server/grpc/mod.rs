@@ -1,4 +1,5 @@
-//! The gRPC door: `resnetd.v1.Classifier`, `inference.GRPCInferenceService`, health and reflection over HTTP/2 without TLS.
+//! The gRPC door: `resnetd.v1.Classifier`, `inference.GRPCInferenceService`, `tensorflow.serving.PredictionService` and
+//! `ModelService`, health and reflection over HTTP/2 without TLS.
 //!
 //! Tonic's routes on our own connections, so that both doors live and leave alike. What every call has is done here once:
 //! its id, its arrival, unpacking and packing its messages, and the form of a refusal that tonic makes.
@@ -17,9 +18,12 @@ mod inference;
 mod messages;
 mod outcome;
 mod packing;
+mod prediction;
 pub mod proto;
 mod refusal;
 mod stream;
+mod tensor_proto;
+mod varint;
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Instant};
 
@@ -58,7 +62,11 @@ use charged::ChargedBody;
 use messages::{MessageRules, Messages};
 use packing::Packer;
 use proto::{
-    classifier_server::ClassifierServer, inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+    classifier_server::ClassifierServer,
+    inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+    tensorflow::serving::{
+        model_service_server::ModelServiceServer, prediction_service_server::PredictionServiceServer,
+    },
 };
 use refusal::{error_code, mend_headers};
 
@@ -71,11 +79,13 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MAX_NAME_MESSAGE: usize = 16 << 10;
 
 /// The methods whose calls count as requests to classify.
-const CLASSIFYING: [&str; 4] = [
+const CLASSIFYING: [&str; 6] = [
     "/resnetd.v1.Classifier/Classify",
     "/resnetd.v1.Classifier/ClassifyStream",
     "/inference.GRPCInferenceService/ModelInfer",
     "/inference.GRPCInferenceService/ModelStreamInfer",
+    "/tensorflow.serving.PredictionService/Predict",
+    "/tensorflow.serving.PredictionService/Classify",
 ];
 
 /// The gRPC services over one [`Service`](crate::service::Service).
@@ -94,6 +104,10 @@ impl GrpcDoor {
             ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
         let inference = GrpcInferenceServiceServer::new(inference::InferenceService::new(&shared))
             .max_decoding_message_size(max_message);
+        let prediction = PredictionServiceServer::new(prediction::PredictionService::new(&shared))
+            .max_decoding_message_size(max_message);
+        let models =
+            ModelServiceServer::new(prediction::ModelService::new(&shared)).max_decoding_message_size(MAX_NAME_MESSAGE);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -101,6 +115,8 @@ impl GrpcDoor {
         };
         let routes = Routes::new(classifier)
             .add_service(inference)
+            .add_service(prediction)
+            .add_service(models)
             .add_service(
                 HealthServer::new(health::Health::new(shared.service.clone()))
                     .max_decoding_message_size(MAX_NAME_MESSAGE),
@@ -120,13 +136,13 @@ impl GrpcDoor {
         let door = Arc::new(self);
         let connect = |stream: TcpStream, Connecting { leaving, cut, activity, .. }: Connecting| {
             let door = door.clone();
-            let share = door.shared.service.share(cut);
+            let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
                 let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
                 let parent = parent.and_then(TraceParent::parse);
                 let arrived = Instant::now();
-                let call = share.open_charge().map(|charge| {
+                let call = payer.open_charge().map(|charge| {
                     let leaving = leaving.clone();
                     GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
                 });
@@ -180,8 +196,9 @@ async fn answer(
         }
         Err(refused) => convert::status(&refused).into_http(),
     };
+    let is_single = door.is_single(&path);
     if let Some(charge) = &charge {
-        if door.is_single(&path) {
+        if is_single {
             charge.give_back_bytes();
         }
         charge.wait_for_reader();
@@ -197,12 +214,18 @@ async fn answer(
     headers.insert(REQUEST_ID, id.header());
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _ = (&in_work, &charge);
+            let _ = &in_work;
             match frame.into_data() {
-                Ok(data) => Frame::data(match &mut packer {
-                    Some(packer) => in_place(is_large(&data), || packer.pack(data)),
-                    None => data,
-                }),
+                Ok(data) => {
+                    // That of a call waits in HTTP/2 for windows, as long as the trailers do; those of a stream make room.
+                    if let Some(charge) = charge.as_ref().filter(|_| !is_single) {
+                        charge.answer_went(data.len());
+                    }
+                    Frame::data(match &mut packer {
+                        Some(packer) => in_place(is_large(&data), || packer.pack(data)),
+                        None => data,
+                    })
+                }
                 Err(frame) => match frame.into_trailers() {
                     Ok(mut trailers) => {
                         mend_headers(&mut trailers, &path);

@@ -1,4 +1,4 @@
-//! The messages, servers and clients that are generated from `proto/resnetd/v1` and `proto/inference`.
+//! The messages, servers and clients that are generated from `proto/resnetd/v1`, `proto/inference` and `proto/tensorflow`.
 #![allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
 
 tonic::include_proto!("resnetd.v1");
@@ -10,4 +10,22 @@ pub mod inference {
 
     tonic::include_proto!("inference");
     include!(concat!(env!("OUT_DIR"), "/clients/inference.rs"));
+}
+
+/// Tensors and examples of TensorFlow.
+pub mod tensorflow {
+    pub use crate::server::grpc::tensor_proto::{FloatList, Int64List, TensorProto};
+
+    tonic::include_proto!("tensorflow");
+
+    /// Its error codes.
+    pub mod error {
+        tonic::include_proto!("tensorflow.error");
+    }
+
+    /// TensorFlow Serving.
+    pub mod serving {
+        tonic::include_proto!("tensorflow.serving");
+        include!(concat!(env!("OUT_DIR"), "/clients/tensorflow.serving.rs"));
+    }
 }

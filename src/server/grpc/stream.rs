@@ -7,17 +7,16 @@
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
-use tokio::{
-    sync::mpsc::{self, error::TrySendError},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::{debug, error};
 
 use super::{
     call::GrpcCall,
-    convert, proto,
+    convert,
+    outcome::pass_on,
+    proto,
     refusal::{error_code, mend},
 };
 use crate::{
@@ -155,11 +154,8 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
             Item::Error(convert::error_item(error))
         }
     };
-    let answer = Ok(proto::ClassifyStreamResponse { id: request.id, result: Some(item) });
-    if let Err(TrySendError::Full(answer)) = answers.try_send(answer) {
-        call.charge.wait_for_reader();
-        let _ = answers.send(answer).await;
-    }
+    let answer = proto::ClassifyStreamResponse { id: request.id, result: Some(item) };
+    pass_on(&answers, answer, &call.charge).await;
 }
 
 fn broken(panic: &tokio::task::JoinError) -> Status {

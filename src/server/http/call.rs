@@ -31,7 +31,7 @@ use tracing::Span;
 use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer, unread::Unread};
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
-    service::{Charge, Error, ErrorKind, Service, Share, Shown, TraceContext},
+    service::{Charge, Error, ErrorKind, Payer, Service, Shown, TraceContext},
     telemetry::TraceParent,
 };
 
@@ -52,7 +52,7 @@ pub(super) struct OfConnection {
     pub(super) in_work: InWork,
     pub(super) place: Place,
     /// Its part of the memory.
-    pub(super) share: Share,
+    pub(super) payer: Payer,
 }
 
 /// What a handler knows of its request beside method, path and body.
@@ -62,7 +62,7 @@ pub(super) struct HttpCall {
     /// When the head of the request was there.
     pub(super) arrived: Instant,
     parent: Option<TraceParent>,
-    share: Option<Share>,
+    payer: Option<Payer>,
     body: Arc<BodyState>,
 }
 
@@ -84,7 +84,7 @@ impl HttpCall {
             id: RequestId::from_header(named),
             arrived: Instant::now(),
             parent: parent.and_then(TraceParent::parse),
-            share: connection.map(|connection| connection.share.clone()),
+            payer: connection.map(|connection| connection.payer.clone()),
             body: Arc::new(BodyState {
                 unread: AtomicBool::new(!request.body().is_end_stream()),
                 given_up: AtomicBool::new(false),
@@ -102,10 +102,10 @@ impl HttpCall {
         self.body.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// The charge for its memory, on its connection's share.
+    /// The charge for its memory, paid by its connection.
     pub(super) fn open_charge(&self, service: &Service) -> Result<Arc<Charge>, Error> {
-        match &self.share {
-            Some(share) => share.open_charge(),
+        match &self.payer {
+            Some(payer) => payer.open_charge(),
             None => service.open_charge(),
         }
     }
@@ -154,7 +154,7 @@ where
     let peer = connection.as_ref().map(|connection| &connection.peer);
     // Streams of HTTP/2 are many, and take memory until their answers are read. A connection of HTTP/1 has one request at a time.
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
-    let stream = of_http_2.map(|connection| connection.share.open_charge_in_any_case());
+    let stream = of_http_2.map(|connection| connection.payer.open_charge_in_any_case());
     let log = RequestLog::start("http", &call.id, &door.shared.slow);
     let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());

@@ -39,6 +39,8 @@ pub(super) struct FlatReader<'c> {
     flat: Flat,
     /// How deep the numbers or texts are.
     leaf_depth: Option<usize>,
+    /// The name of numbers, where entries may have names.
+    named: Option<&'c str>,
     /// Why reading was given up, where it is not the document's fault.
     pub(super) refused: Option<Error>,
 }
@@ -46,7 +48,15 @@ pub(super) struct FlatReader<'c> {
 impl<'c> FlatReader<'c> {
     /// * `charge`: pays for what is kept
     pub(super) fn new(most_numbers: usize, most_texts: usize, charge: &'c Charge) -> Self {
-        Self { most_numbers, most_texts, charge, flat: Flat::default(), leaf_depth: None, refused: None }
+        let flat = Flat::default();
+        Self { most_numbers, most_texts, charge, flat, leaf_depth: None, named: None, refused: None }
+    }
+
+    /// The same, where what is listed may be an object with a name for it, as in `{"input": [0.5]}` and `{"image": {"b64": "…"}}`.
+    ///
+    /// * `numbers`: the name of numbers; that of a file is any
+    pub(super) fn with_names(self, numbers: &'c str) -> Self {
+        Self { named: Some(numbers), ..self }
     }
 
     fn pay<E: serde::de::Error>(&mut self, bytes: usize) -> Result<(), E> {
@@ -175,17 +185,32 @@ impl<'de> Visitor<'de> for Entry<'_, '_> {
         self.reader.text(self.depth, text)
     }
 
-    /// `{"b64": "…"}`, as TensorFlow Serving has bytes.
+    /// `{"b64": "…"}`, as TensorFlow Serving has bytes; and what has a name, where names are read.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { reader, depth } = self;
         let wrong = |key: &str| A::Error::custom(format!("`{}` in a list: a file is {{\"b64\": \"…\"}}", Shown(key)));
-        match map.next_key::<Cow<'_, str>>()? {
-            Some(key) if key == "b64" => {}
-            key => return Err(wrong(&key.unwrap_or_default())),
+        let key = map.next_key::<Cow<'_, str>>()?;
+        match (key.as_deref(), reader.named) {
+            (Some("b64"), _) => {
+                let text = map.next_value::<Cow<'_, str>>()?;
+                reader.text(depth, &text)?;
+            }
+            (Some(key), Some(numbers)) => {
+                map.next_value_seed(Entry { reader, depth })?;
+                if key != numbers && !reader.flat.numbers.is_empty() {
+                    let key = Shown(key);
+                    return Err(A::Error::custom(format!("the model has no input `{key}`; it has `{numbers}`")));
+                }
+            }
+            (key, _) => return Err(wrong(key.unwrap_or_default())),
         }
-        let text = map.next_value::<Cow<'_, str>>()?;
-        self.reader.text(self.depth, &text)?;
         match map.next_key::<Cow<'_, str>>()? {
             None => Ok(()),
+            Some(other) if reader.named.is_some() => {
+                let (key, other) = (key.unwrap_or_default(), Shown(&other));
+                let message = format!("`{other}` beside `{}`: the model has one input", Shown(&key));
+                Err(A::Error::custom(message))
+            }
             Some(key) => Err(wrong(&key)),
         }
     }
@@ -235,6 +260,31 @@ mod tests {
         assert_eq!(texts, [&[1, 2, 3][..], &[4]]);
         assert_eq!(flat.dims, [2, 1]);
         assert!(read(r#"["???"]"#).expect("a text").texts[0].is_err());
+    }
+
+    #[test]
+    fn names_are_read_where_a_protocol_has_them() {
+        let (service, _writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
+        let charge = service.open_charge().expect("there is room");
+        let read = |document: &str| {
+            let mut reader = FlatReader::new(6, 2, &charge).with_names("input");
+            reader.deserialize(&mut serde_json::Deserializer::from_str(document)).map_err(|error| error.to_string())
+        };
+        let named = read(r#"[{"input": [1, 2]}, {"input": [3, 4]}, [5, 6]]"#).expect("numbers");
+        assert_eq!((numbers(&named), named.dims), (vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], vec![3, 2]));
+        assert_eq!(read(r#"{"input": [[1, 2]]}"#).expect("numbers").dims, [1, 2]);
+        let files = read(r#"{"anything": [{"b64": "AQID"}, {"image": {"b64": "BA=="}}]}"#).expect("files");
+        assert_eq!((files.texts.len(), files.count, files.dims), (2, 2, vec![2]));
+        for (document, part) in [
+            (r#"{"pixels": [1]}"#, "no input `pixels`; it has `input`"),
+            (r#"[{"input": [1], "b": [2]}]"#, "`b` beside `input`"),
+            (r#"[{"b64": "AQID", "c": 1}]"#, "`c` beside `b64`"),
+            ("[{}]", "a file is"),
+            (r#"[{"input": null}]"#, "null"),
+        ] {
+            let message = read(document).expect_err(document);
+            assert!(message.contains(part), "{document}: {message}");
+        }
     }
 
     #[test]

@@ -72,14 +72,14 @@ impl HttpDoor {
         let answer = stack(Arc::new(self));
         let connect = |stream: TcpStream, connecting: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
-            let share = service.share(connecting.cut);
+            let payer = service.payer(connecting.cut);
             let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
                 // One entry: each is an allocation, and beyond three their table grows.
                 request.extensions_mut().insert(OfConnection {
                     peer: peer.clone(),
                     in_work: connecting.activity.begin(),
                     place: connecting.place.clone(),
-                    share: share.clone(),
+                    payer: payer.clone(),
                 });
                 request
             });

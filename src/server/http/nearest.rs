@@ -6,7 +6,7 @@ use super::error::Failure;
 use crate::service::{Error, ErrorKind};
 
 /// Routes with the paths that they are for, as the nearest-route answer names them.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 18] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -16,6 +16,8 @@ const KNOWN: [&str; 16] = [
     "/v1/models/{model}/labels",
     "/v1/models/{model}:classify",
     "/v1/models/{model}/versions/{version}:classify",
+    "/v1/models/{model}:predict",
+    "/v1/models/{model}/versions/{version}:predict",
     "/v2",
     "/v2/health/live",
     "/v2/health/ready",

@@ -1,28 +1,37 @@
-//! An answer over HTTP/2 that its client has not read yet: the memory of its stream stays charged until then.
+//! An answer over HTTP/2 that its client has not read yet: it stays charged until then, and so does its stream.
 
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{Error, body::Body};
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 
 use crate::service::Charge;
 
-/// The body of an answer, and what its stream takes.
+/// So much goes to HTTP/2 at a time, which keeps what a client opens no window for.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// The body of an answer, and what it and its stream take. hyper asks for more only where the client's window has room, and here it
+/// has to ask once more behind the last piece: a client that opens its window for a byte has not read the answer.
 pub(super) struct Unread {
     body: Body,
-    #[expect(dead_code, reason = "held until the answer is read, or given up")]
-    charge: Arc<Charge>,
+    /// What did not fit the last piece.
+    rest: Bytes,
+    is_over: bool,
+    /// Held until the end.
+    _charge: Arc<Charge>,
 }
 
 impl Unread {
     pub(super) fn new(body: Body, charge: Arc<Charge>) -> Self {
+        charge.hold_answer(body.size_hint().lower() as usize);
         charge.wait_for_reader();
-        Self { body, charge }
+        let is_over = body.is_end_stream();
+        Self { body, rest: Bytes::new(), is_over, _charge: charge }
     }
 }
 
@@ -31,14 +40,64 @@ impl hyper::body::Body for Unread {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.rest.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            self.is_over = frame.is_none();
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_over
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let mut hint = self.body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::{
+        service::{RequestLimits, Service},
+        telemetry::Metrics,
+    };
+
+    #[tokio::test]
+    async fn an_answer_goes_out_in_pieces_and_is_charged_until_the_end_was_asked_for() {
+        let (service, _) = Service::new(RequestLimits::default(), 1, Metrics::default());
+        let charge = service.open_charge().expect("there is room");
+        let alone = service.in_flight_bytes();
+        let text = b"resnetd ".repeat(5000);
+        let mut body = Unread::new(Body::from(text.clone()), charge);
+        assert_eq!(service.in_flight_bytes(), alone + text.len());
+        assert_eq!(body.size_hint().exact(), Some(40_000));
+        let mut whole = Vec::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            assert!(!body.is_end_stream());
+            let piece = frame.expect("no error").into_data().expect("data");
+            assert!(piece.len() <= PIECE_BYTES);
+            whole.extend_from_slice(&piece);
+            assert_eq!(body.size_hint().exact(), Some((text.len() - whole.len()) as u64));
+        }
+        assert!(body.is_end_stream() && whole == text);
+        drop(body);
+        assert_eq!(service.in_flight_bytes(), 0);
     }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# KServe's own Python client, unmodified, against the binary: REST and gRPC, binary and JSON, pictures and tensors. Needs the network
-# once, and Python 3.10 or newer.
+# KServe's own Python client, unmodified, against the binary: version 1 and 2 over HTTP, version 2 over gRPC. Needs the network once, and
+# Python 3.10 or newer.
 set -eu
 here=$(dirname "$0")
 root="$here/../../.."
@@ -9,4 +9,4 @@ venv=${VENV:-"$root/target/interop/kserve"}
 "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
 binary=${RESNETD:-"$root/target/release/resnetd"}
 [ -x "$binary" ] || (cd "$root" && cargo build --release --quiet)
-exec "$venv/bin/python" "$here/client.py" "$binary"
+PYTHONPATH="$here/.." exec "$venv/bin/python" "$here/client.py" "$binary"

@@ -2,13 +2,14 @@
 
     slice.py [--seed 11] [--each 24] [--findings DIR…]
 
-A line a file: what is in it, the file in base64, and Pillow's width, height and SHA-256 of the RGB pixels, or `null` where it refuses it.
+Then a TIFF of every way of packing and of every layout that docs/pictures.md names (`row TIFF …`). A line a file: what is in it, the file in base64, and Pillow's width, height and SHA-256 of the RGB pixels, or `null` where it refuses it.
 Files of the folders named behind `--findings`, which `fuzz.py --keep` has written, come first. What differs on purpose is left out.
 """
 
-import argparse, base64, hashlib, json, os, pathlib, random, sys
+import argparse, base64, hashlib, json, os, pathlib, random, re, sys
 
-import fuzz, writers
+import fuzz, tiffs, writers
+from parts import picture, saved
 
 MOST_BYTES = 900
 
@@ -17,6 +18,30 @@ def line(name, what, file):
     theirs, _, _ = fuzz.pillow(file)
     pixels = None if theirs is None else {"width": theirs[0], "height": theirs[1], "sha256": hashlib.sha256(theirs[2]).hexdigest()}
     return json.dumps({"name": name, "what": what, "file": base64.b64encode(file).decode(), "pixels": pixels})
+
+
+def rows(rng):
+    """A TIFF for each word of its row in docs/pictures.md: what is in it, and the file."""
+    packings = {"group3": ["1"], "group4": ["1"], "tiff_ccitt": ["1"], "jpeg": ["L", "RGB", "CMYK", "YCbCr"]}
+    for packing in ["tiff_lzw", "tiff_deflate", "zstd", "packbits", *packings]:
+        for mode in packings.get(packing, ["L", "RGB"]):
+            yield f"{packing} {mode}", saved(picture(rng, mode, (19, 11)), "TIFF", compression=packing)
+    yield "BigTIFF", saved(picture(rng, "RGB", (9, 5)), "TIFF", big_tiff=True)
+    yield "palette of 8", saved(picture(rng, "P", (17, 12)), "TIFF", compression="tiff_lzw")
+    for mode in ["I", "F", "I;16"]:
+        yield mode, saved(picture(rng, mode, (13, 7)), "TIFF")
+    done = set()
+    for _ in range(20_000):
+        file, what = tiffs.tiff(rng)
+        photometric, bits, format_, fill, planar, predictor, tiled = re.search(
+            r"photometric (\d) bits \[(.*?)\] extra .* format (\d) fill (\d) planar (\d) .*predictor (\d) tiled (\w+)", what
+        ).groups()
+        bits, kind = bits.split(", "), {"0": "gray", "1": "gray", "2": "RGB", "3": "palette", "5": "CMYK", "6": "YCbCr"}[photometric]
+        words = {f"{kind} of {bits[0]} in {len(bits)}, format {format_}", *(["tiles"] * (tiled == "True"))}
+        words |= {"planes"} if planar == "2" else {"mirrored"} if fill == "2" else {"predictor"} if predictor == "2" else set()
+        if words - done and len(file) <= 2 * MOST_BYTES and fuzz.pillow(file)[0]:
+            done |= words
+            yield ", ".join(sorted(words)), file
 
 
 def main():
@@ -46,6 +71,9 @@ def main():
         file = path.read_bytes()
         if len(file) <= 4 * MOST_BYTES and not is_meant(form, "progressive group", True, file):
             lines.append(line(path.name, "a finding", file))
+    for what, file in rows(rng):
+        if not is_meant("tiff", what, False, file):
+            lines.append(line(f"row TIFF {what}", what, file))
     for form, write in writers.FORMATS.items():
         count = 0
         while count < options.each:

@@ -26,8 +26,9 @@ const GLANCE: Duration = Duration::from_millis(10);
 pub(crate) fn resnetd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resnetd"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RESNETD_") {
-            command.env_remove(name);
+        let name = name.to_string_lossy();
+        if name.starts_with("RESNETD_") || name.starts_with("MALLOC_") || name == "GLIBC_TUNABLES" {
+            command.env_remove(&*name);
         }
     }
     command.args(arguments).stdin(Stdio::null());
@@ -80,9 +81,18 @@ impl ServerProcess {
 
     /// The most memory that it has had so far, in bytes.
     pub(crate) fn peak_memory(&self) -> usize {
+        self.memory_as("VmHWM:")
+    }
+
+    /// The memory that it has, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory_as("VmRSS:")
+    }
+
+    fn memory_as(&self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        peak.and_then(|kilobytes| kilobytes.parse::<usize>().ok()).expect("the system says") * 1024
+        let bytes = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        bytes.and_then(|kilobytes| kilobytes.parse::<usize>().ok()).expect("the system says") * 1024
     }
 
     /// Sends a signal.

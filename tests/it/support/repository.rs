@@ -28,6 +28,12 @@ impl Deref for Serving {
 
 /// Serves what is in `repository`, without measuring.
 pub(crate) fn load(repository: &Path) -> Serving {
+    let (service, lifecycle) = served(repository);
+    Serving { service, _lifecycle: lifecycle }
+}
+
+/// The same in its parts.
+pub(crate) fn served(repository: &Path) -> (Service, Lifecycle) {
     let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
     let lifecycle = Lifecycle::start(writer, Machine::new(runtime(), 2), LoadOptions::default()).unwrap();
     // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
@@ -35,7 +41,7 @@ pub(crate) fn load(repository: &Path) -> Serving {
     let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
     let round = lifecycle.apply(wanted_models(repository, None, &defaults).unwrap());
     tokio::task::block_in_place(|| round.wait());
-    Serving { service, _lifecycle: lifecycle }
+    (service, lifecycle)
 }
 
 /// Why a model is not served.

@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::{PATIENCE, http::HttpClient, images::SIDE};
+use super::{PATIENCE, http::HttpClient, images::SIDE, repository::served};
 
 /// The name of the scripted model.
 pub(crate) const MODEL: &str = "pets";
@@ -37,7 +37,7 @@ pub(crate) fn logits() -> [f32; 4] {
 /// A server under test. Dropped, it is gone with everything in flight.
 pub(crate) struct TestServer {
     // The first field, because fields are dropped in their order.
-    _release: ReleaseWhenDropped,
+    _release: Option<ReleaseWhenDropped>,
     pub(crate) http_address: SocketAddr,
     pub(crate) grpc_address: SocketAddr,
     pub(crate) service: Service,
@@ -72,12 +72,26 @@ impl TestServer {
         Self::builder(ScriptedExecutor::answering(&logits())).start().await
     }
 
+    /// A server of the built-in model, as a repository has it: `resnet20-cifar10`, version 1, labelled `stable`. On a runtime with
+    /// several threads.
+    pub(crate) async fn with_a_trained_model() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let model = folder.path().join(RESNET20_CIFAR10.name);
+        std::fs::create_dir_all(model.join("1")).expect("a folder");
+        std::fs::write(model.join("1/model.onnx"), RESNET20_CIFAR10.graph).expect("the graph");
+        std::fs::write(model.join("labels.txt"), RESNET20_CIFAR10.labels).expect("its labels");
+        let manifest = format!("{}\n[versions]\nlabels = {{ stable = 1 }}\n", RESNET20_CIFAR10.manifest);
+        std::fs::write(model.join("model.toml"), manifest).expect("its manifest");
+        let (service, lifecycle) = served(folder.path());
+        lifecycle.set_ready().await;
+        serving(service, lifecycle, quick(), None).await
+    }
+
     pub(crate) fn builder(executor: ScriptedExecutor) -> Builder {
-        let options = DoorOptions { drain_delay: Duration::ZERO, shutdown_grace: PATIENCE, ..DoorOptions::default() };
         Builder {
             executor,
             limits: RequestLimits::default(),
-            options,
+            options: quick(),
             capacity: 64,
             max_batch_size: 1,
             predictions: false,
@@ -118,6 +132,11 @@ impl TestServer {
         let served = tokio::time::timeout(PATIENCE * 2, self.served).await;
         served.expect("the server leaves").expect("the server does not panic")
     }
+}
+
+/// Doors that close at once.
+fn quick() -> DoorOptions {
+    DoorOptions { drain_delay: Duration::ZERO, shutdown_grace: PATIENCE, ..DoorOptions::default() }
 }
 
 impl Builder {
@@ -179,17 +198,27 @@ impl Builder {
                 changes.changed().await.expect("the service lives");
             }
         }
-        let listen = || TcpListener::bind("127.0.0.1:0");
-        let listeners = Listeners { http: listen().await.expect("a port"), grpc: listen().await.expect("a port") };
-        let http_address = listeners.http.local_addr().expect("an address");
-        let grpc_address = listeners.grpc.local_addr().expect("an address");
-        let stop = CancellationToken::new();
-        let served = tokio::spawn({
-            let (service, stop) = (service.clone(), stop.clone());
-            server::serve(listeners, service, self.options, async move { stop.cancelled().await })
-        });
-        TestServer { _release: release, http_address, grpc_address, service, lifecycle, stop, served }
+        serving(service, lifecycle, self.options, Some(release)).await
     }
+}
+
+/// Opens the doors of a service on free ports.
+async fn serving(
+    service: Service,
+    lifecycle: Lifecycle,
+    options: DoorOptions,
+    release: Option<ReleaseWhenDropped>,
+) -> TestServer {
+    let listen = || TcpListener::bind("127.0.0.1:0");
+    let listeners = Listeners { http: listen().await.expect("a port"), grpc: listen().await.expect("a port") };
+    let http_address = listeners.http.local_addr().expect("an address");
+    let grpc_address = listeners.grpc.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let served = tokio::spawn({
+        let (service, stop) = (service.clone(), stop.clone());
+        server::serve(listeners, service, options, async move { stop.cancelled().await })
+    });
+    TestServer { _release: release, http_address, grpc_address, service, lifecycle, stop, served }
 }
 
 /// The scripted model while it loads.

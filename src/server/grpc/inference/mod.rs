@@ -5,6 +5,7 @@ mod convert;
 mod describe;
 mod stream;
 
+use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -49,7 +50,7 @@ impl InferenceService {
     }
 
     /// Answers a question about a model.
-    fn tell<Q, A>(
+    fn tell<Q, A: Message>(
         &self,
         request: &Request<Q>,
         what: &str,
@@ -58,7 +59,7 @@ impl InferenceService {
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(request)?;
         let log = RequestLog::start("grpc", &call.id, &self.slow);
-        finish(log, what, model, answer())
+        finish(log, what, model, &call.charge, answer())
     }
 
     fn target(&self, name: &str, version: &str) -> Result<Target, Error> {
@@ -130,7 +131,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         let request = request.into_inner();
         let model = request.model_name.clone();
         let result = self.inferring().answer(request, &call, call.arrived, deadline, Ok(call.charge.clone())).await;
-        finish(log, "ModelInfer", &model, result)
+        finish(log, "ModelInfer", &model, &call.charge, result)
     }
 
     async fn model_stream_infer(

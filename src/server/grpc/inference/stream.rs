@@ -8,10 +8,7 @@ use std::{sync::Arc, time::Instant};
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use prost::Message as _;
-use tokio::{
-    sync::mpsc::{self, error::TrySendError},
-    task::JoinError,
-};
+use tokio::{sync::mpsc, task::JoinError};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
@@ -21,7 +18,7 @@ use crate::{
     server::{
         grpc::{
             call::GrpcCall,
-            convert,
+            convert, outcome,
             proto::inference as proto,
             refusal::{error_code, mend},
         },
@@ -117,10 +114,7 @@ async fn pass_on(
     match answered {
         // A client that left is noticed by `start`.
         Ok(answer) => {
-            if let Err(TrySendError::Full(answer)) = answers.try_send(Ok(answer)) {
-                charge.wait_for_reader();
-                let _ = answers.send(answer).await;
-            }
+            outcome::pass_on(answers, answer, charge).await;
         }
         Err(panic) => {
             tracing::error!(%panic, "a request of a stream broke");

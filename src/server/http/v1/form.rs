@@ -48,7 +48,7 @@ pub(super) async fn parse(
     charge: &Arc<Charge>,
     threads: &Threads,
 ) -> Result<Upload, BadOption> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = content_type(headers);
     let form = form(content_type, &body);
     if form == Form::File {
         let is_form = essence(content_type).eq_ignore_ascii_case("application/x-www-form-urlencoded");
@@ -69,6 +69,15 @@ pub(super) async fn parse(
     let (upload, theirs) = parsed.await.map_err(BadOption::Refused)??;
     *options = theirs;
     Ok(upload)
+}
+
+/// Whether a body is JSON.
+pub(super) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
+    form(content_type(headers), body) == Form::Json
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// The form of a body. No image format starts with a brace, so JSON without its content type is found as well.

@@ -6,6 +6,7 @@ mod json;
 mod models;
 mod options;
 mod path;
+mod predict;
 mod tfserving;
 mod upload;
 
@@ -27,7 +28,10 @@ use super::{
     nearest::nowhere,
     route::{Routes, read},
 };
-use crate::{server::threads::Threads, service::Service};
+use crate::{
+    server::threads::Threads,
+    service::{Error, ErrorKind, Service, Shown},
+};
 use options::RequestOptions;
 use path::ModelPath;
 
@@ -44,6 +48,7 @@ pub(super) fn router() -> Router<Arc<HttpDoor>> {
         .route("/v1/models/{model}/labels/{label}", any(named))
         .route("/v1/models/{model}/labels/{label}/metadata", read(get(models::metadata)))
         .into_router()
+        .route("/", read(get(models::alive)))
 }
 
 /// What is behind a name depends on its verb: without one, the model's status.
@@ -58,9 +63,18 @@ async fn named(
         (None, Method::GET | Method::HEAD) => models::status(&door, &path),
         (None, method) => Err(Failure::method(&method, Failure::GET)),
         (Some("classify"), Method::POST) => classify::classify(&door, &call, &path, request).await,
-        (Some("classify"), method) => Err(Failure::method(&method, "POST")),
+        (Some("predict"), Method::POST) => predict::predict(&door, &call, &path, request).await,
+        (Some("regress"), Method::POST) => Err(no_regression(&path)?.into()),
+        (Some("classify" | "predict" | "regress"), method) => Err(Failure::method(&method, Failure::POST)),
         (Some(_), _) => Err(nowhere(request.uri().clone()).await),
     }
+}
+
+/// TensorFlow Serving has a third verb, for models that give one number.
+fn no_regression(path: &ModelPath) -> Result<Error, Error> {
+    let model = Shown(path.model()?);
+    let message = format!("model `{model}` tells classes apart and has no regression: use `:classify` or `:predict`");
+    Ok(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 /// Takes a body apart as `:classify` does: how many images are in it, or why it is refused. For the fuzz targets, which have

@@ -8,31 +8,37 @@ use serde_json::{Value, json};
 use super::{path::ModelPath, tfserving};
 use crate::{
     server::http::{door::HttpDoor, error::Failure, reply},
-    service::{ModelInfo, ModelState, Readiness, TensorInfo, VersionPick},
+    service::{ModelInfo, ModelState, ModelStatus, Readiness, TensorInfo, VersionPick},
 };
 
-/// `GET /v1/models`: every version of every model.
+/// `GET /`: by this, KServe's clients of version 1 know that the server lives.
+pub(super) async fn alive() -> Response {
+    reply::json(StatusCode::OK, &json!({ "status": "alive" }), 32)
+}
+
+/// `GET /v1/models`: the names of all models, as KServe has them, and every version of every model.
 pub(super) async fn list(State(door): State<Arc<HttpDoor>>) -> Response {
-    let models: Vec<_> = door
-        .service()
-        .list()
-        .iter()
-        .map(|model| {
-            let mut entry =
-                json!({ "name": &*model.name, "version": model.version, "state": state_name(&model.state) });
-            if let ModelState::Failed(reason) = &model.state {
-                entry["reason"] = json!(reason);
-            }
-            if let Some(info) = &model.info {
-                entry["architecture"] = json!(&*info.architecture);
-                entry["classes"] = json!(info.labels.len());
-                entry["provider"] = json!(info.provider);
-                entry["precision"] = json!(info.precision);
-            }
-            entry
-        })
-        .collect();
-    reply::json(StatusCode::OK, &json!({ "models": models }), 256 * models.len() + 16)
+    let versions = door.service().list();
+    let mut names: Vec<&str> = versions.iter().map(|version| &*version.name).collect();
+    // Sorted by name, they are side by side.
+    names.dedup();
+    let entries: Vec<_> = versions.iter().map(entry).collect();
+    let document = json!({ "models": names, "model_versions": entries });
+    reply::json(StatusCode::OK, &document, 256 * entries.len() + 16)
+}
+
+fn entry(model: &ModelStatus) -> Value {
+    let mut entry = json!({ "name": &*model.name, "version": model.version, "state": state_name(&model.state) });
+    if let ModelState::Failed(reason) = &model.state {
+        entry["reason"] = json!(reason);
+    }
+    if let Some(info) = &model.info {
+        entry["architecture"] = json!(&*info.architecture);
+        entry["classes"] = json!(info.labels.len());
+        entry["provider"] = json!(info.provider);
+        entry["precision"] = json!(info.precision);
+    }
+    entry
 }
 
 /// `GET /v1/models/{model}[/versions/{version}]`: whether it is ready, and where its versions stand.
@@ -48,12 +54,15 @@ pub(super) fn status(door: &HttpDoor, path: &ModelPath) -> Result<Response, Fail
     Ok(reply::json(StatusCode::OK, &tfserving::status(name, ready, &versions), 512))
 }
 
-/// `GET …/metadata`: how the model looks from outside.
+/// `GET …/metadata`: how the model looks from outside, and the same as TensorFlow Serving has it.
 pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
     let target = door.service().target(path.model()?, path.version()?)?;
     let model = target.model();
     let info = &model.info;
+    let (model_spec, metadata) = tfserving::metadata(&target);
     let document = json!({
+        "model_spec": model_spec,
+        "metadata": metadata,
         "name": &*model.name,
         "version": model.version,
         "architecture": architecture(info),

@@ -1,9 +1,12 @@
 //! The documents that TensorFlow Serving's and KServe's clients expect.
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::service::{Answer, ModelState, ModelStatus, Prediction};
+use crate::{
+    server::tfserving::{SignatureTensor, VersionStatus, signatures, states},
+    service::{Answer, ModelStatus, Prediction, Target},
+};
 
 /// `{"results": [[["tabby", 0.83], …]]}`: one list an image, label and probability of each class.
 #[derive(Serialize)]
@@ -29,27 +32,47 @@ impl Serialize for Pairs<'_> {
     }
 }
 
-/// The status document of a model: TensorFlow Serving's `model_version_status`, the highest version first as there, beside
-/// KServe's `name` and `ready`.
+/// The status document of a model: TensorFlow Serving's `model_version_status`, beside KServe's `name` and `ready`.
 pub(super) fn status(name: &str, ready: bool, versions: &[ModelStatus]) -> Value {
-    let versions: Vec<_> = versions
-        .iter()
-        .rev()
-        .map(|model| {
-            let (state, error_code, error_message) = match &model.state {
-                ModelState::Loading => ("LOADING", "OK", ""),
-                ModelState::Available => ("AVAILABLE", "OK", ""),
-                ModelState::Failed(reason) => ("END", "FAILED_PRECONDITION", reason.as_str()),
-            };
-            json!({
-                // 64-bit numbers are strings in proto3's JSON.
-                "version": model.version.to_string(),
-                "state": state,
-                "status": { "error_code": error_code, "error_message": error_message },
-            })
+    let status = |state: VersionStatus| {
+        json!({
+            // 64-bit numbers are strings in proto3's JSON.
+            "version": state.version.to_string(),
+            "state": state.state,
+            "status": { "error_code": state.error_code, "error_message": state.error_message },
+        })
+    };
+    let versions: Vec<_> = states(versions).into_iter().map(status).collect();
+    json!({ "name": name, "ready": ready, "model_version_status": versions })
+}
+
+/// TensorFlow Serving's document of what a model takes and gives: its two keys.
+pub(super) fn metadata(target: &Target) -> (Value, Value) {
+    let signatures: Map<String, Value> = signatures(target)
+        .into_iter()
+        .map(|entry| {
+            let signature = json!({
+                "inputs": tensors(&entry.inputs),
+                "outputs": tensors(&entry.outputs),
+                "method_name": entry.method,
+                "defaults": {},
+            });
+            (entry.name.to_owned(), signature)
         })
         .collect();
-    json!({ "name": name, "ready": ready, "model_version_status": versions })
+    let model = target.model();
+    let spec = json!({ "name": &*model.name, "signature_name": "", "version": model.version.to_string() });
+    // Twice: the field of the metadata, and the map in the message that it holds.
+    (spec, json!({ "signature_def": { "signature_def": signatures } }))
+}
+
+fn tensors(tensors: &[SignatureTensor]) -> Value {
+    let described = tensors.iter().map(|SignatureTensor { name, data_type, dims }| {
+        let dim: Vec<_> = dims.iter().map(|size| json!({ "size": size.to_string(), "name": "" })).collect();
+        let shape = json!({ "dim": dim, "unknown_rank": false });
+        (name.clone(), json!({ "dtype": data_type, "tensor_shape": shape, "name": name }))
+    });
+    Value::Object(described.collect())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use serde::{
 };
 use serde_json::Number;
 
+use super::example::ExampleImage;
 use crate::{server::http::base64::decode, service::Shown};
 
 /// The images of a body, each decoded or with the reason why it is not base64.
@@ -24,6 +25,7 @@ pub(super) struct Document {
     pub(super) instances: Option<Images>,
     pub(super) examples: Option<Images>,
     pub(super) context: Context,
+    pub(super) signature_name: Option<String>,
     pub(super) top_k: Option<Scalar>,
     pub(super) min_probability: Option<Scalar>,
     pub(super) timeout_ms: Option<Scalar>,
@@ -83,17 +85,15 @@ impl<'de> Visitor<'de> for DocumentReader {
                 return Err(A::Error::duplicate_field(FIELDS[field as usize]));
             }
             seen.push(field);
-            let list = List { most: self.most_images };
+            let list = |of_examples: bool| List { most: self.most_images, of_examples };
             match field {
-                Field::Instances => document.instances = map.next_value_seed(list)?,
-                Field::Examples => document.examples = map.next_value_seed(list)?,
+                Field::Instances => document.instances = map.next_value_seed(list(false))?,
+                Field::Examples => document.examples = map.next_value_seed(list(true))?,
                 Field::Context => document.context = map.next_value()?,
                 Field::TopK => document.top_k = map.next_value()?,
                 Field::MinProbability => document.min_probability = map.next_value()?,
                 Field::TimeoutMs => document.timeout_ms = map.next_value()?,
-                Field::SignatureName => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+                Field::SignatureName => document.signature_name = map.next_value()?,
             }
         }
         Ok(document)
@@ -111,6 +111,8 @@ impl<'de> Visitor<'de> for DocumentReader {
 #[derive(Clone, Copy)]
 struct List {
     most: usize,
+    /// Entries may have other features beside the image.
+    of_examples: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for List {
@@ -143,7 +145,11 @@ impl<'de> Visitor<'de> for List {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut images = Images::new();
         while images.len() < self.most {
-            let Some(Image(image)) = list.next_element()? else { return Ok(Some(images)) };
+            let image = match self.of_examples {
+                true => list.next_element::<ExampleImage>()?.map(|ExampleImage(image)| image),
+                false => list.next_element::<Image>()?.map(|Image(image)| image),
+            };
+            let Some(image) = image else { return Ok(Some(images)) };
             images.push(image);
         }
         while list.next_element::<IgnoredAny>()?.is_some() {}

@@ -1,6 +1,7 @@
 //! JSON bodies: ours (`instances`) and TensorFlow Serving's (`examples`, `context`), images in base64.
 
 mod document;
+mod example;
 
 use serde::de::DeserializeSeed as _;
 
@@ -8,7 +9,7 @@ use super::{
     options::{BadOption, RequestOptions},
     upload::{Dialect, Upload},
 };
-use crate::service::Shown;
+use crate::{server::tfserving::ServingSignature, service::Shown};
 use document::DocumentReader;
 
 /// Reads a JSON body; sets the options that it carries. At most `max_images` + 1 images are decoded: the service refuses so many.
@@ -21,6 +22,9 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     let document = reader.deserialize(&mut json).and_then(|document| json.end().map(|()| document));
     let document = document
         .map_err(|error| BadOption::Other(format!("the JSON body cannot be read: {}", Shown(&error.to_string()))))?;
+    if let Some(signature) = document.signature_name {
+        ServingSignature::to_classify(&signature).map_err(BadOption::Refused)?;
+    }
     let given = [
         ("top_k", document.context.k),
         ("top_k", document.context.top_k),

@@ -1,7 +1,6 @@
-"""A running resnetd with the built-in model, and what Pillow, NumPy and ONNX Runtime said of ten pictures.
+"""What the clients of several protocols share: the server under test, the pictures, and what other software says of them.
 
-For the tests with real clients. The expected probabilities are tests/fixtures/cifar10/probabilities.tsv, which none of our code
-made.
+The expected probabilities are tests/fixtures/cifar10/probabilities.tsv, which Pillow, NumPy and ONNX Runtime gave; none of our code did.
 """
 import contextlib
 import os
@@ -29,7 +28,7 @@ EXPECTED = {
 NAMES = sorted(EXPECTED)
 LABELS = (ROOT / "models" / MODEL / "labels.txt").read_text().split("\n")
 
-# The ways of asking that gave what they should.
+# The ways of asking that gave what was expected.
 passed = []
 
 
@@ -41,42 +40,64 @@ def free_port():
 
 @contextlib.contextmanager
 def server(binary):
-    """Starts the binary; gives the addresses of both doors."""
-    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    """Runs `resnetd serve` with the built-in model; gives the addresses of HTTP and gRPC."""
+    addresses = [f"127.0.0.1:{port}" for port in (free_port(), free_port())]
     settings = {"RESNETD__RUNTIME__TUNE": "false", "RESNETD__RUNTIME__PROVIDER": "cpu", "RESNETD__RUNTIME__PRECISION": "fp32"}
-    with tempfile.TemporaryDirectory() as folder:
-        command = [os.path.abspath(binary), "serve", "--models", folder, "--http", addresses[0], "--grpc", addresses[1]]
-        process = subprocess.Popen(command, env={**os.environ, **settings}, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        command = [binary, "serve", "--models", folder, "--http", addresses[0], "--grpc", addresses[1]]
+        process = subprocess.Popen(command, env={**os.environ, **settings}, cwd=ROOT, stderr=log)
         try:
             deadline = time.monotonic() + 60
             while True:
                 with contextlib.suppress(OSError):
-                    if urllib.request.urlopen(f"http://{addresses[0]}/v2/health/ready").status == 200:
+                    if urllib.request.urlopen(f"http://{addresses[0]}/readyz").status == 200:
                         break
                 if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"resnetd does not become ready:\n{process.stderr.read()}")
+                    log.seek(0)
+                    sys.exit(f"resnetd does not become ready:\n{log.read()}")
                 time.sleep(0.05)
             yield addresses
         finally:
-            # The second one ends it at once.
+            # The second one does not wait for a load balancer.
             process.send_signal(signal.SIGINT)
             process.send_signal(signal.SIGINT)
             process.wait(10)
-            process.stderr.close()
 
 
 def files():
-    return numpy.array([(FIXTURES / f"{name}.jpg").read_bytes() for name in NAMES], dtype=numpy.object_)
+    """The pictures as files, in the order of NAMES."""
+    return [(FIXTURES / f"{name}.jpg").read_bytes() for name in NAMES]
 
 
 def pixels():
-    pictures = [Image.open(FIXTURES / f"{name}.jpg").convert("RGB") for name in NAMES]
-    return numpy.stack([numpy.asarray(picture) for picture in pictures]).transpose(0, 3, 1, 2)
+    """The same decoded, `uint8[N, 3, 32, 32]`."""
+    return numpy.stack([numpy.asarray(Image.open(FIXTURES / f"{name}.jpg").convert("RGB")) for name in NAMES]).transpose(0, 3, 1, 2)
 
 
 def tensor():
+    """The same as the network reads it, `float32[N, 3, 32, 32]`."""
     scaled = pixels().transpose(0, 2, 3, 1).astype(numpy.float32) / 255
     return numpy.ascontiguousarray(((scaled - MEAN) / STD).transpose(0, 3, 1, 2))
+
+
+def check(way, probabilities, tolerance=2e-6):
+    """Compares with the other implementation; its figures have six digits."""
+    expected = numpy.stack([EXPECTED[name] for name in NAMES])
+    probabilities = numpy.asarray(probabilities, numpy.float64)
+    assert probabilities.shape == expected.shape, (way, probabilities.shape)
+    difference = numpy.abs(probabilities - expected).max()
+    assert difference <= tolerance, f"{way}: probabilities differ by {difference}"
+    passed.append(way)
+
+
+def check_classes(way, images):
+    """Compares the classes of each picture, label and probability, the most probable first."""
+    assert len(images) == len(NAMES), (way, len(images))
+    for name, classes in zip(NAMES, images):
+        for label, probability in classes:
+            assert abs(probability - EXPECTED[name][LABELS.index(label)]) <= 2e-6, (way, name, label, probability)
+        assert classes[0][0] == name, (way, name, classes)
+    passed.append(way)
 
 
 def softmax(logits):
@@ -84,16 +105,7 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def check(way, probabilities, tolerance=2e-6):
-    """Compares with the other implementation; its figures have six digits."""
-    expected = numpy.stack([EXPECTED[name] for name in NAMES])
-    assert probabilities.shape == expected.shape, (way, probabilities.shape)
-    difference = numpy.abs(probabilities - expected).max()
-    assert difference <= tolerance, f"{way}: probabilities differ by {difference}"
-    passed.append(way)
-
-
-def report():
+def finish():
     for way in dict.fromkeys(passed):
         print(way)
     print(f"{len(set(passed))} ways to ask gave what Pillow, NumPy and ONNX Runtime gave")

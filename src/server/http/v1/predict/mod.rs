@@ -1,0 +1,159 @@
+//! `POST /v1/models/{model}:predict`: pictures or tensors in, a row of all classes for each image out, as TensorFlow Serving and
+//! KServe have it.
+
+mod document;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Request,
+    http::{StatusCode, request},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+
+use super::{
+    form,
+    options::{BadOption, RequestOptions},
+    path::ModelPath,
+};
+use crate::{
+    server::{
+        http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
+        tfserving::ServingSignature,
+        threads::{is_large, is_long},
+    },
+    service::{
+        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Priority, Target,
+        VersionPick, Wanted,
+    },
+    telemetry::Protocol,
+};
+use document::{Order, PredictRequest};
+
+/// Answers with what the network says of each image; counts the request by its outcome.
+pub(super) async fn predict(
+    door: &Arc<HttpDoor>,
+    call: &HttpCall,
+    path: &ModelPath,
+    request: Request,
+) -> Result<Response, Failure> {
+    // As for `:classify`.
+    let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
+    let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
+    let outcome = answer(door, call, path, &arrival, request).await;
+    arrival.finish(outcome.as_ref().err().map(Failure::code));
+    outcome
+}
+
+async fn answer(
+    door: &HttpDoor,
+    call: &HttpCall,
+    path: &ModelPath,
+    arrival: &Arrival<'_>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let service = door.service();
+    let (head, incoming) = request.into_parts();
+    path.model()?;
+    path.version()?;
+    let target = arrival.target()?;
+    let options = options(&head, &target)?;
+    let charge = call.open_charge(service)?;
+    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
+    let (items, signature, order) = if form::is_json(&head.headers, &body) {
+        read(door, body, &target, &charge).await?
+    } else {
+        let files = files(door, &head, body, &target, &charge).await?;
+        (files.into_iter().map(|file| target.picture(file)).collect(), ServingSignature::default(), Order::Rows)
+    };
+    let wanted = Wanted { classes: None, outputs: vec![signature.output(&target)] };
+    let request = service::Request {
+        items,
+        target,
+        wanted,
+        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        priority: Priority::DEFAULT,
+        charge,
+        trace: call.trace(),
+    };
+    let answer = service.answer(request).await?;
+    Ok(door.threads().run_if(is_long(&answer), move || write(&answer, order)).await?)
+}
+
+/// The options of the query: those about classes have no meaning here.
+fn options(head: &request::Parts, target: &Target) -> Result<RequestOptions, Error> {
+    let options =
+        RequestOptions::from_query(head.uri.query()).map_err(|bad| bad.into_error(Some(target.model().classes())))?;
+    all_classes(&options)?;
+    Ok(options)
+}
+
+fn all_classes(options: &RequestOptions) -> Result<(), Error> {
+    if options.classes == ClassesWanted::default() {
+        return Ok(());
+    }
+    let message = "`:predict` answers with all classes: ask `:classify` for some of them, or leave `top_k` and `min_probability` out";
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// Takes a JSON body apart.
+async fn read(
+    door: &HttpDoor,
+    body: Bytes,
+    target: &Target,
+    charge: &Arc<Charge>,
+) -> Result<(Vec<Item>, ServingSignature, Order), Error> {
+    let (service, target, charge, is_large) = (door.service().clone(), target.clone(), charge.clone(), is_large(&body));
+    let work = move || {
+        let PredictRequest { order, signature, input } = document::read(&body, &service, &target, &charge)?;
+        Ok((document::items(input, &service, &target)?, signature, order))
+    };
+    door.threads().run_if(is_large, work).await?
+}
+
+/// The files of a body that is one, or a form with some.
+async fn files(
+    door: &HttpDoor,
+    head: &request::Parts,
+    body: Bytes,
+    target: &Target,
+    charge: &Arc<Charge>,
+) -> Result<Vec<Bytes>, Error> {
+    if body.is_empty() {
+        let message = "the body is empty: send JSON with `instances` or `inputs`, the bytes of an image file, or a form with them";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    let (mut options, most) = (RequestOptions::default(), door.service().limits().max_images_per_request);
+    let refuse = |bad: BadOption| bad.into_error(Some(target.model().classes()));
+    let upload = form::parse(&head.headers, body, &mut options, most, charge, door.threads()).await.map_err(refuse)?;
+    all_classes(&options)?;
+    Ok(upload.images)
+}
+
+/// `{"predictions": [[0.1, …], …]}`, or the same under `outputs` where the request had `inputs`: with one output, its name is left out.
+#[derive(Serialize)]
+enum Document<'a> {
+    #[serde(rename = "predictions", serialize_with = "write_rows")]
+    Rows(&'a NamedOutput),
+    #[serde(rename = "outputs", serialize_with = "write_rows")]
+    Columns(&'a NamedOutput),
+}
+
+fn write_rows<S: Serializer>(output: &NamedOutput, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(output.values.chunks_exact(output.shape[1].max(1)))
+}
+
+fn write(answer: &Answer, order: Order) -> Response {
+    let Some(output) = answer.outputs.first() else {
+        return Failure::from(Error::new(ErrorKind::Internal, "an answer without its output")).into_response();
+    };
+    let document = match order {
+        Order::Rows => Document::Rows(output),
+        Order::Columns => Document::Columns(output),
+    };
+    let mut response = reply::json(StatusCode::OK, &document, 64 + 12 * output.values.len());
+    timing::tell(&answer.timing, &mut response);
+    response
+}
