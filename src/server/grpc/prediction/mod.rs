@@ -8,6 +8,7 @@ mod tensor;
 use std::time::Instant;
 
 use bytes::Bytes;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -52,7 +53,7 @@ impl PredictionService {
     }
 
     /// Answers a request with `work`, logs it, and counts it by its outcome.
-    async fn answered<Q, A>(
+    async fn answered<Q, A: Message>(
         &self,
         request: Request<Q>,
         what: &str,
@@ -75,7 +76,7 @@ impl PredictionService {
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         arrival.finish(outcome.as_ref().err().map(|error| wire_status(error.kind).2));
-        finish(log, what, &spec.name, outcome)
+        finish(log, what, &spec.name, &call.charge, outcome)
     }
 
     async fn predicted(
@@ -201,7 +202,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
             let model_spec = Some(spec::answered(&spec.name, target.model().version, ""));
             Ok(proto::GetModelMetadataResponse { model_spec, metadata })
         });
-        finish(log, "GetModelMetadata", &spec.name, told)
+        finish(log, "GetModelMetadata", &spec.name, &call.charge, told)
     }
 }
 
@@ -232,6 +233,6 @@ impl proto::model_service_server::ModelService for ModelService {
         });
         let told = versions
             .map(|versions| proto::GetModelStatusResponse { model_version_status: describe::statuses(&versions) });
-        finish(log, "GetModelStatus", &spec.name, told)
+        finish(log, "GetModelStatus", &spec.name, &call.charge, told)
     }
 }
