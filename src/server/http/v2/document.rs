@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeSeed as _};
 use serde_json::value::RawValue;
 
-use super::object::{First, Object, Parameter};
+use super::object::{First, JsonObject, Parameter};
 use crate::{
     server::{
         http::flat::FlatReader,
@@ -29,11 +29,11 @@ pub(super) struct InferDocument {
 #[derive(Deserialize)]
 struct Document<'a> {
     id: Option<String>,
-    parameters: Option<Object<RequestParameters>>,
+    parameters: Option<JsonObject<RequestParameters>>,
     #[serde(borrow, default)]
-    inputs: First<Object<Input<'a>>>,
+    inputs: First<JsonObject<Input<'a>>>,
     #[serde(default)]
-    outputs: First<Object<Output>>,
+    outputs: First<JsonObject<Output>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -48,7 +48,7 @@ struct Input<'a> {
     name: String,
     shape: First<i64>,
     datatype: String,
-    parameters: Option<Object<InputParameters>>,
+    parameters: Option<JsonObject<InputParameters>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -62,7 +62,7 @@ struct InputParameters {
 #[derive(Deserialize)]
 struct Output {
     name: String,
-    parameters: Option<Object<OutputParameters>>,
+    parameters: Option<JsonObject<OutputParameters>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -86,7 +86,7 @@ pub(super) fn read(
     target: &Target,
     charge: &Charge,
 ) -> Result<InferDocument, Error> {
-    let Object(document) = serde_json::from_slice::<Object<Document<'_>>>(json).map_err(|error| {
+    let JsonObject(document) = serde_json::from_slice::<JsonObject<Document<'_>>>(json).map_err(|error| {
         refused(format!(
             "the JSON cannot be read: {}; it is the whole body, unless the header inference-header-content-length says how long it is",
             Shown(&error.to_string())
@@ -99,14 +99,14 @@ pub(super) fn read(
         )));
     }
     let RequestParameters { timeout, priority, binary_data_output } =
-        document.parameters.map_or_else(Default::default, |Object(parameters)| parameters);
+        document.parameters.map_or_else(Default::default, |JsonObject(parameters)| parameters);
     let schedule = Schedule::new(timeout.map(Parameter::number), priority.map(Parameter::number))?;
     let binary = flag("binary_data_output", binary_data_output)?.unwrap_or(false);
     let First { kept, count } = document.outputs;
-    let outputs = kept.into_iter().map(|Object(output)| output.requested()).collect::<Result<_, _>>()?;
+    let outputs = kept.into_iter().map(|JsonObject(output)| output.requested()).collect::<Result<_, _>>()?;
     let requested = Requested::new(outputs, count, target)?;
     let First { kept, count } = document.inputs;
-    let Object(input) = only_input(kept, count, target)?;
+    let JsonObject(input) = only_input(kept, count, target)?;
     let input = input.with_data(section, service, target, charge)?;
     Ok(InferDocument { id: document.id, schedule, input, requested, binary })
 }
@@ -114,7 +114,7 @@ pub(super) fn read(
 impl Output {
     fn requested(self) -> Result<RequestedOutput, Error> {
         let OutputParameters { classification, binary_data, shared_memory_region } =
-            self.parameters.map_or_else(Default::default, |Object(parameters)| parameters);
+            self.parameters.map_or_else(Default::default, |JsonObject(parameters)| parameters);
         if shared_memory_region.is_some() {
             return Err(no_shared_memory());
         }
@@ -142,7 +142,7 @@ impl Input<'_> {
             return Err(refused(format!("the shape of input `{}` has {count} dimensions", Shown(&self.name))));
         }
         let InputParameters { binary_data_size, shared_memory_region } =
-            self.parameters.map_or_else(Default::default, |Object(parameters)| parameters);
+            self.parameters.map_or_else(Default::default, |JsonObject(parameters)| parameters);
         if shared_memory_region.is_some() {
             return Err(no_shared_memory());
         }

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::object::Object;
+use super::object::JsonObject;
 use crate::{
     server::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, health, reply},
@@ -69,7 +69,7 @@ pub(super) async fn index(
     let request = match body.iter().all(u8::is_ascii_whitespace) {
         true => IndexRequest::default(),
         false => {
-            let read = serde_json::from_slice::<Object<IndexRequest>>(&body).map_err(|error| {
+            let read = serde_json::from_slice::<JsonObject<IndexRequest>>(&body).map_err(|error| {
                 let error = error.to_string();
                 let message =
                     format!("the JSON cannot be read: {}; send {{\"ready\": true}} or nothing", Shown(&error));
