@@ -60,6 +60,7 @@ impl Service {
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
+        let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
         let mut places = admit(model, items.len())?;
         let decoding = self.inner.decoders.share();
         let common =
@@ -92,7 +93,11 @@ impl Service {
         let slowest = answers.iter().map(phases).max_by_key(|times| times.queue + times.input + times.infer);
         let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         // A network that overflows says nothing about the image; an answer made of the rest would look like one.
-        if answers.iter().any(|answer| answer.reply.logits.iter().any(|value| !value.is_finite())) {
+        let overflowed = answers.iter().position(|answer| answer.reply.logits.iter().any(|value| !value.is_finite()));
+        if let Some(image) = overflowed {
+            if of_numbers {
+                return Err(beyond_the_network(image));
+            }
             return Err(engine_failed(&common, "the network's output holds values that are not finite numbers"));
         }
         let metrics = &target.served.metrics;
@@ -336,6 +341,14 @@ fn refused(common: &Common<'_>, error: SubmitError) -> Error {
         }
         SubmitError::Misfit { .. } => engine_failed(common, &error.to_string()),
     }
+}
+
+/// Numbers as large as the client likes overflow any network; none does for a picture.
+fn beyond_the_network(image: usize) -> Error {
+    let message = format!(
+        "image {image}: for these numbers the network's output is not finite: send them normalized, as it was trained"
+    );
+    Error::new(ErrorKind::InvalidArgument, message)
 }
 
 fn too_late() -> Error {

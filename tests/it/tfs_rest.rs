@@ -200,6 +200,17 @@ async fn a_bad_request_leaves_the_others_of_its_batch_alone() {
 }
 
 #[tokio::test]
+async fn numbers_that_overflow_the_network_are_the_clients_affair_and_pictures_are_ours() {
+    let network = ScriptedExecutor::answering(&[0.0, f32::NAN, 0.0, 0.0]);
+    let server = TestServer::builder(network).start().await;
+    let mut http = server.http().await;
+    let body = json!({ "instances": [tensor()] }).to_string();
+    let answer = http.post(PREDICT, "application/json", body.as_bytes()).await;
+    assert!(answer.refusal(400, "INVALID_ARGUMENT").contains("not finite"));
+    http.post(PREDICT, "image/png", &images::png()).await.refusal(500, "INTERNAL");
+}
+
+#[tokio::test]
 async fn what_the_model_cannot_do_is_said() {
     let server = TestServer::start().await;
     let body = json!({ "examples": [{ "x": 1.0 }] }).to_string();
