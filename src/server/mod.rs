@@ -19,6 +19,7 @@ mod shared;
 mod status;
 mod tfserving;
 mod threads;
+mod unread;
 mod v2;
 
 use std::{sync::Arc, time::Instant};

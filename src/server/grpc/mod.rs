@@ -52,6 +52,7 @@ use super::{
     request_log::RequestLog,
     shared::{DoorOptions, Shared},
     threads::{in_place, is_large},
+    unread::Unread,
 };
 use crate::{
     service::{Error, Shown},
@@ -212,8 +213,9 @@ async fn answer(
         packer.announce(headers);
     }
     headers.insert(REQUEST_ID, id.header());
+    let unread = charge.clone().filter(|_| is_single);
     Ok(response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
+        let body = body.map_frame(move |frame| {
             let _ = &in_work;
             match frame.into_data() {
                 Ok(data) => {
@@ -234,7 +236,11 @@ async fn answer(
                     Err(frame) => frame,
                 },
             }
-        }))
+        });
+        match unread {
+            Some(charge) => Body::new(Unread::new(body, charge)),
+            None => Body::new(body),
+        }
     }))
 }
 

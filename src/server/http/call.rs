@@ -28,9 +28,9 @@ use tower::{BoxError, Service as Answers, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer, unread::Unread};
+use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer};
 use crate::{
-    server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog},
+    server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog, unread::Unread},
     service::{Charge, Error, ErrorKind, Payer, Service, Shown, TraceContext},
     telemetry::TraceParent,
 };

@@ -25,7 +25,6 @@ mod route;
 mod routes;
 mod socket;
 mod timing;
-mod unread;
 mod v1;
 mod v2;
 
