@@ -251,6 +251,24 @@ async fn names_and_versions_that_lead_nowhere_are_refused() {
     }
 }
 
+/// A body may come after its head, and whoever waits for a model asks again on the same connection.
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_open() {
+    let server = TestServer::start().await;
+    let mut http = server.http().await;
+    for (path, header, status) in
+        [("/v2/models/plants/infer", "x-nothing: 1", 404), (INFER, "inference-header-content-length: -1", 400)]
+    {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n{header}\r\n\r\n");
+        http.send_raw(head.as_bytes()).await;
+        // The server has the head when it answers the probe of another connection, most likely; either way it waits for the body.
+        assert_eq!(server.http().await.get("/v2/health/live").await.status, 200);
+        http.send_raw(b"{}").await;
+        assert_eq!(http.answer("POST").await.status, status);
+    }
+    assert_eq!(http.get("/v2/health/live").await.status, 200);
+}
+
 #[tokio::test]
 async fn a_bad_request_does_not_touch_those_that_share_its_batch() {
     let network = ScriptedExecutor::blocked(&logits());

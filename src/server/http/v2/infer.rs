@@ -51,10 +51,11 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
+    let charge = call.open_charge(service)?;
+    // Before anything else is refused: behind a body that nobody has read, the connection could not go on.
+    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     let target = arrival.target()?;
     let json_length = json_length(&head.headers)?;
-    let charge = call.open_charge(service)?;
-    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     let inference = match json_length {
         Some(0) => InferDocument {
             id: None,
