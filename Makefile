@@ -13,7 +13,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic bench-hostile bench-memory fuzz fuzz-targets image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic bench-hostile bench-memory bench-forms fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-arithmetic: runtime ## Served speed and answers of every version, cpu/fp32
 
 bench-hostile: build ## Honest clients beside hostile ones: who is answered, how late (ARGS='--seconds 60 --each')
 	$(PYTHON) benches/hostile/traffic.py $(ARGS)
+
+bench-forms: build ## What each protocol's form of a picture costs against a plain body (ARGS='--image F')
+	$(PYTHON) benches/forms/forms.py $(ARGS)
 
 bench-memory: build ## Peak memory under the worst load that the limits allow, in ten minutes (ARGS='--minutes 10')
 	$(PYTHON) benches/hostile/memory.py $(ARGS)
