@@ -208,9 +208,10 @@ impl Page {
             // Of several Pillow takes none.
             photometric: number(tag::PHOTOMETRIC).filter(|_| is_single(tag::PHOTOMETRIC)).unwrap_or(0),
             is_planar,
-            is_mirrored: match number(tag::FILL_ORDER) {
-                None | Some(1) => false,
-                Some(2) => !is_packed || is_single(tag::FILL_ORDER),
+            // Stored as a byte or a letter, 1 is not 1 to Pillow.
+            is_mirrored: match directory.entry(tag::FILL_ORDER).map(|entry| directory.integer(&entry)) {
+                None | Some(Some(1)) => false,
+                Some(Some(2)) => !is_packed || is_single(tag::FILL_ORDER),
                 Some(_) => return None,
             },
             sample_format,
