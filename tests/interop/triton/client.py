@@ -4,17 +4,8 @@ The expected probabilities are tests/fixtures/cifar10/probabilities.tsv, which n
 """
 import asyncio
 import base64
-import contextlib
-import os
-import pathlib
 import queue
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
 
 import ml_dtypes
 import numpy
@@ -22,81 +13,15 @@ import tritonclient.grpc as grpc
 import tritonclient.grpc.aio as grpc_aio
 import tritonclient.http as http
 import tritonclient.http.aio as http_aio
-from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-FIXTURES = ROOT / "tests/fixtures/cifar10"
-MODEL = "resnet20-cifar10"
-MEAN = numpy.array([0.485, 0.456, 0.406], numpy.float32)
-STD = numpy.array([0.229, 0.224, 0.225], numpy.float32)
-EXPECTED = {
-    name: numpy.array(values, numpy.float64)
-    for name, *values in (line.split("\t") for line in (FIXTURES / "probabilities.tsv").read_text().splitlines())
-}
-NAMES = sorted(EXPECTED)
-LABELS = (ROOT / "models" / MODEL / "labels.txt").read_text().split("\n")
-
-# What each way of asking gave: the name of the way, then probabilities of every picture.
-passed = []
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def server(binary):
-    ports = free_port(), free_port()
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    environment = {**os.environ, "RESNETD__RUNTIME__TUNE": "false", "RESNETD__RUNTIME__PROVIDER": "cpu", "RESNETD__RUNTIME__PRECISION": "fp32"}
-    with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "serve", "--models", folder, "--http", addresses[0], "--grpc", addresses[1]]
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(OSError):
-                    if urllib.request.urlopen(f"http://{addresses[0]}/v2/health/ready").status == 200:
-                        break
-                if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"resnetd does not become ready:\n{process.stderr.read()}")
-                time.sleep(0.05)
-            yield addresses
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.send_signal(signal.SIGINT)
-            process.wait(10)
-            process.stderr.close()
+import served
+from served import EXPECTED, LABELS, MODEL, NAMES, check, passed, pixels, server, softmax, tensor
 
 
 def files():
-    return numpy.array([(FIXTURES / f"{name}.jpg").read_bytes() for name in NAMES], dtype=numpy.object_)
-
-
-def pixels():
-    return numpy.stack([numpy.asarray(Image.open(FIXTURES / f"{name}.jpg").convert("RGB")) for name in NAMES]).transpose(0, 3, 1, 2)
-
-
-def tensor():
-    scaled = pixels().transpose(0, 2, 3, 1).astype(numpy.float32) / 255
-    return numpy.ascontiguousarray(((scaled - MEAN) / STD).transpose(0, 3, 1, 2))
-
-
-def check(way, probabilities, tolerance=2e-6):
-    """Compares with the other implementation; its figures have six digits."""
-    expected = numpy.stack([EXPECTED[name] for name in NAMES])
-    assert probabilities.shape == expected.shape, (way, probabilities.shape)
-    difference = numpy.abs(probabilities - expected).max()
-    assert difference <= tolerance, f"{way}: probabilities differ by {difference}"
-    passed.append(way)
-
-
-def softmax(logits):
-    powers = numpy.exp(logits.astype(numpy.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    """The pictures as Triton's client takes them."""
+    return numpy.array(served.files(), dtype=numpy.object_)
 
 
 def check_classes(way, texts):

@@ -9,4 +9,4 @@ venv=${VENV:-"$root/target/interop/triton"}
 "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
 binary=${RESNETD:-"$root/target/release/resnetd"}
 [ -x "$binary" ] || (cd "$root" && cargo build --release --quiet)
-exec "$venv/bin/python" "$here/client.py" "$binary"
+PYTHONPATH="$here/.." exec "$venv/bin/python" "$here/client.py" "$binary"
