@@ -35,7 +35,8 @@ impl WorkerObserver for Breaking {
 /// A server whose one worker breaks after each of so many runs.
 async fn breaking(times: usize) -> TestServer {
     let server = TestServer::start().await;
-    let model = scripted_model(3, ScriptedExecutor::answering(&logits()), 64, 8);
+    // One image a batch, so that as many batches break as images are sent, however slowly a break is reported.
+    let model = scripted_model(3, ScriptedExecutor::answering(&logits()), 64, 1);
     model.model.batcher.observe(Box::new(Breaking(AtomicUsize::new(times))));
     server.lifecycle.serve(model).await;
     server
