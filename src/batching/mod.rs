@@ -81,12 +81,12 @@ impl Batcher {
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
-        let Submission { input, deadline, priority, place } = submission;
+        let Submission { input, deadline, priority, features, place } = submission;
         if input.shape() != self.shape {
             return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
         }
         let (reply, receiver) = oneshot::channel();
-        let id = self.queue.push(Job { input, deadline, priority, reply, enqueued: Instant::now() })?;
+        let id = self.queue.push(Job { input, deadline, priority, features, reply, enqueued: Instant::now() })?;
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 

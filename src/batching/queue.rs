@@ -20,6 +20,7 @@ pub(super) struct Job {
     pub(super) input: Input,
     pub(super) deadline: Option<Instant>,
     pub(super) priority: Priority,
+    pub(super) features: bool,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) enqueued: Instant,
 }

@@ -255,6 +255,7 @@ pub(crate) fn scripted_model(
         input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
         numbers: NumberType::Float32,
         output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
+        features: Err("a scripted network has no layers".into()),
         layout: Layout::Nchw,
         color: ColorOrder::Rgb,
         labels: LABELS.map(Arc::from).into(),

@@ -2,15 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, http::StatusCode, response::Response};
+use axum::{
+    extract::Request,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use serde::{Serialize, Serializer};
 
 use super::{
+    accept::AnswerForm,
+    asked::Encoding,
     form,
     options::{BadOption, RequestOptions},
     path::ModelPath,
-    tfserving,
-    upload::Dialect,
+    rows::ImageOutputs,
+    tensor, tfserving,
+    upload::{Dialect, Upload},
 };
 use crate::{
     server::{
@@ -63,10 +70,19 @@ async fn answer(
     let most = limits.max_images_per_request;
     let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
     let target = arrival.target()?;
+    let form = answer_form(&head.headers, &options, &upload)?;
+    let wanted = Wanted {
+        // What is one output has no place for classes.
+        classes: (form == AnswerForm::Json).then_some(options.classes),
+        outputs: std::mem::take(&mut options.outputs).of(&target)?,
+    };
+    if form != AnswerForm::Json && wanted.outputs.len() != 1 {
+        return Err(one_output(form, wanted.outputs.len()).into());
+    }
     let request = service::Request {
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
-        wanted: Wanted::classes(options.classes),
+        wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
         priority: Priority::DEFAULT,
         charge,
@@ -78,15 +94,39 @@ async fn answer(
     }
     let classified = classified?;
 
-    let written = door.threads().run_if(is_long(&classified), move || write(&classified, upload.dialect));
+    let encoding = options.encoding;
+    let written =
+        door.threads().run_if(is_long(&classified), move || write(&classified, upload.dialect, form, encoding));
     Ok(written.await?)
 }
 
-fn write(classified: &Answer, dialect: Dialect) -> Response {
-    let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
-    let mut answer = match dialect {
-        Dialect::Own => reply::json(StatusCode::OK, &document(classified), size),
-        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(classified), size),
+/// How outputs are to be sent; JSON for who asks for none, whatever else it would accept.
+fn answer_form(headers: &HeaderMap, options: &RequestOptions, upload: &Upload) -> Result<AnswerForm, Error> {
+    if options.outputs.is_empty() {
+        return Ok(AnswerForm::Json);
+    }
+    if upload.dialect == Dialect::TensorFlowServing {
+        let message = "the answer to `examples` has classes and nothing else: send `instances` for `outputs`";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    Ok(AnswerForm::accepted(headers))
+}
+
+fn one_output(form: AnswerForm, outputs: usize) -> Error {
+    let form = form.content_type();
+    let form = form.to_str().unwrap_or_default();
+    let message =
+        format!("{form} holds one output and {outputs} are asked for: ask for one, or accept application/json");
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+fn write(classified: &Answer, dialect: Dialect, form: AnswerForm, encoding: Encoding) -> Response {
+    let values = classified.outputs.iter().map(|output| output.values.len()).sum::<usize>();
+    let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>() + 12 * values;
+    let mut answer = match (dialect, &*classified.outputs) {
+        (Dialect::Own, [output]) if form != AnswerForm::Json => tensor::write(classified, output, form),
+        (Dialect::Own, _) => reply::json(StatusCode::OK, &document(classified, encoding), size),
+        (Dialect::TensorFlowServing, _) => reply::json(StatusCode::OK, &tfserving::results(classified), size),
     };
     timing::tell(&classified.timing, &mut answer);
     answer
@@ -111,16 +151,23 @@ struct ClassifyDocument<'a> {
     model: &'a str,
     version: u64,
     architecture: &'a str,
-    #[serde(serialize_with = "write_predictions")]
-    predictions: &'a [Vec<Prediction>],
+    #[serde(serialize_with = "write_images")]
+    predictions: Images<'a>,
     timing_ms: TimingMs,
     batch_size: usize,
+}
+
+struct Images<'a> {
+    answer: &'a Answer,
+    encoding: Encoding,
 }
 
 #[derive(Serialize)]
 struct Image<'a> {
     #[serde(serialize_with = "write_classes")]
     classes: &'a [Prediction],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<ImageOutputs<'a>>,
 }
 
 #[derive(Serialize)]
@@ -138,13 +185,13 @@ struct TimingMs {
     total: f64,
 }
 
-fn document(answer: &Answer) -> ClassifyDocument<'_> {
+fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
     let timing = &answer.timing;
     ClassifyDocument {
         model: &answer.model,
         version: answer.version,
         architecture: &answer.architecture,
-        predictions: &answer.predictions,
+        predictions: Images { answer, encoding },
         timing_ms: TimingMs {
             preprocess: to_microseconds(timing.preprocess_ms),
             queue: to_microseconds(timing.queue_ms),
@@ -155,8 +202,13 @@ fn document(answer: &Answer) -> ClassifyDocument<'_> {
     }
 }
 
-fn write_predictions<S: Serializer>(images: &[Vec<Prediction>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(images.iter().map(|classes| Image { classes }))
+fn write_images<S: Serializer>(images: &Images<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    let &Images { answer: Answer { predictions, outputs, .. }, encoding } = images;
+    let image = |(image, classes)| Image {
+        classes,
+        outputs: (!outputs.is_empty()).then_some(ImageOutputs { outputs, image, encoding }),
+    };
+    serializer.collect_seq(predictions.iter().map(Vec::as_slice).enumerate().map(image))
 }
 
 fn write_classes<S: Serializer>(classes: &[Prediction], serializer: S) -> Result<S::Ok, S::Error> {
@@ -189,7 +241,7 @@ mod tests {
             batch_size: 4,
         };
         assert_eq!(
-            serde_json::to_string(&document(&answer)).expect("JSON"),
+            serde_json::to_string(&document(&answer, Encoding::Numbers)).expect("JSON"),
             r#"{"model":"resnet50","version":1,"architecture":"resnet50","predictions":[{"classes":[{"index":281,"label":"tabby","probability":0.83}]}],"timing_ms":{"preprocess":2.9,"queue":0.4,"inference":49.1,"total":52.6},"batch_size":4}"#
         );
     }

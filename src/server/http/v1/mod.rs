@@ -1,5 +1,7 @@
 //! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
 
+mod accept;
+mod asked;
 mod classify;
 mod form;
 mod json;
@@ -7,6 +9,8 @@ mod models;
 mod options;
 mod path;
 mod predict;
+mod rows;
+mod tensor;
 mod tfserving;
 mod upload;
 

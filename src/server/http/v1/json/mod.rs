@@ -37,6 +37,12 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
             options.set(key, &value.0)?;
         }
     }
+    if let Some(outputs) = document.outputs {
+        options.outputs = outputs;
+    }
+    if let Some(encoding) = document.encoding {
+        options.set("encoding", &encoding)?;
+    }
     let (images, dialect) = match (document.instances, document.examples) {
         (Some(images), None) => (images, Dialect::Own),
         (None, Some(images)) => (images, Dialect::TensorFlowServing),
@@ -67,7 +73,10 @@ pub(super) fn without_mark(document: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::asked::{AskedOutputs, Encoding},
+        *,
+    };
 
     fn read(body: &str) -> Result<(Upload, RequestOptions), String> {
         let mut options = RequestOptions::default();
@@ -84,6 +93,10 @@ mod tests {
         assert_eq!(upload.dialect, Dialect::Own);
         assert_eq!(options.classes.top_k, Some(3));
         assert_eq!(options.classes.min_probability, Some(0.5));
+        let (_, options) =
+            read(r#"{"instances": ["AQID"], "outputs": ["features", "logits"], "encoding": "base64"}"#).expect("valid");
+        assert_eq!(options.outputs, AskedOutputs::listed("features,logits"));
+        assert_eq!(options.encoding, Encoding::Base64);
     }
 
     #[test]
@@ -130,6 +143,8 @@ mod tests {
             (r#"{"instances": ["A\nQ\u0049D"], "min_probability": 1.5}"#, "min_probability is `1.5`"),
             (r#"{"instances": [{"b64": "AQID"}], "top_k": "3"}"#, "from 1 to 10"),
             (r#"{"instances": [{"b64": "AQID"}], "top_k": -3}"#, "top_k is `-3`"),
+            (r#"{"instances": ["AQID"], "outputs": "features"}"#, "expected a list of names such as [\"features\"]"),
+            (r#"{"instances": ["AQID"], "encoding": "hex"}"#, "encoding is `hex`"),
             (r#"{"instances": [{"b64": "AQID"}], "context": {"kk": 1}}"#, "unknown field `kk`"),
         ] {
             let message = read(body).err().unwrap_or_else(|| panic!("{body} was taken"));
