@@ -10,12 +10,11 @@ use ort::{
 use super::{
     Executor, GraphSource, LoadError, Provider, RunError, Runtime, SessionOptions, Signature, Stated,
     binding::{Bindings, HostMemory},
-    element::Converted,
     engine,
-    fetch::Fetch,
+    fetch::{Fetch, Fetched},
     graph_tensor::GraphTensor,
     ort::in_words,
-    output::read_rows,
+    scratch::Scratch,
     sizes::Sizes,
 };
 use crate::tensor::{Batch, Logits};
@@ -37,17 +36,6 @@ pub struct OrtExecutor {
     scratch: Scratch,
     /// Of the first run: what a row of every later one has to have.
     classes: Option<usize>,
-}
-
-/// Memory that is used again by each run.
-#[derive(Default)]
-struct Scratch {
-    /// For a graph that takes other numbers: the batch, converted.
-    converted: Converted,
-    /// For a batch that is run as a larger one: filled up with zeros.
-    padded: Vec<f32>,
-    /// For a graph with 16-bit output.
-    widened: Vec<f32>,
 }
 
 impl Runtime {
@@ -231,25 +219,17 @@ impl OrtExecutor {
         if let Some(bindings) = &mut self.bindings {
             return Ok(bindings.run(&mut self.session, &self.signature, batch, run_as, logits)?);
         }
-        self.run_unbound(batch, run_as, logits, None)
+        self.run_unbound(batch, run_as, Fetched { logits, features: None })
     }
 
     /// In memory that the engine gets for this run alone: what is bound has room for the classes and nothing else.
-    ///
-    /// * `features`: filled where there are some
-    fn run_unbound(
-        &mut self,
-        batch: &Batch,
-        run_as: usize,
-        logits: &mut Logits,
-        features: Option<&mut Logits>,
-    ) -> Result<(), LoadError> {
+    fn run_unbound(&mut self, batch: &Batch, run_as: usize, rows: Fetched<'_>) -> Result<(), LoadError> {
         let session = match (&mut self.sizes, self.bound_sizes.get_mut(&run_as)) {
             (Some(sizes), _) => sizes.session(run_as)?,
             (None, Some((_, session))) => session,
             (None, None) => &mut self.session,
         };
-        Ok(self.scratch.run(session, &self.signature, &self.fetch, batch, run_as, logits, features)?)
+        Ok(self.scratch.run(session, &self.signature, &self.fetch, batch, run_as, rows)?)
     }
 
     /// What came out, if it has as many classes as ever.
@@ -267,40 +247,6 @@ impl OrtExecutor {
     }
 }
 
-impl Scratch {
-    /// Lets the engine read the batch where it lies, as far as it has the right size and type.
-    fn run(
-        &mut self,
-        session: &mut Session,
-        signature: &Signature,
-        fetch: &Fetch,
-        batch: &Batch,
-        run_as: usize,
-        logits: &mut Logits,
-        features: Option<&mut Logits>,
-    ) -> ort::Result<()> {
-        let mut shape = batch.shape();
-        let mut data = batch.data();
-        if run_as != batch.len() {
-            self.padded.clear();
-            self.padded.extend_from_slice(data);
-            self.padded.resize(run_as * batch.image_len(), 0.0);
-            (shape[0], data) = (run_as, &self.padded);
-        }
-        let inputs = self.converted.tensor(signature.element, shape, data)?;
-        let fetched = features.and_then(|rows| Some((fetch.features.as_ref().ok()?, rows)));
-        let outputs = match (&fetched, &fetch.classes) {
-            (Some((features, _)), _) => session.run_with_options([inputs.into()], &features.with_classes)?,
-            (None, Some(classes)) => session.run_with_options([inputs.into()], classes)?,
-            (None, None) => session.run([inputs.into()])?,
-        };
-        if let Some((features, rows)) = fetched {
-            read_rows(&outputs[features.name.as_str()], batch.len(), run_as, &mut self.widened, rows)?;
-        }
-        read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, logits)
-    }
-}
-
 impl Executor for OrtExecutor {
     fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
         self.signature.check(batch)?;
@@ -313,7 +259,8 @@ impl Executor for OrtExecutor {
         if let Some(reason) = self.lacks_features() {
             return Err(RunError::Engine(reason.to_owned()));
         }
-        let outcome = self.run_unbound(batch, self.padded_len(batch.len()), logits, Some(features));
+        let rows = Fetched { logits: &mut *logits, features: Some(features) };
+        let outcome = self.run_unbound(batch, self.padded_len(batch.len()), rows);
         self.checked(outcome, logits)
     }
 }

@@ -3,6 +3,7 @@
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions};
 
 use super::{Signature, Stated, graph_tensor::GraphTensor};
+use crate::tensor::Logits;
 
 /// The outputs that runs of one graph fetch.
 pub(super) struct Fetch {
@@ -16,6 +17,13 @@ pub(super) struct Fetch {
 pub(super) struct Features {
     pub(super) name: String,
     pub(super) with_classes: RunOptions<HasSelectedOutputs>,
+}
+
+/// Where a run puts what it fetches.
+pub(super) struct Fetched<'r> {
+    pub(super) logits: &'r mut Logits,
+    /// `None` where nobody asks for them.
+    pub(super) features: Option<&'r mut Logits>,
 }
 
 impl Fetch {

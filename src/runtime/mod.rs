@@ -18,6 +18,7 @@ mod plugin;
 mod probe;
 mod processor;
 mod profile;
+mod scratch;
 pub mod scripted;
 mod shared_object;
 mod signature;

@@ -2,7 +2,11 @@
 //!
 //! What is expected is `features.tsv`, which Pillow, NumPy and ONNX Runtime gave in Python.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -26,20 +30,18 @@ use resnetd::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tonic::Code;
 
-use crate::support::{
-    http::Answer,
-    images,
-    repository::load,
-    server::{MODEL, TestServer},
-};
+use crate::support::{http::Answer, images, repository::load, server::TestServer};
 
 const CLASSIFY: &str = "/v1/models/resnet20-cifar10:classify";
 const WIDTH: usize = 64;
 
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
 fn fixture(name: &str) -> Vec<u8> {
-    fs::read(format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    fs::read(path(name)).unwrap()
 }
 
 /// Each image with the features that other software gives it.
@@ -128,8 +130,8 @@ struct Ways {
 async fn over_http(server: &TestServer, ways: &mut Ways) {
     let mut http = server.http().await;
     let features = format!("{CLASSIFY}?outputs=features");
-    let answer = http.post(&features, "image/jpeg", &ways.file).await;
-    ways.passed.push(("query".to_owned(), row(&answer.json(), 0, "features")));
+    let answer = http.post(&features, "image/jpeg", &ways.file).await.json();
+    ways.passed.push(("query".to_owned(), row(&answer, 0, "features")));
     let form = [
         &b"--x\r\ncontent-disposition: form-data; name=\"outputs\"\r\n\r\nfeatures\r\n\
            --x\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\n\r\n"[..],
@@ -263,100 +265,6 @@ async fn what_says_how_a_model_looks_says_how_many_features_it_has_and_its_outpu
     assert_eq!(model.info.unwrap().features, WIDTH as u32);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn outputs_that_cannot_be_meant_are_refused_with_those_that_there_are() {
-    let server = TestServer::with_a_trained_model().await;
-    let mut http = server.http().await;
-    let (file, _) = expected().swap_remove(0);
-    let instance = json!({ "b64": BASE64_STANDARD.encode(&file) });
-    let there = "it has `logits`, `probabilities`, `features`";
-    for (outputs, part) in [
-        (json!(["embedding"]), there),
-        (json!(["features", "Logits"]), there),
-        (json!([""]), there),
-        (json!(["features", "features"]), "output `features` is asked for twice"),
-        (json!(vec!["features"; 10_000]), "output `features` is asked for twice"),
-        ((0..10_000).map(|index| index.to_string()).collect(), "10000 outputs are asked for"),
-        (json!("features"), "expected a list of names"),
-        (json!([7]), "expected a string"),
-    ] {
-        let body = json!({ "instances": [instance], "outputs": outputs }).to_string();
-        let message = http.post(CLASSIFY, "application/json", body.as_bytes()).await.refusal(400, "INVALID_ARGUMENT");
-        assert!(message.contains(part), "{message}");
-    }
-    for (query, part) in [
-        ("outputs=features,", there),
-        ("outputs=features,logits,features", "twice"),
-        ("outputs=features&encoding=hex", "`numbers` or `base64`"),
-        ("outputs=features&top_k=0", "top_k is 0"),
-    ] {
-        let answer = http.post(&format!("{CLASSIFY}?{query}"), "image/jpeg", &file).await;
-        let message = answer.refusal(400, "INVALID_ARGUMENT");
-        assert!(message.contains(part), "{query}: {message}");
-    }
-    let many = format!("{CLASSIFY}?outputs={}", vec!["x"; 500].join(","));
-    let message = http.post(&many, "image/jpeg", &file).await.refusal(400, "INVALID_ARGUMENT");
-    assert!(message.contains("twice"), "{message}");
-    let headers = [("content-type", "image/jpeg"), ("accept", "application/x-npy")];
-    let two = http.request("POST", &format!("{CLASSIFY}?outputs=features,logits"), &headers, &file).await;
-    let message = two.refusal(400, "INVALID_ARGUMENT");
-    assert!(message.contains("application/x-npy holds one output and 2 are asked for"), "{message}");
-    let examples = json!({ "examples": [{ "image": instance }], "outputs": ["features"] }).to_string();
-    let message = http.post(CLASSIFY, "application/json", examples.as_bytes()).await.refusal(400, "INVALID_ARGUMENT");
-    assert!(message.contains("send `instances`"), "{message}");
-
-    let request = |outputs: Vec<String>| ClassifyRequest {
-        model: RESNET20_CIFAR10.name.to_owned(),
-        images: vec![file.clone()],
-        outputs,
-        ..ClassifyRequest::default()
-    };
-    let mut grpc = server.grpc().await;
-    for (outputs, part) in [
-        (vec!["embedding".to_owned()], there),
-        (vec!["features".to_owned(); 10_000], "twice"),
-        ((0..10_000).map(|index| index.to_string()).collect(), "10000 outputs are asked for"),
-    ] {
-        let status = grpc.classify(request(outputs)).await.unwrap_err();
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert!(status.message().contains(part), "{}", status.message());
-    }
-    let classification = json!({
-        "inputs": [{ "name": "input", "shape": [1], "datatype": "BYTES", "data": [BASE64_STANDARD.encode(&file)] }],
-        "outputs": [{ "name": "features", "parameters": { "classification": 3 } }],
-    });
-    let infer = "/v2/models/resnet20-cifar10/infer";
-    let answer = http.post(infer, "application/json", classification.to_string().as_bytes()).await;
-    assert!(answer.refusal(400, "INVALID_ARGUMENT").contains("`classification` is of classes"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_no_outputs_gets_json_whatever_else_it_would_take() {
-    let server = TestServer::with_a_trained_model().await;
-    let mut http = server.http().await;
-    let (file, _) = expected().swap_remove(0);
-    let headers = [("content-type", "image/jpeg"), ("accept", "application/octet-stream")];
-    for path in [CLASSIFY.to_owned(), format!("{CLASSIFY}?outputs=")] {
-        let answer = http.request("POST", &path, &headers, &file).await.json();
-        assert_eq!(answer["predictions"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["classes"]);
-    }
-    let body = json!({ "instances": [{ "b64": BASE64_STANDARD.encode(&file) }], "outputs": [] }).to_string();
-    let answer = http.post(CLASSIFY, "application/json", body.as_bytes()).await.json();
-    assert_eq!(answer["predictions"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["classes"]);
-}
-
-#[tokio::test]
-async fn a_model_without_features_says_why() {
-    let server = TestServer::start().await;
-    let path = format!("/v1/models/{MODEL}:classify?outputs=features");
-    let answer = server.http().await.post(&path, "image/png", &images::png()).await;
-    let message = answer.refusal(400, "INVALID_ARGUMENT");
-    assert!(
-        message.contains("no output `features`: a scripted network has no layers; it has `logits`, `probabilities`"),
-        "{message}"
-    );
-}
-
 async fn outputs(service: &Service, model: &str, names: &[&str]) -> Result<Vec<Vec<f32>>, String> {
     let target = service.target(model, None).unwrap();
     let request = Request {
@@ -374,7 +282,7 @@ async fn outputs(service: &Service, model: &str, names: &[&str]) -> Result<Vec<V
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graphs_of_every_exporter_have_features_where_their_last_layer_reads_pooled_values() {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    let models = path("models");
     let manifests: Value = serde_json::from_slice(&fixture("models/expected.json")).unwrap();
     let repository = TempDir::new().unwrap();
     // Each with whether its output is what the last layer gives.
@@ -423,16 +331,14 @@ async fn graphs_of_every_exporter_have_features_where_their_last_layer_reads_poo
 #[test]
 fn the_place_of_the_features_is_told_for_each_output() {
     let places = |name: &str| {
-        let path = format!("{}/tests/fixtures/models/{name}.onnx", env!("CARGO_MANIFEST_DIR"));
-        let inspection = inspect_file(Path::new(&path)).unwrap();
+        let inspection = inspect_file(&path(&format!("models/{name}.onnx"))).unwrap();
         inspection.outputs.into_iter().map(|output| (output.name, output.features)).collect::<Vec<_>>()
     };
     assert_eq!(places("all_free"), [("y".to_owned(), Ok("f".to_owned()))]);
     let [feat, y] = &places("features_first")[..] else { panic!("two outputs") };
     assert!(feat.1.is_err() && y.1 == Ok("feat".to_owned()));
 
-    let exports = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
-    for file in fs::read_dir(exports).unwrap().map(|entry| entry.unwrap().path()) {
+    for file in fs::read_dir(path("onnx")).unwrap().map(|entry| entry.unwrap().path()) {
         let Ok(inspection) = inspect_file(&file) else { continue };
         let name = file.file_stem().unwrap().to_str().unwrap();
         let missing = match name {

@@ -35,6 +35,7 @@ mod metrics;
 mod model_loading;
 mod model_sizes;
 mod onnx_file;
+mod outputs_asked;
 mod preprocess_bad_input;
 mod preprocess_cases;
 mod preprocess_gray;
