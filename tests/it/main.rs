@@ -36,6 +36,7 @@ mod model_loading;
 mod model_sizes;
 mod onnx_file;
 mod outputs_asked;
+mod platforms;
 mod preprocess_bad_input;
 mod preprocess_cases;
 mod preprocess_gray;

@@ -7,15 +7,16 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
     accept::AnswerForm,
     asked::Encoding,
     form,
+    images::Images,
     options::{BadOption, RequestOptions},
     path::ModelPath,
-    rows::ImageOutputs,
+    shape::{AnswerShape, TorchServeDocument, vertex},
     tensor, tfserving,
     upload::{Dialect, Upload},
 };
@@ -24,23 +25,26 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, VersionPick, Wanted},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Priority, VersionPick, Wanted},
     telemetry::Protocol,
 };
 
 /// Answers with the top-k classes of every image of the body, in the shape of the client's dialect; counts the request by
 /// its outcome.
-pub(super) async fn classify(
+///
+/// * `shape`: of the answer, where the request itself is in no dialect
+pub(in crate::server::http) async fn classify(
     door: &Arc<HttpDoor>,
     call: &HttpCall,
     path: &ModelPath,
     request: Request,
+    shape: AnswerShape,
 ) -> Result<Response, Failure> {
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
     let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
-    let outcome = answer(door, call, path, &arrival, request).await;
+    let outcome = answer(door, call, path, &arrival, request, shape).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome
 }
@@ -51,6 +55,7 @@ async fn answer(
     path: &ModelPath,
     arrival: &Arrival<'_>,
     request: Request,
+    shape: AnswerShape,
 ) -> Result<Response, Failure> {
     let service = door.service();
     let limits = *service.limits();
@@ -70,7 +75,7 @@ async fn answer(
     let most = limits.max_images_per_request;
     let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
     let target = arrival.target()?;
-    let form = answer_form(&head.headers, &options, &upload)?;
+    let form = answer_form(&head.headers, &options, &upload, shape)?;
     let wanted = Wanted {
         // What is one output has no place for classes.
         classes: (form == AnswerForm::Json).then_some(options.classes),
@@ -94,21 +99,31 @@ async fn answer(
     }
     let classified = classified?;
 
-    let encoding = options.encoding;
-    let written =
-        door.threads().run_if(is_long(&classified), move || write(&classified, upload.dialect, form, encoding));
+    let written = Written { shape, dialect: upload.dialect, form, encoding: options.encoding };
+    let written = door.threads().run_if(is_long(&classified), move || written.write(&classified));
     Ok(written.await?)
 }
 
 /// How outputs are to be sent; JSON for who asks for none, whatever else it would accept.
-fn answer_form(headers: &HeaderMap, options: &RequestOptions, upload: &Upload) -> Result<AnswerForm, Error> {
+fn answer_form(
+    headers: &HeaderMap,
+    options: &RequestOptions,
+    upload: &Upload,
+    shape: AnswerShape,
+) -> Result<AnswerForm, Error> {
     if options.outputs.is_empty() {
         return Ok(AnswerForm::Json);
     }
-    if upload.dialect == Dialect::TensorFlowServing {
-        let message = "the answer to `examples` has classes and nothing else: send `instances` for `outputs`";
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
-    }
+    let place = match (upload.dialect, shape) {
+        (Dialect::TensorFlowServing, _) => {
+            Err("the answer to `examples` has classes and nothing else: send `instances` for `outputs`")
+        }
+        (_, AnswerShape::TorchServe) => {
+            Err("TorchServe's answer has classes and nothing else: ask `/v1/models/…:classify` for `outputs`")
+        }
+        _ => Ok(()),
+    };
+    place.map_err(|message| Error::new(ErrorKind::InvalidArgument, message))?;
     Ok(AnswerForm::accepted(headers))
 }
 
@@ -120,16 +135,32 @@ fn one_output(form: AnswerForm, outputs: usize) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-fn write(classified: &Answer, dialect: Dialect, form: AnswerForm, encoding: Encoding) -> Response {
-    let values = classified.outputs.iter().map(|output| output.values.len()).sum::<usize>();
-    let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>() + 12 * values;
-    let mut answer = match (dialect, &*classified.outputs) {
-        (Dialect::Own, [output]) if form != AnswerForm::Json => tensor::write(classified, output, form),
-        (Dialect::Own, _) => reply::json(StatusCode::OK, &document(classified, encoding), size),
-        (Dialect::TensorFlowServing, _) => reply::json(StatusCode::OK, &tfserving::results(classified), size),
-    };
-    timing::tell(&classified.timing, &mut answer);
-    answer
+/// How an answer is written.
+#[derive(Clone, Copy)]
+struct Written {
+    shape: AnswerShape,
+    dialect: Dialect,
+    form: AnswerForm,
+    encoding: Encoding,
+}
+
+impl Written {
+    fn write(self, classified: &Answer) -> Response {
+        let Self { shape, dialect, form, encoding } = self;
+        let values = classified.outputs.iter().map(|output| output.values.len()).sum::<usize>();
+        let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>() + 12 * values;
+        let mut answer = match (dialect, &*classified.outputs) {
+            (Dialect::Own, [output]) if form != AnswerForm::Json => tensor::write(classified, output, form),
+            (Dialect::Own, _) => match shape {
+                AnswerShape::Classify => reply::json(StatusCode::OK, &document(classified, encoding), size),
+                AnswerShape::Vertex => reply::json(StatusCode::OK, &vertex(classified, encoding), size),
+                AnswerShape::TorchServe => reply::json(StatusCode::OK, &TorchServeDocument(classified), size),
+            },
+            (Dialect::TensorFlowServing, _) => reply::json(StatusCode::OK, &tfserving::results(classified), size),
+        };
+        timing::tell(&classified.timing, &mut answer);
+        answer
+    }
 }
 
 /// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.
@@ -151,30 +182,9 @@ struct ClassifyDocument<'a> {
     model: &'a str,
     version: u64,
     architecture: &'a str,
-    #[serde(serialize_with = "write_images")]
     predictions: Images<'a>,
     timing_ms: TimingMs,
     batch_size: usize,
-}
-
-struct Images<'a> {
-    answer: &'a Answer,
-    encoding: Encoding,
-}
-
-#[derive(Serialize)]
-struct Image<'a> {
-    #[serde(serialize_with = "write_classes")]
-    classes: &'a [Prediction],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outputs: Option<ImageOutputs<'a>>,
-}
-
-#[derive(Serialize)]
-struct Class<'a> {
-    index: usize,
-    label: &'a str,
-    probability: f32,
 }
 
 #[derive(Serialize)]
@@ -202,23 +212,6 @@ fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
     }
 }
 
-fn write_images<S: Serializer>(images: &Images<'_>, serializer: S) -> Result<S::Ok, S::Error> {
-    let &Images { answer: Answer { predictions, outputs, .. }, encoding } = images;
-    let image = |(image, classes)| Image {
-        classes,
-        outputs: (!outputs.is_empty()).then_some(ImageOutputs { outputs, image, encoding }),
-    };
-    serializer.collect_seq(predictions.iter().map(Vec::as_slice).enumerate().map(image))
-}
-
-fn write_classes<S: Serializer>(classes: &[Prediction], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(classes.iter().map(|class| Class {
-        index: class.index,
-        label: &class.label,
-        probability: class.probability,
-    }))
-}
-
 /// Milliseconds, rounded to a microsecond: more digits are noise.
 fn to_microseconds(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
@@ -227,7 +220,7 @@ fn to_microseconds(ms: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Timing;
+    use crate::service::{Prediction, Timing};
 
     #[test]
     fn the_answer_has_the_shape_of_the_contract() {

@@ -34,6 +34,20 @@ pub(super) struct Document {
     pub(super) timeout_ms: Option<Scalar>,
     pub(super) outputs: Option<AskedOutputs>,
     pub(super) encoding: Option<String>,
+    pub(super) parameters: Parameters,
+}
+
+/// What clients of Vertex AI send for all instances together: our options, also in the words of its own image models.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Parameters {
+    #[serde(alias = "maxPredictions")]
+    pub(super) top_k: Option<Scalar>,
+    #[serde(alias = "confidenceThreshold")]
+    pub(super) min_probability: Option<Scalar>,
+    pub(super) timeout_ms: Option<Scalar>,
+    pub(super) outputs: Option<AskedOutputs>,
+    pub(super) encoding: Option<String>,
 }
 
 /// What TensorFlow Serving's clients send for all examples together.
@@ -55,12 +69,13 @@ enum Field {
     TimeoutMs,
     Outputs,
     Encoding,
+    Parameters,
     /// TensorFlow Serving's name of the graph's entry; a model here has one.
     SignatureName,
 }
 
 /// The names of [`Field`], in its order.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "instances",
     "examples",
     "context",
@@ -69,6 +84,7 @@ const FIELDS: [&str; 9] = [
     "timeout_ms",
     "outputs",
     "encoding",
+    "parameters",
     "signature_name",
 ];
 
@@ -111,6 +127,7 @@ impl<'de> Visitor<'de> for DocumentReader {
                 Field::TimeoutMs => document.timeout_ms = map.next_value()?,
                 Field::Outputs => document.outputs = map.next_value()?,
                 Field::Encoding => document.encoding = map.next_value()?,
+                Field::Parameters => document.parameters = map.next_value::<Option<_>>()?.unwrap_or_default(),
                 Field::SignatureName => document.signature_name = map.next_value()?,
             }
         }

@@ -10,7 +10,7 @@ use super::{
     upload::{Dialect, Upload},
 };
 use crate::{server::tfserving::ServingSignature, service::Shown};
-use document::DocumentReader;
+use document::{DocumentReader, Scalar};
 
 /// Reads a JSON body; sets the options that it carries. At most `max_images` + 1 images are decoded: the service refuses so many.
 ///
@@ -28,6 +28,9 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     let given = [
         ("top_k", document.context.k),
         ("top_k", document.context.top_k),
+        ("top_k", document.parameters.top_k.map(whole)),
+        ("min_probability", document.parameters.min_probability),
+        ("timeout_ms", document.parameters.timeout_ms.map(whole)),
         ("top_k", document.top_k),
         ("min_probability", document.min_probability),
         ("timeout_ms", document.timeout_ms),
@@ -37,10 +40,10 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
             options.set(key, &value.0)?;
         }
     }
-    if let Some(outputs) = document.outputs {
+    if let Some(outputs) = document.outputs.or(document.parameters.outputs) {
         options.outputs = outputs;
     }
-    if let Some(encoding) = document.encoding {
+    if let Some(encoding) = document.encoding.or(document.parameters.encoding) {
         options.set("encoding", &encoding)?;
     }
     let (images, dialect) = match (document.instances, document.examples) {
@@ -64,6 +67,11 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
         })
     });
     Ok(Upload { images: images.collect::<Result<_, _>>()?, dialect, is_form: false })
+}
+
+/// Vertex AI makes floats of all numbers: 2 comes as 2.0.
+fn whole(Scalar(text): Scalar) -> Scalar {
+    Scalar(text.strip_suffix(".0").map_or(text.clone(), str::to_owned))
 }
 
 /// A document without the byte order mark that some editors and .NET write before it.
