@@ -81,7 +81,7 @@ async fn sagemakers_invocations_are_answered_as_classify_answers() {
     let features = http.request("POST", "/invocations?outputs=features", &headers, CAT).await;
     assert_eq!((features.status, features.header("x-output-shape")), (200, Some("1,64")));
     http.post("/invocations", "image/jpeg", b"no picture").await.refusal(415, "UNSUPPORTED_FORMAT");
-    http.get("/invocations").await.refusal(405, "INVALID_ARGUMENT");
+    http.get("/invocations").await.refusal(405, "METHOD_NOT_ALLOWED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,14 +133,14 @@ async fn vertex_gets_predictions_to_instances_and_parameters() {
         (json!({ "topk": 2 }), "unknown field `topk`"),
         (json!({ "top_k": 2.5 }), "top_k is `2.5`"),
         (json!({ "confidenceThreshold": 7 }), "min_probability is `7`"),
-        (json!([1]), "invalid type"),
+        (json!("2"), "invalid type"),
     ] {
         let body = ask(json!({ "b64": text }), parameters);
         let message = http.post("/predict", "application/json", body.as_bytes()).await.refusal(400, "INVALID_ARGUMENT");
         assert!(message.contains(part), "{message}");
     }
-    http.get("/predict").await.refusal(405, "INVALID_ARGUMENT");
-    http.post("/health", "image/jpeg", CAT).await.refusal(405, "INVALID_ARGUMENT");
+    http.get("/predict").await.refusal(405, "METHOD_NOT_ALLOWED");
+    http.post("/health", "image/jpeg", CAT).await.refusal(405, "METHOD_NOT_ALLOWED");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn torchserve_gets_labels_with_their_probabilities() {
     http.post(&format!("{predictions}/7"), "image/png", &images::png()).await.refusal(404, "NOT_FOUND");
     http.post(&format!("{predictions}/x"), "image/png", &images::png()).await.refusal(400, "INVALID_ARGUMENT");
     http.post("/predictions/%ff", "image/png", &images::png()).await.refusal(400, "INVALID_ARGUMENT");
-    http.get(&predictions).await.refusal(405, "INVALID_ARGUMENT");
+    http.get(&predictions).await.refusal(405, "METHOD_NOT_ALLOWED");
     let outputs = http.post(&format!("{predictions}?outputs=logits"), "image/png", &images::png()).await;
     assert!(outputs.refusal(400, "INVALID_ARGUMENT").contains("TorchServe"));
 }
