@@ -12,6 +12,8 @@ use crate::tensor::Input;
 pub struct Reply {
     /// What the network says of the image, `f32[K]`.
     pub logits: Box<[f32]>,
+    /// The pooled values that its last layer reads, `f32[F]`, where the submission asks for them.
+    pub features: Option<Box<[f32]>>,
     /// From submission until a worker took the job.
     pub queued: Duration,
     /// The run of the whole batch, with the filling of it.
@@ -127,6 +129,8 @@ pub struct Submission {
     pub deadline: Option<Instant>,
     /// Whom it may overtake.
     pub priority: Priority,
+    /// Whether the network's features are wanted as well; the whole batch is then run with them.
+    pub features: bool,
     /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was
     /// answered, or because its client left. `None` where nobody counts.
     pub place: Option<OwnedSemaphorePermit>,

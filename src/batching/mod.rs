@@ -89,12 +89,12 @@ impl Batcher {
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
-        let Submission { input, announced, deadline, priority, place } = submission;
+        let Submission { input, announced, deadline, priority, features, place } = submission;
         if input.shape() != self.shape {
             return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
         }
         let (reply, receiver) = oneshot::channel();
-        let job = Job { input, deadline, priority, reply, enqueued: Instant::now(), is_sample: false };
+        let job = Job { input, deadline, priority, features, reply, enqueued: Instant::now(), is_sample: false };
         let id = self.queue.push(job, announced)?;
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }

@@ -25,6 +25,7 @@ pub(super) struct Job {
     pub(super) input: Input,
     pub(super) deadline: Option<Instant>,
     pub(super) priority: Priority,
+    pub(super) features: bool,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) enqueued: Instant,
     /// By the forecast it cannot be answered in time, and was taken to see whether that is so.

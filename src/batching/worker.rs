@@ -32,6 +32,8 @@ pub(super) struct Worker<E> {
     normalizer: Normalizer,
     batch: Batch,
     logits: Logits,
+    /// Of the last batch in which somebody asked for them.
+    features: Logits,
     /// The images at hand.
     jobs: Vec<Job>,
     at: Phase,
@@ -73,8 +75,21 @@ impl<E: Executor> Worker<E> {
         shape: InputShape,
     ) -> Result<Self, TryReserveError> {
         let batch = Batch::reserved(shape, queue.policy().max_batch_size)?;
-        let (jobs, logits, at) = (Vec::with_capacity(queue.policy().max_batch_size), Logits::default(), Phase::Taking);
-        Ok(Self { number, name: name.clone(), queue, executor, normalizer, batch, logits, jobs, at, breaks: 0 })
+        let jobs = Vec::with_capacity(queue.policy().max_batch_size);
+        let (logits, features, at) = (Logits::default(), Logits::default(), Phase::Taking);
+        Ok(Self {
+            number,
+            name: name.clone(),
+            queue,
+            executor,
+            normalizer,
+            batch,
+            logits,
+            features,
+            jobs,
+            at,
+            breaks: 0,
+        })
     }
 
     /// Works until the queue is closed and empty, or until it has broken too often.
@@ -128,9 +143,12 @@ impl<E: Executor> Worker<E> {
             self.queue.tell(|observer| observer.ran(&run));
             match outcome {
                 Ok(()) => {
+                    let mut features = self.features.rows();
                     for (job, row) in self.jobs.drain(..).zip(self.logits.rows()) {
                         let queued = started.saturating_duration_since(job.enqueued);
-                        answer(job, Ok(Reply { logits: row.into(), queued, inference, fill, batch_size }));
+                        // One after the other, as the images: also those that nobody asked for.
+                        let features = features.next().filter(|_| job.features).map(Box::from);
+                        answer(job, Ok(Reply { logits: row.into(), features, queued, inference, fill, batch_size }));
                     }
                     let time = finished.elapsed();
                     self.queue.tell(|observer| observer.answered(batch_size, time));
@@ -143,7 +161,8 @@ impl<E: Executor> Worker<E> {
 
     /// Also when the batch was full, if it came to that.
     fn run(&mut self) -> (Result<(), JobError>, Option<Instant>) {
-        let Self { executor, normalizer, batch, logits, jobs, .. } = self;
+        let Self { executor, normalizer, batch, logits, features, jobs, .. } = self;
+        let with_features = jobs.iter().any(|job| job.features);
         let mut filled = None;
         let run = || {
             batch.clear();
@@ -151,9 +170,17 @@ impl<E: Executor> Worker<E> {
                 job.input.write(normalizer, batch.push());
             }
             filled = Some(Instant::now());
-            executor.run(batch, logits)
+            if with_features {
+                executor.run_with_features(batch, logits, features)
+            } else {
+                executor.run(batch, logits)
+            }
         };
         let outcome = match caught(run) {
+            Ok(Ok(())) if with_features && self.features.rows().len() != self.jobs.len() => {
+                let (rows, images) = (self.features.rows().len(), self.jobs.len());
+                Err(JobError::Failed(format!("the network gave {rows} rows of features for {images} images")))
+            }
             Ok(Ok(())) if self.logits.rows().len() == self.jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(
                 "the network gave {} rows for {} images",

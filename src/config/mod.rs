@@ -1,20 +1,25 @@
-//! The configuration: defaults < file < environment < flags.
+//! The configuration: defaults < file < environment < what a platform says there < flags.
 //!
 //! A leaf that only the command line reads: it hands each room the settings that concern it.
 
 mod layers;
 mod load;
+mod platforms;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use self::values::{address, level_problem};
 pub use self::{
     layers::Refusal,
     load::{ConfigError, Flags},
+    platforms::PlatformDialect,
     values::parse_address,
+};
+use self::{
+    platforms::route_problem,
+    values::{address, level_problem},
 };
 use crate::settings::{Batching, RuntimeSettings, SettingError, at_least, in_range};
 
@@ -66,6 +71,14 @@ pub struct ServerSection {
     pub decode_threads: usize,
     /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
     pub cors_origins: Vec<String>,
+    /// Routes of other servers and of platforms that are answered beside our own.
+    pub dialects: Vec<PlatformDialect>,
+    /// The model that answers on those routes that name none; empty: the only one.
+    pub default_model: String,
+    /// Where Vertex AI asks for predictions.
+    pub vertex_predict_route: String,
+    /// Where Vertex AI asks for readiness.
+    pub vertex_health_route: String,
 }
 
 impl Default for ServerSection {
@@ -82,6 +95,10 @@ impl Default for ServerSection {
             io_threads: 0,
             decode_threads: 0,
             cors_origins: Vec::new(),
+            dialects: Vec::new(),
+            default_model: String::new(),
+            vertex_predict_route: "/predict".to_owned(),
+            vertex_health_route: "/health".to_owned(),
         }
     }
 }
@@ -190,6 +207,14 @@ impl Config {
         in_range("server.max_connections", &server.max_connections, 1..=1_000_000)?;
         in_range("server.io_threads", &server.io_threads, 0..=1024)?;
         in_range("server.decode_threads", &server.decode_threads, 0..=1024)?;
+        for (key, route) in [
+            ("server.vertex_predict_route", &server.vertex_predict_route),
+            ("server.vertex_health_route", &server.vertex_health_route),
+        ] {
+            if let Some(problem) = route_problem(route) {
+                return Err(SettingError::Key { key: key.to_owned(), problem });
+            }
+        }
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         in_range("limits.max_body_bytes", &self.limits.max_body_bytes, 1_024..=1 << 30)?;
         in_range("limits.max_image_pixels", &self.limits.max_image_pixels, 1..=1_000_000_000)?;

@@ -13,6 +13,7 @@ mod error;
 pub mod grpc;
 mod http;
 mod places;
+mod platforms;
 mod request_id;
 mod request_log;
 mod shared;
@@ -39,6 +40,7 @@ use threads::Threads;
 pub use error::ServeError;
 #[doc(hidden)]
 pub use http::take_apart;
+pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
 
 /// Where clients come in.

@@ -40,6 +40,8 @@ struct Common<'r> {
     target: &'r Target,
     deadline: Option<Instant>,
     priority: Priority,
+    /// Whether the network's features are wanted.
+    features: bool,
     charge: &'r Arc<Charge>,
     /// The request's part of the threads that decode.
     decoding: &'r Share,
@@ -63,8 +65,15 @@ impl Service {
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
         let mut places = admit(model, items.len())?;
         let decoding = self.inner.decoders.share();
-        let common =
-            Common { target: &target, deadline, priority, charge: &charge, decoding: &decoding, trace: &trace };
+        let common = Common {
+            target: &target,
+            deadline,
+            priority,
+            features: outputs.want_features(),
+            charge: &charge,
+            decoding: &decoding,
+            trace: &trace,
+        };
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
             vec![self.answer_one(&common, item, places).await?]
@@ -109,6 +118,10 @@ impl Service {
                 yield_now().await;
             }
             looked_at += reply.logits.len();
+            if let Some(features) = &reply.features {
+                looked_at += features.len();
+                outputs.add_features(features);
+            }
             outputs.add_raw(&reply.logits);
             if classes.is_some() || outputs.want_probabilities() {
                 model.activation.apply(&mut reply.logits);
@@ -188,7 +201,7 @@ impl Service {
         place: OwnedSemaphorePermit,
     ) -> Result<Answered, Error> {
         let work = async {
-            let &Common { deadline, priority, .. } = common;
+            let &Common { deadline, priority, features, .. } = common;
             // Before anything is decoded for it.
             let terms = Terms { deadline, priority, longest_wait: self.limits().target_queue };
             let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
@@ -196,7 +209,8 @@ impl Service {
                 Content::Tensor(input) => (input, place, Duration::ZERO),
                 Content::Picture(file) => self.prepare(common, file, place).await?,
             };
-            let submission = Submission { input, announced: Some(announced), deadline, priority, place: Some(place) };
+            let place = Some(place);
+            let submission = Submission { input, announced: Some(announced), deadline, priority, features, place };
             let pending = common.target.model().batcher.submit(submission);
             match pending.map_err(|error| refused(common, error))?.await {
                 Ok(reply) => Ok(Answered { reply, preprocess }),

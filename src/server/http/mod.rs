@@ -20,6 +20,7 @@ mod leftover;
 mod metrics;
 mod nearest;
 mod peer;
+mod platforms;
 mod reply;
 mod route;
 mod routes;

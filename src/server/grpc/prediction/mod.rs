@@ -98,11 +98,7 @@ impl PredictionService {
             none if none.is_empty() => target.outputs().into_iter().map(str::to_owned).collect(),
             names => names,
         };
-        if outputs.len() > target.outputs().len() {
-            let message =
-                format!("output_filter has {} names, the model has {}", outputs.len(), target.outputs().len());
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
-        }
+        target.check_outputs(outputs.iter().map(String::as_str), outputs.len())?;
         let charge = asked.call.charge.clone();
         let items = {
             let (service, target, is_work) = (self.service.clone(), target.clone(), tensor::is_work(&tensor));
