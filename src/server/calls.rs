@@ -21,7 +21,7 @@ pub(super) struct CallOrigin {
 }
 
 /// Answers calls of gRPC and gRPC-Web. One that is not admitted is answered with the reason, in gRPC's form.
-pub(super) type AnswerCalls = Arc<dyn Fn(Request<Body>, CallOrigin, Result<(), Error>) -> Answering + Send + Sync>;
+pub(super) type AnswerCalls = Arc<dyn Fn(Request<Body>, CallOrigin, Result<(), Error>) -> AnswerToCall + Send + Sync>;
 
 /// An answer under way. Dropped when the client leaves, and with it all that was under way for it.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+pub(super) type AnswerToCall = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;

@@ -71,7 +71,11 @@ pub(super) fn mend(status: Status, path: &str) -> Status {
         }
         _ => ErrorKind::InvalidArgument,
     };
-    convert::status(&Error::new(kind, Shown(status.message()).to_string()))
+    let message = match status.message().strip_prefix("tonic-web: ") {
+        Some(wrong) => format!("the body is none of gRPC-Web: {}", Shown(wrong)),
+        None => Shown(status.message()).to_string(),
+    };
+    convert::status(&Error::new(kind, message))
 }
 
 /// The name of the error in headers or metadata of ours.

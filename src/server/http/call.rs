@@ -202,7 +202,7 @@ pub(super) fn no_place() -> Error {
 }
 
 /// Method, path and headers as they went over the wire, about.
-fn head_bytes<B>(request: &Request<B>) -> usize {
+pub(super) fn head_bytes<B>(request: &Request<B>) -> usize {
     const SEPARATORS: usize = 4;
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum::<usize>() + path

@@ -30,7 +30,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn, util::Oneshot};
 use tower_http::cors::CorsLayer;
 
 use super::{
-    call::{OfConnection, no_place},
+    call::{MAX_HEAD_BYTES, OfConnection, head_bytes, no_place},
     framing,
     peer::Peer,
     reading::{BodyState, closing},
@@ -41,7 +41,7 @@ use crate::{
         calls::{AnswerCalls, CallOrigin},
         places::Place,
     },
-    service::Payer,
+    service::{Error, ErrorKind, Payer},
 };
 
 /// What calls of gRPC begin with, gRPC-Web included.
@@ -131,9 +131,15 @@ async fn call(
     let framed = framing::check(&request);
     // Where the next request begins is not to be relied on otherwise.
     let goes_on = framed.is_ok();
-    let admitted = framed.and_then(|()| match PROBES.contains(&request.uri().path()) || place.is_full() {
-        true => Ok(()),
-        false => Err(no_place()),
+    let admitted = framed.and_then(|()| {
+        if head_bytes(&request) > MAX_HEAD_BYTES {
+            let message = format!("the head of the call has more than {MAX_HEAD_BYTES} bytes: send less metadata");
+            Err(Error::new(ErrorKind::TooLarge, message))
+        } else if !PROBES.contains(&request.uri().path()) && !place.is_full() {
+            Err(no_place())
+        } else {
+            Ok(())
+        }
     });
     let state = Arc::new(BodyState::of(request.body()));
     let request = request.map(|body| tonic::body::Body::new(Watched { body, state: state.clone() }));
