@@ -25,7 +25,7 @@ use super::{
     framing,
     leftover::Leftover,
     peer::Peer,
-    reading::{BodyState, closing},
+    reading::{BodyState, closing, take_turn},
 };
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog, unread::Unread},
@@ -169,6 +169,7 @@ where
     let answer = call.body.end(peer, version, goes_on, answer);
     let log = if call.body.is_given_up() { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
+    take_turn(version).await;
     Ok(match stream {
         Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),
         None => answer,

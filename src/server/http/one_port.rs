@@ -33,7 +33,7 @@ use super::{
     call::{MAX_HEAD_BYTES, OfConnection, head_bytes, no_place},
     framing,
     peer::Peer,
-    reading::{BodyState, closing},
+    reading::{BodyState, closing, take_turn},
 };
 use crate::{
     server::{
@@ -147,7 +147,9 @@ async fn call(
     tokio::select! {
         biased;
         answer = calls(request, origin, admitted) => {
-            Ok(state.end(Some(&peer), version, goes_on, answer.map(Body::new)))
+            let answer = state.end(Some(&peer), version, goes_on, answer.map(Body::new));
+            take_turn(version).await;
+            Ok(answer)
         }
         // What is returned reaches nobody and ends the connection.
         () = state.left(Some(&peer), version) => Ok(closing(Response::default())),

@@ -1,4 +1,5 @@
-//! How far a request's body was read, and whether its client is still there: what HTTP/1 needs to know before a connection goes on.
+//! How far a request's body was read, and whether its client is still there: what HTTP/1 needs to know before a connection goes on,
+//! and the turn that others have then.
 
 use std::{
     future::{pending, poll_fn},
@@ -12,10 +13,16 @@ use axum::{
     response::Response,
 };
 
+use tokio::task::consume_budget;
+
 use super::peer::Peer;
 
 /// Up to so many bytes of an unread body are passed over, so that the connection can go on.
 const MAX_PASSED_OVER_BYTES: u64 = 32 << 10;
+
+/// How much of its turn on an I/O thread a request over HTTP/1 uses up, in tokio's units, of which a task has 128. Requests that were
+/// sent ahead are all in one task: without this a connection would have about a hundred of them answered before anybody else has a turn.
+const SHARE_OF_TURN: usize = 32;
 
 /// How far a request's body was read.
 #[derive(Debug)]
@@ -78,6 +85,15 @@ impl BodyState {
             goes_on &= self.is_short && !self.is_given_up();
         }
         if goes_on { answer } else { closing(answer) }
+    }
+}
+
+/// Lets others have a turn behind a request of HTTP/1.
+pub(super) async fn take_turn(version: Version) {
+    if version < Version::HTTP_2 {
+        for _ in 0..SHARE_OF_TURN {
+            consume_budget().await;
+        }
     }
 }
 
