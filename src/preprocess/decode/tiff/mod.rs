@@ -5,8 +5,10 @@
 //! bytes of a chunk row by row, [`pixel`] makes colours of them. A strip's rows go on one by one; a row of tiles is put
 //! together first.
 
+mod chroma;
 mod error;
 mod fax;
+mod lab;
 mod pixel;
 mod unpack;
 
@@ -80,8 +82,19 @@ impl Tiff<'_> {
             let tables = self.directory.entry(tag::JPEG_TABLES);
             let tables = tables.map(|entry| self.directory.bytes(&entry)).unwrap_or_default();
             let size = (self.page.chunks.width, rows as u32);
-            let meaning = (self.page.photometric, self.layout.is_premultiplied());
-            return jpeg::read_part(tables, content(0)?, meaning, size, sink);
+            let told = jpeg::PartColors {
+                photometric: self.page.photometric,
+                is_premultiplied: self.layout.is_premultiplied(),
+                sampling: chroma::sampling(&self.directory),
+            };
+            return jpeg::read_part(tables, content(0)?, &told, size, sink);
+        }
+        if let Some(chroma) = self.layout.blocks(&self.page) {
+            let big_endian = self.directory.is_big_endian();
+            let unpacker = ChunkUnpacker::new(self.packing, content(0)?, &self.page, big_endian)?;
+            let width = (self.page.width as usize - at.0 * self.page.chunks.width as usize)
+                .min(self.page.chunks.width as usize);
+            return chroma.read(&self.page, unpacker, (width, rows), sink).map_err(corrupt);
         }
         let row_bytes = self.page.chunk_row_bytes();
         let planes = (0..self.page.planes()).map(|plane| {
