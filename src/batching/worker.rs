@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     job::{FinishedRun, JobError, Reply},
-    queue::{Job, Queue},
+    queue::Queue,
+    state::Job,
 };
 use crate::{
     runtime::{Executor, caught},
@@ -22,6 +23,8 @@ use crate::{
 const MOST_BREAKS: u32 = 8;
 
 pub(super) struct Worker<E> {
+    /// Its number among the queue's workers.
+    number: usize,
     /// The model's, for the log.
     name: Arc<str>,
     queue: Arc<Queue>,
@@ -50,11 +53,11 @@ enum Phase {
 }
 
 /// Tells the queue that a worker is gone, however that came about.
-struct Leaving(Arc<Queue>);
+struct Leaving(Arc<Queue>, usize);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.leave("the model's last worker has broken");
+        self.0.leave(self.1, "the model's last worker has broken");
     }
 }
 
@@ -65,6 +68,7 @@ impl<E: Executor> Worker<E> {
     /// If there is not so much memory.
     pub(super) fn new(
         name: &Arc<str>,
+        number: usize,
         queue: Arc<Queue>,
         executor: E,
         normalizer: Normalizer,
@@ -73,12 +77,24 @@ impl<E: Executor> Worker<E> {
         let batch = Batch::reserved(shape, queue.policy().max_batch_size)?;
         let jobs = Vec::with_capacity(queue.policy().max_batch_size);
         let (logits, features, at) = (Logits::default(), Logits::default(), Phase::Taking);
-        Ok(Self { name: name.clone(), queue, executor, normalizer, batch, logits, features, jobs, at, breaks: 0 })
+        Ok(Self {
+            number,
+            name: name.clone(),
+            queue,
+            executor,
+            normalizer,
+            batch,
+            logits,
+            features,
+            jobs,
+            at,
+            breaks: 0,
+        })
     }
 
     /// Works until the queue is closed and empty, or until it has broken too often.
     pub(super) fn work(mut self) {
-        let _leaving = Leaving(self.queue.clone());
+        let _leaving = Leaving(self.queue.clone(), self.number);
         while let Err(reason) = caught(|| self.work_on()) {
             let again = self.begin_anew(&reason);
             let (model, breaks) = (&*self.name, self.breaks);
@@ -95,7 +111,7 @@ impl<E: Executor> Worker<E> {
         self.breaks += 1;
         match self.at {
             Phase::Taking => self.queue.broke_while_taking(),
-            Phase::Running => self.queue.broke_while_running(Instant::now()),
+            Phase::Running => self.queue.broke_while_running(self.number, Instant::now()),
             Phase::Answering => {}
         }
         let failed = JobError::Failed(format!("the worker broke: {reason}"));
@@ -111,7 +127,7 @@ impl<E: Executor> Worker<E> {
     fn work_on(&mut self) {
         loop {
             self.at = Phase::Taking;
-            if !self.queue.take(&mut self.jobs) {
+            if !self.queue.take(self.number, &mut self.jobs) {
                 return;
             }
             self.at = Phase::Running;
@@ -120,7 +136,7 @@ impl<E: Executor> Worker<E> {
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
             let batch_size = self.jobs.len();
-            self.queue.note_run(batch_size, inference, finished);
+            self.queue.note_run(self.number, &self.jobs, inference, finished);
             self.at = Phase::Answering;
             let fill = filled.map_or(Duration::ZERO, |filled| filled.saturating_duration_since(started));
             let run = FinishedRun { images: batch_size, time: inference, fill, succeeded: outcome.is_ok() };

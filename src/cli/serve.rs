@@ -128,6 +128,10 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
             timeout => Some(Duration::from_millis(timeout)),
         },
         max_timeout: Duration::from_millis(config.limits.max_timeout_ms),
+        target_queue: match config.limits.target_queue_ms {
+            0 => None,
+            milliseconds => Some(Duration::from_millis(milliseconds)),
+        },
     }
 }
 

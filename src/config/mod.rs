@@ -137,6 +137,8 @@ pub struct LimitsSection {
     pub default_timeout_ms: u64,
     /// The latest deadline of a request, in milliseconds.
     pub max_timeout_ms: u64,
+    /// The longest wait for a worker, in milliseconds: an image that would wait longer is refused; 0: the queue's capacity decides.
+    pub target_queue_ms: u64,
 }
 
 impl Default for LimitsSection {
@@ -149,6 +151,7 @@ impl Default for LimitsSection {
             max_in_flight_bytes: 1 << 30,
             default_timeout_ms: 60_000,
             max_timeout_ms: 3_600_000,
+            target_queue_ms: 0,
         }
     }
 }
@@ -227,6 +230,7 @@ impl Config {
         )?;
         in_range("limits.max_timeout_ms", &self.limits.max_timeout_ms, 1..=DAY_MS)?;
         in_range("limits.default_timeout_ms", &self.limits.default_timeout_ms, 0..=DAY_MS)?;
+        in_range("limits.target_queue_ms", &self.limits.target_queue_ms, 0..=DAY_MS)?;
         at_least(
             ("limits.max_timeout_ms", &self.limits.max_timeout_ms),
             ("limits.default_timeout_ms", &self.limits.default_timeout_ms),

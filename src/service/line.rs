@@ -18,7 +18,7 @@ use super::{
     TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
 };
 use crate::{
-    batching::{JobError, Priority, Reply, Submission, SubmitError},
+    batching::{JobError, Priority, Reply, Submission, SubmitError, Terms},
     model::ServedModel,
     postprocess::top_k,
     preprocess::{self, DecodeError, DecodeLimits},
@@ -203,12 +203,14 @@ impl Service {
         let work = async {
             let &Common { deadline, priority, features, .. } = common;
             // Before anything is decoded for it.
-            common.target.model().batcher.consider(deadline).map_err(|error| refused(common, error))?;
+            let terms = Terms { deadline, priority, longest_wait: self.limits().target_queue };
+            let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
             let (input, place, preprocess) = match item.0 {
                 Content::Tensor(input) => (input, place, Duration::ZERO),
                 Content::Picture(file) => self.prepare(common, file, place).await?,
             };
-            let submission = Submission { input, deadline, priority, features, place: Some(place) };
+            let submission =
+                Submission { input, announced: Some(announced), deadline, priority, features, place: Some(place) };
             let pending = common.target.model().batcher.submit(submission);
             match pending.map_err(|error| refused(common, error))?.await {
                 Ok(reply) => Ok(Answered { reply, preprocess }),
@@ -344,6 +346,9 @@ fn refused(common: &Common<'_>, error: SubmitError) -> Error {
     match error {
         SubmitError::Full { retry_after, .. } => Error::new(ErrorKind::Overloaded, format!("{error}; try again later"))
             .retry_after(retry_after.max(SHORTEST_RETRY)),
+        SubmitError::Congested { wait, .. } => {
+            Error::new(ErrorKind::Overloaded, format!("{error}; try again later")).retry_after(wait.max(SHORTEST_RETRY))
+        }
         SubmitError::Hopeless { wait } => {
             let message = format!("the deadline cannot be met: the queue takes {} ms", wait.as_millis());
             Error::new(ErrorKind::Overloaded, message).retry_after(wait.max(SHORTEST_RETRY))

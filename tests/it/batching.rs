@@ -52,7 +52,14 @@ fn image(shape: InputShape, numbers: &[f32]) -> Input {
 }
 
 fn submission(deadline: Option<Instant>) -> Submission {
-    Submission { input: image(SHAPE, &[0.0; 3]), deadline, priority: Priority::DEFAULT, features: false, place: None }
+    Submission {
+        input: image(SHAPE, &[0.0; 3]),
+        announced: None,
+        deadline,
+        priority: Priority::DEFAULT,
+        features: false,
+        place: None,
+    }
 }
 
 fn submit(batcher: &Line) -> Pending {

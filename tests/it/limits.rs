@@ -316,3 +316,26 @@ async fn a_request_of_a_thousand_small_pictures_lets_others_in_between() {
     network.release();
     answering.await.expect("all are answered");
 }
+
+/// All on one thread, as above.
+#[tokio::test]
+async fn a_client_that_sends_many_requests_ahead_lets_others_in_between() {
+    const AHEAD: usize = 3000;
+    let server = TestServer::start().await;
+    let (mut many, mut one) = (server.http().await, server.http().await);
+    let answer_bytes = {
+        many.send("GET", "/livez", &[], b"").await;
+        let bytes = many.unread_bytes().await;
+        assert_eq!((many.answer("GET").await.status, one.get("/livez").await.status), (200, 200));
+        bytes
+    };
+    // Both are there before the server's thread, which is this one, looks for either.
+    many.send_raw(&b"GET /livez HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n".repeat(AHEAD)).await;
+    one.send("GET", "/livez", &[], b"").await;
+    assert_eq!(one.answer("GET").await.status, 200);
+    let answered = many.unread_bytes().await / answer_bytes;
+    assert!(answered <= 32, "{answered} of {AHEAD} came first");
+    for _ in 0..AHEAD {
+        assert_eq!(many.answer("GET").await.status, 200);
+    }
+}

@@ -69,6 +69,13 @@ impl HttpClient {
         timeout(PATIENCE, self.read_answer(method)).await.expect("an answer in time").expect("an answer")
     }
 
+    /// How much has come that nobody read yet, up to a mebibyte.
+    pub(crate) async fn unread_bytes(&mut self) -> usize {
+        let mut room = vec![0; 1 << 20];
+        let waiting = timeout(PATIENCE, self.stream.get_ref().peek(&mut room)).await.expect("something in time");
+        self.stream.buffer().len() + waiting.expect("an open connection")
+    }
+
     /// Whether the server closed the connection without another byte.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
