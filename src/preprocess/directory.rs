@@ -118,14 +118,15 @@ impl<'a> Directory<'a> {
         self.big_endian
     }
 
-    /// Whether every entry is in the file, and the values of these tags are there and numbers. Pillow passes over what is
+    /// Whether every entry is in the file, and the values of these tags are there and whole numbers. Pillow passes over what is
     /// not; libtiff gives up.
     pub(super) fn is_whole(&self, tags: &[u16]) -> bool {
         let ((start, count), size) = (self.entries, self.entry_bytes());
         let end = start.saturating_add(count.saturating_mul(size));
         let is_cut = |at: usize| {
             let tag = self.number(at, 2).and_then(|tag| u16::try_from(tag).ok());
-            tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none_or(|entry| entry.kind == 2)
+            tag.is_some_and(|tag| tags.contains(&tag))
+                && self.values(at).is_none_or(|entry| matches!(entry.kind, 2 | 5 | 10..=12))
         };
         let is_known = |at: usize| self.number(at + 2, 2).is_some_and(|kind| matches!(kind, 1..=13 | 16..=18));
         // Where no lengths are told libtiff measures everything that is in the file.

@@ -151,7 +151,9 @@ def jpeg_tiff(rng):
     for top in range(0, height, down):
         for left in range(0, width, across):
             rows = down if tiled else min(down, height - top)
-            parts.append(saved(image.crop((left, top, left + across, top + rows)), "JPEG", **options))
+            # Now and then a part has another sampling than the first.
+            others = maybe(rng, 0.03, subsampling=rng.randrange(3)) if "subsampling" in options else {}
+            parts.append(saved(image.crop((left, top, left + across, top + rows)), "JPEG", **options | others))
     data, offsets = b"", []
     for part in parts:
         offsets.append(8 + len(data))

@@ -76,13 +76,15 @@ pub(super) struct PartColors {
 /// Reads a picture that is a part of a TIFF, whose tables may stand elsewhere and whose colours the TIFF knows.
 ///
 /// * `size`: the part's width, and how many of its rows are wanted
+///
+/// Gives how many pixels across and down share a pair of colour differences.
 pub(super) fn read_part(
     tables: &[u8],
     content: &[u8],
     told: &PartColors,
     (width, rows): (u32, u32),
     sink: &mut dyn RowSink,
-) -> Result<(), DecodeError> {
+) -> Result<(u64, u64), DecodeError> {
     let joined;
     let bytes = match (tables, content) {
         // Both are whole streams, from start marker to end marker.
@@ -116,11 +118,11 @@ pub(super) fn read_part(
         return Err(corrupt("one of its tables or markers is impossible"));
     }
     let mut sampling = frame.components.iter().map(|part| (part.horizontal_sampling, part.vertical_sampling));
-    let is_known = match sampling.next() {
-        Some(found @ (1 | 2 | 4, 1 | 2 | 4)) if told.photometric == 6 => {
-            told.sampling.is_none_or(|told| told == (found.0.into(), found.1.into()))
-        }
-        first => first == Some((1, 1)),
+    let first = sampling.next().unwrap_or((0, 0));
+    let found = (u64::from(first.0), u64::from(first.1));
+    let is_known = match first {
+        (1 | 2 | 4, 1 | 2 | 4) if told.photometric == 6 => told.sampling.is_none_or(|told| told == found),
+        _ => first == (1, 1),
     };
     if !is_known || sampling.any(|sampling| sampling != (1, 1)) {
         return Err(corrupt("so many samples for its pixels do not fit the colours of its TIFF"));
@@ -128,7 +130,8 @@ pub(super) fn read_part(
     let jpeg = Box::new(Jpeg { bytes, metadata, geometry });
     let mut sink = FirstRows::new(sink, rows);
     // White is zero in such a TIFF.
-    if told.photometric == 0 { jpeg.read(&mut Inverted(&mut sink)) } else { jpeg.read(&mut sink) }
+    if told.photometric == 0 { jpeg.read(&mut Inverted(&mut sink)) } else { jpeg.read(&mut sink) }?;
+    Ok(found)
 }
 
 impl Rows for Jpeg<'_> {

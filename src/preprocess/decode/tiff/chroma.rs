@@ -120,7 +120,8 @@ pub(super) fn sampling(directory: &Directory<'_>) -> Option<(u64, u64)> {
     let entry = directory.entry(tag::YCBCR_SUBSAMPLING).filter(|entry| entry.count == 2)?;
     // What is no number is no sampling either.
     let side = |index| directory.value(&entry, index).unwrap_or(0);
-    Some((side(0), side(1)))
+    // Of larger numbers than fit, libtiff takes none.
+    Some((side(0), side(1))).filter(|sides| sides.0.max(sides.1) <= u16::MAX.into())
 }
 
 /// The values of a tag that has `N` numbers of any kind.

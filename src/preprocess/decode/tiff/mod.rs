@@ -12,6 +12,8 @@ mod lab;
 mod pixel;
 mod unpack;
 
+use std::cell::Cell;
+
 use super::fault::tiff as corrupt;
 use super::frame::{Frame, Rows};
 use super::jpeg;
@@ -30,6 +32,8 @@ struct Tiff<'a> {
     page: Page,
     layout: SampleLayout,
     packing: Packing,
+    /// Pixels across and down for each pair of colour differences: as the file says, or else as its first JPEG.
+    sampling: Cell<Option<(u64, u64)>>,
 }
 
 pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {
@@ -42,7 +46,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<d
     let xmp = directory.entry(tag::XMP).map(|entry| directory.bytes(&entry));
     let turn = Turn::from_directory(Some(&directory), xmp);
     let frame = Frame { width: header.width, height: header.height, turn, turn_is_intrinsic: true };
-    Ok((frame, Box::new(Tiff { file: bytes, directory, page, layout, packing })))
+    let sampling = Cell::new(chroma::sampling(&directory));
+    Ok((frame, Box::new(Tiff { file: bytes, directory, page, layout, packing, sampling })))
 }
 
 impl Rows for Tiff<'_> {
@@ -85,9 +90,11 @@ impl Tiff<'_> {
             let told = jpeg::PartColors {
                 photometric: self.page.photometric,
                 is_premultiplied: self.layout.is_premultiplied(),
-                sampling: chroma::sampling(&self.directory),
+                sampling: self.sampling.get(),
             };
-            return jpeg::read_part(tables, content(0)?, &told, size, sink);
+            let sampling = jpeg::read_part(tables, content(0)?, &told, size, sink)?;
+            self.sampling.set(Some(sampling));
+            return Ok(());
         }
         if let Some(chroma) = self.layout.blocks(&self.page) {
             let big_endian = self.directory.is_big_endian();
