@@ -76,7 +76,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
 
     let runtime = Runtime::load()?;
     let (service, writer) = Service::new(
-        RequestLimits { default_timeout: None, ..limits(&config) },
+        RequestLimits { default_timeout: None, target_queue: None, ..limits(&config) },
         config.server.decode_threads,
         Metrics::default(),
     );

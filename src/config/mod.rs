@@ -1,20 +1,25 @@
-//! The configuration: defaults < file < environment < flags.
+//! The configuration: defaults < file < environment < what a platform says there < flags.
 //!
 //! A leaf that only the command line reads: it hands each room the settings that concern it.
 
 mod layers;
 mod load;
+mod platforms;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use self::values::{address, level_problem};
 pub use self::{
     layers::Refusal,
     load::{ConfigError, Flags},
+    platforms::PlatformDialect,
     values::parse_address,
+};
+use self::{
+    platforms::route_problem,
+    values::{address, level_problem},
 };
 use crate::settings::{Batching, RuntimeSettings, SettingError, at_least, in_range};
 
@@ -70,6 +75,14 @@ pub struct ServerSection {
     pub decode_threads: usize,
     /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
     pub cors_origins: Vec<String>,
+    /// Routes of other servers and of platforms that are answered beside our own.
+    pub dialects: Vec<PlatformDialect>,
+    /// The model that answers on those routes that name none; empty: the only one.
+    pub default_model: String,
+    /// Where Vertex AI asks for predictions.
+    pub vertex_predict_route: String,
+    /// Where Vertex AI asks for readiness.
+    pub vertex_health_route: String,
 }
 
 impl Default for ServerSection {
@@ -88,6 +101,10 @@ impl Default for ServerSection {
             io_threads: 0,
             decode_threads: 0,
             cors_origins: Vec::new(),
+            dialects: Vec::new(),
+            default_model: String::new(),
+            vertex_predict_route: "/predict".to_owned(),
+            vertex_health_route: "/health".to_owned(),
         }
     }
 }
@@ -126,6 +143,8 @@ pub struct LimitsSection {
     pub default_timeout_ms: u64,
     /// The latest deadline of a request, in milliseconds.
     pub max_timeout_ms: u64,
+    /// The longest wait for a worker, in milliseconds: an image that would wait longer is refused; 0: the queue's capacity decides.
+    pub target_queue_ms: u64,
 }
 
 impl Default for LimitsSection {
@@ -138,6 +157,7 @@ impl Default for LimitsSection {
             max_in_flight_bytes: 1 << 30,
             default_timeout_ms: 60_000,
             max_timeout_ms: 3_600_000,
+            target_queue_ms: 0,
         }
     }
 }
@@ -195,6 +215,14 @@ impl Config {
         in_range("server.max_connections", &server.max_connections, 1..=1_000_000)?;
         in_range("server.io_threads", &server.io_threads, 0..=1024)?;
         in_range("server.decode_threads", &server.decode_threads, 0..=1024)?;
+        for (key, route) in [
+            ("server.vertex_predict_route", &server.vertex_predict_route),
+            ("server.vertex_health_route", &server.vertex_health_route),
+        ] {
+            if let Some(problem) = route_problem(route) {
+                return Err(SettingError::Key { key: key.to_owned(), problem });
+            }
+        }
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         let least_in_flight = match self.limits.max_body_bytes {
             0 => 32 << 20,
@@ -216,6 +244,7 @@ impl Config {
         )?;
         in_range("limits.max_timeout_ms", &self.limits.max_timeout_ms, 1..=DAY_MS)?;
         in_range("limits.default_timeout_ms", &self.limits.default_timeout_ms, 0..=DAY_MS)?;
+        in_range("limits.target_queue_ms", &self.limits.target_queue_ms, 0..=DAY_MS)?;
         at_least(
             ("limits.max_timeout_ms", &self.limits.max_timeout_ms),
             ("limits.default_timeout_ms", &self.limits.default_timeout_ms),

@@ -14,6 +14,7 @@ mod error;
 pub mod grpc;
 mod http;
 mod places;
+mod platforms;
 mod request_id;
 mod request_log;
 mod shared;
@@ -40,6 +41,7 @@ use threads::Threads;
 pub use error::ServeError;
 #[doc(hidden)]
 pub use http::take_apart;
+pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
 
 /// Where clients come in.

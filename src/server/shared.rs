@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{coding::Unpacker, request_id::RequestIds, request_log::SlowRequests, threads::Threads};
+use super::{
+    coding::Unpacker, platforms::Platforms, request_id::RequestIds, request_log::SlowRequests, threads::Threads,
+};
 use crate::service::Service;
 
 /// How the server treats its connections, and how it leaves.
@@ -33,6 +35,8 @@ pub struct DoorOptions {
     pub cors_origins: Vec<String>,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
+    /// What is answered beside our own routes.
+    pub platforms: Platforms,
 }
 
 impl Default for DoorOptions {
@@ -50,6 +54,7 @@ impl Default for DoorOptions {
             stream_concurrency: 32,
             cors_origins: Vec::new(),
             slow_request: Duration::from_secs(1),
+            platforms: Platforms::default(),
         }
     }
 }

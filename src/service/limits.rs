@@ -19,6 +19,8 @@ pub struct RequestLimits {
     pub default_timeout: Option<Duration>,
     /// The latest deadline that a request may have; later ones are brought forward to it.
     pub max_timeout: Duration,
+    /// An image that would wait longer for a worker is refused. `None`: the queue's capacity alone decides.
+    pub target_queue: Option<Duration>,
 }
 
 impl RequestLimits {
@@ -36,6 +38,7 @@ impl Default for RequestLimits {
             max_request_pixels: 400_000_000,
             default_timeout: None,
             max_timeout: Duration::from_secs(3_600),
+            target_queue: None,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     Target, Timing, TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
 };
 use crate::{
-    batching::{JobError, Priority, Reply, Submission, SubmitError},
+    batching::{JobError, Priority, Reply, Submission, SubmitError, Terms},
     model::ServedModel,
     postprocess::top_k,
     preprocess::{self, DecodeError, DecodeLimits},
@@ -40,6 +40,8 @@ struct Common<'r> {
     target: &'r Target,
     deadline: Option<Instant>,
     priority: Priority,
+    /// Whether the network's features are wanted.
+    features: bool,
     charge: &'r Arc<Charge>,
     /// The request's part of the threads that decode.
     decoding: &'r Share,
@@ -63,8 +65,15 @@ impl Service {
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
         let mut places = admit(model, items.len())?;
         let decoding = self.inner.decoders.share();
-        let common =
-            Common { target: &target, deadline, priority, charge: &charge, decoding: &decoding, trace: &trace };
+        let common = Common {
+            target: &target,
+            deadline,
+            priority,
+            features: outputs.want_features(),
+            charge: &charge,
+            decoding: &decoding,
+            trace: &trace,
+        };
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
             let answer = self.answer_one(&common, item, places).await;
@@ -111,6 +120,10 @@ impl Service {
                 yield_now().await;
             }
             looked_at += reply.logits.len();
+            if let Some(features) = &reply.features {
+                looked_at += features.len();
+                outputs.add_features(features);
+            }
             outputs.add_raw(&reply.logits);
             if classes.is_some() || outputs.want_probabilities() {
                 model.activation.apply(&mut reply.logits);
@@ -190,14 +203,16 @@ impl Service {
         place: OwnedSemaphorePermit,
     ) -> Result<Answered, Error> {
         let work = async {
-            let &Common { deadline, priority, .. } = common;
+            let &Common { deadline, priority, features, .. } = common;
             // Before anything is decoded for it.
-            common.target.model().batcher.consider(deadline).map_err(|error| refused(common, error))?;
+            let terms = Terms { deadline, priority, longest_wait: self.limits().target_queue };
+            let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
             let (input, place, preprocess) = match item.0 {
                 Content::Tensor(input) => (input, place, Duration::ZERO),
                 Content::Picture(file) => self.prepare(common, file, place).await?,
             };
-            let submission = Submission { input, deadline, priority, place: Some(place) };
+            let place = Some(place);
+            let submission = Submission { input, announced: Some(announced), deadline, priority, features, place };
             let pending = common.target.model().batcher.submit(submission);
             match pending.map_err(|error| refused(common, error))?.await {
                 Ok(reply) => Ok(Answered { reply, preprocess }),
@@ -333,6 +348,9 @@ fn refused(common: &Common<'_>, error: SubmitError) -> Error {
     match error {
         SubmitError::Full { retry_after, .. } => Error::new(ErrorKind::Overloaded, format!("{error}; try again later"))
             .retry_after(retry_after.max(SHORTEST_RETRY)),
+        SubmitError::Congested { wait, .. } => {
+            Error::new(ErrorKind::Overloaded, format!("{error}; try again later")).retry_after(wait.max(SHORTEST_RETRY))
+        }
         SubmitError::Hopeless { wait } => {
             let message = format!("the deadline cannot be met: the queue takes {} ms", wait.as_millis());
             Error::new(ErrorKind::Overloaded, message).retry_after(wait.max(SHORTEST_RETRY))

@@ -35,7 +35,7 @@ pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
-pub use outputs::PROBABILITIES;
+pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
 pub use readiness::Readiness;
 pub use registry::{RegistryWriter, VersionStatistics};

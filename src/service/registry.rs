@@ -391,7 +391,10 @@ fn available(versions: &BTreeMap<u64, Entry>, version: Option<u64>) -> Option<&A
 fn serving_state(model: &ServedModel) -> ServingState {
     let in_work = model.capacity.saturating_sub(model.permits.available_permits());
     let fullness = in_work as f64 / model.capacity.max(1) as f64;
+    let (deadline_misses, refused_in_vain) = model.batcher.judgement();
     ServingState {
+        deadline_misses,
+        refused_in_vain,
         queue_depth: model.batcher.depth(),
         load_ratio: model.batcher.load().max(fullness),
         provider: model.info.provider.clone(),

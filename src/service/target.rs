@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, served::Served};
+use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, served::Served};
 use crate::{
     model::ServedModel,
     tensor::{Input, InputShape, NumberType},
@@ -69,10 +69,20 @@ impl Target {
         (0..images).map(item).collect()
     }
 
-    /// The names of the outputs that there are, the graph's own first.
+    /// The names of the outputs that an answer has where a client names none, the graph's own first.
     pub fn outputs(&self) -> Vec<&str> {
         let own = &*self.model().info.output.name;
         if own == PROBABILITIES { vec![own] } else { vec![own, PROBABILITIES] }
+    }
+
+    /// Whether so many outputs can be meant, each once; whether there are any of these names, the service says.
+    ///
+    /// * `count`: how many are asked for, where `names` are only the first of them
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for one that is asked for twice, and for more than there are.
+    pub fn check_outputs<'n>(&self, names: impl Iterator<Item = &'n str>, count: usize) -> Result<(), Error> {
+        outputs::check(names, count, self.model())
     }
 
     /// What the model takes of one image.

@@ -15,8 +15,8 @@ use crate::{
         threads::{Threads, is_long},
     },
     service::{
-        Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, Priority, Request,
-        Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
+        Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput, Priority,
+        Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -43,7 +43,7 @@ pub(super) fn request(
     Request {
         items: message.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
-        wanted: Wanted::classes(classes),
+        wanted: Wanted { classes: Some(classes), outputs: message.outputs },
         deadline,
         priority: Priority::DEFAULT,
         charge,
@@ -91,7 +91,14 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
             total_ms: answer.timing.total_ms,
         }),
         batch_size: answer.batch_size as u32,
+        outputs: answer.outputs.into_iter().map(output).collect(),
     }
+}
+
+fn output(output: NamedOutput) -> proto::OutputValues {
+    let NamedOutput { name, shape, values } = output;
+    let shape = shape.map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+    proto::OutputValues { name: name.to_string(), shape: shape.to_vec(), values }
 }
 
 /// A refusal as the status of a call, with its kind and the time to try again in the metadata.
@@ -166,6 +173,7 @@ pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
         provider: info.provider.clone(),
         precision: info.precision.clone(),
         untrained: info.untrained,
+        features: info.features.as_ref().map_or(0, |features| *features as u32),
     });
     proto::Model { name: model.name.to_string(), version: model.version, state: state.into(), reason, info }
 }

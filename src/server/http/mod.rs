@@ -21,6 +21,7 @@ mod metrics;
 mod nearest;
 mod one_port;
 mod peer;
+mod platforms;
 mod reading;
 mod reply;
 mod route;

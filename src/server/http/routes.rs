@@ -6,8 +6,7 @@ use axum::{Router, routing::get};
 
 use super::{
     door::HttpDoor,
-    health, metrics,
-    nearest::nowhere,
+    health, metrics, platforms,
     route::{Routes, read},
     v1, v2,
 };
@@ -18,5 +17,7 @@ pub(super) fn router(door: Arc<HttpDoor>) -> Router {
         .route("/livez", read(get(health::live)))
         .route("/readyz", read(get(health::ready)))
         .route("/metrics", read(get(metrics::scrape)));
-    probes.into_router().merge(v1::router()).merge(v2::router()).fallback(nowhere).with_state(door)
+    let platforms = platforms::router(&door.options().platforms);
+    let routes = probes.into_router().merge(v1::router()).merge(v2::router()).merge(platforms);
+    routes.fallback(platforms::elsewhere).with_state(door)
 }

@@ -99,11 +99,9 @@ impl PredictionService {
             none if none.is_empty() => target.outputs().into_iter().map(str::to_owned).collect(),
             names => names,
         };
-        if outputs.len() > target.outputs().len() {
-            let message =
-                format!("output_filter has {} names, the model has {}", outputs.len(), target.outputs().len());
-            return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("output_filter")));
-        }
+        target
+            .check_outputs(outputs.iter().map(String::as_str), outputs.len())
+            .map_err(|error| error.about(ErrorSubject::Field("output_filter")))?;
         let charge = asked.call.charge.clone();
         let items = {
             let (service, target, is_work) = (self.service.clone(), target.clone(), tensor::is_work(&tensor));

@@ -1,12 +1,18 @@
 //! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
 
+mod accept;
+mod asked;
 mod classify;
 mod form;
+mod images;
 mod json;
 mod models;
 mod options;
 mod path;
 mod predict;
+mod rows;
+mod shape;
+mod tensor;
 mod tfserving;
 mod upload;
 
@@ -33,7 +39,10 @@ use crate::{
     service::{Error, ErrorKind, Service, Shown},
 };
 use options::RequestOptions;
-use path::ModelPath;
+
+pub(super) use classify::classify;
+pub(super) use path::ModelPath;
+pub(super) use shape::AnswerShape;
 
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
 pub(super) fn router() -> Router<Arc<HttpDoor>> {
@@ -62,7 +71,7 @@ async fn named(
     match (path.verb.as_deref(), method) {
         (None, Method::GET | Method::HEAD) => models::status(&door, &path),
         (None, method) => Err(Failure::method(&method, Failure::GET)),
-        (Some("classify"), Method::POST) => classify::classify(&door, &call, &path, request).await,
+        (Some("classify"), Method::POST) => classify(&door, &call, &path, request, AnswerShape::Classify).await,
         (Some("predict"), Method::POST) => predict::predict(&door, &call, &path, request).await,
         (Some("regress"), Method::POST) => Err(no_regression(&path)?.into()),
         (Some("classify" | "predict" | "regress"), method) => Err(Failure::method(&method, Failure::POST)),

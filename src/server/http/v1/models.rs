@@ -71,6 +71,7 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
         "layout": info.layout,
         "color": info.color,
         "classes": info.labels.len(),
+        "features": info.features.as_ref().ok(),
         "provider": info.provider,
         "precision": info.precision,
         "probability_drift": info.probability_drift,

@@ -6,15 +6,18 @@ use std::{borrow::Cow, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
+use super::asked::{AskedOutputs, Encoding};
 use crate::service::{ClassesWanted, Error, ErrorKind, Shown};
 
 /// The longest `timeout_ms`: an hour. More is a mistake of units.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
 /// The options of one request; those that were not given are absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RequestOptions {
     pub(super) classes: ClassesWanted,
+    pub(super) outputs: AskedOutputs,
+    pub(super) encoding: Encoding,
     pub(super) timeout: Option<Duration>,
 }
 
@@ -79,9 +82,17 @@ impl RequestOptions {
                     return Err(BadOption::Other(message));
                 }
             },
+            "outputs" => self.outputs = AskedOutputs::listed(value),
+            "encoding" => {
+                self.encoding = Encoding::named(value).ok_or_else(|| {
+                    BadOption::Other(format!("encoding is `{}`: it must be `numbers` or `base64`", Shown(value)))
+                })?;
+            }
             _ => {
                 let key = Shown(key);
-                let message = format!("there is no option `{key}`: use `top_k`, `min_probability` or `timeout_ms`");
+                let message = format!(
+                    "there is no option `{key}`: use `top_k`, `min_probability`, `timeout_ms`, `outputs` or `encoding`"
+                );
                 return Err(BadOption::Other(message));
             }
         }
@@ -110,6 +121,15 @@ mod tests {
         assert_eq!(options.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(RequestOptions::from_query(None), Ok(RequestOptions::default()));
         assert_eq!(RequestOptions::from_query(Some("top%5Fk=%33")).expect("decoded").classes.top_k, Some(3));
+    }
+
+    #[test]
+    fn outputs_and_their_encoding_are_options_too() {
+        let options = RequestOptions::from_query(Some("outputs=features%2Clogits&encoding=base64")).expect("valid");
+        assert_eq!((options.outputs, options.encoding), (AskedOutputs::listed("features,logits"), Encoding::Base64));
+        assert!(RequestOptions::from_query(Some("outputs=")).expect("valid").outputs.is_empty());
+        let bad = RequestOptions::from_query(Some("encoding=hex")).expect_err("no encoding");
+        assert_eq!(bad.into_error(None).message, "encoding is `hex`: it must be `numbers` or `base64`");
     }
 
     #[test]
@@ -143,7 +163,7 @@ mod tests {
         let bad = RequestOptions::from_query(Some("topk=3")).expect_err("a typo");
         assert_eq!(
             bad.into_error(None).message,
-            "there is no option `topk`: use `top_k`, `min_probability` or `timeout_ms`"
+            "there is no option `topk`: use `top_k`, `min_probability`, `timeout_ms`, `outputs` or `encoding`"
         );
     }
 }
