@@ -16,6 +16,7 @@ use super::{
     images::Images,
     options::{BadOption, RequestOptions},
     path::ModelPath,
+    priority,
     shape::{AnswerShape, TorchServeDocument, vertex},
     tensor, tfserving,
     upload::{Dialect, Upload},
@@ -25,7 +26,7 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Priority, VersionPick, Wanted},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, VersionPick, Wanted},
     telemetry::Protocol,
 };
 
@@ -62,6 +63,7 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
+    let priority = priority::asked(&head.headers)?;
     // The range of `top_k` is the model's, where there is one.
     let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
@@ -89,7 +91,7 @@ async fn answer(
         target,
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
-        priority: Priority::DEFAULT,
+        priority,
         charge,
         trace: call.trace(),
     };
