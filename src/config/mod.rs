@@ -66,6 +66,8 @@ pub struct ServerSection {
     pub decode_threads: usize,
     /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
     pub cors_origins: Vec<String>,
+    /// Whether `/docs` shows the API's description to people.
+    pub docs: bool,
 }
 
 impl Default for ServerSection {
@@ -82,6 +84,7 @@ impl Default for ServerSection {
             io_threads: 0,
             decode_threads: 0,
             cors_origins: Vec::new(),
+            docs: true,
         }
     }
 }

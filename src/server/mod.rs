@@ -24,6 +24,7 @@ mod v2;
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -40,6 +41,11 @@ pub use error::ServeError;
 #[doc(hidden)]
 pub use http::take_apart;
 pub use shared::DoorOptions;
+
+/// The description of the HTTP API, an OpenAPI document: what `GET /openapi.json` answers.
+pub fn openapi() -> Bytes {
+    http::describe()
+}
 
 /// Where clients come in.
 #[derive(Debug)]
@@ -79,7 +85,7 @@ pub async fn serve(
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = grpc::GrpcDoor::new(shared.clone())?;
-    tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http")));
+    tasks.spawn(http::door(shared).accept(listeners.http, life("http")));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
 
     stop.await;

@@ -65,6 +65,20 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidArgument,
+        Self::UnsupportedFormat,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::Overloaded,
+        Self::DeadlineExceeded,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+}
+
 /// A refused or failed request: what was wrong and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

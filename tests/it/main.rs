@@ -34,6 +34,7 @@ mod metrics;
 mod model_loading;
 mod model_sizes;
 mod onnx_file;
+mod openapi;
 mod preprocess_bad_input;
 mod preprocess_cases;
 mod preprocess_gray;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::Request, http::StatusCode, response::Response};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::{
     form,
@@ -106,35 +107,56 @@ fn with_hint(error: Error, options: &RequestOptions) -> Error {
     Error { message: format!("{}; {hint}", error.message), ..error }
 }
 
-#[derive(Serialize)]
-struct ClassifyDocument<'a> {
+/// The classes of every picture of the request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Classification)]
+pub(super) struct ClassifyDocument<'a> {
+    /// The model that answered.
     model: &'a str,
+    /// Its version.
     version: u64,
+    /// What its graph was recognized as; `unknown` for what is no ResNet.
     architecture: &'a str,
+    /// An entry a picture, in the order of the request.
     #[serde(serialize_with = "write_predictions")]
+    #[schema(value_type = Vec<Image<'a>>)]
     predictions: &'a [Vec<Prediction>],
     timing_ms: TimingMs,
+    /// The most pictures that were in one run of the network with one of these, those of other requests included.
     batch_size: usize,
 }
 
-#[derive(Serialize)]
+/// The classes of one picture.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PictureClasses)]
 struct Image<'a> {
+    /// The most probable first.
     #[serde(serialize_with = "write_classes")]
+    #[schema(value_type = Vec<Class<'a>>)]
     classes: &'a [Prediction],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Class<'a> {
+    /// Its place among the model's classes, from 0.
     index: usize,
+    /// Its name; the index as text where the model has no labels.
     label: &'a str,
+    /// 0 to 1 after softmax or sigmoid; what the network says where `[output] activation` is `none`.
     probability: f32,
 }
 
-#[derive(Serialize)]
+/// Where the time went, in milliseconds. Of several pictures the longest counts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Timing)]
 struct TimingMs {
+    /// Decoding, resizing and cropping.
     preprocess: f64,
+    /// Waiting for a batch.
     queue: f64,
+    /// The network's run.
     inference: f64,
+    /// From the request's head to the answer.
     total: f64,
 }
 

@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::{
     form,
@@ -132,17 +133,26 @@ async fn files(
     Ok(upload.images)
 }
 
-/// `{"predictions": [[0.1, …], …]}`, or the same under `outputs` where the request had `inputs`: with one output, its name is left out.
-#[derive(Serialize)]
-enum Document<'a> {
-    #[serde(rename = "predictions", serialize_with = "write_rows")]
-    Rows(&'a NamedOutput),
-    #[serde(rename = "outputs", serialize_with = "write_rows")]
-    Columns(&'a NamedOutput),
+/// `predictions` to `instances`, `outputs` to `inputs`: with one output, its name is left out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Predictions)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PredictDocument<'a> {
+    /// Of a body with `instances`, or of files.
+    Predictions(#[schema(inline)] Rows<'a>),
+    /// Of a body with `inputs`.
+    Outputs(#[schema(inline)] Rows<'a>),
 }
 
-fn write_rows<S: Serializer>(output: &NamedOutput, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(output.values.chunks_exact(output.shape[1].max(1)))
+/// A row of numbers for each picture, one for each class.
+#[derive(ToSchema)]
+#[schema(value_type = Vec<Vec<f32>>)]
+pub(super) struct Rows<'a>(&'a NamedOutput);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.values.chunks_exact(self.0.shape[1].max(1)))
+    }
 }
 
 fn write(answer: &Answer, order: Order) -> Response {
@@ -150,8 +160,8 @@ fn write(answer: &Answer, order: Order) -> Response {
         return Failure::from(Error::new(ErrorKind::Internal, "an answer without its output")).into_response();
     };
     let document = match order {
-        Order::Rows => Document::Rows(output),
-        Order::Columns => Document::Columns(output),
+        Order::Rows => PredictDocument::Predictions(Rows(output)),
+        Order::Columns => PredictDocument::Outputs(Rows(output)),
     };
     let mut response = reply::json(StatusCode::OK, &document, 64 + 12 * output.values.len());
     timing::tell(&answer.timing, &mut response);

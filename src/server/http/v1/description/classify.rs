@@ -1,0 +1,170 @@
+//! `:classify`.
+
+use serde_json::json;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{Object, ObjectBuilder, RefOr, Schema, Type},
+};
+
+use super::pictures::{Base64Picture, Patience, body, picture, pixel};
+use crate::server::http::{
+    description::{AnswerHeader, Described, ModelPlace, Refusal, Tag, content, example, list, one_of, reference},
+    v1::{classify::ClassifyDocument, tfserving::Results},
+};
+
+/// What is wanted of the classes; in the query, in the form, or in the JSON.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "read by client authors; `options` takes it apart")]
+struct ClassesOptions {
+    /// So many classes of each picture, the most probable first; 1 to the model's number of classes.
+    #[param(minimum = 1, default = 5, example = 3)]
+    top_k: Option<u64>,
+    /// Only classes that are at least so probable, 0 to 1.
+    #[param(minimum = 0.0, maximum = 1.0, default = 0.0, example = 0.25)]
+    min_probability: Option<f32>,
+}
+
+/// Pictures, and what is wanted of them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
+struct ClassifyRequest {
+    /// The pictures, answered in this order.
+    #[schema(schema_with = pictures)]
+    instances: Vec<String>,
+    /// So many classes of each picture, the most probable first; 1 to the model's number of classes.
+    #[schema(minimum = 1, default = 5)]
+    top_k: Option<u64>,
+    /// Only classes that are at least so probable.
+    #[schema(minimum = 0.0, maximum = 1.0, default = 0.0)]
+    min_probability: Option<f32>,
+    /// The request's deadline, in milliseconds from its arrival.
+    #[schema(minimum = 1, maximum = 3600000)]
+    timeout_ms: Option<u64>,
+    /// TensorFlow Serving's name of what to compute: `serving_default`, `classify` or none.
+    signature_name: Option<String>,
+}
+
+/// TensorFlow Serving's body.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
+struct ClassifyExamples {
+    /// The examples, answered in this order. The picture is the feature `image`, `image/encoded`, `image_bytes` or `b64`, or the only
+    /// one; others are passed over.
+    #[schema(schema_with = examples)]
+    examples: Vec<String>,
+    context: Option<ClassifyContext>,
+    /// The name of what to compute: `serving_default`, `classify` or none.
+    signature_name: Option<String>,
+    /// As `top_k` of the query; the same holds for what follows.
+    #[schema(minimum = 1)]
+    top_k: Option<u64>,
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    min_probability: Option<f32>,
+    #[schema(minimum = 1, maximum = 3600000)]
+    timeout_ms: Option<u64>,
+}
+
+/// What holds for all examples.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
+struct ClassifyContext {
+    /// So many classes of each example.
+    #[schema(minimum = 1)]
+    k: Option<u64>,
+    /// The same.
+    #[schema(minimum = 1)]
+    top_k: Option<u64>,
+}
+
+fn pictures() -> RefOr<Schema> {
+    list(picture())
+}
+
+fn examples() -> RefOr<Schema> {
+    list(
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("Features by their names, one of them a picture: `{\"image\": {\"b64\": \"…\"}}`.")),
+    )
+}
+
+const TEXT: &str = "\
+Decodes each picture, prepares it as the model was trained, runs the network, and gives its most probable classes.
+
+The body is a picture as it is, a form with some, or JSON with base64; the options may stand in the query, in the form or in the JSON. \
+One bad picture of several fails the request, with its index in `error`.
+
+```sh
+curl --data-binary @cat.jpg -H 'content-type: image/jpeg' 'http://127.0.0.1:8000/v1/models/resnet20-cifar10:classify?top_k=1'
+curl -F image=@cat.jpg -F image=@dog.jpg http://127.0.0.1:8000/v1/models/resnet20-cifar10:classify
+```
+
+A body of TensorFlow Serving (`examples`) gets TensorFlow Serving's answer, `results`.";
+
+pub(in crate::server::http::v1) fn classify(place: ModelPlace) -> Described {
+    let json = content(one_of(
+        "Ours, with `instances`, or TensorFlow Serving's, with `examples`.",
+        [reference::<ClassifyRequest>(), reference::<ClassifyExamples>()],
+    ))
+    .examples_from_iter([
+        example("instances", "Ours", json!({ "instances": [pixel()], "top_k": 2 })),
+        example(
+            "examples",
+            "TensorFlow Serving's",
+            json!({ "examples": [{ "image": pixel() }], "context": { "k": 2 } }),
+        ),
+    ])
+    .build();
+    let body = body(
+        "The pictures: a file as it is (whatever its type says), a form with files, or JSON.",
+        json,
+        [
+            ("top_k", whole_number()),
+            ("min_probability", Object::with_type(Type::Number).into()),
+            ("timeout_ms", whole_number()),
+        ],
+    );
+    let answer = content(one_of(
+        "`Classification`; `ClassifyResults` to a body with `examples`.",
+        [reference::<ClassifyDocument<'_>>(), reference::<Results<'_>>()],
+    ))
+    .examples_from_iter([
+        example(
+            "instances",
+            "Ours",
+            json!({
+                "model": "resnet20-cifar10", "version": 1, "architecture": "resnet20-cifar",
+                "predictions": [{ "classes": [
+                    { "index": 3, "label": "cat", "probability": 0.9589025 },
+                    { "index": 5, "label": "dog", "probability": 0.016364167 },
+                ] }],
+                "timing_ms": { "preprocess": 0.098, "queue": 0.021, "inference": 0.612, "total": 0.763 },
+                "batch_size": 1,
+            }),
+        ),
+        example("examples", "TensorFlow Serving's", json!({ "results": [[["cat", 0.9589025], ["dog", 0.016364167]]] })),
+    ])
+    .build();
+    Described::of_model(place, Tag::Own, "classify", "The most probable classes of pictures", TEXT)
+        .query::<ClassesOptions>()
+        .query::<Patience>()
+        .body(body)
+        .knows::<ClassifyRequest>()
+        .knows::<ClassifyExamples>()
+        .knows::<Base64Picture>()
+        .knows::<ClassifyDocument<'_>>()
+        .knows::<Results<'_>>()
+        .inference()
+        .answers_with("The classes of each picture.", [("application/json", answer)], &[AnswerHeader::ServerTiming])
+        .refuses_because(
+            Refusal::InvalidArgument,
+            "A picture is corrupt or empty, an option is unknown or out of range, or the form or the JSON cannot be read. `error` says which, with the picture's index.",
+        )
+}
+
+fn whole_number() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).into()
+}
