@@ -22,7 +22,7 @@ async fn every_documented_route_is_served() {
     let server = TestServer::start().await;
     let mut http = server.http().await;
     let operations = Description::get().operations();
-    assert!(operations.len() > 40, "{}", operations.len());
+    assert!(operations.len() >= 40, "{}", operations.len());
     for (path, method, _) in operations {
         let answer = http.request(&method, &filled(&path), &[], b"").await;
         assert_ne!(answer.status, 405, "{method} {path}");

@@ -35,7 +35,7 @@ pub(super) struct Failure {
 
 /// Every refusal, whatever the protocol.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Error)]
+#[schema(as = ErrorDocument)]
 pub(super) struct ErrorDocument<'a> {
     /// What was wrong, and how to mend it. For people: the words may change.
     error: &'a str,

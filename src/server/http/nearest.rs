@@ -52,7 +52,6 @@ fn no_route(known: &[String], path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     fn no_route(path: &str) -> String {
         let known = [

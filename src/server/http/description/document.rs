@@ -61,7 +61,7 @@ Classifies pictures with ResNet models in ONNX Runtime. The same models answer o
 **Pictures** are files as they are: JPEG, PNG, WebP, GIF (the first frame), BMP, TIFF, PPM. They are told apart by their bytes, never by the type \
 that a client gives them; the model's own preprocessing is done here.
 
-**Refusals** have one form, `Error`, whatever the protocol: `error` says what was wrong and how to mend it, `code` is one of few words for programs, \
+**Refusals** have one form, `ErrorDocument`, whatever the protocol: `error` says what was wrong and how to mend it, `code` is one of few words for programs, \
 `request_id` finds the request in the server's log. Trying again makes sense for `OVERLOADED` (429) and `UNAVAILABLE` (503), after \
 `retry-after` seconds, and for nothing else. A path that is not here answers 404 with the nearest one, another method 405 with `allow`.
 

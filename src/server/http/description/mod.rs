@@ -17,4 +17,4 @@ pub(super) use described::Described;
 pub(super) use document::{Entry, Tag, write};
 pub(super) use parameter::{ModelPlace, header_parameter};
 pub(super) use refusal::Refusal;
-pub(super) use shape::{PIXEL, base64_file, binary, content, example, list, one_of, reference, text};
+pub(super) use shape::{PIXEL, binary, content, example, list, reference, text};

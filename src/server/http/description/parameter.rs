@@ -84,20 +84,14 @@ fn in_path(name: &str, text: &str, schema: ObjectBuilder, example: Value) -> Par
         .build()
 }
 
-/// A header of a request that may be left out.
-pub(in crate::server::http) fn header_parameter(
-    name: &str,
-    text: &str,
-    schema: impl Into<RefOr<Schema>>,
-    example: Value,
-) -> Parameter {
+/// A header of a request that may be left out. Without an example: pages that send requests would send it.
+pub(in crate::server::http) fn header_parameter(name: &str, text: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(text))
         .schema(Some(schema))
-        .example(Some(example))
         .build()
 }
 
@@ -130,22 +124,20 @@ impl CommonHeader {
         match self {
             Self::RequestId => header_parameter(
                 "x-request-id",
-                "The client's name for the request, 1 to 128 visible ASCII characters: it comes back, and stands in the log. \
+                "The client's name for the request, 1 to 128 visible ASCII characters, `order-4711` for instance: it comes back, and stands in the log. \
                  Another one, or none, is replaced.",
                 of(Type::String),
-                json!("order-4711"),
             ),
             Self::TraceParent => header_parameter(
                 "traceparent",
-                "The trace that the request belongs to, as W3C Trace Context has it: it stands in the log.",
+                "The trace that the request belongs to, as W3C Trace Context has it, `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01` for instance: \
+                 it stands in the log.",
                 of(Type::String),
-                json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ),
             Self::ContentEncoding => header_parameter(
                 "content-encoding",
                 "How the body is packed; without it, not at all. The limit of the body holds for both sizes.",
                 of(Type::String).enum_values(Some(["identity", "gzip", "deflate", "br", "zstd"])),
-                json!("gzip"),
             ),
         }
     }

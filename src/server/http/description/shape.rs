@@ -6,7 +6,6 @@ use utoipa::{
     openapi::{
         Array, Content, ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
         example::{Example, ExampleBuilder},
-        schema::OneOfBuilder,
     },
 };
 
@@ -24,24 +23,9 @@ pub(in crate::server::http) fn binary(description: &str) -> ObjectBuilder {
     text(description).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
 }
 
-/// A picture's file as base64.
-pub(in crate::server::http) fn base64_file() -> ObjectBuilder {
-    let description = "The bytes of a picture's file in base64: standard or URL-safe, with or without padding, line breaks or a `data:` prefix.";
-    text(description).format(Some(SchemaFormat::KnownFormat(KnownFormat::Byte))).content_encoding("base64")
-}
-
 /// A list of `items`.
 pub(in crate::server::http) fn list(items: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
     RefOr::T(Schema::Array(Array::new(items)))
-}
-
-/// One of several shapes.
-pub(in crate::server::http) fn one_of(
-    description: &str,
-    shapes: impl IntoIterator<Item = RefOr<Schema>>,
-) -> RefOr<Schema> {
-    let one = OneOfBuilder::new().description(Some(description));
-    shapes.into_iter().fold(one, OneOfBuilder::item).into()
 }
 
 /// A type's schema by its name.

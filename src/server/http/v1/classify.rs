@@ -136,7 +136,9 @@ struct Image<'a> {
     classes: &'a [Prediction],
 }
 
+/// A class, and how probable it is.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ClassOfPicture)]
 struct Class<'a> {
     /// Its place among the model's classes, from 0.
     index: usize,

@@ -6,11 +6,11 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::{
     ToSchema,
-    openapi::{ArrayBuilder, Object, ObjectBuilder, RefOr, Schema, Type},
+    openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema},
 };
 
 use crate::{
-    server::http::description::{list, one_of, text},
+    server::http::description::{list, reference, text},
     server::tfserving::{SignatureEntry, SignatureTensor, VersionStatus, signatures, states},
     service::{Answer, ModelStatus, Prediction, Target},
 };
@@ -25,11 +25,18 @@ pub(super) struct Results<'a> {
     results: &'a [Vec<Prediction>],
 }
 
+/// A label, or its probability.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; pairs are written as they are")]
+pub(super) enum LabelOrProbability {
+    Label(String),
+    Probability(f32),
+}
+
 /// Lists of lists of pairs.
 fn pairs() -> RefOr<Schema> {
-    let member =
-        one_of("A label, or its probability.", [text("The label.").into(), Object::with_type(Type::Number).into()]);
-    let pair = ArrayBuilder::new().items(member).min_items(Some(2)).max_items(Some(2));
+    let pair = ArrayBuilder::new().items(reference::<LabelOrProbability>()).min_items(Some(2)).max_items(Some(2));
     list(list(pair))
 }
 

@@ -44,6 +44,7 @@ struct ModelStats {
 
 /// An object without entries.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ResponseStats)]
 struct Nothing {}
 
 /// Of requests; of several images in one the one counts that took longest.

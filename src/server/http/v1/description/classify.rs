@@ -6,10 +6,13 @@ use utoipa::{
     openapi::{Object, ObjectBuilder, RefOr, Schema, Type},
 };
 
-use super::pictures::{Base64Picture, Patience, body, picture, pixel};
+use super::pictures::{Patience, Picture, body, pixel};
 use crate::server::http::{
-    description::{AnswerHeader, Described, ModelPlace, Refusal, Tag, content, example, list, one_of, reference},
-    v1::{classify::ClassifyDocument, tfserving::Results},
+    description::{AnswerHeader, Described, ModelPlace, Refusal, Tag, content, example, list, reference},
+    v1::{
+        classify::ClassifyDocument,
+        tfserving::{LabelOrProbability, Results},
+    },
 };
 
 /// What is wanted of the classes; in the query, in the form, or in the JSON.
@@ -17,10 +20,10 @@ use crate::server::http::{
 #[expect(dead_code, reason = "read by client authors; `options` takes it apart")]
 struct ClassesOptions {
     /// So many classes of each picture, the most probable first; 1 to the model's number of classes.
-    #[param(minimum = 1, default = 5, example = 3)]
-    top_k: Option<u64>,
+    #[param(minimum = 1, default = 5, nullable = false)]
+    top_k: Option<usize>,
     /// Only classes that are at least so probable, 0 to 1.
-    #[param(minimum = 0.0, maximum = 1.0, default = 0.0, example = 0.25)]
+    #[param(minimum = 0.0, maximum = 1.0, default = 0.0, nullable = false)]
     min_probability: Option<f32>,
 }
 
@@ -28,13 +31,12 @@ struct ClassesOptions {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
-struct ClassifyRequest {
+struct ClassifyInstances {
     /// The pictures, answered in this order.
-    #[schema(schema_with = pictures)]
-    instances: Vec<String>,
+    instances: Vec<Picture>,
     /// So many classes of each picture, the most probable first; 1 to the model's number of classes.
     #[schema(minimum = 1, default = 5)]
-    top_k: Option<u64>,
+    top_k: Option<usize>,
     /// Only classes that are at least so probable.
     #[schema(minimum = 0.0, maximum = 1.0, default = 0.0)]
     min_probability: Option<f32>,
@@ -59,7 +61,7 @@ struct ClassifyExamples {
     signature_name: Option<String>,
     /// As `top_k` of the query; the same holds for what follows.
     #[schema(minimum = 1)]
-    top_k: Option<u64>,
+    top_k: Option<usize>,
     #[schema(minimum = 0.0, maximum = 1.0)]
     min_probability: Option<f32>,
     #[schema(minimum = 1, maximum = 3600000)]
@@ -73,14 +75,28 @@ struct ClassifyExamples {
 struct ClassifyContext {
     /// So many classes of each example.
     #[schema(minimum = 1)]
-    k: Option<u64>,
+    k: Option<usize>,
     /// The same.
     #[schema(minimum = 1)]
-    top_k: Option<u64>,
+    top_k: Option<usize>,
 }
 
-fn pictures() -> RefOr<Schema> {
-    list(picture())
+/// Ours, with `instances`, or TensorFlow Serving's, with `examples`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
+enum ClassifyBody {
+    Ours(ClassifyInstances),
+    TensorFlowServing(ClassifyExamples),
+}
+
+/// `ClassifyResults` to a body with `examples`, `Classification` to everything else.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; each is written as it is")]
+enum ClassifyAnswer<'a> {
+    Ours(ClassifyDocument<'a>),
+    TensorFlowServing(Results<'a>),
 }
 
 fn examples() -> RefOr<Schema> {
@@ -105,19 +121,16 @@ curl -F image=@cat.jpg -F image=@dog.jpg http://127.0.0.1:8000/v1/models/resnet2
 A body of TensorFlow Serving (`examples`) gets TensorFlow Serving's answer, `results`.";
 
 pub(in crate::server::http::v1) fn classify(place: ModelPlace) -> Described {
-    let json = content(one_of(
-        "Ours, with `instances`, or TensorFlow Serving's, with `examples`.",
-        [reference::<ClassifyRequest>(), reference::<ClassifyExamples>()],
-    ))
-    .examples_from_iter([
-        example("instances", "Ours", json!({ "instances": [pixel()], "top_k": 2 })),
-        example(
-            "examples",
-            "TensorFlow Serving's",
-            json!({ "examples": [{ "image": pixel() }], "context": { "k": 2 } }),
-        ),
-    ])
-    .build();
+    let json = content(reference::<ClassifyBody>())
+        .examples_from_iter([
+            example("ours", "Ours", json!({ "instances": [pixel()], "top_k": 2 })),
+            example(
+                "tensorflow_serving",
+                "TensorFlow Serving's",
+                json!({ "examples": [{ "image": pixel() }], "context": { "k": 2 } }),
+            ),
+        ])
+        .build();
     let body = body(
         "The pictures: a file as it is (whatever its type says), a form with files, or JSON.",
         json,
@@ -127,36 +140,35 @@ pub(in crate::server::http::v1) fn classify(place: ModelPlace) -> Described {
             ("timeout_ms", whole_number()),
         ],
     );
-    let answer = content(one_of(
-        "`Classification`; `ClassifyResults` to a body with `examples`.",
-        [reference::<ClassifyDocument<'_>>(), reference::<Results<'_>>()],
-    ))
-    .examples_from_iter([
-        example(
-            "instances",
-            "Ours",
-            json!({
-                "model": "resnet20-cifar10", "version": 1, "architecture": "resnet20-cifar",
-                "predictions": [{ "classes": [
-                    { "index": 3, "label": "cat", "probability": 0.9589025 },
-                    { "index": 5, "label": "dog", "probability": 0.016364167 },
-                ] }],
-                "timing_ms": { "preprocess": 0.098, "queue": 0.021, "inference": 0.612, "total": 0.763 },
-                "batch_size": 1,
-            }),
-        ),
-        example("examples", "TensorFlow Serving's", json!({ "results": [[["cat", 0.9589025], ["dog", 0.016364167]]] })),
-    ])
-    .build();
+    let answer = content(reference::<ClassifyAnswer<'_>>())
+        .examples_from_iter([
+            example(
+                "ours",
+                "Ours",
+                json!({
+                    "model": "resnet20-cifar10", "version": 1, "architecture": "resnet20-cifar",
+                    "predictions": [{ "classes": [
+                        { "index": 3, "label": "cat", "probability": 0.9589025 },
+                        { "index": 5, "label": "dog", "probability": 0.016364167 },
+                    ] }],
+                    "timing_ms": { "preprocess": 0.098, "queue": 0.021, "inference": 0.612, "total": 0.763 },
+                    "batch_size": 1,
+                }),
+            ),
+            example(
+                "tensorflow_serving",
+                "TensorFlow Serving's",
+                json!({ "results": [[["cat", 0.9589025], ["dog", 0.016364167]]] }),
+            ),
+        ])
+        .build();
     Described::of_model(place, Tag::Own, "classify", "The most probable classes of pictures", TEXT)
         .query::<ClassesOptions>()
         .query::<Patience>()
         .body(body)
-        .knows::<ClassifyRequest>()
-        .knows::<ClassifyExamples>()
-        .knows::<Base64Picture>()
-        .knows::<ClassifyDocument<'_>>()
-        .knows::<Results<'_>>()
+        .knows::<ClassifyBody>()
+        .knows::<ClassifyAnswer<'_>>()
+        .knows::<LabelOrProbability>()
         .inference()
         .answers_with("The classes of each picture.", [("application/json", answer)], &[AnswerHeader::ServerTiming])
         .refuses_because(

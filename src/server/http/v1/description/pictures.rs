@@ -2,30 +2,44 @@
 
 use serde_json::{Value, json};
 use utoipa::{
-    IntoParams, ToSchema,
+    IntoParams, PartialSchema, ToSchema,
     openapi::{
-        Array, ObjectBuilder, RefOr, Required, Schema, Type,
+        Array, KnownFormat, ObjectBuilder, RefOr, Required, Schema, SchemaFormat, Type,
         request_body::{RequestBody, RequestBodyBuilder},
     },
 };
 
-use crate::server::http::description::{PIXEL, base64_file, binary, content, one_of, reference};
+use crate::server::http::description::{PIXEL, binary, content, text};
 
 /// A picture in JSON.
 #[derive(ToSchema)]
 #[schema(as = Base64Picture)]
 #[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
 pub(super) struct Base64Picture {
-    #[schema(schema_with = base64_file)]
-    b64: String,
+    b64: Base64File,
 }
 
-/// A picture in JSON: an object or the text alone.
-pub(super) fn picture() -> RefOr<Schema> {
-    one_of(
-        "A picture. The object may stand under one other key, as in `{\"image\": {\"b64\": \"…\"}}`.",
-        [reference::<Base64Picture>(), base64_file().into()],
-    )
+/// The text alone.
+pub(super) struct Base64File;
+
+impl ToSchema for Base64File {}
+
+impl PartialSchema for Base64File {
+    fn schema() -> RefOr<Schema> {
+        let description = "The bytes of a picture's file in base64: standard or URL-safe, with or without padding, line breaks or a \
+                           `data:` prefix.";
+        let byte = SchemaFormat::KnownFormat(KnownFormat::Byte);
+        text(description).format(Some(byte)).content_encoding("base64").into()
+    }
+}
+
+/// A picture in JSON. The object may stand under one other key, as in `{"image": {"b64": "…"}}`.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
+pub(super) enum Picture {
+    Object(Base64Picture),
+    Text(Base64File),
 }
 
 /// `{"b64": "…"}`
@@ -39,7 +53,7 @@ pub(super) fn pixel() -> Value {
 pub(super) struct Patience {
     /// The request's deadline, in milliseconds from its arrival. What cannot be answered by then is refused at once (429) or when the
     /// time has passed (504). Without it, `[limits] default_timeout_ms`.
-    #[param(minimum = 1, maximum = 3600000, example = 1500)]
+    #[param(minimum = 1, maximum = 3600000, nullable = false)]
     timeout_ms: Option<u64>,
 }
 

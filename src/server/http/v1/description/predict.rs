@@ -1,16 +1,11 @@
 //! `:predict` and `:regress`, as TensorFlow Serving and KServe have them.
 
 use serde_json::{Value, json};
-use utoipa::{
-    ToSchema,
-    openapi::{Array, Object, RefOr, Schema, Type, schema::AnyOfBuilder},
-};
+use utoipa::ToSchema;
 
-use super::pictures::{Base64Picture, Patience, body, pixel};
+use super::pictures::{Base64File, Base64Picture, Patience, body, pixel};
 use crate::server::http::{
-    description::{
-        AnswerHeader, Described, ModelPlace, Refusal, Tag, base64_file, content, example, list, one_of, reference,
-    },
+    description::{AnswerHeader, Described, ModelPlace, Refusal, Tag, content, example, reference},
     v1::predict::PredictDocument,
 };
 
@@ -18,8 +13,7 @@ use crate::server::http::{
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by client authors; `predict` takes it apart")]
 struct PredictInstances {
-    #[schema(schema_with = instances)]
-    instances: Vec<Value>,
+    instances: Vec<PredictInstance>,
     /// `serving_default` (or none) for probabilities, `raw` for the graph's output.
     signature_name: Option<String>,
 }
@@ -42,15 +36,36 @@ struct NamedPicture {
     image_bytes: Base64Picture,
 }
 
-fn instances() -> RefOr<Schema> {
-    let numbers = || Array::new(Object::with_type(Type::Number));
-    let tensor = list(list(numbers()));
-    let shapes =
-        [reference::<Base64Picture>(), reference::<NamedPicture>(), base64_file().into(), tensor, numbers().into()];
-    let entry = AnyOfBuilder::new().description(Some(
-        "A picture in base64, alone or under any name; or the network's input, normalized as it was trained: nested as `GET …/metadata` says, or all numbers in one list.",
-    ));
-    list(shapes.into_iter().fold(entry, AnyOfBuilder::item))
+/// A picture in base64, alone or under any name; or the network's input, normalized as it was trained: nested as `GET …/metadata` says, or
+/// all numbers in one list.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; `predict` takes it apart")]
+enum PredictInstance {
+    Picture(Base64Picture),
+    Named(NamedPicture),
+    Text(Base64File),
+    Tensor(Tensor),
+    Numbers(Numbers),
+}
+
+/// Numbers nested as the graph's input is, `[C][H][W]` or `[H][W][C]`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by client authors; `predict` takes it apart")]
+struct Tensor(Vec<Vec<Vec<f32>>>);
+
+/// All numbers of an image in one list.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by client authors; `predict` takes it apart")]
+struct Numbers(Vec<f32>);
+
+/// An entry a picture, or all pictures of the input.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; `predict` takes it apart")]
+enum PredictBody {
+    Rows(PredictInstances),
+    Columns(PredictInputs),
 }
 
 const TEXT: &str = "\
@@ -60,7 +75,7 @@ A row of all classes for each picture: probabilities, or the graph's own output 
 Pictures are taken whatever the graph's input is, and are prepared as for `:classify`; numbers are the network's input as it is.";
 
 pub(in crate::server::http::v1) fn predict(place: ModelPlace) -> Described {
-    let json = content(one_of("One of both.", [reference::<PredictInstances>(), reference::<PredictInputs>()]))
+    let json = content(reference::<PredictBody>())
         .examples_from_iter([
             example("instances", "An entry a picture", json!({ "instances": [pixel()] })),
             example(
@@ -85,10 +100,7 @@ pub(in crate::server::http::v1) fn predict(place: ModelPlace) -> Described {
     Described::of_model(place, Tag::TensorFlowServing, "predict", "All classes of pictures or tensors", TEXT)
         .query::<Patience>()
         .body(body("The pictures or tensors.", json, []))
-        .knows::<PredictInstances>()
-        .knows::<PredictInputs>()
-        .knows::<NamedPicture>()
-        .knows::<Base64Picture>()
+        .knows::<PredictBody>()
         .inference()
         .answers::<PredictDocument<'_>>("A row for each picture.", json!({ "predictions": [row] }))
         .tells(AnswerHeader::ServerTiming)

@@ -133,26 +133,33 @@ async fn files(
     Ok(upload.images)
 }
 
-/// `predictions` to `instances`, `outputs` to `inputs`: with one output, its name is left out.
+/// `predictions` to `instances` and to files, `outputs` to `inputs`; with one output, its name is left out.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Predictions)]
-#[serde(rename_all = "lowercase")]
+#[schema(as = PredictAnswer)]
+#[serde(untagged)]
 pub(super) enum PredictDocument<'a> {
-    /// Of a body with `instances`, or of files.
-    Predictions(#[schema(inline)] Rows<'a>),
-    /// Of a body with `inputs`.
-    Outputs(#[schema(inline)] Rows<'a>),
+    Rows(Predictions<'a>),
+    Columns(Outputs<'a>),
 }
 
-/// A row of numbers for each picture, one for each class.
-#[derive(ToSchema)]
-#[schema(value_type = Vec<Vec<f32>>)]
-pub(super) struct Rows<'a>(&'a NamedOutput);
+#[derive(Serialize, ToSchema)]
+pub(super) struct Predictions<'a> {
+    /// A row of numbers for each picture, one for each class.
+    #[serde(serialize_with = "write_rows")]
+    #[schema(value_type = Vec<Vec<f32>>)]
+    predictions: &'a NamedOutput,
+}
 
-impl Serialize for Rows<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.values.chunks_exact(self.0.shape[1].max(1)))
-    }
+#[derive(Serialize, ToSchema)]
+pub(super) struct Outputs<'a> {
+    /// A row of numbers for each picture, one for each class.
+    #[serde(serialize_with = "write_rows")]
+    #[schema(value_type = Vec<Vec<f32>>)]
+    outputs: &'a NamedOutput,
+}
+
+fn write_rows<S: Serializer>(output: &NamedOutput, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(output.values.chunks_exact(output.shape[1].max(1)))
 }
 
 fn write(answer: &Answer, order: Order) -> Response {
@@ -160,8 +167,8 @@ fn write(answer: &Answer, order: Order) -> Response {
         return Failure::from(Error::new(ErrorKind::Internal, "an answer without its output")).into_response();
     };
     let document = match order {
-        Order::Rows => PredictDocument::Predictions(Rows(output)),
-        Order::Columns => PredictDocument::Outputs(Rows(output)),
+        Order::Rows => PredictDocument::Rows(Predictions { predictions: output }),
+        Order::Columns => PredictDocument::Columns(Outputs { outputs: output }),
     };
     let mut response = reply::json(StatusCode::OK, &document, 64 + 12 * output.values.len());
     timing::tell(&answer.timing, &mut response);

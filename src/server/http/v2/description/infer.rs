@@ -138,7 +138,6 @@ pub(in crate::server::http::v2) fn infer(place: ModelPlace) -> Described {
         "inference-header-content-length",
         "So many bytes of the body are JSON; without it, all. 0: the body is one image.",
         length,
-        json!(0),
     );
     let answer = content(reference::<InferenceResponse<'_>>())
         .example(Some(json!({
