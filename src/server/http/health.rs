@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
-    description::{Described, Refusal, Tag},
+    description::{Described, RefusalStatus, Tag},
     door::HttpDoor,
     error::Failure,
     reply,
@@ -53,7 +53,7 @@ pub(super) fn ready_described() -> Described {
          signal on. After the stop signal requests are still answered for `[server] drain_delay_ms`.",
     )
     .answers::<StatusDocument>("Send requests.", json!({ "status": "ready" }))
-    .refuses_because(Refusal::Unavailable, "Models are loading, none answers any more, or the server is about to stop.")
+    .refuses_because(RefusalStatus::Unavailable, "Models are loading, none answers any more, or the server is about to stop.")
 }
 
 /// Why traffic should not come.

@@ -11,7 +11,7 @@ use axum::{
 use utoipa::openapi::HttpMethod;
 
 use super::{
-    description::{Described, Entry},
+    description::{Described, RouteEntry},
     door::HttpDoor,
     error::Failure,
 };
@@ -22,7 +22,7 @@ type Methods = MethodRouter<Arc<HttpDoor>>;
 #[derive(Default)]
 pub(super) struct Routes {
     router: Router<Arc<HttpDoor>>,
-    entries: Vec<Entry>,
+    entries: Vec<RouteEntry>,
 }
 
 impl Routes {
@@ -74,12 +74,12 @@ impl Routes {
     }
 
     /// The router, and what is said of its routes.
-    pub(super) fn into_parts(self) -> (Router<Arc<HttpDoor>>, Vec<Entry>) {
+    pub(super) fn into_parts(self) -> (Router<Arc<HttpDoor>>, Vec<RouteEntry>) {
         (self.router, self.entries)
     }
 
     fn entry(mut self, path: &str, method: HttpMethod, described: Described) -> Self {
-        self.entries.push(Entry { path: path.to_owned(), method, described });
+        self.entries.push(RouteEntry { path: path.to_owned(), method, described });
         self
     }
 

@@ -12,10 +12,10 @@ use utoipa::{
 
 use super::{
     answer_header::AnswerHeader,
-    document::Tag,
-    parameter::{CommonHeader, ModelPlace},
-    refusal::Refusal,
+    parameter::{CommonHeader, ModelInPath},
+    refusal::RefusalStatus,
     shape::{json, schemas},
+    tag::Tag,
 };
 
 /// What a route takes and gives.
@@ -37,19 +37,19 @@ impl Described {
             .parameter_ref(CommonHeader::RequestId.reference());
         let described = Self { operation, schemas: Vec::new() };
         described.refuses([
-            Refusal::InvalidArgument,
-            Refusal::UriTooLong,
-            Refusal::HeadersTooLarge,
-            Refusal::Internal,
-            Refusal::Unavailable,
+            RefusalStatus::InvalidArgument,
+            RefusalStatus::UriTooLong,
+            RefusalStatus::HeadersTooLarge,
+            RefusalStatus::Internal,
+            RefusalStatus::Unavailable,
         ])
     }
 
     /// The same for a model, or a version of it: with the names in the path, and with what is said where there is none.
-    pub(in crate::server::http) fn of_model(place: ModelPlace, tag: Tag, id: &str, summary: &str, text: &str) -> Self {
+    pub(in crate::server::http) fn of_model(place: ModelInPath, tag: Tag, id: &str, summary: &str, text: &str) -> Self {
         let (id, summary) = (format!("{id}{}", place.suffix()), format!("{summary}{}", place.of_it()));
         let described = Self::new(tag, &id, &summary, text);
-        place.parameters().into_iter().fold(described, Self::parameter).refuses([Refusal::NotFound])
+        place.parameters().into_iter().fold(described, Self::parameter).refuses([RefusalStatus::NotFound])
     }
 
     /// A parameter.
@@ -67,17 +67,17 @@ impl Described {
         let operation =
             self.operation.request_body(Some(body)).parameter_ref(CommonHeader::ContentEncoding.reference());
         Self { operation, ..self }.refuses([
-            Refusal::RequestTimeout,
-            Refusal::TooLarge,
-            Refusal::UnsupportedFormat,
-            Refusal::Overloaded,
+            RefusalStatus::RequestTimeout,
+            RefusalStatus::TooLarge,
+            RefusalStatus::UnsupportedFormat,
+            RefusalStatus::Overloaded,
         ])
     }
 
     /// It is put into the line: what has a trace and a deadline, and may fail in the engine.
     pub(in crate::server::http) fn inference(self) -> Self {
         let operation = self.operation.parameter_ref(CommonHeader::TraceParent.reference());
-        Self { operation, ..self }.refuses([Refusal::DeadlineExceeded])
+        Self { operation, ..self }.refuses([RefusalStatus::DeadlineExceeded])
     }
 
     /// Adds the schema of a type that only a schema by hand refers to.
@@ -119,16 +119,16 @@ impl Described {
     }
 
     /// Refusals that come here for the reason that they come everywhere.
-    pub(in crate::server::http) fn refuses(self, refusals: impl IntoIterator<Item = Refusal>) -> Self {
+    pub(in crate::server::http) fn refuses(self, refusals: impl IntoIterator<Item = RefusalStatus>) -> Self {
         refusals.into_iter().fold(self, |described, refusal| described.refuse(refusal, None))
     }
 
     /// A refusal, with words of its own.
-    pub(in crate::server::http) fn refuses_because(self, refusal: Refusal, words: &str) -> Self {
+    pub(in crate::server::http) fn refuses_because(self, refusal: RefusalStatus, words: &str) -> Self {
         self.refuse(refusal, Some(words))
     }
 
-    fn refuse(self, refusal: Refusal, words: Option<&str>) -> Self {
+    fn refuse(self, refusal: RefusalStatus, words: Option<&str>) -> Self {
         Self { operation: self.operation.response(refusal.status(), refusal.reference(words)), ..self }
     }
 

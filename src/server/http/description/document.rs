@@ -3,55 +3,20 @@
 use bytes::Bytes;
 use utoipa::openapi::{
     ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApiBuilder, PathItem, PathsBuilder, Server,
-    Tag as TagObject, path::HttpMethod, tag::TagBuilder,
+    path::HttpMethod,
 };
 
 use super::{
-    answer_header::AnswerHeader, described::Described, parameter::CommonHeader, refusal::Refusal, shape::schemas,
+    answer_header::AnswerHeader, described::Described, parameter::CommonHeader, refusal::RefusalStatus, shape::schemas,
+    tag::Tag,
 };
 use crate::server::http::error::ErrorDocument;
 
 /// A route of the table: its path as a client writes it, its method, and what is said of it.
-pub(in crate::server::http) struct Entry {
+pub(in crate::server::http) struct RouteEntry {
     pub(in crate::server::http) path: String,
     pub(in crate::server::http) method: HttpMethod,
     pub(in crate::server::http) described: Described,
-}
-
-/// The protocol that a route belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server::http) enum Tag {
-    Own,
-    TensorFlowServing,
-    OpenInference,
-    Server,
-}
-
-impl Tag {
-    const ALL: [Self; 4] = [Self::Own, Self::TensorFlowServing, Self::OpenInference, Self::Server];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Own => "resnetd",
-            Self::TensorFlowServing => "TensorFlow Serving and KServe 1",
-            Self::OpenInference => "Open Inference Protocol 2",
-            Self::Server => "server",
-        }
-    }
-
-    fn described(self) -> TagObject {
-        let text = match self {
-            Self::Own => "Classes of pictures, and what is served. To begin with: `POST /v1/models/{model}:classify`.",
-            Self::TensorFlowServing => {
-                "As clients of TensorFlow Serving and of KServe's protocol of version 1 speak it. `:classify` also takes TensorFlow Serving's bodies."
-            }
-            Self::OpenInference => {
-                "As clients of Triton, KServe, MLServer and OpenVINO Model Server speak it, with Triton's extensions for binary tensors, classes, statistics and the repository's index."
-            }
-            Self::Server => "Probes, metrics and this description.",
-        };
-        TagBuilder::new().name(self.name()).description(Some(text)).build()
-    }
 }
 
 /// What holds for every route.
@@ -71,10 +36,10 @@ Answers are never cut: they have a `content-length`.
 **Times** are in milliseconds where nothing else is said. Every answer has `x-request-id`.";
 
 /// Writes the document, the same bytes for the same routes.
-pub(in crate::server::http) fn write(entries: Vec<Entry>) -> Bytes {
+pub(in crate::server::http) fn write(entries: Vec<RouteEntry>) -> Bytes {
     let (mut paths, mut components) = (PathsBuilder::new(), ComponentsBuilder::new());
     components = components.schemas_from_iter(schemas::<ErrorDocument<'_>>());
-    for Entry { path, method, described } in entries {
+    for RouteEntry { path, method, described } in entries {
         let (operation, schemas) = described.into_parts();
         components = components.schemas_from_iter(schemas);
         paths = paths.path(path, PathItem::new(method, operation));
@@ -85,7 +50,7 @@ pub(in crate::server::http) fn write(entries: Vec<Entry>) -> Bytes {
     for header in CommonHeader::ALL {
         components = components.parameter(header.component(), header.described());
     }
-    for refusal in Refusal::ALL {
+    for refusal in RefusalStatus::ALL {
         components = components.response(refusal.component(), refusal.described());
     }
     let document = OpenApiBuilder::new()

@@ -11,10 +11,12 @@ mod document;
 mod parameter;
 mod refusal;
 mod shape;
+mod tag;
 
 pub(super) use answer_header::AnswerHeader;
 pub(super) use described::Described;
-pub(super) use document::{Entry, Tag, write};
-pub(super) use parameter::{ModelPlace, header_parameter};
-pub(super) use refusal::Refusal;
+pub(super) use document::{RouteEntry, write};
+pub(super) use parameter::{ModelInPath, header_parameter};
+pub(super) use refusal::RefusalStatus;
 pub(super) use shape::{PIXEL, binary, content, example, list, reference, text};
+pub(super) use tag::Tag;

@@ -8,7 +8,7 @@ use utoipa::openapi::{
 
 /// Where a model, or one of its versions, stands in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server::http) enum ModelPlace {
+pub(in crate::server::http) enum ModelInPath {
     /// `{model}`: the highest version that answers.
     Model,
     /// `{model}/versions/{version}`
@@ -17,7 +17,7 @@ pub(in crate::server::http) enum ModelPlace {
     Label,
 }
 
-impl ModelPlace {
+impl ModelInPath {
     /// The path behind `models/`.
     pub(in crate::server::http) fn path(self) -> &'static str {
         match self {

@@ -17,7 +17,7 @@ use crate::{
 
 /// A status that a route may refuse with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server::http) enum Refusal {
+pub(in crate::server::http) enum RefusalStatus {
     InvalidArgument,
     NotFound,
     MethodNotAllowed,
@@ -32,7 +32,7 @@ pub(in crate::server::http) enum Refusal {
     DeadlineExceeded,
 }
 
-impl Refusal {
+impl RefusalStatus {
     pub(super) const ALL: [Self; 12] = [
         Self::InvalidArgument,
         Self::NotFound,

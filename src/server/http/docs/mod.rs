@@ -27,7 +27,7 @@ use utoipa::openapi::{
 };
 
 use super::{
-    description::{AnswerHeader, Described, Refusal, Tag, content, text},
+    description::{AnswerHeader, Described, RefusalStatus, Tag, content, text},
     door::HttpDoor,
     error::Failure,
     nearest::nowhere,
@@ -87,7 +87,7 @@ fn page_described() -> Described {
         "Swagger UI, which shows this description and sends requests to this server. It loads nothing from elsewhere.",
     )
     .answers_with("The page.", [("text/html", page)], &[])
-    .refuses_because(Refusal::NotFound, "`[server] docs` is off.")
+    .refuses_because(RefusalStatus::NotFound, "`[server] docs` is off.")
 }
 
 /// `GET /docs/{asset}`.
@@ -136,7 +136,7 @@ fn asset_described() -> Described {
     )
     .parameter(name)
     .answers_with("The file.", contents, &[AnswerHeader::ContentEncoding])
-    .refuses_because(Refusal::NotFound, "There is no such file, or `[server] docs` is off.")
+    .refuses_because(RefusalStatus::NotFound, "There is no such file, or `[server] docs` is off.")
 }
 
 fn answer(bytes: Bytes, media_type: &'static str) -> Response {

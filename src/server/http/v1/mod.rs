@@ -21,7 +21,9 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{call::HttpCall, description::ModelPlace, door::HttpDoor, error::Failure, nearest::nowhere, route::Routes};
+use super::{
+    call::HttpCall, description::ModelInPath, door::HttpDoor, error::Failure, nearest::nowhere, route::Routes,
+};
 use crate::{
     server::threads::Threads,
     service::{Error, ErrorKind, Service, Shown},
@@ -33,7 +35,7 @@ use verb::Verb;
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default().get("/v1/models", models::list, description::list());
-    for place in [ModelPlace::Model, ModelPlace::Version, ModelPlace::Label] {
+    for place in [ModelInPath::Model, ModelInPath::Version, ModelInPath::Label] {
         let path = format!("/v1/models/{}", place.path());
         let verbs = Verb::ALL.map(|verb| (verb.name(), verb.described(place)));
         routes = routes.with_verbs(&path, named, description::status(place), verbs).get(
@@ -42,7 +44,7 @@ pub(super) fn routes() -> Routes {
             description::metadata(place),
         );
         // Behind a label they would stand as `labels/{label}/labels`.
-        if place != ModelPlace::Label {
+        if place != ModelInPath::Label {
             routes = routes.get(&format!("{path}/labels"), models::labels, description::labels(place));
         }
     }

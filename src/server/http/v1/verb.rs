@@ -1,7 +1,7 @@
 //! What may stand behind a model's name in a path, `{model}:classify`.
 
 use super::description;
-use crate::server::http::description::{Described, ModelPlace};
+use crate::server::http::description::{Described, ModelInPath};
 
 /// A verb; all of them take a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Verb {
     }
 
     /// What a client author reads of it.
-    pub(super) fn described(self, place: ModelPlace) -> Described {
+    pub(super) fn described(self, place: ModelInPath) -> Described {
         match self {
             Self::Classify => description::classify(place),
             Self::Predict => description::predict(place),

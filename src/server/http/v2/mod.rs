@@ -12,7 +12,7 @@ mod server;
 mod statistics;
 mod write;
 
-use super::{description::ModelPlace, route::Routes};
+use super::{description::ModelInPath, route::Routes};
 
 /// The routes of `/v2`.
 pub(super) fn routes() -> Routes {
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Routes {
         .get("/v2/health/ready", server::ready, description::ready())
         .get("/v2/models/stats", statistics::of_all, description::statistics_of_all())
         .post("/v2/repository/index", server::index, description::index());
-    for place in [ModelPlace::Model, ModelPlace::Version] {
+    for place in [ModelInPath::Model, ModelInPath::Version] {
         let model = format!("/v2/models/{}", place.path());
         routes = routes
             .get(&model, models::metadata, description::metadata(place))

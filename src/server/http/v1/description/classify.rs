@@ -6,9 +6,9 @@ use utoipa::{
     openapi::{Object, ObjectBuilder, RefOr, Schema, Type},
 };
 
-use super::pictures::{Patience, Picture, body, pixel};
+use super::pictures::{Patience, PictureInJson, body, pixel};
 use crate::server::http::{
-    description::{AnswerHeader, Described, ModelPlace, Refusal, Tag, content, example, list, reference},
+    description::{AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, content, example, list, reference},
     v1::{
         classify::ClassifyDocument,
         tfserving::{LabelOrProbability, Results},
@@ -33,7 +33,7 @@ struct ClassesOptions {
 #[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
 struct ClassifyInstances {
     /// The pictures, answered in this order.
-    instances: Vec<Picture>,
+    instances: Vec<PictureInJson>,
     /// So many classes of each picture, the most probable first; 1 to the model's number of classes.
     #[schema(minimum = 1, default = 5)]
     top_k: Option<usize>,
@@ -120,7 +120,7 @@ curl -F image=@cat.jpg -F image=@dog.jpg http://127.0.0.1:8000/v1/models/resnet2
 
 A body of TensorFlow Serving (`examples`) gets TensorFlow Serving's answer, `results`.";
 
-pub(in crate::server::http::v1) fn classify(place: ModelPlace) -> Described {
+pub(in crate::server::http::v1) fn classify(place: ModelInPath) -> Described {
     let json = content(reference::<ClassifyBody>())
         .examples_from_iter([
             example("ours", "Ours", json!({ "instances": [pixel()], "top_k": 2 })),
@@ -172,7 +172,7 @@ pub(in crate::server::http::v1) fn classify(place: ModelPlace) -> Described {
         .inference()
         .answers_with("The classes of each picture.", [("application/json", answer)], &[AnswerHeader::ServerTiming])
         .refuses_because(
-            Refusal::InvalidArgument,
+            RefusalStatus::InvalidArgument,
             "A picture is corrupt or empty, an option is unknown or out of range, or the form or the JSON cannot be read. `error` says which, with the picture's index.",
         )
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::server::http::{
-    description::{Described, ModelPlace, Refusal, Tag},
+    description::{Described, ModelInPath, RefusalStatus, Tag},
     health::StatusDocument,
     v1::{
         models::{LabelsDocument, MetadataDocument, ModelList},
@@ -40,7 +40,7 @@ pub(in crate::server::http::v1) fn list() -> Described {
     )
 }
 
-pub(in crate::server::http::v1) fn status(place: ModelPlace) -> Described {
+pub(in crate::server::http::v1) fn status(place: ModelInPath) -> Described {
     Described::of_model(
         place,
         Tag::TensorFlowServing,
@@ -60,7 +60,7 @@ pub(in crate::server::http::v1) fn status(place: ModelPlace) -> Described {
     )
 }
 
-pub(in crate::server::http::v1) fn metadata(place: ModelPlace) -> Described {
+pub(in crate::server::http::v1) fn metadata(place: ModelInPath) -> Described {
     let tensor = |dtype: &str, sizes: &[&str], name: &str| {
         let dim: Vec<_> = sizes.iter().map(|size| json!({ "size": size, "name": "" })).collect();
         json!({ "dtype": dtype, "tensor_shape": { "dim": dim, "unknown_rank": false }, "name": name })
@@ -100,10 +100,10 @@ pub(in crate::server::http::v1) fn metadata(place: ModelPlace) -> Described {
             "untrained": false,
         }),
     )
-    .refuses_because(Refusal::NotFound, "There is no such model or version, or it does not answer yet or any more.")
+    .refuses_because(RefusalStatus::NotFound, "There is no such model or version, or it does not answer yet or any more.")
 }
 
-pub(in crate::server::http::v1) fn labels(place: ModelPlace) -> Described {
+pub(in crate::server::http::v1) fn labels(place: ModelInPath) -> Described {
     Described::of_model(
         place,
         Tag::Own,
@@ -119,5 +119,8 @@ pub(in crate::server::http::v1) fn labels(place: ModelPlace) -> Described {
             "labels": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
         }),
     )
-    .refuses_because(Refusal::NotFound, "There is no such model or version, or it does not answer yet or any more.")
+    .refuses_because(
+        RefusalStatus::NotFound,
+        "There is no such model or version, or it does not answer yet or any more.",
+    )
 }

@@ -35,9 +35,10 @@ impl PartialSchema for Base64File {
 
 /// A picture in JSON. The object may stand under one other key, as in `{"image": {"b64": "…"}}`.
 #[derive(ToSchema)]
+#[schema(as = Picture)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
-pub(super) enum Picture {
+pub(super) enum PictureInJson {
     Object(Base64Picture),
     Text(Base64File),
 }

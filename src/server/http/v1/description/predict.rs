@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::pictures::{Base64File, Base64Picture, Patience, body, pixel};
 use crate::server::http::{
-    description::{AnswerHeader, Described, ModelPlace, Refusal, Tag, content, example, reference},
+    description::{AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, content, example, reference},
     v1::predict::PredictDocument,
 };
 
@@ -74,7 +74,7 @@ A row of all classes for each picture: probabilities, or the graph's own output 
 `instances` are answered with `predictions`, `inputs` with `outputs`; a picture's file or a form with some as `instances` are. \
 Pictures are taken whatever the graph's input is, and are prepared as for `:classify`; numbers are the network's input as it is.";
 
-pub(in crate::server::http::v1) fn predict(place: ModelPlace) -> Described {
+pub(in crate::server::http::v1) fn predict(place: ModelInPath) -> Described {
     let json = content(reference::<PredictBody>())
         .examples_from_iter([
             example("instances", "An entry a picture", json!({ "instances": [pixel()] })),
@@ -105,12 +105,12 @@ pub(in crate::server::http::v1) fn predict(place: ModelPlace) -> Described {
         .answers::<PredictDocument<'_>>("A row for each picture.", json!({ "predictions": [row] }))
         .tells(AnswerHeader::ServerTiming)
         .refuses_because(
-            Refusal::InvalidArgument,
+            RefusalStatus::InvalidArgument,
             "A picture is corrupt, numbers are nested otherwise than the model takes them, a name or a signature is unknown, or the JSON cannot be read.",
         )
 }
 
-pub(in crate::server::http::v1) fn regress(place: ModelPlace) -> Described {
+pub(in crate::server::http::v1) fn regress(place: ModelInPath) -> Described {
     Described::of_model(
         place,
         Tag::TensorFlowServing,
@@ -118,5 +118,5 @@ pub(in crate::server::http::v1) fn regress(place: ModelPlace) -> Described {
         "Always refused",
         "TensorFlow Serving has this verb for models that give one number. A classifier has no regression: use `:classify` or `:predict`.",
     )
-    .refuses_because(Refusal::InvalidArgument, "The model has no regression.")
+    .refuses_because(RefusalStatus::InvalidArgument, "The model has no regression.")
 }

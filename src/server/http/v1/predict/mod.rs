@@ -139,7 +139,7 @@ async fn files(
 #[serde(untagged)]
 pub(super) enum PredictDocument<'a> {
     Rows(Predictions<'a>),
-    Columns(Outputs<'a>),
+    Columns(PredictOutputs<'a>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -151,7 +151,8 @@ pub(super) struct Predictions<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Outputs<'a> {
+#[schema(as = Outputs)]
+pub(super) struct PredictOutputs<'a> {
     /// A row of numbers for each picture, one for each class.
     #[serde(serialize_with = "write_rows")]
     #[schema(value_type = Vec<Vec<f32>>)]
@@ -168,7 +169,7 @@ fn write(answer: &Answer, order: Order) -> Response {
     };
     let document = match order {
         Order::Rows => PredictDocument::Rows(Predictions { predictions: output }),
-        Order::Columns => PredictDocument::Columns(Outputs { outputs: output }),
+        Order::Columns => PredictDocument::Columns(PredictOutputs { outputs: output }),
     };
     let mut response = reply::json(StatusCode::OK, &document, 64 + 12 * output.values.len());
     timing::tell(&answer.timing, &mut response);

@@ -10,7 +10,7 @@ use utoipa::{
 
 use crate::server::http::{
     description::{
-        AnswerHeader, Described, ModelPlace, PIXEL, Refusal, Tag, binary, content, example, header_parameter,
+        AnswerHeader, Described, ModelInPath, PIXEL, RefusalStatus, Tag, binary, content, example, header_parameter,
         reference, text,
     },
     v2::write::InferenceResponse,
@@ -112,7 +112,7 @@ one image: the graph's input where it has exactly that many bytes, a picture oth
 curl -H 'inference-header-content-length: 0' --data-binary @cat.jpg http://127.0.0.1:8000/v2/models/resnet20-cifar10/infer
 ```";
 
-pub(in crate::server::http::v2) fn infer(place: ModelPlace) -> Described {
+pub(in crate::server::http::v2) fn infer(place: ModelInPath) -> Described {
     let request = json!({
         "id": "42",
         "inputs": [{ "name": "input", "shape": [1], "datatype": "BYTES", "data": [PIXEL] }],
@@ -160,7 +160,7 @@ pub(in crate::server::http::v2) fn infer(place: ModelPlace) -> Described {
             &[AnswerHeader::ServerTiming, AnswerHeader::JsonLength],
         )
         .refuses_because(
-            Refusal::InvalidArgument,
+            RefusalStatus::InvalidArgument,
             "A name, datatype, shape or size is wrong, a number is infinite or none, a picture is corrupt, or the JSON cannot be read.",
         )
 }

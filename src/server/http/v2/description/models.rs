@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::server::{
     http::{
-        description::{Described, ModelPlace, Refusal, Tag},
+        description::{Described, ModelInPath, RefusalStatus, Tag},
         v2::{models::ModelReady, statistics::StatisticsDocument},
     },
     v2::{ModelConfig, ModelMetadata},
@@ -12,7 +12,7 @@ use crate::server::{
 
 const NOT_THERE: &str = "There is no such model or version, or it does not answer yet or any more.";
 
-pub(in crate::server::http::v2) fn metadata(place: ModelPlace) -> Described {
+pub(in crate::server::http::v2) fn metadata(place: ModelInPath) -> Described {
     Described::of_model(
         place,
         Tag::OpenInference,
@@ -34,10 +34,10 @@ pub(in crate::server::http::v2) fn metadata(place: ModelPlace) -> Described {
             "properties": { "encoded_pictures": "instead of the tensor, `input` takes pictures as they are: datatype BYTES, shape [N] or [N, 1]" },
         }),
     )
-    .refuses_because(Refusal::NotFound, NOT_THERE)
+    .refuses_because(RefusalStatus::NotFound, NOT_THERE)
 }
 
-pub(in crate::server::http::v2) fn model_ready(place: ModelPlace) -> Described {
+pub(in crate::server::http::v2) fn model_ready(place: ModelInPath) -> Described {
     Described::of_model(
         place,
         Tag::OpenInference,
@@ -46,11 +46,11 @@ pub(in crate::server::http::v2) fn model_ready(place: ModelPlace) -> Described {
         "200 where it answers and the server means to stay.",
     )
     .answers::<ModelReady<'_>>("It answers.", json!({ "name": "resnet20-cifar10", "ready": true }))
-    .refuses_because(Refusal::NotFound, "There is no such model or version, or it could not be loaded.")
-    .refuses_because(Refusal::Unavailable, "It is loading, or the server is about to stop.")
+    .refuses_because(RefusalStatus::NotFound, "There is no such model or version, or it could not be loaded.")
+    .refuses_because(RefusalStatus::Unavailable, "It is loading, or the server is about to stop.")
 }
 
-pub(in crate::server::http::v2) fn config(place: ModelPlace) -> Described {
+pub(in crate::server::http::v2) fn config(place: ModelInPath) -> Described {
     Described::of_model(
         place,
         Tag::OpenInference,
@@ -71,7 +71,7 @@ pub(in crate::server::http::v2) fn config(place: ModelPlace) -> Described {
             "dynamic_batching": {},
         }),
     )
-    .refuses_because(Refusal::NotFound, NOT_THERE)
+    .refuses_because(RefusalStatus::NotFound, NOT_THERE)
 }
 
 const STATISTICS: &str = "Sums since a version is served, in nanoseconds, in the shape of Triton's statistics: of requests, and of runs by their number of images.";
@@ -81,10 +81,10 @@ pub(in crate::server::http::v2) fn statistics_of_all() -> Described {
         .answers::<StatisticsDocument>("An entry a version.", example())
 }
 
-pub(in crate::server::http::v2) fn statistics(place: ModelPlace) -> Described {
+pub(in crate::server::http::v2) fn statistics(place: ModelInPath) -> Described {
     Described::of_model(place, Tag::OpenInference, "v2Statistics", "What a model has done", STATISTICS)
         .answers::<StatisticsDocument>("An entry a version.", example())
-        .refuses_because(Refusal::NotFound, NOT_THERE)
+        .refuses_because(RefusalStatus::NotFound, NOT_THERE)
 }
 
 fn example() -> Value {

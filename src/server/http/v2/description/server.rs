@@ -5,7 +5,7 @@ use utoipa::openapi::{Required, request_body::RequestBodyBuilder};
 
 use crate::server::{
     http::{
-        description::{Described, Refusal, Tag, content, list, reference},
+        description::{Described, RefusalStatus, Tag, content, list, reference},
         v2::server::{IndexRequest, Live, Ready, ServerMetadata},
     },
     v2::{EXTENSIONS, NAME, RepositoryEntry, VERSION},
@@ -34,7 +34,10 @@ pub(in crate::server::http::v2) fn ready() -> Described {
         "200 once the models are warmed up, 503 before that and from the stop signal on.",
     )
     .answers::<Ready>("Send requests.", json!({ "ready": true }))
-    .refuses_because(Refusal::Unavailable, "Models are loading, none answers any more, or the server is about to stop.")
+    .refuses_because(
+        RefusalStatus::Unavailable,
+        "Models are loading, none answers any more, or the server is about to stop.",
+    )
 }
 
 pub(in crate::server::http::v2) fn index() -> Described {
