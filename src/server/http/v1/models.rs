@@ -17,24 +17,16 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelList)]
 pub(super) struct ModelList<'a> {
-    /// The names, sorted; also of models of which no version answers.
-    models: Vec<&'a str>,
     /// Every version of every model, sorted by name and version.
     model_versions: Vec<VersionEntry<'a>>,
+    /// The names, sorted; also of models of which no version answers.
+    models: Vec<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelVersion)]
 struct VersionEntry<'a> {
-    /// The model's name, which is the route.
-    name: &'a str,
-    version: u64,
-    state: VersionState,
-    /// Why it failed; only where it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    reason: Option<&'a str>,
-    /// What the graph was recognized as; this and what follows only of what is loaded.
+    /// What the graph was recognized as; only of what is loaded, as are `classes`, `precision` and `provider`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     architecture: Option<&'a str>,
@@ -42,14 +34,22 @@ struct VersionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     classes: Option<usize>,
-    /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    provider: Option<&'a str>,
+    /// The model's name, which is the route.
+    name: &'a str,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     precision: Option<&'a str>,
+    /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    provider: Option<&'a str>,
+    /// Why it failed; only where it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<&'a str>,
+    state: VersionState,
+    version: u64,
 }
 
 /// Where a version is in its life.
@@ -65,42 +65,42 @@ enum VersionState {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelMetadata)]
 pub(super) struct MetadataDocument<'a> {
-    /// TensorFlow Serving's name of the version.
-    model_spec: tfserving::ModelSpec<'a>,
-    /// TensorFlow Serving's signatures.
-    metadata: tfserving::SignatureMetadata,
-    name: &'a str,
-    version: u64,
     #[schema(value_type = Architecture)]
     architecture: Value,
-    /// The graph's input. Pictures are taken whatever it is.
-    inputs: [TensorDocument<'a>; 1],
-    /// The graph's output.
-    outputs: [TensorDocument<'a>; 1],
-    /// The order of the input's dimensions: `nchw` or `nhwc`.
-    #[schema(value_type = String)]
-    layout: Value,
+    /// How provider, precision, sessions and batch were chosen, in words.
+    choice: &'a str,
+    /// How many classes it has.
+    classes: usize,
     /// The order of the channels: `rgb`, `bgr` or `gray`.
     #[schema(value_type = String)]
     color: Value,
-    /// How many classes it has.
-    classes: usize,
-    /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
-    provider: &'a str,
-    /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
-    precision: &'a str,
-    /// The largest difference of a probability from fp32's over the warm-up pictures; `null` where they were not compared.
-    probability_drift: Option<f64>,
-    /// How provider, precision, sessions and batch were chosen, in words.
-    choice: &'a str,
-    /// The most pictures of one run.
-    max_batch_size: usize,
+    /// The graph's input. Pictures are taken whatever it is.
+    inputs: [TensorDocument<'a>; 1],
     /// So many runs go on side by side.
     instances: usize,
     /// So many threads share one run.
     intra_threads: usize,
+    /// The order of the input's dimensions: `nchw` or `nhwc`.
+    #[schema(value_type = String)]
+    layout: Value,
+    /// The most pictures of one run.
+    max_batch_size: usize,
+    /// TensorFlow Serving's signatures.
+    metadata: tfserving::SignatureMetadata,
+    /// TensorFlow Serving's name of the version.
+    model_spec: tfserving::ModelSpec<'a>,
+    name: &'a str,
+    /// The graph's output.
+    outputs: [TensorDocument<'a>; 1],
+    /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
+    precision: &'a str,
+    /// The largest difference of a probability from fp32's over the warm-up pictures; `null` where they were not compared.
+    probability_drift: Option<f64>,
+    /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
+    provider: &'a str,
     /// Whether the weights are random, for benchmarks.
     untrained: bool,
+    version: u64,
 }
 
 /// A tensor of the graph.
@@ -134,10 +134,10 @@ struct Architecture {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Labels)]
 pub(super) struct LabelsDocument<'a> {
-    name: &'a str,
-    version: u64,
     /// In the order of the classes' indices.
     labels: Vec<&'a str>,
+    name: &'a str,
+    version: u64,
 }
 
 /// `GET /`: by this, KServe's clients of version 1 know that the server lives.

@@ -61,22 +61,22 @@ impl Serialize for Pairs<'_> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelStatus)]
 pub(super) struct StatusOfModel<'a> {
+    /// The highest version first.
+    model_version_status: Vec<StatusOfVersion>,
     name: &'a str,
     /// Whether it answers, and the server means to stay.
     ready: bool,
-    /// The highest version first.
-    model_version_status: Vec<StatusOfVersion>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelVersionStatus)]
 struct StatusOfVersion {
-    /// A number, as text: 64-bit numbers are texts in proto3's JSON.
-    version: String,
     /// One that could not be loaded is at `END`.
     #[schema(schema_with = states_on_the_wire)]
     state: &'static str,
     status: StatusOfLoad,
+    /// A number, as text: 64-bit numbers are texts in proto3's JSON.
+    version: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -127,11 +127,11 @@ struct SignatureMap {
 /// What a signature takes and gives.
 #[derive(Serialize, ToSchema)]
 struct Signature {
-    inputs: BTreeMap<String, SignatureTensorDocument>,
-    outputs: BTreeMap<String, SignatureTensorDocument>,
-    method_name: &'static str,
     /// Always empty.
     defaults: BTreeMap<String, Value>,
+    inputs: BTreeMap<String, SignatureTensorDocument>,
+    method_name: &'static str,
+    outputs: BTreeMap<String, SignatureTensorDocument>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -139,8 +139,8 @@ struct Signature {
 struct SignatureTensorDocument {
     /// `DT_FLOAT`, `DT_STRING`, …
     dtype: &'static str,
-    tensor_shape: TensorShapeDocument,
     name: String,
+    tensor_shape: TensorShapeDocument,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -152,9 +152,9 @@ struct TensorShapeDocument {
 
 #[derive(Serialize, ToSchema)]
 struct Dimension {
+    name: &'static str,
     /// A number, as text; -1 where it is free.
     size: String,
-    name: &'static str,
 }
 
 /// TensorFlow Serving's document of what a model takes and gives: its two keys.
