@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::policy::Priority;
+use super::{coming::Announced, policy::Priority};
 use crate::tensor::Input;
 
 /// What a job gets back.
@@ -12,6 +12,8 @@ use crate::tensor::Input;
 pub struct Reply {
     /// What the network says of the image, `f32[K]`.
     pub logits: Box<[f32]>,
+    /// The pooled values that its last layer reads, `f32[F]`, where the submission asks for them.
+    pub features: Option<Box<[f32]>>,
     /// From submission until a worker took the job.
     pub queued: Duration,
     /// The run of the whole batch, with the filling of it.
@@ -33,10 +35,18 @@ pub enum SubmitError {
         /// When there may be room, from the speed of late.
         retry_after: Duration,
     },
-    /// The job would still wait when its deadline passes.
+    /// More wait than shall, by the time that they take.
+    #[error("the queue takes {} ms, more than the {} ms of limits.target_queue_ms", wait.as_millis(), target.as_millis())]
+    Congested {
+        /// How long the queue takes.
+        wait: Duration,
+        /// How long it may take.
+        target: Duration,
+    },
+    /// The job would still wait or run when its deadline passes.
     #[error("the queue takes longer than the deadline allows")]
     Hopeless {
-        /// How long the queue takes, from the speed of late.
+        /// How long it waits, from the service times of late.
         wait: Duration,
     },
     /// The deadline had passed before the job came.
@@ -61,7 +71,7 @@ pub enum SubmitError {
 /// Why a job that was taken has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// Its deadline passed while it waited; it was not run.
+    /// Its deadline passed while it waited, or would have before the end of its run; it was not run.
     #[error("the deadline passed in the queue")]
     Expired,
     /// The engine failed.
@@ -97,15 +107,30 @@ pub struct FinishedRun {
     pub succeeded: bool,
 }
 
+/// On which terms an image waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// When whoever asked stops waiting.
+    pub deadline: Option<Instant>,
+    /// Whom it may overtake.
+    pub priority: Priority,
+    /// One that would wait longer in the queue is refused. `None`: the queue's capacity alone decides.
+    pub longest_wait: Option<Duration>,
+}
+
 /// One image for the queue.
 #[derive(Debug)]
 pub struct Submission {
     /// The image.
     pub input: Input,
+    /// What was said of it before it was decoded. `None`: it is judged now.
+    pub announced: Option<Announced>,
     /// When whoever asked stops waiting.
     pub deadline: Option<Instant>,
     /// Whom it may overtake.
     pub priority: Priority,
+    /// Whether the network's features are wanted as well; the whole batch is then run with them.
+    pub features: bool,
     /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was
     /// answered, or because its client left. `None` where nobody counts.
     pub place: Option<OwnedSemaphorePermit>,

@@ -8,18 +8,24 @@
 //!
 //! Knows tensors and [`Executor`]. Must not know HTTP, gRPC, image formats, labels or the config file.
 
+mod coming;
+mod forecast;
 mod job;
+mod judgement;
 mod load;
 mod pending;
 pub mod policy;
 mod queue;
+mod state;
+mod times;
 mod worker;
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
 
 use tokio::sync::oneshot;
 
-pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, WorkerObserver};
+pub use coming::Announced;
+pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
 
@@ -27,7 +33,8 @@ use crate::{
     runtime::Executor,
     tensor::{InputShape, Normalizer},
 };
-use queue::{Job, Queue};
+use queue::Queue;
+use state::Job;
 
 /// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
 #[derive(Clone)]
@@ -55,7 +62,7 @@ impl Batcher {
         let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(executors.len()) };
         let model = Arc::from(name);
         for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(&model, queue.clone(), executor, normalizer.clone(), shape)
+            let worker = worker::Worker::new(&model, index, queue.clone(), executor, normalizer.clone(), shape)
                 .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
             workers.threads.push(thread.spawn(move || worker.work())?);
@@ -68,12 +75,13 @@ impl Batcher {
         self.shape
     }
 
-    /// Whether an image that came now would be taken: asked before it is decoded, so that what has to be refused costs nothing.
+    /// Whether an image that comes soon would be taken: asked before it is decoded, so that what has to be refused costs nothing.
+    /// What is announced counts as waiting until it is submitted or dropped.
     ///
     /// # Errors
-    /// As [`Batcher::submit`], which decides.
-    pub fn consider(&self, deadline: Option<Instant>) -> Result<(), SubmitError> {
-        self.queue.consider(deadline, Instant::now())
+    /// As [`Batcher::submit`].
+    pub fn announce(&self, terms: &Terms) -> Result<Announced, SubmitError> {
+        self.queue.announce(terms, Instant::now())
     }
 
     /// Puts one image in the queue. Dropping what is returned takes it out again, if no worker has it yet.
@@ -81,12 +89,13 @@ impl Batcher {
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
-        let Submission { input, deadline, priority, place } = submission;
+        let Submission { input, announced, deadline, priority, features, place } = submission;
         if input.shape() != self.shape {
             return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
         }
         let (reply, receiver) = oneshot::channel();
-        let id = self.queue.push(Job { input, deadline, priority, reply, enqueued: Instant::now() })?;
+        let job = Job { input, deadline, priority, features, reply, enqueued: Instant::now(), is_sample: false };
+        let id = self.queue.push(job, announced)?;
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 
@@ -99,6 +108,12 @@ impl Batcher {
     /// no worker ever rests.
     pub fn load(&self) -> f64 {
         self.queue.load(Instant::now())
+    }
+
+    /// Images that were taken and not answered before their deadline, since the model is served; and of late, the share of the
+    /// refused ones that would have been answered in time, by sampling.
+    pub fn judgement(&self) -> (u64, f64) {
+        self.queue.judgement()
     }
 
     /// How many images wait.

@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     job::{JobError, Reply},
-    queue::{JobId, Queue},
+    queue::Queue,
+    state::JobId,
 };
 
 /// The answer to a [`Submission`](super::Submission), when there is one.

@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     job::{FinishedRun, JobError, Reply},
-    queue::{Job, Queue},
+    queue::Queue,
+    state::Job,
 };
 use crate::{
     runtime::{Executor, caught},
@@ -22,6 +23,8 @@ use crate::{
 const MOST_BREAKS: u32 = 8;
 
 pub(super) struct Worker<E> {
+    /// Its number among the queue's workers.
+    number: usize,
     /// The model's, for the log.
     name: Arc<str>,
     queue: Arc<Queue>,
@@ -29,6 +32,8 @@ pub(super) struct Worker<E> {
     normalizer: Normalizer,
     batch: Batch,
     logits: Logits,
+    /// Of the last batch in which somebody asked for them.
+    features: Logits,
     /// The images at hand.
     jobs: Vec<Job>,
     at: Phase,
@@ -48,11 +53,11 @@ enum Phase {
 }
 
 /// Tells the queue that a worker is gone, however that came about.
-struct Leaving(Arc<Queue>);
+struct Leaving(Arc<Queue>, usize);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.leave("the model's last worker has broken");
+        self.0.leave(self.1, "the model's last worker has broken");
     }
 }
 
@@ -63,19 +68,33 @@ impl<E: Executor> Worker<E> {
     /// If there is not so much memory.
     pub(super) fn new(
         name: &Arc<str>,
+        number: usize,
         queue: Arc<Queue>,
         executor: E,
         normalizer: Normalizer,
         shape: InputShape,
     ) -> Result<Self, TryReserveError> {
         let batch = Batch::reserved(shape, queue.policy().max_batch_size)?;
-        let (jobs, logits, at) = (Vec::with_capacity(queue.policy().max_batch_size), Logits::default(), Phase::Taking);
-        Ok(Self { name: name.clone(), queue, executor, normalizer, batch, logits, jobs, at, breaks: 0 })
+        let jobs = Vec::with_capacity(queue.policy().max_batch_size);
+        let (logits, features, at) = (Logits::default(), Logits::default(), Phase::Taking);
+        Ok(Self {
+            number,
+            name: name.clone(),
+            queue,
+            executor,
+            normalizer,
+            batch,
+            logits,
+            features,
+            jobs,
+            at,
+            breaks: 0,
+        })
     }
 
     /// Works until the queue is closed and empty, or until it has broken too often.
     pub(super) fn work(mut self) {
-        let _leaving = Leaving(self.queue.clone());
+        let _leaving = Leaving(self.queue.clone(), self.number);
         while let Err(reason) = caught(|| self.work_on()) {
             let again = self.begin_anew(&reason);
             let (model, breaks) = (&*self.name, self.breaks);
@@ -92,7 +111,7 @@ impl<E: Executor> Worker<E> {
         self.breaks += 1;
         match self.at {
             Phase::Taking => self.queue.broke_while_taking(),
-            Phase::Running => self.queue.broke_while_running(Instant::now()),
+            Phase::Running => self.queue.broke_while_running(self.number, Instant::now()),
             Phase::Answering => {}
         }
         let failed = JobError::Failed(format!("the worker broke: {reason}"));
@@ -108,7 +127,7 @@ impl<E: Executor> Worker<E> {
     fn work_on(&mut self) {
         loop {
             self.at = Phase::Taking;
-            if !self.queue.take(&mut self.jobs) {
+            if !self.queue.take(self.number, &mut self.jobs) {
                 return;
             }
             self.at = Phase::Running;
@@ -117,16 +136,19 @@ impl<E: Executor> Worker<E> {
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
             let batch_size = self.jobs.len();
-            self.queue.note_run(batch_size, inference, finished);
+            self.queue.note_run(self.number, &self.jobs, inference, finished);
             self.at = Phase::Answering;
             let fill = filled.map_or(Duration::ZERO, |filled| filled.saturating_duration_since(started));
             let run = FinishedRun { images: batch_size, time: inference, fill, succeeded: outcome.is_ok() };
             self.queue.tell(|observer| observer.ran(&run));
             match outcome {
                 Ok(()) => {
+                    let mut features = self.features.rows();
                     for (job, row) in self.jobs.drain(..).zip(self.logits.rows()) {
                         let queued = started.saturating_duration_since(job.enqueued);
-                        answer(job, Ok(Reply { logits: row.into(), queued, inference, fill, batch_size }));
+                        // One after the other, as the images: also those that nobody asked for.
+                        let features = features.next().filter(|_| job.features).map(Box::from);
+                        answer(job, Ok(Reply { logits: row.into(), features, queued, inference, fill, batch_size }));
                     }
                     let time = finished.elapsed();
                     self.queue.tell(|observer| observer.answered(batch_size, time));
@@ -139,7 +161,8 @@ impl<E: Executor> Worker<E> {
 
     /// Also when the batch was full, if it came to that.
     fn run(&mut self) -> (Result<(), JobError>, Option<Instant>) {
-        let Self { executor, normalizer, batch, logits, jobs, .. } = self;
+        let Self { executor, normalizer, batch, logits, features, jobs, .. } = self;
+        let with_features = jobs.iter().any(|job| job.features);
         let mut filled = None;
         let run = || {
             batch.clear();
@@ -147,9 +170,17 @@ impl<E: Executor> Worker<E> {
                 job.input.write(normalizer, batch.push());
             }
             filled = Some(Instant::now());
-            executor.run(batch, logits)
+            if with_features {
+                executor.run_with_features(batch, logits, features)
+            } else {
+                executor.run(batch, logits)
+            }
         };
         let outcome = match caught(run) {
+            Ok(Ok(())) if with_features && self.features.rows().len() != self.jobs.len() => {
+                let (rows, images) = (self.features.rows().len(), self.jobs.len());
+                Err(JobError::Failed(format!("the network gave {rows} rows of features for {images} images")))
+            }
             Ok(Ok(())) if self.logits.rows().len() == self.jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(
                 "the network gave {} rows for {} images",

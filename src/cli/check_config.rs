@@ -24,7 +24,7 @@ pub(super) struct CheckConfigArgs {
 }
 
 pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
-    let config = args.config.load(Flags::default())?;
+    let config = args.config.load(Flags { serving: true, ..Flags::default() })?;
     args.config.check_repository()?;
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;

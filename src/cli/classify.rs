@@ -76,7 +76,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
 
     let runtime = Runtime::load()?;
     let (service, writer) = Service::new(
-        RequestLimits { default_timeout: None, ..limits(&config) },
+        RequestLimits { default_timeout: None, target_queue: None, ..limits(&config) },
         config.server.decode_threads,
         Metrics::default(),
     );
@@ -135,7 +135,7 @@ async fn classify(
     file: &Path,
     classes: ClassesWanted,
 ) -> anyhow::Result<Vec<Prediction>> {
-    let image = read(file, service.limits().max_body_bytes as u64)?;
+    let image = read(file, service.max_body_bytes() as u64)?;
     let target = service.target(&model.name, Some(model.version))?;
     let request = Request {
         items: vec![target.picture(image.into())],

@@ -36,7 +36,7 @@ pub(super) fn run(args: &HealthcheckArgs) -> anyhow::Result<()> {
         end(1);
     });
     let http = args.http.as_deref().map(parse_address).transpose().map_err(anyhow::Error::msg).context("--http")?;
-    let mut address = args.config.load(Flags { http, ..Flags::default() })?.server.http;
+    let mut address = args.config.load(Flags { http, serving: true, ..Flags::default() })?.server.http;
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, io_threads};
 use crate::{
-    config::{Config, Flags, ServerSection, parse_address},
+    config::{Config, Flags, PlatformDialect, ServerSection, parse_address},
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
     model::Machine,
     runtime::Runtime,
-    server::{self, DoorOptions, Listeners},
+    server::{self, DoorOptions, Listeners, Platforms, VertexRoutes},
     service::{ModelState, RequestLimits, Service, cores},
     telemetry::{self, Metrics},
 };
@@ -33,7 +33,7 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = args.config.load(Flags { http: args.http, grpc: args.grpc, ..Flags::default() })?;
+    let config = args.config.load(Flags { http: args.http, grpc: args.grpc, serving: true, ..Flags::default() })?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log).with_context(|| format!("`log.level` is {:?}", config.log.level))?;
     let threads = if config.server.io_threads > 0 { config.server.io_threads } else { io_threads::default_count() };
@@ -128,6 +128,10 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
             timeout => Some(Duration::from_millis(timeout)),
         },
         max_timeout: Duration::from_millis(config.limits.max_timeout_ms),
+        target_queue: match config.limits.target_queue_ms {
+            0 => None,
+            milliseconds => Some(Duration::from_millis(milliseconds)),
+        },
     }
 }
 
@@ -137,11 +141,26 @@ fn options(server: &ServerSection) -> DoorOptions {
         shutdown_grace: Duration::from_millis(server.shutdown_grace_ms),
         idle_timeout: Duration::from_millis(server.idle_timeout_ms),
         body_timeout: Duration::from_millis(server.body_timeout_ms),
+        keepalive_interval: Duration::from_millis(server.keepalive_interval_ms),
+        keepalive_timeout: Duration::from_millis(server.keepalive_timeout_ms),
         max_connections: server.max_connections,
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         cors_origins: server.cors_origins.clone(),
         docs: server.docs,
+        platforms: platforms(server),
         ..DoorOptions::default()
+    }
+}
+
+fn platforms(server: &ServerSection) -> Platforms {
+    let is_on = |dialect| server.dialects.contains(&dialect);
+    let vertex =
+        || VertexRoutes { predict: server.vertex_predict_route.clone(), health: server.vertex_health_route.clone() };
+    Platforms {
+        sagemaker: is_on(PlatformDialect::Sagemaker),
+        torchserve: is_on(PlatformDialect::Torchserve),
+        vertex: is_on(PlatformDialect::Vertex).then(vertex),
+        default_model: Some(server.default_model.clone()).filter(|name| !name.is_empty()),
     }
 }
 

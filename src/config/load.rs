@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use super::{
     Config,
     layers::{Refusal, SettingLayer, judge, of_variable},
+    platforms,
 };
 use crate::{files, settings::parse};
 
@@ -61,6 +62,8 @@ pub struct Flags {
     pub http: Option<SocketAddr>,
     /// `--grpc`
     pub grpc: Option<SocketAddr>,
+    /// The command is about a server: what a platform says in the environment, its port and routes, counts.
+    pub serving: bool,
 }
 
 impl Config {
@@ -77,19 +80,28 @@ impl Config {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &Flags,
     ) -> Result<Self, ConfigError> {
+        let environment: Vec<_> = environment.into_iter().collect();
         let mut layers = Vec::new();
         if let Some(path) = file {
             let text = read(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
             let table = parse(&text).map_err(|cause| ConfigError::Syntax { path: path.into(), cause })?;
             layers.push(SettingLayer { origin: files::shown(path), table });
         }
-        layers.extend(self.variables(environment)?);
+        layers.extend(self.variables(&environment)?);
+        if flags.serving {
+            layers.extend(platforms::layers(&environment));
+        }
         for (flag, key, address) in [("--http", "http", flags.http), ("--grpc", "grpc", flags.grpc)] {
             let table = |address: SocketAddr| Table::from_iter([(key.to_owned(), address.to_string().into())]);
             let section = |address| Table::from_iter([("server".to_owned(), Value::Table(table(address)))]);
             layers.extend(address.map(|address| SettingLayer { origin: flag.to_owned(), table: section(address) }));
         }
         let mut config = judge(&self, &layers, Self::validate).map_err(ConfigError::Setting)?;
+        if flags.serving {
+            let missing = platforms::dialects(&environment).filter(|dialect| !config.server.dialects.contains(dialect));
+            let missing: Vec<_> = missing.collect();
+            config.server.dialects.extend(missing);
+        }
         // A path may be no text, so it is no value of a table.
         if let Some(models) = &flags.models {
             config.models.dir.clone_from(models);
@@ -98,14 +110,12 @@ impl Config {
     }
 
     /// One layer a variable, in the order of their names: the environment has none.
-    fn variables(
-        &self,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Vec<SettingLayer>, ConfigError> {
+    fn variables(&self, environment: &[(OsString, OsString)]) -> Result<Vec<SettingLayer>, ConfigError> {
         let defaults = Value::try_from(self).unwrap_or_else(|_| Value::Table(Table::new()));
         let mut variables: Vec<_> = environment
-            .into_iter()
+            .iter()
             .filter(|(name, _)| name.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes()))
+            .cloned()
             .collect();
         variables.sort_unstable();
         let layer = |(name, value): (OsString, OsString)| {
@@ -199,6 +209,43 @@ mod tests {
         }
         let syntax = in_file("[server]\n\nhttp = = 1");
         assert!(syntax.contains("resnetd.toml: line 3, column 8: ") && !syntax.contains('\n'), "{syntax}");
+    }
+
+    #[test]
+    fn a_platforms_port_counts_for_servers_above_file_and_environment_and_below_flags() {
+        let serving = Flags { serving: true, ..Flags::default() };
+        let http = |variables: &[(&str, &str)], flags: &Flags| load(variables, flags).unwrap().server.http.to_string();
+        let own = ("RESNETD__SERVER__HTTP", "127.0.0.1:7");
+        assert_eq!(http(&[("PORT", "8080"), own], &serving), "0.0.0.0:8080");
+        assert_eq!(http(&[("PORT", "8080"), ("AIP_HTTP_PORT", "8081")], &serving), "0.0.0.0:8081");
+        assert_eq!(http(&[("SAGEMAKER_BIND_TO_PORT", "9"), ("AIP_HTTP_PORT", "8")], &serving), "0.0.0.0:9");
+        assert_eq!(http(&[("PORT", ""), own], &serving), "127.0.0.1:7");
+        let flags = Flags { http: Some(SocketAddr::from(([127, 0, 0, 1], 2))), ..serving.clone() };
+        assert_eq!(http(&[("PORT", "no port"), own], &flags), "127.0.0.1:2");
+        // Other commands have nothing to do with it.
+        assert_eq!(http(&[("PORT", "no port"), own], &Flags::default()), "127.0.0.1:7");
+        let message = load(&[("PORT", "80a")], &serving).unwrap_err().to_string();
+        assert!(message.contains("environment variable PORT") && message.contains("is no port"), "{message}");
+    }
+
+    #[test]
+    fn a_platform_that_shows_itself_has_its_dialect_on() {
+        use crate::config::PlatformDialect::{Sagemaker, Torchserve, Vertex};
+        let server =
+            |variables: &[(&str, &str)]| load(variables, &Flags { serving: true, ..Flags::default() }).unwrap().server;
+        assert_eq!(server(&[("PORT", "8080")]).dialects, []);
+        let vertex = server(&[("AIP_PREDICT_ROUTE", "/infer"), ("AIP_HEALTH_ROUTE", "/alive")]);
+        assert_eq!((vertex.dialects, &*vertex.vertex_predict_route), (vec![Vertex], "/infer"));
+        assert_eq!(vertex.vertex_health_route, "/alive");
+        let both = server(&[
+            ("RESNETD__SERVER__DIALECTS", "[\"torchserve\", \"sagemaker\"]"),
+            ("SAGEMAKER_BIND_TO_PORT", "8080"),
+        ]);
+        assert_eq!(both.dialects, [Torchserve, Sagemaker]);
+        let unknown = with_environment("RESNETD__SERVER__DIALECTS", "[\"kserve\"]").unwrap_err().to_string();
+        assert!(unknown.contains("kserve") && unknown.contains("torchserve"), "{unknown}");
+        let route = with_environment("RESNETD__SERVER__VERTEX_PREDICT_ROUTE", "predict?").unwrap_err().to_string();
+        assert!(route.contains("vertex_predict_route") && route.contains("is no path"), "{route}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod facts;
 mod family;
+mod features;
 mod layer;
 mod layers;
 mod modules;
@@ -153,6 +154,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
                     Ending::Sigmoid => Some("sigmoid"),
                     Ending::Logits | Ending::Unknown => None,
                 },
+                features: features::features(walk, &layers, &values, &output.name),
             })
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),

@@ -208,6 +208,10 @@ pub struct GraphOutput {
     /// What it ends in: `softmax`, `log-softmax`, `sigmoid`; absent for logits, and where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_in: Option<&'static str>,
+    /// The value that the last layer before it reads: pooled, a row for each image. Else why there is none, as the end of a
+    /// sentence.
+    #[serde(skip)]
+    pub features: Result<String, String>,
 }
 
 /// Where batch normalisation is.

@@ -2,7 +2,10 @@
 //! must be what a classifier gives, a row of classes for each image, whatever the batch.
 
 use super::{ModelError, warm_up::WarmUpImages};
-use crate::{runtime::Executor, tensor::Logits};
+use crate::{
+    runtime::{Executor, OrtExecutor},
+    tensor::Logits,
+};
 
 /// What the first runs have shown.
 #[derive(Debug)]
@@ -48,6 +51,23 @@ pub(super) fn first_runs<E: Executor>(
         }
     }
     Ok(runs)
+}
+
+/// How many features an image has, from a run of one image.
+///
+/// # Errors
+/// Why there are none, as the end of a sentence. The model is served without them.
+pub(super) fn features(executor: &mut OrtExecutor, images: &mut WarmUpImages) -> Result<usize, String> {
+    if let Some(reason) = executor.lacks_features() {
+        return Err(reason.to_owned());
+    }
+    let (mut logits, mut features) = (Logits::default(), Logits::default());
+    let run = images.batch(0, 1).and_then(|batch| executor.run_with_features(batch, &mut logits, &mut features));
+    run.map_err(|error| format!("a run with them fails: {error}"))?;
+    match features.rows().next() {
+        Some(row) if row.iter().all(|value| value.is_finite()) => Ok(row.len()),
+        _ => Err("they are no finite numbers".to_owned()),
+    }
 }
 
 /// Runs one image; gives its row.

@@ -44,6 +44,9 @@ pub struct ModelInfo {
     pub numbers: NumberType,
     /// The graph's output.
     pub output: TensorInfo,
+    /// How many features an image has, the pooled values that the last layer reads; else why there are none, as the end of a
+    /// sentence.
+    pub features: Result<usize, Arc<str>>,
     /// How a batch lies in memory.
     pub layout: Layout,
     /// The order of the channels.

@@ -8,7 +8,7 @@ use super::{
     BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
     activation::{Endings, decide},
     demand::Demand,
-    first_runs::{FirstRuns, first_runs},
+    first_runs::{FirstRuns, features, first_runs},
     graph_files::GraphFiles,
     labels::label_text,
     memory, overflow,
@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     batching::{Batcher, Policy},
-    inspect::{Inspection, inspect},
+    inspect::{GraphOutput, Inspection, inspect},
     onnx::CycleError,
     postprocess::parse_labels,
-    runtime::{self, Element, GraphSource, check_size, pairs_may_overflow},
+    runtime::{self, Element, FeaturesOf, GraphSource, Stated, check_size, pairs_may_overflow},
     settings::Batching,
     tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
@@ -158,12 +158,24 @@ impl GraphFacts {
             network: self.network,
             endings: &self.endings,
             manifest,
-            stated: manifest.stated(labels),
+            stated: Stated { features: features_of(inspection), ..manifest.stated(labels) },
             demand,
             steps,
             earlier,
         }
     }
+}
+
+/// Where the features are, as far as the graph shows it.
+fn features_of(inspection: Option<&Inspection>) -> Vec<FeaturesOf> {
+    let Some(inspection) = inspection else { return Vec::new() };
+    let is_output = |value: &String| inspection.outputs.iter().any(|output| output.name == *value);
+    let of = |output: &GraphOutput| FeaturesOf {
+        output: output.name.clone(),
+        value: output.features.clone(),
+        is_output: output.features.as_ref().is_ok_and(is_output),
+    };
+    inspection.outputs.iter().map(of).collect()
 }
 
 fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
@@ -195,6 +207,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let mut images = WarmUpImages::new(&spec, normalizer.clone(), size);
     let sizes = engine.provider.warmed_sizes(max_batch_size);
     let FirstRuns { row, one_at_a_time } = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
+    let features = features(&mut executors[0], &mut images).map_err(Arc::from);
     drop(images);
     if let Some(reason) = &one_at_a_time {
         tracing::warn!(
@@ -231,6 +244,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         input: TensorInfo { name: signature.input.name.clone(), shape: signature.input.shape.clone() },
         numbers: signature.element.into(),
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
+        features,
         layout: signature.layout,
         color,
         labels,

@@ -149,6 +149,7 @@ impl Manifest {
             gray: self.input.color == Some(ColorOrder::Gray),
             output: self.output.name.clone(),
             labels,
+            features: Vec::new(),
         }
     }
 

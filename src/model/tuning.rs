@@ -133,7 +133,8 @@ impl Tuning<'_> {
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
         let options = SessionOptions::reference(self.machine.cores, 1);
-        self.machine.runtime.executor_for(GraphSource::Memory(&file), options, &self.stated).ok()
+        let stated = Stated { features: Vec::new(), ..self.stated.clone() };
+        self.machine.runtime.executor_for(GraphSource::Memory(&file), options, &stated).ok()
     }
 
     /// Finds the plan. Where the settings leave something open, an earlier measurement is looked up, or a short one is

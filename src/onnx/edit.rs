@@ -208,6 +208,18 @@ pub fn value_info(name: &str, data_type: DataType, dims: &[usize]) -> ValueInfoP
     }
 }
 
+/// Makes values inside a graph further outputs of it.
+pub fn expose(model: &mut ModelProto, values: impl IntoIterator<Item = ValueInfoProto>) {
+    if let Some(graph) = &mut model.graph {
+        graph.output.extend(values);
+    }
+}
+
+/// A value's name without its type, which ONNX Runtime finds by itself.
+pub fn untyped(name: &str) -> ValueInfoProto {
+    ValueInfoProto { name: name.into(), ..ValueInfoProto::default() }
+}
+
 impl ModelProto {
     /// The version of ONNX's own operators that the file asks for.
     pub fn opset(&self) -> Option<i64> {

@@ -13,7 +13,7 @@ use super::{
     images::{ImagePreparation, Progress, Sample},
 };
 use crate::{
-    onnx::{ModelProto, NodeProto, ValueInfoProto},
+    onnx::{ModelProto, NodeProto, untyped},
     runtime::{GraphSource, Probe, Runtime, Seen, SessionOptions},
     tensor::Batch,
 };
@@ -171,9 +171,4 @@ fn with_shapes(model: &ModelProto, values: &[&str]) -> ModelProto {
         });
     }
     ModelProto { graph: Some(graph), ..model.clone() }
-}
-
-/// The runtime finds the type by itself.
-fn untyped(name: &str) -> ValueInfoProto {
-    ValueInfoProto { name: name.into(), ..ValueInfoProto::default() }
 }

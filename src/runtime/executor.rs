@@ -10,11 +10,11 @@ use ort::{
 use super::{
     Executor, GraphSource, LoadError, Provider, RunError, Runtime, SessionOptions, Signature, Stated,
     binding::{Bindings, HostMemory},
-    element::Converted,
     engine,
+    fetch::{Fetch, Fetched},
     graph_tensor::GraphTensor,
     ort::in_words,
-    output::read_rows,
+    scratch::Scratch,
     sizes::Sizes,
 };
 use crate::tensor::{Batch, Logits};
@@ -25,6 +25,9 @@ pub struct OrtExecutor {
     bindings: Option<Bindings>,
     session: Session,
     signature: Arc<Signature>,
+    fetch: Fetch,
+    /// Values inside the graph that its sessions give out.
+    exposed: Vec<String>,
     options: SessionOptions,
     /// A session for each size of batch, where the engine wants it so.
     sizes: Option<Sizes>,
@@ -33,17 +36,6 @@ pub struct OrtExecutor {
     scratch: Scratch,
     /// Of the first run: what a row of every later one has to have.
     classes: Option<usize>,
-}
-
-/// Memory that is used again by each run.
-#[derive(Default)]
-struct Scratch {
-    /// For a graph that takes other numbers: the batch, converted.
-    converted: Converted,
-    /// For a batch that is run as a larger one: filled up with zeros.
-    padded: Vec<f32>,
-    /// For a graph with 16-bit output.
-    widened: Vec<f32>,
 }
 
 impl Runtime {
@@ -66,10 +58,21 @@ impl Runtime {
         options: SessionOptions,
         stated: &Stated,
     ) -> Result<OrtExecutor, LoadError> {
-        let session = self.session(graph, options)?;
-        let mut executor = OrtExecutor::new(session, options, stated)?;
+        let inside = stated.features.iter().filter(|features| !features.is_output);
+        let mut exposed: Vec<_> = inside.filter_map(|features| features.value.clone().ok()).collect();
+        exposed.sort();
+        exposed.dedup();
+        let made = self.session_exposing(graph, options, &exposed);
+        let (session, refused) = match made {
+            Err(cause) if !exposed.is_empty() => {
+                exposed.clear();
+                (self.session(graph, options)?, Some(format!("the engine does not give them out: {cause}")))
+            }
+            made => (made?, None),
+        };
+        let mut executor = OrtExecutor::new(session, options, stated, exposed, refused)?;
         if options.engine.provider == Provider::Openvino
-            && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options)
+            && let Some(sizes) = Sizes::of(self, graph, executor.signature(), options, &executor.exposed)
         {
             executor.fix_sizes(sizes);
         }
@@ -92,7 +95,7 @@ impl Runtime {
     ) -> Result<OrtExecutor, LoadError> {
         executor.bind(self.bindings(executor.session(), memory)?);
         for &size in sizes {
-            let session = self.session(graph, executor.options)?;
+            let session = self.session_exposing(graph, executor.options, &executor.exposed)?;
             executor.bound_sizes.insert(size, (self.bindings(&session, memory)?, session));
         }
         Ok(executor)
@@ -111,7 +114,15 @@ impl Runtime {
 }
 
 impl OrtExecutor {
-    pub(super) fn new(session: Session, options: SessionOptions, stated: &Stated) -> Result<Self, LoadError> {
+    /// * `exposed`: outputs that the graph itself has not, so none of them has the classes
+    /// * `refused`: why there are none
+    fn new(
+        session: Session,
+        options: SessionOptions,
+        stated: &Stated,
+        exposed: Vec<String>,
+        refused: Option<String>,
+    ) -> Result<Self, LoadError> {
         let describe = |outlet: &ort::value::Outlet| match outlet.dtype() {
             ValueType::Tensor { ty, shape, .. } => GraphTensor {
                 name: outlet.name().to_owned(),
@@ -128,11 +139,15 @@ impl OrtExecutor {
         };
         let inputs: Vec<_> = session.inputs().iter().map(describe).collect();
         let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
-        let signature = Arc::new(Signature::of(&inputs, &outputs, stated)?);
+        let own: Vec<_> = outputs.iter().filter(|output| !exposed.contains(&output.name)).cloned().collect();
+        let signature = Arc::new(Signature::of(&inputs, &own, stated)?);
+        let fetch = Fetch::new(&signature, &outputs, stated, refused)?;
         Ok(Self {
             bindings: None,
             session,
             signature,
+            fetch,
+            exposed,
             options,
             sizes: None,
             bound_sizes: BTreeMap::new(),
@@ -191,6 +206,11 @@ impl OrtExecutor {
         })
     }
 
+    /// Why there are no features, as the end of a sentence; `None` where [`Executor::run_with_features`] gives them.
+    pub fn lacks_features(&self) -> Option<&str> {
+        self.fetch.features.as_ref().err().map(String::as_str)
+    }
+
     fn try_run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), LoadError> {
         let run_as = self.padded_len(batch.len());
         if let Some((bindings, session)) = self.bound_sizes.get_mut(&run_as) {
@@ -199,42 +219,22 @@ impl OrtExecutor {
         if let Some(bindings) = &mut self.bindings {
             return Ok(bindings.run(&mut self.session, &self.signature, batch, run_as, logits)?);
         }
-        let session = match &mut self.sizes {
-            Some(sizes) => sizes.session(run_as)?,
-            None => &mut self.session,
+        self.run_unbound(batch, run_as, Fetched { logits, features: None })
+    }
+
+    /// In memory that the engine gets for this run alone: what is bound has room for the classes and nothing else.
+    fn run_unbound(&mut self, batch: &Batch, run_as: usize, rows: Fetched<'_>) -> Result<(), LoadError> {
+        let session = match (&mut self.sizes, self.bound_sizes.get_mut(&run_as)) {
+            (Some(sizes), _) => sizes.session(run_as)?,
+            (None, Some((_, session))) => session,
+            (None, None) => &mut self.session,
         };
-        Ok(self.scratch.run(session, &self.signature, batch, run_as, logits)?)
+        Ok(self.scratch.run(session, &self.signature, &self.fetch, batch, run_as, rows)?)
     }
-}
 
-impl Scratch {
-    /// Lets the engine read the batch where it lies, as far as it has the right size and type.
-    fn run(
-        &mut self,
-        session: &mut Session,
-        signature: &Signature,
-        batch: &Batch,
-        run_as: usize,
-        logits: &mut Logits,
-    ) -> ort::Result<()> {
-        let mut shape = batch.shape();
-        let mut data = batch.data();
-        if run_as != batch.len() {
-            self.padded.clear();
-            self.padded.extend_from_slice(data);
-            self.padded.resize(run_as * batch.image_len(), 0.0);
-            (shape[0], data) = (run_as, &self.padded);
-        }
-        let inputs = self.converted.tensor(signature.element, shape, data)?;
-        let outputs = session.run([inputs.into()])?;
-        read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, logits)
-    }
-}
-
-impl Executor for OrtExecutor {
-    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
-        self.signature.check(batch)?;
-        self.try_run(batch, logits).map_err(|error| match error {
+    /// What came out, if it has as many classes as ever.
+    fn checked(&mut self, outcome: Result<(), LoadError>, logits: &Logits) -> Result<(), RunError> {
+        outcome.map_err(|error| match error {
             // A run loads nothing, so only the engine's own words are true of it.
             LoadError::Engine(cause) => RunError::Engine(cause),
             other => RunError::Engine(in_words(&other.to_string())),
@@ -247,6 +247,24 @@ impl Executor for OrtExecutor {
     }
 }
 
+impl Executor for OrtExecutor {
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+        self.signature.check(batch)?;
+        let outcome = self.try_run(batch, logits);
+        self.checked(outcome, logits)
+    }
+
+    fn run_with_features(&mut self, batch: &Batch, logits: &mut Logits, features: &mut Logits) -> Result<(), RunError> {
+        self.signature.check(batch)?;
+        if let Some(reason) = self.lacks_features() {
+            return Err(RunError::Engine(reason.to_owned()));
+        }
+        let rows = Fetched { logits: &mut *logits, features: Some(features) };
+        let outcome = self.run_unbound(batch, self.padded_len(batch.len()), rows);
+        self.checked(outcome, logits)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -255,7 +273,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{runtime::for_tests, tensor::Layout};
+    use crate::{
+        runtime::{FeaturesOf, for_tests},
+        tensor::Layout,
+    };
 
     const BUILT_IN: GraphSource<'_> = GraphSource::Memory(include_bytes!("../../models/resnet20-cifar10/1/model.onnx"));
 
@@ -322,5 +343,56 @@ mod tests {
         let met = |bindings: &Bindings| bindings.sizes().collect::<Vec<_>>();
         assert_eq!(bound.bindings.as_ref().map(met), Some(vec![1]));
         assert_eq!(bound.bound_sizes.values().map(|(bindings, _)| met(bindings)).collect::<Vec<_>>(), [[2], [4]]);
+    }
+
+    /// The built-in network and where its features are, as `inspect` finds them.
+    fn with_features() -> Stated {
+        let value = Ok("flatten".to_owned());
+        Stated {
+            features: vec![FeaturesOf { output: "logits".to_owned(), value, is_output: false }],
+            ..Stated::default()
+        }
+    }
+
+    fn bits(rows: &Logits) -> Vec<u32> {
+        rows.rows().flatten().map(|value| value.to_bits()).collect()
+    }
+
+    #[test]
+    fn features_change_no_bit_of_the_logits_whether_or_not_somebody_asks() {
+        let runtime = for_tests();
+        let options = SessionOptions::reference(1, 4);
+        let mut plain = runtime.executor(BUILT_IN, options).unwrap();
+        let made = || runtime.executor_for(BUILT_IN, options, &with_features()).unwrap();
+        let mut giving = made();
+        let mut bound = runtime.bound(made(), BUILT_IN, HostMemory::Pageable, &[2, 4]).unwrap();
+        let mut sized = made();
+        sized.fix_sizes(Sizes::of(&runtime, BUILT_IN, sized.signature(), options, &sized.exposed).unwrap());
+        let (mut expected, mut logits, mut features) = (Logits::default(), Logits::default(), Logits::default());
+        for len in [4, 1, 3, 2] {
+            let batch = images(len);
+            plain.run(&batch, &mut expected).unwrap();
+            for executor in [&mut giving, &mut bound, &mut sized] {
+                executor.run(&batch, &mut logits).unwrap();
+                assert_eq!(bits(&logits), bits(&expected), "{len} images");
+                executor.run_with_features(&batch, &mut logits, &mut features).unwrap();
+                assert_eq!(bits(&logits), bits(&expected), "{len} images");
+                assert_eq!(features.rows().map(<[f32]>::len).collect::<Vec<_>>(), vec![64; len]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_graph_does_not_have_costs_the_features_and_nothing_else() {
+        let mut stated = with_features();
+        stated.features[0].value = Ok("elsewhere".to_owned());
+        let mut executor = for_tests().executor_for(BUILT_IN, SessionOptions::reference(1, 1), &stated).unwrap();
+        assert!(
+            executor.lacks_features().is_some_and(|reason| reason.starts_with("the engine does not give them out"))
+        );
+        let (mut logits, mut features) = (Logits::default(), Logits::default());
+        executor.run(&images(1), &mut logits).unwrap();
+        assert_eq!(logits.rows().len(), 1);
+        assert!(executor.run_with_features(&images(1), &mut logits, &mut features).is_err());
     }
 }

@@ -9,6 +9,7 @@ mod class_output;
 mod element;
 mod engine;
 mod executor;
+mod fetch;
 mod graph_tensor;
 mod library;
 mod ort;
@@ -17,6 +18,7 @@ mod plugin;
 mod probe;
 mod processor;
 mod profile;
+mod scratch;
 pub mod scripted;
 mod shared_object;
 mod signature;
@@ -37,7 +39,7 @@ pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use signature::{Signature, SignatureError, Stated, check_size};
+pub use signature::{FeaturesOf, Signature, SignatureError, Stated, check_size};
 
 use crate::{
     onnx::{self, ModelProto},
@@ -93,6 +95,20 @@ pub trait Executor: Send + 'static {
     /// [`RunError::Shape`] if `batch` does not fit the graph's input; nothing was run.
     /// [`RunError::Engine`] if the engine failed; the executor stays usable.
     fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError>;
+
+    /// The same, with the pooled values that the last layer reads, `f32[N, F]`, in `features`. For batches in which somebody asks
+    /// for them.
+    ///
+    /// # Errors
+    /// As [`Executor::run`], and [`RunError::Engine`] for a network that has none.
+    fn run_with_features(
+        &mut self,
+        _batch: &Batch,
+        _logits: &mut Logits,
+        _features: &mut Logits,
+    ) -> Result<(), RunError> {
+        Err(RunError::Engine("the network gives no features".to_owned()))
+    }
 }
 
 /// Why a batch has no logits.

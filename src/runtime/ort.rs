@@ -20,7 +20,7 @@ use super::{
     profile::tensorrt_profile,
     shared_object,
 };
-use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, value_info};
+use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, untyped, value_info};
 
 /// The loaded ONNX Runtime. Cheap to clone; one for a process.
 #[derive(Clone)]
@@ -213,13 +213,39 @@ impl Runtime {
 
     /// A session that gives all outputs of its graph.
     pub(super) fn session(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<Session, LoadError> {
+        self.session_exposing(graph, options, &[])
+    }
+
+    /// The same; values inside the graph, `exposed`, are further outputs of it.
+    pub(super) fn session_exposing(
+        &self,
+        graph: GraphSource<'_>,
+        options: SessionOptions,
+        exposed: &[String],
+    ) -> Result<Session, LoadError> {
         let mut builder = self.builder(graph, options)?;
         if options.engine.needs_fp16_graph() {
-            return Ok(builder.commit_from_memory(&fp16_file(graph)?)?);
+            return Ok(builder.commit_from_memory(&fp16_file(graph, exposed)?)?);
         }
         Ok(match graph {
-            GraphSource::File(path) => builder.commit_from_file(path)?,
-            GraphSource::Memory(bytes) => builder.commit_from_memory(bytes)?,
+            GraphSource::File(path) if exposed.is_empty() => builder.commit_from_file(path)?,
+            GraphSource::Memory(bytes) if exposed.is_empty() => builder.commit_from_memory(bytes)?,
+            GraphSource::File(path) => {
+                // Weights in other files stay there; a graph in memory has no folder, so it is told.
+                let mut model = onnx::read_graph(path)?;
+                onnx::expose(&mut model, exposed.iter().map(|value| untyped(value)));
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let mut builder = match folder.to_str() {
+                    Some(folder) => builder.with_config_entry(WEIGHTS_FOLDER, folder)?,
+                    None => builder,
+                };
+                builder.commit_from_memory(&onnx::into_bytes(model))?
+            }
+            GraphSource::Memory(_) => {
+                let mut model = graph.read()?;
+                onnx::expose(&mut model, exposed.iter().map(|value| untyped(value)));
+                builder.commit_from_memory(&onnx::into_bytes(model))?
+            }
         })
     }
 
@@ -264,8 +290,12 @@ impl Runtime {
 }
 
 /// The network as an ONNX file in fp16. The fp32 graph is in memory once, and only until the conversion is done.
-fn fp16_file(graph: GraphSource<'_>) -> Result<Vec<u8>, LoadError> {
-    Ok(onnx::into_bytes(onnx::to_fp16(graph.read()?)?))
+///
+/// * `exposed`: values inside it that become outputs, in fp32 as all that comes out
+fn fp16_file(graph: GraphSource<'_>, exposed: &[String]) -> Result<Vec<u8>, LoadError> {
+    let mut model = graph.read()?;
+    onnx::expose(&mut model, exposed.iter().map(|value| value_info(value, DataType::Float, &[])));
+    Ok(onnx::into_bytes(onnx::to_fp16(model)?))
 }
 
 fn cuda_options(precision: Precision) -> ep::CUDA {
@@ -293,6 +323,9 @@ fn smallest_network() -> Vec<u8> {
 fn device_type(provider: Provider) -> DeviceType {
     if provider.is_gpu() { DeviceType::GPU } else { DeviceType::CPU }
 }
+
+/// ONNX Runtime's name for the folder of the weights of a graph that came without its file.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// ONNX Runtime's name for computing `u8` times `i8` as `u8` times `u8`, which does not overflow.
 const EXACT_SUMS: &str = "session.x64quantprecision";
@@ -353,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_network_that_is_converted_on_the_way_to_a_gpu_answers_on_the_processor_nearly_as_before() {
-        let file = fp16_file(BUILT_IN).unwrap();
+        let file = fp16_file(BUILT_IN, &[]).unwrap();
         let GraphSource::Memory(original) = BUILT_IN else { unreachable!() };
         assert!(file.len() * 100 < original.len() * 52, "{} of {} bytes", file.len(), original.len());
         let options = SessionOptions::reference(1, 4);

@@ -26,6 +26,19 @@ pub struct Stated {
     pub output: Option<String>,
     /// How many classes have a name.
     pub labels: Option<usize>,
+    /// Where the features are, for each output that could have the classes.
+    pub features: Vec<FeaturesOf>,
+}
+
+/// Where the features are that belong to an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeaturesOf {
+    /// The output.
+    pub output: String,
+    /// The value that the last layer before it reads; else why there are none, as the end of a sentence.
+    pub value: Result<String, String>,
+    /// The graph gives that value out by itself.
+    pub is_output: bool,
 }
 
 /// How to call an image classifier.

@@ -14,7 +14,7 @@ use ort::session::Session;
 use prost::Message;
 
 use super::{GraphSource, LoadError, Runtime, SessionOptions, Signature};
-use crate::onnx::{self, ModelProto};
+use crate::onnx::{self, ModelProto, untyped};
 
 /// The largest graph that is compiled several times, in bytes: ten times ResNet-20's for CIFAR.
 const LARGEST_GRAPH: usize = 8 << 20;
@@ -29,12 +29,13 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Makes no session yet. `None` for a network that is too large, or whose graph fixes the batch.
+    /// Makes no session yet; values inside the graph, `exposed`, become further outputs of it. `None` for a network that is too large, or whose graph fixes the batch.
     pub(super) fn of(
         runtime: &Runtime,
         graph: GraphSource<'_>,
         signature: &Signature,
         options: SessionOptions,
+        exposed: &[String],
     ) -> Option<Self> {
         let too_large = match graph {
             GraphSource::File(path) => fs::metadata(path).is_ok_and(|file| file.len() > LARGEST_GRAPH as u64),
@@ -43,7 +44,8 @@ impl Sizes {
         if too_large || signature.fixed_batch.is_some() {
             return None;
         }
-        let model = graph.read().ok()?;
+        let mut model = graph.read().ok()?;
+        onnx::expose(&mut model, exposed.iter().map(|value| untyped(value)));
         // Weights may lie in a file of their own.
         let (input, runtime) = (signature.input.name.clone(), runtime.clone());
         (model.encoded_len() <= LARGEST_GRAPH).then(|| Self {
@@ -99,7 +101,7 @@ mod tests {
     fn a_session_of_each_size_answers_as_the_one_for_all_sizes_does() {
         let (mut one, mut many) = (executor(), executor());
         let options = SessionOptions::reference(1, 8);
-        let sizes = Sizes::of(&for_tests(), GraphSource::Memory(BUILT_IN), one.signature(), options).unwrap();
+        let sizes = Sizes::of(&for_tests(), GraphSource::Memory(BUILT_IN), one.signature(), options, &[]).unwrap();
         many.fix_sizes(sizes);
         for len in [8, 1, 5, 8, 2, 1] {
             assert_eq!(answers(&mut many, len), answers(&mut one, len), "{len} images");
@@ -110,7 +112,7 @@ mod tests {
     fn a_session_is_made_once_and_takes_no_other_size() {
         let one = executor();
         let options = SessionOptions::reference(1, 8);
-        let mut sizes = Sizes::of(&for_tests(), GraphSource::Memory(BUILT_IN), one.signature(), options).unwrap();
+        let mut sizes = Sizes::of(&for_tests(), GraphSource::Memory(BUILT_IN), one.signature(), options, &[]).unwrap();
         let dims = |session: &Session| session.inputs()[0].dtype().tensor_shape().map(|shape| shape.to_vec());
         assert_eq!(dims(sizes.session(3).unwrap()), Some(vec![3, 3, 32, 32]));
         assert_eq!(dims(sizes.session(1).unwrap()), Some(vec![1, 3, 32, 32]));
@@ -123,6 +125,6 @@ mod tests {
         let one = executor();
         let large = vec![0; LARGEST_GRAPH + 1];
         let options = SessionOptions::reference(1, 8);
-        assert!(Sizes::of(&for_tests(), GraphSource::Memory(&large), one.signature(), options).is_none());
+        assert!(Sizes::of(&for_tests(), GraphSource::Memory(&large), one.signature(), options, &[]).is_none());
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{coding::Unpacker, request_id::RequestIds, request_log::SlowRequests, threads::Threads};
+use super::{
+    coding::Unpacker, platforms::Platforms, request_id::RequestIds, request_log::SlowRequests, threads::Threads,
+};
 use crate::service::Service;
 
 /// How the server treats its connections, and how it leaves.
@@ -35,6 +37,8 @@ pub struct DoorOptions {
     pub docs: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
+    /// What is answered beside our own routes.
+    pub platforms: Platforms,
 }
 
 impl Default for DoorOptions {
@@ -53,6 +57,7 @@ impl Default for DoorOptions {
             cors_origins: Vec::new(),
             docs: true,
             slow_request: Duration::from_secs(1),
+            platforms: Platforms::default(),
         }
     }
 }

@@ -32,12 +32,12 @@ pub struct Prediction {
     pub probability: f32,
 }
 
-/// One output for all images of a request, nothing left out: as the network gave it, or after the activation (`PROBABILITIES`).
+/// One output for all images of a request, nothing left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedOutput {
-    /// Its name in the graph.
+    /// The name that it was asked for by.
     pub name: Arc<str>,
-    /// `[N, K]`.
+    /// `[N, K]`, of features `[N, F]`.
     pub shape: [usize; 2],
     /// Row-major, row `i` for image `i`.
     pub values: Vec<f32>,

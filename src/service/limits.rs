@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The largest request that the doors accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// The largest body of one request or gRPC message, in bytes.
+    /// The largest body of one request or gRPC message, in bytes; 0: [`Service::max_body_bytes`](super::Service::max_body_bytes) finds it.
     pub max_body_bytes: usize,
     /// The most images of one request.
     pub max_images_per_request: usize,
@@ -19,18 +19,26 @@ pub struct RequestLimits {
     pub default_timeout: Option<Duration>,
     /// The latest deadline that a request may have; later ones are brought forward to it.
     pub max_timeout: Duration,
+    /// An image that would wait longer for a worker is refused. `None`: the queue's capacity alone decides.
+    pub target_queue: Option<Duration>,
+}
+
+impl RequestLimits {
+    /// What a body may have at least, where its limit is found.
+    pub(super) const LEAST_BODY_BYTES: usize = 32 << 20;
 }
 
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {
-            max_body_bytes: 32 << 20,
+            max_body_bytes: 0,
             max_images_per_request: 64,
             max_in_flight_bytes: 1 << 30,
             max_image_pixels: 100_000_000,
             max_request_pixels: 400_000_000,
             default_timeout: None,
             max_timeout: Duration::from_secs(3_600),
+            target_queue: None,
         }
     }
 }

@@ -32,7 +32,8 @@ pub struct Request {
 pub struct Wanted {
     /// The most probable classes of every image.
     pub classes: Option<ClassesWanted>,
-    /// Outputs by name: the graph's own as the network gives it, [`PROBABILITIES`](super::PROBABILITIES).
+    /// Outputs by name: the graph's own as the network gives it, [`LOGITS`](super::LOGITS),
+    /// [`PROBABILITIES`](super::PROBABILITIES), [`FEATURES`](super::FEATURES).
     pub outputs: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, PROBABILITIES, served::Served};
+use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, served::Served};
 use crate::{
     model::ServedModel,
     tensor::{Input, InputShape, NumberType},
@@ -41,8 +41,8 @@ impl Target {
     pub fn tensors(&self, bytes: Bytes, images: usize, numbers: NumberType) -> Result<Vec<Item>, Error> {
         let (shape, own) = (self.shape(), self.model().info.numbers);
         let name = &self.model().name;
-        let refuse =
-            |message: String| Err(Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}")));
+        let refused = |message: String| Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}"));
+        let refuse = |message: String| Err(refused(message).about(ErrorSubject::Images));
         let image_bytes = shape.image_len() * numbers.size();
         if image_bytes.checked_mul(images) != Some(bytes.len()) {
             let (dims, got) = (shape.dims(), bytes.len());
@@ -55,7 +55,8 @@ impl Target {
         }
         if let Some(place) = numbers.first_not_finite(&bytes) {
             let (image, index) = (place / shape.image_len().max(1), place % shape.image_len().max(1));
-            return refuse(format!("number {index} of image {image} is infinite or none at all: send finite numbers"));
+            let message = format!("number {index} of image {image} is infinite or none at all: send finite numbers");
+            return Err(refused(message).about(ErrorSubject::Image(image)));
         }
         let is_pixels = numbers == NumberType::Uint8 && own != NumberType::Uint8;
         let item = |index: usize| {
@@ -68,10 +69,20 @@ impl Target {
         (0..images).map(item).collect()
     }
 
-    /// The names of the outputs that there are, the graph's own first.
+    /// The names of the outputs that an answer has where a client names none, the graph's own first.
     pub fn outputs(&self) -> Vec<&str> {
         let own = &*self.model().info.output.name;
         if own == PROBABILITIES { vec![own] } else { vec![own, PROBABILITIES] }
+    }
+
+    /// Whether so many outputs can be meant, each once; whether there are any of these names, the service says.
+    ///
+    /// * `count`: how many are asked for, where `names` are only the first of them
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for one that is asked for twice, and for more than there are.
+    pub fn check_outputs<'n>(&self, names: impl Iterator<Item = &'n str>, count: usize) -> Result<(), Error> {
+        outputs::check(names, count, self.model())
     }
 
     /// What the model takes of one image.

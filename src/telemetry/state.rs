@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -28,6 +28,10 @@ pub struct ServingState {
     pub queue_depth: usize,
     /// 0 idle, 1 saturated.
     pub load_ratio: f64,
+    /// Images that were taken and not answered before their deadline.
+    pub deadline_misses: u64,
+    /// The share of the images refused for their deadline that would have been answered in time.
+    pub refused_in_vain: f64,
     /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
@@ -66,6 +70,8 @@ type RatioGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Registry {
     let queue_depth = Family::<ModelLabel, Gauge>::default();
     let load_ratio = Family::<ModelLabel, RatioGauge>::default();
+    let deadline_misses = Family::<ModelLabel, Counter>::default();
+    let refused_in_vain = Family::<ModelLabel, RatioGauge>::default();
     let loaded = Family::<VersionLabels, Gauge>::default();
     let drift = Family::<EngineLabels, RatioGauge>::default();
     let build = Family::<BuildLabels, Gauge>::default();
@@ -79,6 +85,9 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Reg
         queue_depth.get_or_create(&label).inc_by(i64::try_from(serving.queue_depth).unwrap_or(i64::MAX));
         let ratio = load_ratio.get_or_create(&label);
         ratio.set(ratio.get().max(serving.load_ratio));
+        deadline_misses.get_or_create(&label).inc_by(serving.deadline_misses);
+        let share = refused_in_vain.get_or_create(&label);
+        share.set(share.get().max(serving.refused_in_vain));
         if let Some(distance) = serving.probability_drift {
             let ServingState { provider, precision, .. } = serving.clone();
             drift
@@ -93,6 +102,16 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Reg
         "load_ratio",
         "The larger of the share of workers busy in the last 10 s and the share of the queue's capacity in use",
         load_ratio,
+    );
+    registry.register(
+        "deadline_misses",
+        "Images that were taken and not answered before their deadline, since the version is served",
+        deadline_misses,
+    );
+    registry.register(
+        "refused_in_vain",
+        "The share of the images refused because of their deadline that would have been answered in time, by sampling",
+        refused_in_vain,
     );
     registry.register("model_loaded", "1 where a version answers, 0 while it loads or where it failed", loaded);
     registry.register(

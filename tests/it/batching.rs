@@ -52,7 +52,14 @@ fn image(shape: InputShape, numbers: &[f32]) -> Input {
 }
 
 fn submission(deadline: Option<Instant>) -> Submission {
-    Submission { input: image(SHAPE, &[0.0; 3]), deadline, priority: Priority::DEFAULT, place: None }
+    Submission {
+        input: image(SHAPE, &[0.0; 3]),
+        announced: None,
+        deadline,
+        priority: Priority::DEFAULT,
+        features: false,
+        place: None,
+    }
 }
 
 fn submit(batcher: &Line) -> Pending {
@@ -216,6 +223,58 @@ impl Executor for Noting {
         self.1.lock().unwrap().extend(batch.data().chunks(batch.image_len()).map(|image| image[0]));
         self.0.run(batch, logits)
     }
+}
+
+/// A network whose features are the first number of each image, and which notes in which batches somebody wanted them.
+struct Featured(ScriptedExecutor, Arc<Mutex<Vec<bool>>>);
+
+impl Executor for Featured {
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+        self.1.lock().unwrap().push(false);
+        self.0.run(batch, logits)
+    }
+
+    fn run_with_features(&mut self, batch: &Batch, logits: &mut Logits, features: &mut Logits) -> Result<(), RunError> {
+        self.1.lock().unwrap().push(true);
+        let first: Vec<f32> = batch.data().chunks(batch.image_len()).map(|image| image[0]).collect();
+        features.fill(1, &first);
+        self.0.run(batch, logits)
+    }
+}
+
+#[test]
+fn a_batch_in_which_one_image_wants_features_is_run_with_them_and_only_that_image_gets_its_own() {
+    let network = ScriptedExecutor::blocked(&LOGITS);
+    let _release = ReleaseWhenDropped(network.clone());
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+    let featured = vec![Featured(network.clone(), noted.clone())];
+    let (batcher, _workers) = Batcher::start("featured", policy(8, 64), normalizer, SHAPE, featured).unwrap();
+    let submit = |number: f32, features| {
+        let input = image(SHAPE, &[number; 3]);
+        batcher.submit(Submission { input, features, ..submission(None) }).unwrap()
+    };
+    let alone = submit(0.0, false);
+    network.wait_for_batches(1);
+    let together: Vec<_> =
+        [(1.0, false), (2.0, true), (3.0, false), (4.0, true)].map(|(it, wanted)| submit(it, wanted)).into();
+    network.release();
+    assert_eq!(alone.wait().unwrap().features, None);
+    let got: Vec<_> = together.into_iter().map(|image| image.wait().unwrap()).collect();
+    assert!(got.iter().all(|reply| *reply.logits == LOGITS));
+    let features: Vec<_> = got.into_iter().map(|reply| reply.features.map(Vec::from)).collect();
+    assert_eq!(features, [None, Some(vec![2.0]), None, Some(vec![4.0])]);
+    let after = submit(5.0, false);
+    assert_eq!(after.wait().unwrap().features, None, "those of an earlier batch are nobody's");
+    assert_eq!(*noted.lock().unwrap(), [false, true, false]);
+}
+
+#[test]
+fn a_network_without_features_fails_the_batch_that_asks_and_no_other() {
+    let line = start(policy(1, 8), vec![ScriptedExecutor::answering(&LOGITS)]);
+    let asking = line.submit(Submission { features: true, ..submission(None) }).unwrap();
+    assert!(matches!(asking.wait(), Err(JobError::Failed(reason)) if reason.contains("no features")));
+    assert_eq!(*submit(&line).wait().unwrap().logits, LOGITS);
 }
 
 #[test]

@@ -158,7 +158,14 @@ async fn a_model_at_another_speed_than_was_measured_is_measured_anew_while_it_se
             let target = service.target(MODEL, None).unwrap();
             let pixels = Pixels::new(SIDE, SIDE, vec![0; 3 * (SIDE * SIDE) as usize]).unwrap();
             let input = target.shape().pixels(pixels).unwrap();
-            let submission = Submission { input, deadline: None, priority: Priority::DEFAULT, place: None };
+            let submission = Submission {
+                input,
+                announced: None,
+                deadline: None,
+                priority: Priority::DEFAULT,
+                features: false,
+                place: None,
+            };
             target.model().batcher.submit(submission).unwrap().await.unwrap();
         }
     });

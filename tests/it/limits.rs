@@ -78,7 +78,8 @@ fn begin(
         false => BoxBody::new(StreamBody::new(body.chain(tokio_stream::pending()))),
     };
     let request = hyper::Request::post(format!("http://test{path}")).header("te", "trailers");
-    let request = request.header("content-type", "application/grpc").body(body).expect("a request");
+    let kind = if path == CLASSIFY { "image/png" } else { "application/grpc" };
+    let request = request.header("content-type", kind).body(body).expect("a request");
     let answer = client.send_request(request);
     tokio::spawn(async move {
         let answer = answer.await.expect("an answer");
@@ -143,7 +144,8 @@ async fn whoever_never_reads_answers_keeps_nobody_out_and_is_cut() {
         let unread: Vec<_> = (0..32)
             .map(|_| {
                 let request = hyper::Request::post(format!("http://test{path}")).header("te", "trailers");
-                let request = request.header("content-type", "application/grpc").body(Full::new(body.clone()));
+                let kind = if path == "/livez" { "text/plain" } else { "application/grpc" };
+                let request = request.header("content-type", kind).body(Full::new(body.clone()));
                 tokio::spawn(client.send_request(request.expect("a request")))
             })
             .collect();
@@ -315,4 +317,27 @@ async fn a_request_of_a_thousand_small_pictures_lets_others_in_between() {
     assert!(polls >= 5, "{polls}");
     network.release();
     answering.await.expect("all are answered");
+}
+
+/// All on one thread, as above.
+#[tokio::test]
+async fn a_client_that_sends_many_requests_ahead_lets_others_in_between() {
+    const AHEAD: usize = 3000;
+    let server = TestServer::start().await;
+    let (mut many, mut one) = (server.http().await, server.http().await);
+    let answer_bytes = {
+        many.send("GET", "/livez", &[], b"").await;
+        let bytes = many.unread_bytes().await;
+        assert_eq!((many.answer("GET").await.status, one.get("/livez").await.status), (200, 200));
+        bytes
+    };
+    // Both are there before the server's thread, which is this one, looks for either.
+    many.send_raw(&b"GET /livez HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n".repeat(AHEAD)).await;
+    one.send("GET", "/livez", &[], b"").await;
+    assert_eq!(one.answer("GET").await.status, 200);
+    let answered = many.unread_bytes().await / answer_bytes;
+    assert!(answered <= 32, "{answered} of {AHEAD} came first");
+    for _ in 0..AHEAD {
+        assert_eq!(many.answer("GET").await.status, 200);
+    }
 }

@@ -216,7 +216,7 @@ async fn bad_predictions_say_what_is_wrong() {
         (
             PredictRequest { output_filter: vec!["logits".to_owned(); 10_000], ..request("input", pictures(&[1], 1)) },
             invalid,
-            "10000",
+            "asked for twice",
         ),
     ] {
         let status = client.predict(request).await.expect_err(part);

@@ -189,7 +189,7 @@ async fn outputs_and_parameters_that_cannot_be_meant_are_refused() {
     let section = elements(&[&images::png()]);
     let output = |parameters: Value| json!([{ "name": "logits", "parameters": parameters }]);
     for (key, value, part) in [
-        ("outputs", json!([{ "name": "features" }]), "no output `features`; it has `logits` and `probabilities`"),
+        ("outputs", json!([{ "name": "features" }]), "has no layers; it has `logits`, `probabilities`"),
         ("outputs", json!([{ "name": "logits" }, { "name": "logits" }]), "asked for twice"),
         ("outputs", json!(vec![json!({ "name": "logits" }); 10_000]), "asked for twice"),
         (

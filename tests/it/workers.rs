@@ -6,7 +6,7 @@ use std::sync::atomic::{
 };
 
 use resnetd::{
-    batching::{FinishedRun, SubmitError, WorkerObserver},
+    batching::{FinishedRun, SubmitError, Terms, WorkerObserver},
     runtime::scripted::ScriptedExecutor,
     server::grpc::proto::ClassifyRequest,
 };
@@ -104,7 +104,7 @@ async fn a_model_whose_last_worker_has_broken_is_not_ready_and_nobody_waits_for_
 
     eventually("the model is given up", || server.service.target(MODEL, None).is_err()).await;
     // Whoever found it before is refused before a picture is decoded.
-    assert_eq!(target.model().batcher.consider(None), Err(SubmitError::Broken));
+    assert_eq!(target.model().batcher.announce(&Terms::default()).err(), Some(SubmitError::Broken));
     drop(target);
     let mut http = server.http().await;
     let answer = http.post(CLASSIFY, "image/png", &images::png()).await;

@@ -151,6 +151,7 @@ mod tests {
             top_k: Some(2),
             min_probability: 0.5,
             version_label: "stable".into(),
+            outputs: vec!["features".into()],
         }
     }
 

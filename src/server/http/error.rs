@@ -18,7 +18,11 @@ use utoipa::{
 
 use super::reply;
 use crate::{
-    server::{coding::READ, request_id::RequestId, status::wire_status},
+    server::{
+        coding::READ,
+        request_id::RequestId,
+        status::{retry_after, wire_status},
+    },
     service::{Error, ErrorKind, Shown},
 };
 
@@ -65,6 +69,9 @@ impl Failure {
 
     /// The method of one that takes a body.
     pub(super) const POST: &'static str = "POST";
+
+    /// The methods of one that takes a body either way.
+    pub(super) const POST_OR_PUT: &'static str = "POST, PUT";
 
     /// A method that the route does not have.
     pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
@@ -184,10 +191,7 @@ impl IntoResponse for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (status, _, code) = wire_status(error.kind);
-        let retries = matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable);
-        // Whole seconds, at least one: 0 would ask for a storm.
-        let seconds = error.retry_after.unwrap_or_default().as_secs_f64().ceil().max(1.0) as u64;
-        let header = retries.then(|| (RETRY_AFTER, HeaderValue::from(seconds)));
+        let header = retry_after(&error).map(|delay| (RETRY_AFTER, HeaderValue::from(delay.as_secs())));
         Self { kind: Some(error.kind), status, code, message: error.message, header }
     }
 }

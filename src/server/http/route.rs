@@ -48,6 +48,21 @@ impl Routes {
         self.entry(path, HttpMethod::Post, described).route(path, methods)
     }
 
+    /// A route that takes a body by either method.
+    pub(super) fn post_or_put<H: Handler<T, Arc<HttpDoor>>, T: 'static>(
+        self,
+        path: &str,
+        handler: H,
+        post_described: Described,
+        put_described: Described,
+    ) -> Self {
+        let methods = post(handler.clone()).put(handler);
+        let methods = methods.fallback(async |method: Method| Failure::method(&method, Failure::POST_OR_PUT));
+        self.entry(path, HttpMethod::Post, post_described)
+            .entry(path, HttpMethod::Put, put_described)
+            .route(path, methods)
+    }
+
     /// A route whose handler looks at method and verb itself: `path` alone is read, `path:verb` takes a body.
     ///
     /// * `read`: what is said of `path`

@@ -4,27 +4,35 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{docs, door::HttpDoor, health, metrics, nearest::nowhere, route::Routes, v1, v2};
+use super::{description::RouteEntry, docs, door::HttpDoor, health, metrics, platforms, route::Routes, v1, v2};
+use crate::server::platforms::Platforms;
 
 /// Every route, and what is said of it.
-pub(super) fn routes() -> Routes {
+///
+/// * `platforms`: the dialects that are on
+fn routes(platforms: &Platforms) -> Routes {
     let own = Routes::default()
         .get("/livez", health::live, health::live_described())
         .get("/readyz", health::ready, health::ready_described())
         .get("/metrics", metrics::scrape, metrics::described());
-    v1::routes().and(v2::routes()).and(own).and(docs::routes())
+    v1::routes().and(v2::routes()).and(platforms::routes(platforms)).and(own).and(docs::routes())
 }
 
-/// The paths of all routes, each once.
-pub(super) fn paths() -> Vec<String> {
-    let (_, entries) = routes().into_parts();
+/// What is said of all routes, those of every dialect included: the same whatever is on.
+pub(super) fn described() -> Vec<RouteEntry> {
+    routes(&Platforms::all_fixed()).into_parts().1
+}
+
+/// The paths of all routes that are on, each once.
+pub(super) fn paths(platforms: &Platforms) -> Vec<String> {
+    let (_, entries) = routes(platforms).into_parts();
     let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path).collect();
     paths.dedup();
     paths
 }
 
-/// The same as it answers.
+/// The routes that are on, as they answer.
 pub(super) fn router(door: Arc<HttpDoor>) -> Router {
-    let (router, _) = routes().into_parts();
-    router.fallback(nowhere).with_state(door)
+    let (router, _) = routes(&door.options().platforms).into_parts();
+    router.fallback(platforms::elsewhere).with_state(door)
 }

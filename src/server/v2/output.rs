@@ -1,6 +1,6 @@
 //! Which outputs a client wants, and in what form: numbers, or classes as `"value:index:label"`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use super::{
     elements::with_lengths,
 };
 use crate::{
-    service::{Answer, Error, ErrorKind, NamedOutput, Shown, Target, Wanted, top_k},
+    service::{Answer, Error, ErrorKind, FEATURES, NamedOutput, Target, Wanted, top_k},
     tensor::NumberType,
 };
 
@@ -45,26 +45,23 @@ pub(in crate::server) enum Column {
 }
 
 impl Requested {
-    /// Takes what a client asked for; all that there is where it asked for nothing.
+    /// Takes what a client asked for; the outputs that the metadata list where it asked for nothing.
     ///
     /// * `count`: how many it asked for, where `outputs` are only the first of them
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for one that is asked for twice, and for more than there are.
     pub(in crate::server) fn new(outputs: Vec<RequestedOutput>, count: usize, target: &Target) -> Result<Self, Error> {
-        let there = target.outputs();
-        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
         if count == 0 {
-            let all = there.into_iter().map(|name| RequestedOutput { name: name.to_owned(), ..Default::default() });
+            let default = target.outputs().into_iter();
+            let all = default.map(|name| RequestedOutput { name: name.to_owned(), ..Default::default() });
             return Ok(Self(all.collect()));
         }
-        let mut names = HashSet::with_capacity(outputs.len());
-        if let Some(twice) = outputs.iter().find(|output| !names.insert(&*output.name)) {
-            return refuse(format!("output `{}` is asked for twice: ask once", Shown(&twice.name)));
-        }
-        if count > outputs.len() {
-            let (model, there) = (&target.model().name, there.join("`, `"));
-            return refuse(format!("{count} outputs are asked for, and model `{model}` has `{there}`"));
+        target.check_outputs(outputs.iter().map(|output| &*output.name), count)?;
+        let classifies = |output: &RequestedOutput| output.classes > 0 && output.name == FEATURES;
+        if outputs.iter().any(classifies) && target.model().info.output.name != FEATURES {
+            let message = format!("`classification` is of classes, and `{FEATURES}` are none: ask for their values");
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         Ok(Self(outputs))
     }

@@ -74,6 +74,13 @@ impl HttpClient {
         timeout(PATIENCE, self.read_answer(method)).await.expect("an answer in time").expect("an answer")
     }
 
+    /// How much has come that nobody read yet, up to a mebibyte.
+    pub(crate) async fn unread_bytes(&mut self) -> usize {
+        let mut room = vec![0; 1 << 20];
+        let waiting = timeout(PATIENCE, self.stream.get_ref().peek(&mut room)).await.expect("something in time");
+        self.stream.buffer().len() + waiting.expect("an open connection")
+    }
+
     /// Whether the server closed the connection without another byte.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
@@ -96,8 +103,27 @@ impl HttpClient {
             let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
             answer.body.resize(length, 0);
             self.stream.read_exact(&mut answer.body).await?;
+            if answer.header("transfer-encoding") == Some("chunked") {
+                while let Some(chunk) = self.read_chunk().await? {
+                    answer.body.extend_from_slice(&chunk);
+                }
+            }
         }
         Ok(answer)
+    }
+
+    /// The next piece of an answer that comes in pieces; `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        timeout(PATIENCE, self.read_chunk()).await.expect("a piece in time").expect("a whole piece")
+    }
+
+    async fn read_chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let length = self.line().await?;
+        let length = usize::from_str_radix(&length, 16).unwrap_or_else(|_| panic!("no length: {length:?}"));
+        let mut chunk = vec![0; length];
+        self.stream.read_exact(&mut chunk).await?;
+        self.line().await?;
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
     async fn line(&mut self) -> std::io::Result<String> {

@@ -27,7 +27,8 @@ pub(crate) fn resnetd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resnetd"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("RESNETD_") || name.starts_with("MALLOC_") || name == "GLIBC_TUNABLES" {
+        let is_platforms = name == "PORT" || name.starts_with("AIP_") || name.starts_with("SAGEMAKER_");
+        if name.starts_with("RESNETD_") || name.starts_with("MALLOC_") || name == "GLIBC_TUNABLES" || is_platforms {
             command.env_remove(&*name);
         }
     }
@@ -47,8 +48,17 @@ impl ServerProcess {
     ///
     /// * `settings`: environment variables, `RESNETD__SECTION__KEY`
     pub(crate) async fn start(settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Self {
+        Self::start_with(&["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], settings, stderr).await
+    }
+
+    /// The same, where the settings say on which port of every address HTTP listens.
+    pub(crate) async fn start_without_address(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(&["serve", "--grpc", "127.0.0.1:0"], settings, Stdio::null()).await
+    }
+
+    async fn start_with(arguments: &[&str], settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut command = resnetd(&["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        let mut command = resnetd(arguments);
         command
             .env("RESNETD__MODELS__DIR", folder.path())
             .env("RESNETD__RUNTIME__TUNE", "false")

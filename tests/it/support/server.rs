@@ -75,16 +75,25 @@ impl TestServer {
     /// A server of the built-in model, as a repository has it: `resnet20-cifar10`, version 1, labelled `stable`. On a runtime with
     /// several threads.
     pub(crate) async fn with_a_trained_model() -> Self {
+        Self::with_models(&[RESNET20_CIFAR10.name], |_| ()).await
+    }
+
+    /// The same under each of these names, behind doors that `change` has set up.
+    pub(crate) async fn with_models(names: &[&str], change: impl FnOnce(&mut DoorOptions)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let model = folder.path().join(RESNET20_CIFAR10.name);
-        std::fs::create_dir_all(model.join("1")).expect("a folder");
-        std::fs::write(model.join("1/model.onnx"), RESNET20_CIFAR10.graph).expect("the graph");
-        std::fs::write(model.join("labels.txt"), RESNET20_CIFAR10.labels).expect("its labels");
-        let manifest = format!("{}\n[versions]\nlabels = {{ stable = 1 }}\n", RESNET20_CIFAR10.manifest);
-        std::fs::write(model.join("model.toml"), manifest).expect("its manifest");
+        for name in names {
+            let model = folder.path().join(name);
+            std::fs::create_dir_all(model.join("1")).expect("a folder");
+            std::fs::write(model.join("1/model.onnx"), RESNET20_CIFAR10.graph).expect("the graph");
+            std::fs::write(model.join("labels.txt"), RESNET20_CIFAR10.labels).expect("its labels");
+            let manifest = format!("{}\n[versions]\nlabels = {{ stable = 1 }}\n", RESNET20_CIFAR10.manifest);
+            std::fs::write(model.join("model.toml"), manifest).expect("its manifest");
+        }
         let (service, lifecycle) = served(folder.path());
         lifecycle.set_ready().await;
-        serving(service, lifecycle, quick(), None).await
+        let mut options = quick();
+        change(&mut options);
+        serving(service, lifecycle, options, None).await
     }
 
     pub(crate) fn builder(executor: ScriptedExecutor) -> Builder {
@@ -106,8 +115,7 @@ impl TestServer {
 
     /// A new gRPC connection.
     pub(crate) async fn channel(&self) -> Channel {
-        let address = format!("http://{}", self.grpc_address);
-        Channel::from_shared(address).expect("an address").connect().await.expect("the gRPC door is open")
+        channel(self.grpc_address).await
     }
 
     /// A client on a new gRPC connection.
@@ -132,6 +140,12 @@ impl TestServer {
         let served = tokio::time::timeout(PATIENCE * 2, self.served).await;
         served.expect("the server leaves").expect("the server does not panic")
     }
+}
+
+/// A new connection of tonic's.
+pub(crate) async fn channel(address: SocketAddr) -> Channel {
+    let address = format!("http://{address}");
+    Channel::from_shared(address).expect("an address").connect().await.expect("the door is open")
 }
 
 /// Doors that close at once.
@@ -255,6 +269,7 @@ pub(crate) fn scripted_model(
         input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
         numbers: NumberType::Float32,
         output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
+        features: Err("a scripted network has no layers".into()),
         layout: Layout::Nchw,
         color: ColorOrder::Rgb,
         labels: LABELS.map(Arc::from).into(),

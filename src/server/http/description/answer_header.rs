@@ -13,10 +13,14 @@ pub(in crate::server::http) enum AnswerHeader {
     AcceptEncoding,
     JsonLength,
     ContentEncoding,
+    OutputName,
+    OutputShape,
+    OutputDatatype,
+    ModelVersion,
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::RequestId,
         Self::ServerTiming,
         Self::RetryAfter,
@@ -24,6 +28,10 @@ impl AnswerHeader {
         Self::AcceptEncoding,
         Self::JsonLength,
         Self::ContentEncoding,
+        Self::OutputName,
+        Self::OutputShape,
+        Self::OutputDatatype,
+        Self::ModelVersion,
     ];
 
     /// As it stands in an answer.
@@ -36,6 +44,10 @@ impl AnswerHeader {
             Self::AcceptEncoding => "accept-encoding",
             Self::JsonLength => "inference-header-content-length",
             Self::ContentEncoding => "content-encoding",
+            Self::OutputName => "x-output-name",
+            Self::OutputShape => "x-output-shape",
+            Self::OutputDatatype => "x-output-datatype",
+            Self::ModelVersion => "x-model-version",
         }
     }
 
@@ -49,6 +61,10 @@ impl AnswerHeader {
             Self::AcceptEncoding => "AcceptEncoding",
             Self::JsonLength => "InferenceHeaderContentLength",
             Self::ContentEncoding => "ContentEncoding",
+            Self::OutputName => "OutputName",
+            Self::OutputShape => "OutputShape",
+            Self::OutputDatatype => "OutputDatatype",
+            Self::ModelVersion => "ModelVersion",
         }
     }
 
@@ -85,6 +101,18 @@ impl AnswerHeader {
                 json!(287),
             ),
             Self::ContentEncoding => (Type::String, "How the body is packed.", json!("gzip")),
+            Self::OutputName => (
+                Type::String,
+                "Which output the body is; only where it is one output and nothing else.",
+                json!("features"),
+            ),
+            Self::OutputShape => (Type::String, "Its shape: pictures, and numbers of each.", json!("2,2048")),
+            Self::OutputDatatype => (Type::String, "What its numbers are: little-endian, row by row.", json!("FP32")),
+            Self::ModelVersion => (
+                Type::Integer,
+                "The version that it is of; features of different versions are not comparable.",
+                json!(1),
+            ),
         };
         let schema = ObjectBuilder::new().schema_type(kind);
         HeaderBuilder::new().schema(Some(schema)).description(Some(text)).example(Some::<Value>(example)).build()

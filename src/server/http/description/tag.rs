@@ -8,17 +8,20 @@ pub(in crate::server::http) enum Tag {
     Own,
     TensorFlowServing,
     OpenInference,
+    Platforms,
     Server,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 4] = [Self::Own, Self::TensorFlowServing, Self::OpenInference, Self::Server];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Own, Self::TensorFlowServing, Self::OpenInference, Self::Platforms, Self::Server];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Own => "resnetd",
             Self::TensorFlowServing => "TensorFlow Serving and KServe 1",
             Self::OpenInference => "Open Inference Protocol 2",
+            Self::Platforms => "platforms",
             Self::Server => "server",
         }
     }
@@ -31,6 +34,9 @@ impl Tag {
             }
             Self::OpenInference => {
                 "As clients of Triton, KServe, MLServer and OpenVINO Model Server speak it, with Triton's extensions for binary tensors, classes, statistics and the repository's index."
+            }
+            Self::Platforms => {
+                "What SageMaker and TorchServe's clients ask, where `[server] dialects` says so. Vertex AI's two routes are given by the platform, and take and give what `:classify` does."
             }
             Self::Server => "Probes, metrics and this description.",
         };

@@ -2,39 +2,50 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, http::StatusCode, response::Response};
-use serde::{Serialize, Serializer};
+use axum::{
+    extract::Request,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    accept::AnswerForm,
+    asked::Encoding,
     form,
+    images::{ImageEntry, Images},
     options::{BadOption, RequestOptions},
     path::ModelPath,
-    tfserving,
-    upload::Dialect,
+    shape::{AnswerShape, TorchServeDocument, vertex},
+    tensor, tfserving,
+    upload::{Dialect, Upload},
 };
 use crate::{
     server::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Prediction, Priority, VersionPick, Wanted},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Priority, VersionPick, Wanted},
     telemetry::Protocol,
 };
 
 /// Answers with the top-k classes of every image of the body, in the shape of the client's dialect; counts the request by
 /// its outcome.
-pub(super) async fn classify(
+///
+/// * `shape`: of the answer, where the request itself is in no dialect
+pub(in crate::server::http) async fn classify(
     door: &Arc<HttpDoor>,
     call: &HttpCall,
     path: &ModelPath,
     request: Request,
+    shape: AnswerShape,
 ) -> Result<Response, Failure> {
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
     let arrival = door.service().arrive(Protocol::Http, model, version, call.arrived);
-    let outcome = answer(door, call, path, &arrival, request).await;
+    let outcome = answer(door, call, path, &arrival, request, shape).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome
 }
@@ -45,6 +56,7 @@ async fn answer(
     path: &ModelPath,
     arrival: &Arrival<'_>,
     request: Request,
+    shape: AnswerShape,
 ) -> Result<Response, Failure> {
     let service = door.service();
     let limits = *service.limits();
@@ -64,10 +76,19 @@ async fn answer(
     let most = limits.max_images_per_request;
     let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
     let target = arrival.target()?;
+    let form = answer_form(&head.headers, &options, &upload, shape)?;
+    let wanted = Wanted {
+        // What is one output has no place for classes.
+        classes: (form == AnswerForm::Json).then_some(options.classes),
+        outputs: std::mem::take(&mut options.outputs).of(&target)?,
+    };
+    if form != AnswerForm::Json && wanted.outputs.len() != 1 {
+        return Err(one_output(form, wanted.outputs.len()).into());
+    }
     let request = service::Request {
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
-        wanted: Wanted::classes(options.classes),
+        wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
         priority: Priority::DEFAULT,
         charge,
@@ -79,18 +100,68 @@ async fn answer(
     }
     let classified = classified?;
 
-    let written = door.threads().run_if(is_long(&classified), move || write(&classified, upload.dialect));
+    let written = Written { shape, dialect: upload.dialect, form, encoding: options.encoding };
+    let written = door.threads().run_if(is_long(&classified), move || written.write(&classified));
     Ok(written.await?)
 }
 
-fn write(classified: &Answer, dialect: Dialect) -> Response {
-    let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>();
-    let mut answer = match dialect {
-        Dialect::Own => reply::json(StatusCode::OK, &document(classified), size),
-        Dialect::TensorFlowServing => reply::json(StatusCode::OK, &tfserving::results(classified), size),
+/// How outputs are to be sent; JSON for who asks for none, whatever else it would accept.
+fn answer_form(
+    headers: &HeaderMap,
+    options: &RequestOptions,
+    upload: &Upload,
+    shape: AnswerShape,
+) -> Result<AnswerForm, Error> {
+    if options.outputs.is_empty() {
+        return Ok(AnswerForm::Json);
+    }
+    let place = match (upload.dialect, shape) {
+        (Dialect::TensorFlowServing, _) => {
+            Err("the answer to `examples` has classes and nothing else: send `instances` for `outputs`")
+        }
+        (_, AnswerShape::TorchServe) => {
+            Err("TorchServe's answer has classes and nothing else: ask `/v1/models/…:classify` for `outputs`")
+        }
+        _ => Ok(()),
     };
-    timing::tell(&classified.timing, &mut answer);
-    answer
+    place.map_err(|message| Error::new(ErrorKind::InvalidArgument, message))?;
+    Ok(AnswerForm::accepted(headers))
+}
+
+fn one_output(form: AnswerForm, outputs: usize) -> Error {
+    let form = form.content_type();
+    let form = form.to_str().unwrap_or_default();
+    let message =
+        format!("{form} holds one output and {outputs} are asked for: ask for one, or accept application/json");
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy)]
+struct Written {
+    shape: AnswerShape,
+    dialect: Dialect,
+    form: AnswerForm,
+    encoding: Encoding,
+}
+
+impl Written {
+    fn write(self, classified: &Answer) -> Response {
+        let Self { shape, dialect, form, encoding } = self;
+        let values = classified.outputs.iter().map(|output| output.values.len()).sum::<usize>();
+        let size = 256 + 96 * classified.predictions.iter().map(Vec::len).sum::<usize>() + 12 * values;
+        let mut answer = match (dialect, &*classified.outputs) {
+            (Dialect::Own, [output]) if form != AnswerForm::Json => tensor::write(classified, output, form),
+            (Dialect::Own, _) => match shape {
+                AnswerShape::Classify => reply::json(StatusCode::OK, &document(classified, encoding), size),
+                AnswerShape::Vertex => reply::json(StatusCode::OK, &vertex(classified, encoding), size),
+                AnswerShape::TorchServe => reply::json(StatusCode::OK, &TorchServeDocument(classified), size),
+            },
+            (Dialect::TensorFlowServing, _) => reply::json(StatusCode::OK, &tfserving::results(classified), size),
+        };
+        timing::tell(&classified.timing, &mut answer);
+        answer
+    }
 }
 
 /// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.
@@ -118,34 +189,11 @@ pub(super) struct ClassifyDocument<'a> {
     /// What its graph was recognized as; `unknown` for what is no ResNet.
     architecture: &'a str,
     /// An entry a picture, in the order of the request.
-    #[serde(serialize_with = "write_predictions")]
-    #[schema(value_type = Vec<Image<'a>>)]
-    predictions: &'a [Vec<Prediction>],
+    #[schema(value_type = Vec<ImageEntry<'a>>)]
+    predictions: Images<'a>,
     timing_ms: TimingMs,
     /// The most pictures that were in one run of the network with one of these, those of other requests included.
     batch_size: usize,
-}
-
-/// The classes of one picture.
-#[derive(Serialize, ToSchema)]
-#[schema(as = PictureClasses)]
-struct Image<'a> {
-    /// The most probable first.
-    #[serde(serialize_with = "write_classes")]
-    #[schema(value_type = Vec<Class<'a>>)]
-    classes: &'a [Prediction],
-}
-
-/// A class, and how probable it is.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ClassOfPicture)]
-struct Class<'a> {
-    /// Its place among the model's classes, from 0.
-    index: usize,
-    /// Its name; the index as text where the model has no labels.
-    label: &'a str,
-    /// 0 to 1 after softmax or sigmoid; what the network says where `[output] activation` is `none`.
-    probability: f32,
 }
 
 /// Where the time went, in milliseconds. Of several pictures the longest counts.
@@ -162,13 +210,13 @@ struct TimingMs {
     total: f64,
 }
 
-fn document(answer: &Answer) -> ClassifyDocument<'_> {
+fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
     let timing = &answer.timing;
     ClassifyDocument {
         model: &answer.model,
         version: answer.version,
         architecture: &answer.architecture,
-        predictions: &answer.predictions,
+        predictions: Images { answer, encoding },
         timing_ms: TimingMs {
             preprocess: to_microseconds(timing.preprocess_ms),
             queue: to_microseconds(timing.queue_ms),
@@ -179,18 +227,6 @@ fn document(answer: &Answer) -> ClassifyDocument<'_> {
     }
 }
 
-fn write_predictions<S: Serializer>(images: &[Vec<Prediction>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(images.iter().map(|classes| Image { classes }))
-}
-
-fn write_classes<S: Serializer>(classes: &[Prediction], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(classes.iter().map(|class| Class {
-        index: class.index,
-        label: &class.label,
-        probability: class.probability,
-    }))
-}
-
 /// Milliseconds, rounded to a microsecond: more digits are noise.
 fn to_microseconds(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
@@ -199,7 +235,7 @@ fn to_microseconds(ms: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Timing;
+    use crate::service::{Prediction, Timing};
 
     #[test]
     fn the_answer_has_the_shape_of_the_contract() {
@@ -213,7 +249,7 @@ mod tests {
             batch_size: 4,
         };
         assert_eq!(
-            serde_json::to_string(&document(&answer)).expect("JSON"),
+            serde_json::to_string(&document(&answer, Encoding::Numbers)).expect("JSON"),
             r#"{"model":"resnet50","version":1,"architecture":"resnet50","predictions":[{"classes":[{"index":281,"label":"tabby","probability":0.83}]}],"timing_ms":{"preprocess":2.9,"queue":0.4,"inference":49.1,"total":52.6},"batch_size":4}"#
         );
     }

@@ -23,7 +23,7 @@ use crate::{
     service::{Charge, Error, ErrorKind, Shown},
 };
 
-/// The most parts of a form that are no files. There are three options, and the last of one name counts; a client that sends more
+/// The most parts of a form that are no files. There are five options, and the last of one name counts; a client that sends more
 /// makes work.
 const MOST_OPTIONS: usize = 16;
 
@@ -56,7 +56,7 @@ pub(super) async fn parse(
     }
     // What is taken out of it is a copy.
     charge.add(body.len()).map_err(BadOption::Refused)?;
-    let (content_type, charge, mut theirs) = (content_type.to_owned(), charge.clone(), *options);
+    let (content_type, charge, mut theirs) = (content_type.to_owned(), charge.clone(), options.clone());
     let parsed = threads.run_if(is_large(&body), move || {
         // As long as the thread has the memory, whether or not the client still waits.
         let _charge = charge;

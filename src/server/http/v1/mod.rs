@@ -1,13 +1,19 @@
 //! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
 
+mod accept;
+mod asked;
 mod classify;
 mod description;
 mod form;
+mod images;
 mod json;
 mod models;
 mod options;
 mod path;
 mod predict;
+mod rows;
+mod shape;
+mod tensor;
 mod tfserving;
 mod upload;
 mod verb;
@@ -29,8 +35,12 @@ use crate::{
     service::{Error, ErrorKind, Service, Shown},
 };
 use options::RequestOptions;
-use path::ModelPath;
 use verb::Verb;
+
+pub(super) use classify::classify;
+pub(super) use description::{gives_classes, takes_pictures};
+pub(super) use path::ModelPath;
+pub(super) use shape::{AnswerShape, TorchServeDocument};
 
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
 pub(super) fn routes() -> Routes {
@@ -64,7 +74,7 @@ async fn named(
         (None, method) => Err(Failure::method(&method, Failure::GET)),
         (Some(None), _) => Err(nowhere(State(door), request.uri().clone()).await),
         (Some(Some(verb)), Method::POST) => match verb {
-            Verb::Classify => classify::classify(&door, &call, &path, request).await,
+            Verb::Classify => classify(&door, &call, &path, request, AnswerShape::Classify).await,
             Verb::Predict => predict::predict(&door, &call, &path, request).await,
             Verb::Regress => Err(no_regression(&path)?.into()),
         },

@@ -74,6 +74,8 @@ pub(super) struct MetadataDocument<'a> {
     /// The order of the channels: `rgb`, `bgr` or `gray`.
     #[schema(value_type = String)]
     color: Value,
+    /// How many features a picture has, the pooled values that the last layer reads; `null` where there are none.
+    features: Option<usize>,
     /// The graph's input. Pictures are taken whatever it is.
     inputs: [TensorDocument<'a>; 1],
     /// So many runs go on side by side.
@@ -205,6 +207,7 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
         layout: json!(info.layout),
         color: json!(info.color),
         classes: info.labels.len(),
+        features: info.features.as_ref().ok().copied(),
         provider: &info.provider,
         precision: &info.precision,
         probability_drift: info.probability_drift,

@@ -6,22 +6,25 @@ use std::{borrow::Cow, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
+use super::asked::{AskedOutputs, Encoding};
 use crate::service::{ClassesWanted, Error, ErrorKind, Shown};
 
 /// The longest `timeout_ms`: an hour. More is a mistake of units.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
 /// The options of one request; those that were not given are absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RequestOptions {
     pub(super) classes: ClassesWanted,
+    pub(super) outputs: AskedOutputs,
+    pub(super) encoding: Encoding,
     pub(super) timeout: Option<Duration>,
 }
 
 /// An option that cannot be meant.
 #[derive(Debug, PartialEq)]
 pub(super) enum BadOption {
-    /// Not even an integer, or a negative one; the text.
+    /// Not even an integer, or none above 0; the text.
     TopK(String),
     /// What was wrong, and how to mend it.
     Other(String),
@@ -58,9 +61,10 @@ impl RequestOptions {
     /// Sets one option from its text; the last one counts.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), BadOption> {
         match key {
-            // 0 and what is too large are left to the service, which knows the model.
+            // What is too large is left to the service, which knows the model.
             "top_k" => {
-                self.classes.top_k = Some(parse_saturating(value).ok_or_else(|| BadOption::TopK(value.to_owned()))?)
+                let number = parse_saturating(value).filter(|number| *number > 0);
+                self.classes.top_k = Some(number.ok_or_else(|| BadOption::TopK(value.to_owned()))?);
             }
             "min_probability" => match value.parse::<f32>() {
                 Ok(number) if (0.0..=1.0).contains(&number) => self.classes.min_probability = Some(number),
@@ -79,9 +83,17 @@ impl RequestOptions {
                     return Err(BadOption::Other(message));
                 }
             },
+            "outputs" => self.outputs = AskedOutputs::listed(value),
+            "encoding" => {
+                self.encoding = Encoding::named(value).ok_or_else(|| {
+                    BadOption::Other(format!("encoding is `{}`: it must be `numbers` or `base64`", Shown(value)))
+                })?;
+            }
             _ => {
                 let key = Shown(key);
-                let message = format!("there is no option `{key}`: use `top_k`, `min_probability` or `timeout_ms`");
+                let message = format!(
+                    "there is no option `{key}`: use `top_k`, `min_probability`, `timeout_ms`, `outputs` or `encoding`"
+                );
                 return Err(BadOption::Other(message));
             }
         }
@@ -113,8 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn outputs_and_their_encoding_are_options_too() {
+        let options = RequestOptions::from_query(Some("outputs=features%2Clogits&encoding=base64")).expect("valid");
+        assert_eq!((options.outputs, options.encoding), (AskedOutputs::listed("features,logits"), Encoding::Base64));
+        assert!(RequestOptions::from_query(Some("outputs=")).expect("valid").outputs.is_empty());
+        let bad = RequestOptions::from_query(Some("encoding=hex")).expect_err("no encoding");
+        assert_eq!(bad.into_error(None).message, "encoding is `hex`: it must be `numbers` or `base64`");
+    }
+
+    #[test]
     fn a_value_that_cannot_be_meant_is_refused_with_the_range() {
-        for value in ["abc", "-1", "1.5", "", "+3", "0x5"] {
+        for value in ["0", "abc", "-1", "1.5", "", "+3", "0x5"] {
             let bad = RequestOptions::from_query(Some(&format!("top_k={value}"))).expect_err(value);
             let message = bad.into_error(Some(10)).message;
             assert!(message.contains("from 1 to 10") && message.contains(value), "{message}");
@@ -143,7 +164,7 @@ mod tests {
         let bad = RequestOptions::from_query(Some("topk=3")).expect_err("a typo");
         assert_eq!(
             bad.into_error(None).message,
-            "there is no option `topk`: use `top_k`, `min_probability` or `timeout_ms`"
+            "there is no option `topk`: use `top_k`, `min_probability`, `timeout_ms`, `outputs` or `encoding`"
         );
     }
 }

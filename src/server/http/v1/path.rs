@@ -13,12 +13,12 @@ use crate::{
 
 /// What the path of a request names.
 #[derive(Debug, PartialEq)]
-pub(super) struct ModelPath {
+pub(in crate::server::http) struct ModelPath {
     /// The model's name, decoded; the raw text where that is not UTF-8.
     model: Result<String, String>,
     version: Option<Version>,
     /// What to do with it; nothing where it is only read.
-    pub(super) verb: Option<String>,
+    pub(in crate::server::http) verb: Option<String>,
 }
 
 /// Of a version, as it stands in the path.
@@ -29,6 +29,21 @@ enum Version {
 }
 
 impl ModelPath {
+    /// Of a model, from elsewhere than a path.
+    pub(in crate::server::http) fn named(model: &str) -> Self {
+        Self { model: Ok(model.to_owned()), version: None, verb: None }
+    }
+
+    /// With the version as TorchServe writes it, `1.0`.
+    pub(in crate::server::http) fn with_torchserve_version(mut self) -> Self {
+        if let Some(Version::Number(text)) = &mut self.version
+            && let Some(whole) = text.strip_suffix(".0")
+        {
+            *text = whole.to_owned();
+        }
+        self
+    }
+
     /// The model's name.
     pub(super) fn model(&self) -> Result<&str, Error> {
         self.model.as_deref().map_err(|raw| {

@@ -8,9 +8,12 @@ use utoipa::{
 
 use super::pictures::{Patience, PictureInJson, body, pixel};
 use crate::server::http::{
-    description::{AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, content, example, list, reference},
+    description::{
+        AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, binary, content, example, list, reference, text,
+    },
     v1::{
         classify::ClassifyDocument,
+        rows::OutputRow,
         tfserving::{LabelOrProbability, Results},
     },
 };
@@ -25,6 +28,21 @@ struct ClassesOptions {
     /// Only classes that are at least so probable, 0 to 1.
     #[param(minimum = 0.0, maximum = 1.0, default = 0.0, nullable = false)]
     min_probability: Option<f32>,
+    /// Outputs beside the classes, with commas between: `logits`, `probabilities`, `features`, or the graph's own name of its output.
+    #[param(nullable = false)]
+    outputs: Option<String>,
+    /// How outputs are written in JSON: as numbers, or as base64 of `f32`, little-endian.
+    #[param(nullable = false)]
+    encoding: Option<OutputEncoding>,
+}
+
+/// How outputs are written in JSON.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "read by client authors; `options` takes it apart")]
+enum OutputEncoding {
+    Numbers,
+    Base64,
 }
 
 /// Pictures, and what is wanted of them.
@@ -43,8 +61,33 @@ struct ClassifyInstances {
     /// The request's deadline, in milliseconds from its arrival.
     #[schema(minimum = 1, maximum = 3600000)]
     timeout_ms: Option<u64>,
+    /// Outputs beside the classes: `logits`, `probabilities`, `features`, or the graph's own name of its output.
+    outputs: Option<Vec<String>>,
+    encoding: Option<OutputEncoding>,
+    parameters: Option<ClassifyParameters>,
     /// TensorFlow Serving's name of what to compute: `serving_default`, `classify` or none.
     signature_name: Option<String>,
+}
+
+/// The same options as Vertex AI's clients send them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by client authors; `json` takes it apart")]
+struct ClassifyParameters {
+    #[schema(minimum = 1)]
+    top_k: Option<usize>,
+    /// `top_k` in the words of Vertex AI's own models.
+    #[schema(rename = "maxPredictions", minimum = 1)]
+    max_predictions: Option<usize>,
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    min_probability: Option<f32>,
+    /// `min_probability` in the words of Vertex AI's own models.
+    #[schema(rename = "confidenceThreshold", minimum = 0.0, maximum = 1.0)]
+    confidence_threshold: Option<f32>,
+    #[schema(minimum = 1, maximum = 3600000)]
+    timeout_ms: Option<u64>,
+    outputs: Option<Vec<String>>,
+    encoding: Option<OutputEncoding>,
 }
 
 /// TensorFlow Serving's body.
@@ -118,9 +161,14 @@ curl --data-binary @cat.jpg -H 'content-type: image/jpeg' 'http://127.0.0.1:8000
 curl -F image=@cat.jpg -F image=@dog.jpg http://127.0.0.1:8000/v1/models/resnet20-cifar10:classify
 ```
 
-A body of TensorFlow Serving (`examples`) gets TensorFlow Serving's answer, `results`.";
+A body of TensorFlow Serving (`examples`) gets TensorFlow Serving's answer, `results`.
 
-pub(in crate::server::http::v1) fn classify(place: ModelInPath) -> Described {
+With `outputs` the answer also has what the network says in numbers: `logits`, `probabilities`, and `features`, the pooled values that the \
+last layer reads, to search and cluster with. With `accept: application/octet-stream` or `application/x-npy` one output comes alone.";
+
+/// A body with pictures, its options, and what may be wrong with them: what `:classify` takes, and what other routes take that are answered
+/// by it.
+pub(in crate::server::http) fn takes_pictures(described: Described) -> Described {
     let json = content(reference::<ClassifyBody>())
         .examples_from_iter([
             example("ours", "Ours", json!({ "instances": [pixel()], "top_k": 2 })),
@@ -138,8 +186,26 @@ pub(in crate::server::http::v1) fn classify(place: ModelInPath) -> Described {
             ("top_k", whole_number()),
             ("min_probability", Object::with_type(Type::Number).into()),
             ("timeout_ms", whole_number()),
+            ("outputs", text("Outputs beside the classes, with commas between.").into()),
+            ("encoding", text("`numbers` or `base64`.").into()),
         ],
     );
+    described
+        .query::<ClassesOptions>()
+        .query::<Patience>()
+        .body(body)
+        .knows::<ClassifyBody>()
+        .knows::<OutputEncoding>()
+        .inference()
+        .refuses_because(
+            RefusalStatus::InvalidArgument,
+            "A picture is corrupt or empty, an option is unknown or out of range, an output is not there, or the form or the JSON cannot be \
+             read. `error` says which, with the picture's index.",
+        )
+}
+
+/// The classes of pictures, and outputs that were asked for: what `:classify` answers.
+pub(in crate::server::http) fn gives_classes(described: Described) -> Described {
     let answer = content(reference::<ClassifyAnswer<'_>>())
         .examples_from_iter([
             example(
@@ -162,19 +228,27 @@ pub(in crate::server::http::v1) fn classify(place: ModelInPath) -> Described {
             ),
         ])
         .build();
-    Described::of_model(place, Tag::Own, "classify", "The most probable classes of pictures", TEXT)
-        .query::<ClassesOptions>()
-        .query::<Patience>()
-        .body(body)
-        .knows::<ClassifyBody>()
-        .knows::<ClassifyAnswer<'_>>()
-        .knows::<LabelOrProbability>()
-        .inference()
-        .answers_with("The classes of each picture.", [("application/json", answer)], &[AnswerHeader::ServerTiming])
-        .refuses_because(
-            RefusalStatus::InvalidArgument,
-            "A picture is corrupt or empty, an option is unknown or out of range, or the form or the JSON cannot be read. `error` says which, with the picture's index.",
-        )
+    let one = |what| content(binary(what)).build();
+    described.knows::<ClassifyAnswer<'_>>().knows::<LabelOrProbability>().knows::<OutputRow>().answers_with(
+        "The classes of each picture; or, where one output is asked for and `accept` says so, that alone.",
+        [
+            ("application/json", answer),
+            ("application/octet-stream", one("One output: numbers of 32 bits, little-endian, a row a picture.")),
+            ("application/x-npy", one("One output as a NumPy file.")),
+        ],
+        &[
+            AnswerHeader::ServerTiming,
+            AnswerHeader::OutputName,
+            AnswerHeader::OutputShape,
+            AnswerHeader::OutputDatatype,
+            AnswerHeader::ModelVersion,
+        ],
+    )
+}
+
+pub(in crate::server::http::v1) fn classify(place: ModelInPath) -> Described {
+    let described = Described::of_model(place, Tag::Own, "classify", "The most probable classes of pictures", TEXT);
+    gives_classes(takes_pictures(described))
 }
 
 fn whole_number() -> RefOr<Schema> {

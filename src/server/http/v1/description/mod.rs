@@ -9,5 +9,6 @@ mod pictures;
 mod predict;
 
 pub(super) use classify::classify;
+pub(in crate::server::http) use classify::{gives_classes, takes_pictures};
 pub(super) use models::{alive, labels, list, metadata, status};
 pub(super) use predict::{predict, regress};

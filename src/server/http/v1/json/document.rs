@@ -14,7 +14,10 @@ use serde::{
 use serde_json::Number;
 
 use super::example::ExampleImage;
-use crate::{server::http::base64::decode, service::Shown};
+use crate::{
+    server::http::{base64::decode, v1::asked::AskedOutputs},
+    service::Shown,
+};
 
 /// The images of a body, each decoded or with the reason why it is not base64.
 pub(super) type Images = Vec<Result<Bytes, DecodeError>>;
@@ -29,6 +32,22 @@ pub(super) struct Document {
     pub(super) top_k: Option<Scalar>,
     pub(super) min_probability: Option<Scalar>,
     pub(super) timeout_ms: Option<Scalar>,
+    pub(super) outputs: Option<AskedOutputs>,
+    pub(super) encoding: Option<String>,
+    pub(super) parameters: Parameters,
+}
+
+/// What clients of Vertex AI send for all instances together: our options, also in the words of its own image models.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Parameters {
+    #[serde(alias = "maxPredictions")]
+    pub(super) top_k: Option<Scalar>,
+    #[serde(alias = "confidenceThreshold")]
+    pub(super) min_probability: Option<Scalar>,
+    pub(super) timeout_ms: Option<Scalar>,
+    pub(super) outputs: Option<AskedOutputs>,
+    pub(super) encoding: Option<String>,
 }
 
 /// What TensorFlow Serving's clients send for all examples together.
@@ -48,13 +67,26 @@ enum Field {
     TopK,
     MinProbability,
     TimeoutMs,
+    Outputs,
+    Encoding,
+    Parameters,
     /// TensorFlow Serving's name of the graph's entry; a model here has one.
     SignatureName,
 }
 
 /// The names of [`Field`], in its order.
-const FIELDS: [&str; 7] =
-    ["instances", "examples", "context", "top_k", "min_probability", "timeout_ms", "signature_name"];
+const FIELDS: [&str; 10] = [
+    "instances",
+    "examples",
+    "context",
+    "top_k",
+    "min_probability",
+    "timeout_ms",
+    "outputs",
+    "encoding",
+    "parameters",
+    "signature_name",
+];
 
 /// Reads a [`Document`] with so many images of each list at most.
 #[derive(Clone, Copy)]
@@ -93,6 +125,9 @@ impl<'de> Visitor<'de> for DocumentReader {
                 Field::TopK => document.top_k = map.next_value()?,
                 Field::MinProbability => document.min_probability = map.next_value()?,
                 Field::TimeoutMs => document.timeout_ms = map.next_value()?,
+                Field::Outputs => document.outputs = map.next_value()?,
+                Field::Encoding => document.encoding = map.next_value()?,
+                Field::Parameters => document.parameters = map.next_value::<Option<_>>()?.unwrap_or_default(),
                 Field::SignatureName => document.signature_name = map.next_value()?,
             }
         }

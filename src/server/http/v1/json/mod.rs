@@ -10,7 +10,7 @@ use super::{
     upload::{Dialect, Upload},
 };
 use crate::{server::tfserving::ServingSignature, service::Shown};
-use document::DocumentReader;
+use document::{DocumentReader, Scalar};
 
 /// Reads a JSON body; sets the options that it carries. At most `max_images` + 1 images are decoded: the service refuses so many.
 ///
@@ -28,6 +28,9 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     let given = [
         ("top_k", document.context.k),
         ("top_k", document.context.top_k),
+        ("top_k", document.parameters.top_k.map(whole)),
+        ("min_probability", document.parameters.min_probability),
+        ("timeout_ms", document.parameters.timeout_ms.map(whole)),
         ("top_k", document.top_k),
         ("min_probability", document.min_probability),
         ("timeout_ms", document.timeout_ms),
@@ -36,6 +39,12 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
         if let Some(value) = value {
             options.set(key, &value.0)?;
         }
+    }
+    if let Some(outputs) = document.outputs.or(document.parameters.outputs) {
+        options.outputs = outputs;
+    }
+    if let Some(encoding) = document.encoding.or(document.parameters.encoding) {
+        options.set("encoding", &encoding)?;
     }
     let (images, dialect) = match (document.instances, document.examples) {
         (Some(images), None) => (images, Dialect::Own),
@@ -60,6 +69,11 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     Ok(Upload { images: images.collect::<Result<_, _>>()?, dialect, is_form: false })
 }
 
+/// Vertex AI makes floats of all numbers: 2 comes as 2.0.
+fn whole(Scalar(text): Scalar) -> Scalar {
+    Scalar(text.strip_suffix(".0").map_or(text.clone(), str::to_owned))
+}
+
 /// A document without the byte order mark that some editors and .NET write before it.
 pub(super) fn without_mark(document: &[u8]) -> &[u8] {
     document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
@@ -67,7 +81,10 @@ pub(super) fn without_mark(document: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::asked::{AskedOutputs, Encoding},
+        *,
+    };
 
     fn read(body: &str) -> Result<(Upload, RequestOptions), String> {
         let mut options = RequestOptions::default();
@@ -84,6 +101,10 @@ mod tests {
         assert_eq!(upload.dialect, Dialect::Own);
         assert_eq!(options.classes.top_k, Some(3));
         assert_eq!(options.classes.min_probability, Some(0.5));
+        let (_, options) =
+            read(r#"{"instances": ["AQID"], "outputs": ["features", "logits"], "encoding": "base64"}"#).expect("valid");
+        assert_eq!(options.outputs, AskedOutputs::listed("features,logits"));
+        assert_eq!(options.encoding, Encoding::Base64);
     }
 
     #[test]
@@ -130,6 +151,8 @@ mod tests {
             (r#"{"instances": ["A\nQ\u0049D"], "min_probability": 1.5}"#, "min_probability is `1.5`"),
             (r#"{"instances": [{"b64": "AQID"}], "top_k": "3"}"#, "from 1 to 10"),
             (r#"{"instances": [{"b64": "AQID"}], "top_k": -3}"#, "top_k is `-3`"),
+            (r#"{"instances": ["AQID"], "outputs": "features"}"#, "expected a list of names such as [\"features\"]"),
+            (r#"{"instances": ["AQID"], "encoding": "hex"}"#, "encoding is `hex`"),
             (r#"{"instances": [{"b64": "AQID"}], "context": {"kk": 1}}"#, "unknown field `kk`"),
         ] {
             let message = read(body).err().unwrap_or_else(|| panic!("{body} was taken"));

@@ -92,10 +92,11 @@ fn options(head: &request::Parts, target: &Target) -> Result<RequestOptions, Err
 }
 
 fn all_classes(options: &RequestOptions) -> Result<(), Error> {
-    if options.classes == ClassesWanted::default() {
+    if options.classes == ClassesWanted::default() && options.outputs.is_empty() {
         return Ok(());
     }
-    let message = "`:predict` answers with all classes: ask `:classify` for some of them, or leave `top_k` and `min_probability` out";
+    let message = "`:predict` answers with all classes and nothing else: ask `:classify` for some of them or for `outputs`, or leave \
+                   `top_k`, `min_probability` and `outputs` out";
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 

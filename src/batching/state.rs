@@ -1,0 +1,192 @@
+//! What a queue knows, under its lock: who waits, who works, what is foreseen. Pure: no clock, no lock.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    forecast::{Forecast, Lane, forecast},
+    job::{JobError, Reply, SubmitError, Terms},
+    judgement::{Judgement, Kept},
+    load::Load,
+    policy::{Policy, Priority},
+    times::ServiceTimes,
+};
+use crate::tensor::Input;
+
+/// Every so many runs, the image that has waited longest goes first whatever its priority, so that none waits for ever.
+const RUNS_A_TURN_OF_THE_OLDEST: u32 = 8;
+
+/// One image on its way.
+pub(super) struct Job {
+    pub(super) input: Input,
+    pub(super) deadline: Option<Instant>,
+    pub(super) priority: Priority,
+    pub(super) features: bool,
+    pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
+    pub(super) enqueued: Instant,
+    /// By the forecast it cannot be answered in time, and was taken to see whether that is so.
+    pub(super) is_sample: bool,
+}
+
+/// Tells a queue's jobs apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JobId(pub(super) u64);
+
+pub(super) struct State {
+    /// By priority; the oldest of one priority first.
+    pub(super) jobs: VecDeque<(JobId, Job)>,
+    pub(super) next_id: u64,
+    pub(super) idle: usize,
+    /// Workers that have not left.
+    pub(super) alive: usize,
+    pub(super) closed: bool,
+    /// The last worker left before the close.
+    pub(super) broken: bool,
+    /// By the worker's number.
+    pub(super) lanes: Vec<Lane>,
+    pub(super) times: ServiceTimes,
+    /// From the announcement of an image until it is here, of late.
+    pub(super) preparation: Duration,
+    pub(super) judgement: Judgement,
+    pub(super) load: Load,
+    /// Since the image that had waited longest went first.
+    pub(super) runs: u32,
+}
+
+impl State {
+    /// What an image of `priority` has before it, `coming` others that are on their way among it.
+    fn foresee(&self, policy: &Policy, priority: Priority, coming: usize, now: Instant) -> Option<Forecast> {
+        let ahead = coming + self.jobs.partition_point(|(_, other)| other.priority <= priority);
+        forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, now)
+    }
+
+    /// Whether an image would be taken now: the one place that says why not.
+    pub(super) fn admits(
+        &self,
+        policy: &Policy,
+        terms: &Terms,
+        coming: usize,
+        now: Instant,
+    ) -> Result<(), SubmitError> {
+        self.is_open(policy, terms.deadline, now)?;
+        if self.is_easy(policy, terms, coming, now) {
+            return Ok(());
+        }
+        let Some(Forecast { begins, ends }) = self.foresee(policy, terms.priority, coming, now) else { return Ok(()) };
+        let wait = begins - now;
+        // What is not decoded yet cannot begin, and what waits is decoded meanwhile.
+        let ends = ends + self.preparation.saturating_sub(wait);
+        if let Some(target) = terms.longest_wait.filter(|target| wait > *target) {
+            return Err(SubmitError::Congested { wait, target });
+        }
+        match terms.deadline {
+            Some(deadline) if (ends - now).mul_f64(self.judgement.factor()) > deadline - now => {
+                Err(SubmitError::Hopeless { wait })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an image is answered in time even behind everything that waits, with a full batch under way and another one for
+    /// each that is begun: most are, and nothing more has to be foreseen for them.
+    fn is_easy(&self, policy: &Policy, terms: &Terms, coming: usize, now: Instant) -> bool {
+        let Some(full) = self.times.of(policy.max_batch_size) else { return true };
+        let batches = (self.jobs.len() + coming) / policy.max_batch_size.max(1) + 2;
+        let at_worst = full.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).saturating_add(self.preparation);
+        terms.longest_wait.is_none_or(|target| at_worst <= target)
+            && terms.deadline.is_none_or(|deadline| at_worst.mul_f64(self.judgement.factor()) <= deadline - now)
+    }
+
+    /// The same, where nobody asks how long it takes.
+    pub(super) fn is_open(&self, policy: &Policy, deadline: Option<Instant>, now: Instant) -> Result<(), SubmitError> {
+        if self.broken {
+            return Err(SubmitError::Broken);
+        }
+        if self.closed {
+            return Err(SubmitError::Closed);
+        }
+        let capacity = policy.queue_capacity;
+        if self.jobs.len() >= capacity {
+            let forecast = self.foresee(policy, Priority(u32::MAX), 0, now);
+            let retry_after = forecast.map_or(Duration::ZERO, |forecast| forecast.begins - now);
+            return Err(SubmitError::Full { capacity, retry_after });
+        }
+        match deadline {
+            Some(deadline) if deadline <= now => Err(SubmitError::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    /// An image was here so long after it had been announced.
+    pub(super) fn note_preparation(&mut self, took: Duration) {
+        self.preparation = if self.preparation.is_zero() { took } else { (self.preparation * 7 + took) / 8 };
+    }
+
+    /// Whether an image that is to be refused for its deadline is taken to see whether that is right.
+    pub(super) fn may_sample(&mut self) -> bool {
+        let is_idle = self.jobs.is_empty() && !self.lanes.iter().any(|lane| matches!(lane, Lane::Running { .. }));
+        self.judgement.refuses(is_idle)
+    }
+
+    /// A worker does something else from now on.
+    pub(super) fn turn(&mut self, worker: usize, to: Lane) {
+        if let Some(lane) = self.lanes.get_mut(worker) {
+            *lane = to;
+        }
+    }
+
+    /// Takes up to `count` jobs, as far as all of them are answered before the first of their deadlines. Those that are too late
+    /// are told so, and those that nobody waits for are forgotten.
+    pub(super) fn collect(&mut self, count: usize, now: Instant, batch: &mut Vec<Job>) {
+        self.let_the_oldest_go_first();
+        let factor = self.judgement.factor();
+        let mut soonest = None;
+        while batch.len() < count {
+            let Some((_, job)) = self.jobs.front() else { break };
+            let deadline = job.deadline.filter(|deadline| !job.is_sample || *deadline <= now);
+            let ends = |images| now + self.times.of(images).unwrap_or_default().mul_f64(factor);
+            let is_left = job.reply.is_closed();
+            let is_late = deadline.is_some_and(|deadline| deadline <= now || deadline < ends(1));
+            if !is_left && !is_late {
+                let with_it = soonest.into_iter().chain(deadline).min();
+                if !batch.is_empty() && with_it.is_some_and(|soonest| soonest < ends(batch.len() + 1)) {
+                    break;
+                }
+                soonest = with_it;
+            }
+            let Some((_, job)) = self.jobs.pop_front() else { break };
+            if is_left {
+                continue;
+            }
+            if is_late {
+                self.judgement.ended(Kept::Missed, job.is_sample);
+                // The receiver may have left in this moment; then nobody misses the answer.
+                let _ = job.reply.send(Err(JobError::Expired));
+                continue;
+            }
+            batch.push(job);
+        }
+    }
+
+    /// Brings the image that has waited longest to the front when it is its turn. Whatever stands there is taken or dropped next.
+    fn let_the_oldest_go_first(&mut self) {
+        let priority = |job: Option<&(JobId, Job)>| job.map(|(_, job)| job.priority);
+        self.runs += 1;
+        if self.runs < RUNS_A_TURN_OF_THE_OLDEST {
+            return;
+        }
+        self.runs = 0;
+        // Of one priority, the oldest stands first already.
+        if priority(self.jobs.front()) == priority(self.jobs.back()) {
+            return;
+        }
+        let oldest = self.jobs.iter().enumerate().min_by_key(|(_, (_, job))| job.enqueued);
+        if let Some(oldest) = oldest.map(|(place, _)| place).and_then(|place| self.jobs.remove(place)) {
+            self.jobs.push_front(oldest);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A run in memory that the engine gets for it alone, on a session that has no tensors of its own.
+
+use ort::session::Session;
+
+use super::{
+    Signature,
+    element::Converted,
+    fetch::{Fetch, Fetched},
+    output::read_rows,
+};
+use crate::tensor::Batch;
+
+/// Memory that is used again by each run.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// For a graph that takes other numbers: the batch, converted.
+    converted: Converted,
+    /// For a batch that is run as a larger one: filled up with zeros.
+    padded: Vec<f32>,
+    /// For a graph with 16-bit output.
+    widened: Vec<f32>,
+}
+
+impl Scratch {
+    /// Lets the engine read the batch where it lies, as far as it has the right size and type.
+    pub(super) fn run(
+        &mut self,
+        session: &mut Session,
+        signature: &Signature,
+        fetch: &Fetch,
+        batch: &Batch,
+        run_as: usize,
+        rows: Fetched<'_>,
+    ) -> ort::Result<()> {
+        let mut shape = batch.shape();
+        let mut data = batch.data();
+        if run_as != batch.len() {
+            self.padded.clear();
+            self.padded.extend_from_slice(data);
+            self.padded.resize(run_as * batch.image_len(), 0.0);
+            (shape[0], data) = (run_as, &self.padded);
+        }
+        let inputs = self.converted.tensor(signature.element, shape, data)?;
+        let features = rows.features.and_then(|rows| Some((fetch.features.as_ref().ok()?, rows)));
+        let outputs = match (&features, &fetch.classes) {
+            (Some((features, _)), _) => session.run_with_options([inputs.into()], &features.with_classes)?,
+            (None, Some(classes)) => session.run_with_options([inputs.into()], classes)?,
+            (None, None) => session.run([inputs.into()])?,
+        };
+        if let Some((features, rows)) = features {
+            read_rows(&outputs[features.name.as_str()], batch.len(), run_as, &mut self.widened, rows)?;
+        }
+        read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, rows.logits)
+    }
+}
