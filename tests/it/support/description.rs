@@ -101,7 +101,8 @@ impl Description {
 
 /// Whether a path is of a template.
 fn fits(template: &str, path: &str) -> bool {
-    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+    // Two slashes are no root.
+    let path = if path.len() > 2 { path.strip_suffix('/').unwrap_or(path) } else { path };
     let (mut parts, mut segments) = (template.split('/'), path.split('/'));
     loop {
         match (parts.next(), segments.next()) {

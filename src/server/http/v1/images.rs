@@ -1,7 +1,5 @@
 //! The images of an answer in JSON: classes, and the outputs that were asked for.
 
-use std::collections::BTreeMap;
-
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
