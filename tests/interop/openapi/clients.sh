@@ -12,9 +12,10 @@ export GOFLAGS=-mod=mod GOTOOLCHAIN=local
 mkdir -p "$work"
 "$binary" openapi >"$work/openapi.json"
 
+# The TypeScript generator imports models that only forms have, and makes them only where it is told to.
 generate() {
     rm -rf "${work:?}/$1"
-    openapi-generator-cli generate --input-spec "$work/openapi.json" --generator-name "$1" --output "$work/$1" "$2" >"$work/$1.log" 2>&1 ||
+    openapi-generator-cli generate --global-property skipFormModel=false --input-spec "$work/openapi.json" --generator-name "$1" --output "$work/$1" "$2" >"$work/$1.log" 2>&1 ||
         { tail -20 "$work/$1.log" >&2; exit 1; }
 }
 

@@ -3,13 +3,13 @@
 use serde_json::json;
 use utoipa::{
     IntoParams, ToSchema,
-    openapi::{Object, ObjectBuilder, RefOr, Schema, Type},
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use super::pictures::{Patience, PictureInJson, body, pixel};
+use super::pictures::{Patience, PictureInJson, body, files, pixel};
 use crate::server::http::{
     description::{
-        AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, binary, content, example, list, reference, text,
+        AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, binary, content, example, list, reference,
     },
     v1::{
         classify::ClassifyDocument,
@@ -124,6 +124,24 @@ struct ClassifyContext {
     top_k: Option<usize>,
 }
 
+/// A form: each part named `image`, and each part with a file name, is a picture; the others are options.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by client authors; `form` takes it apart")]
+struct ClassifyForm {
+    #[schema(schema_with = files)]
+    image: Vec<String>,
+    /// As in the query; the same holds for what follows.
+    #[schema(minimum = 1, nullable = false)]
+    top_k: Option<usize>,
+    #[schema(minimum = 0.0, maximum = 1.0, nullable = false)]
+    min_probability: Option<f32>,
+    #[schema(minimum = 1, maximum = 3600000, nullable = false)]
+    timeout_ms: Option<u64>,
+    #[schema(nullable = false)]
+    outputs: Option<String>,
+    encoding: Option<OutputEncoding>,
+}
+
 /// Ours, with `instances`, or TensorFlow Serving's, with `examples`.
 #[derive(ToSchema)]
 #[serde(untagged)]
@@ -179,22 +197,14 @@ pub(in crate::server::http) fn takes_pictures(described: Described) -> Described
             ),
         ])
         .build();
-    let body = body(
-        "The pictures: a file as it is (whatever its type says), a form with files, or JSON.",
-        json,
-        [
-            ("top_k", whole_number()),
-            ("min_probability", Object::with_type(Type::Number).into()),
-            ("timeout_ms", whole_number()),
-            ("outputs", text("Outputs beside the classes, with commas between.").into()),
-            ("encoding", text("`numbers` or `base64`.").into()),
-        ],
-    );
+    let text = "The pictures: a file as it is (whatever its type says), a form with files, or JSON.";
+    let body = body::<ClassifyForm>(text, json);
     described
         .query::<ClassesOptions>()
         .query::<Patience>()
         .body(body)
         .knows::<ClassifyBody>()
+        .knows::<ClassifyForm>()
         .knows::<OutputEncoding>()
         .inference()
         .refuses_because(
@@ -249,8 +259,4 @@ pub(in crate::server::http) fn gives_classes(described: Described) -> Described 
 pub(in crate::server::http::v1) fn classify(place: ModelInPath) -> Described {
     let described = Described::of_model(place, Tag::Own, "classify", "The most probable classes of pictures", TEXT);
     gives_classes(takes_pictures(described))
-}
-
-fn whole_number() -> RefOr<Schema> {
-    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).into()
 }
