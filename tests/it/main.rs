@@ -38,6 +38,7 @@ mod model_loading;
 mod model_sizes;
 mod one_port;
 mod onnx_file;
+mod openapi;
 mod outputs_asked;
 mod platforms;
 mod preprocess_bad_input;

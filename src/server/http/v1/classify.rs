@@ -8,12 +8,13 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     accept::AnswerForm,
     asked::Encoding,
     form,
-    images::Images,
+    images::{ImageEntry, Images},
     options::{BadOption, RequestOptions},
     path::ModelPath,
     priority,
@@ -179,21 +180,35 @@ fn with_hint(error: Error, options: &RequestOptions) -> Error {
     Error { message: format!("{}; {hint}", error.message), ..error }
 }
 
-#[derive(Serialize)]
-struct ClassifyDocument<'a> {
+/// The classes of every picture of the request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Classification)]
+pub(super) struct ClassifyDocument<'a> {
+    /// The model that answered.
     model: &'a str,
+    /// Its version.
     version: u64,
+    /// What its graph was recognized as; `unknown` for what is no ResNet.
     architecture: &'a str,
+    /// An entry a picture, in the order of the request.
+    #[schema(value_type = Vec<ImageEntry<'a>>)]
     predictions: Images<'a>,
     timing_ms: TimingMs,
+    /// The most pictures that were in one run of the network with one of these, those of other requests included.
     batch_size: usize,
 }
 
-#[derive(Serialize)]
+/// Where the time went, in milliseconds. Of several pictures the longest counts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Timing)]
 struct TimingMs {
+    /// Decoding, resizing and cropping.
     preprocess: f64,
+    /// Waiting for a batch.
     queue: f64,
+    /// The network's run.
     inference: f64,
+    /// From the request's head to the answer.
     total: f64,
 }
 
