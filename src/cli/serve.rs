@@ -146,6 +146,7 @@ fn options(server: &ServerSection) -> DoorOptions {
         max_connections: server.max_connections,
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         cors_origins: server.cors_origins.clone(),
+        docs: server.docs,
         platforms: platforms(server),
         ..DoorOptions::default()
     }

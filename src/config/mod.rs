@@ -75,6 +75,8 @@ pub struct ServerSection {
     pub decode_threads: usize,
     /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
     pub cors_origins: Vec<String>,
+    /// Whether `/docs` shows the API's description to people.
+    pub docs: bool,
     /// Routes of other servers and of platforms that are answered beside our own.
     pub dialects: Vec<PlatformDialect>,
     /// The model that answers on those routes that name none; empty: the only one.
@@ -101,6 +103,7 @@ impl Default for ServerSection {
             io_threads: 0,
             decode_threads: 0,
             cors_origins: Vec::new(),
+            docs: true,
             dialects: Vec::new(),
             default_model: String::new(),
             vertex_predict_route: "/predict".to_owned(),

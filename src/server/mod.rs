@@ -26,6 +26,7 @@ mod v2;
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -43,6 +44,11 @@ pub use error::ServeError;
 pub use http::take_apart;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
+
+/// The description of the HTTP API, an OpenAPI document: what `GET /openapi.json` answers.
+pub fn openapi() -> Bytes {
+    http::describe()
+}
 
 /// Where clients come in.
 #[derive(Debug)]
@@ -82,7 +88,7 @@ pub async fn serve(
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = Arc::new(grpc::GrpcDoor::new(shared.clone())?);
-    tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http"), grpc.calls()));
+    tasks.spawn(http::door(shared).accept(listeners.http, life("http"), grpc.calls()));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
 
     stop.await;

@@ -73,6 +73,20 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidArgument,
+        Self::UnsupportedFormat,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::Overloaded,
+        Self::DeadlineExceeded,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+}
+
 /// What of a request an error is about, where that is known. Protocols that tell it have their own names for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorSubject {

@@ -1,6 +1,6 @@
 //! The HTTP door: HTTP/1.1 and HTTP/2 without TLS in, JSON out; `one_port` takes calls of gRPC aside.
 //!
-//! `routes` has the whole URL map, an axum router made of one router a protocol. Around it stands what every route has:
+//! `routes` has the whole URL map, made of one map a protocol, each route with its `description`. Around it stands what every route has:
 //! the request's id, a span, caught panics, CORS where it is allowed (all tower-http's), and `call`, which writes the log
 //! and gives refusals their form. A handler returns a response or a [`Failure`](error::Failure).
 //!
@@ -10,6 +10,8 @@ mod bare;
 mod base64;
 mod body;
 mod call;
+mod description;
+mod docs;
 mod door;
 mod encoding;
 mod error;
@@ -34,6 +36,7 @@ mod v2;
 use std::sync::Arc;
 
 use axum::{http::Request, response::Response};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -52,9 +55,9 @@ use super::{
     calls::AnswerCalls,
     connections::{self, Connecting, Life},
     request_id::{MakeId, REQUEST_ID_NAME, forget_malformed},
-    shared::DoorOptions,
+    shared::{DoorOptions, Shared},
 };
-pub(super) use door::HttpDoor;
+use door::HttpDoor;
 pub use v1::take_apart;
 
 use bare::Refusals;
@@ -65,6 +68,17 @@ use socket::Socket;
 /// What a connection holds of one request's head, or of its body at a time. Above the largest head, so that one that is a
 /// little too long gets our own answer; hyper refuses what does not fit.
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
+
+/// The HTTP door, with the description of its routes.
+pub(super) fn door(shared: Shared) -> HttpDoor {
+    let paths = routes::paths(&shared.options.platforms);
+    HttpDoor::new(shared, describe(), paths)
+}
+
+/// The API description, the same bytes in every process of this version.
+pub(super) fn describe() -> Bytes {
+    description::write(routes::described())
+}
 
 impl HttpDoor {
     /// Serves connections until `life` ends.

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, description::Description};
 
 /// One connection.
 pub(crate) struct HttpClient {
@@ -20,7 +20,7 @@ pub(crate) struct HttpClient {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -41,7 +41,12 @@ impl HttpClient {
 
     pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.send(method, path, headers, body).await;
-        self.answer(method).await
+        let answer = self.answer(method).await;
+        // Whatever a test is about, its answer is as the description of the API says.
+        if let Err(wrong) = Description::get().check(method, path, &answer) {
+            panic!("{method} {path}: {wrong}");
+        }
+        answer
     }
 
     /// Sends a request with its content length and does not wait for the answer.
