@@ -12,6 +12,8 @@ use crate::preprocess::rows::RowSink;
 
 /// Colour differences are scaled by this many binary places.
 const PLACES: u32 = 16;
+/// The most bytes of a chunk, of which each pixel has four.
+const MOST_BYTES: u64 = i32::MAX as u64;
 const HALF: i32 = 1 << (PLACES - 1);
 
 /// How blocks lie, and what their samples are.
@@ -34,6 +36,12 @@ impl Chroma {
             false => matches!(block, (1, 1 | 2) | (2, 1 | 2) | (4, 1 | 2 | 4)),
         };
         if !is_read || !page.is_planar && (u64::from(page.width) < block.0 || u64::from(page.height) < block.1) {
+            return None;
+        }
+        // Pillow has a chunk in memory, of as many rows as the file says even where the picture has fewer.
+        let rows = directory.unsigned(if page.is_tiled() { tag::TILE_HEIGHT } else { tag::ROWS_PER_STRIP });
+        let rows = rows.filter(|&rows| rows != u32::MAX.into()).unwrap_or(page.height.into());
+        if rows > MOST_BYTES / (u64::from(page.width).max(1) * 4) {
             return None;
         }
         let luma = numbers(directory, tag::YCBCR_COEFFICIENTS).unwrap_or([0.299, 0.587, 0.114]);
