@@ -13,7 +13,7 @@ use super::{
     accept::AnswerForm,
     asked::Encoding,
     form,
-    images::Images,
+    images::AnsweredImages,
     options::{BadOption, RequestOptions},
     path::ModelPath,
     shape::{AnswerShape, TorchServeDocument, vertex},
@@ -182,7 +182,7 @@ struct ClassifyDocument<'a> {
     model: &'a str,
     version: u64,
     architecture: &'a str,
-    predictions: Images<'a>,
+    predictions: AnsweredImages<'a>,
     timing_ms: TimingMs,
     batch_size: usize,
 }
@@ -201,7 +201,7 @@ fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
         model: &answer.model,
         version: answer.version,
         architecture: &answer.architecture,
-        predictions: Images { answer, encoding },
+        predictions: AnsweredImages { answer, encoding },
         timing_ms: TimingMs {
             preprocess: to_microseconds(timing.preprocess_ms),
             queue: to_microseconds(timing.queue_ms),
