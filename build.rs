@@ -1,8 +1,15 @@
 //! Compiles every file under `proto/` with `protox`, so that no `protoc` has to be installed.
 //!
-//! Writes to `OUT_DIR`: one Rust file a package, its clients in `clients/`, and `descriptors.bin`, the descriptor set that gRPC reflection serves.
+//! Writes to `OUT_DIR`: one Rust file a package, its clients in `clients/`, and `descriptors.bin`, the descriptor set that gRPC reflection serves;
+//! and the files of Swagger UI that the server gives out, packed.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{Cursor, Read as _},
+    path::{Path, PathBuf},
+};
 
 use protox::prost::Message as _;
 
@@ -35,6 +42,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".tensorflow", "crate::server::grpc::proto::tensorflow")
         .out_dir(clients)
         .compile_fds(descriptors)?;
+    swagger_ui(&out)
+}
+
+/// Takes Swagger UI's script and style sheet out of the archive that its crate has. They are packed there as gzip packs, so that only
+/// head and tail have to be put around them.
+fn swagger_ui(out: &Path) -> Result<(), Box<dyn Error>> {
+    /// Deflate, no name, no time, any system.
+    const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let mut archive = zip::ZipArchive::new(Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED))?;
+    for name in ["swagger-ui-bundle.js", "swagger-ui.css"] {
+        let path = format!("/dist/{name}");
+        // In the one folder at the top, which has the version in its name.
+        let is_it = |file: &str| file.matches('/').count() == 2 && file.ends_with(&path);
+        let found = archive.file_names().position(|file| file.is_ok_and(|file| is_it(&file)));
+        let index = found.ok_or(format!("Swagger UI without {name}"))?;
+        let mut file = archive.by_index_raw(index)?;
+        if file.compression() != zip::CompressionMethod::DEFLATE {
+            return Err(format!("{name} is packed as {:?}, not by deflate", file.compression()).into());
+        }
+        let mut packed = HEAD.to_vec();
+        file.read_to_end(&mut packed)?;
+        packed.extend(file.crc32().to_le_bytes());
+        packed.extend(u32::try_from(file.size())?.to_le_bytes());
+        fs::write(out.join(format!("{name}.gz")), packed)?;
+    }
     Ok(())
 }
 

@@ -37,7 +37,7 @@ def main(model, files):
             for answer in answers:
                 if answer.HasField("error"):
                     # This file only; the stream goes on.
-                    code = messages.Error.Code.Name(answer.error.code)
+                    code = messages.Error.Code.Name(answer.error.code).removeprefix("CODE_")
                     print(f"{answer.id}: {answer.error.message} ({code})", file=sys.stderr)
                     failed = True
                     continue

@@ -252,18 +252,8 @@ mod tests {
         let input = shape.tensor(vec![0; 4].into(), NumberType::Float32).expect("it fits");
         let (reply, answer) = oneshot::channel();
         let deadline = deadline.map(|deadline| now + deadline);
-        (
-            Job {
-                input,
-                deadline,
-                priority: Priority::DEFAULT,
-                features: false,
-                reply,
-                enqueued: now,
-                is_sample: false,
-            },
-            answer,
-        )
+        let priority = Priority::DEFAULT;
+        (Job { input, deadline, priority, features: false, reply, enqueued: now, is_sample: false }, answer)
     }
 
     fn by(deadline: Instant) -> Terms {

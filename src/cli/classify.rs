@@ -135,7 +135,7 @@ async fn classify(
     file: &Path,
     classes: ClassesWanted,
 ) -> anyhow::Result<Vec<Prediction>> {
-    let image = read(file, service.limits().max_body_bytes as u64)?;
+    let image = read(file, service.max_body_bytes() as u64)?;
     let target = service.target(&model.name, Some(model.version))?;
     let request = Request {
         items: vec![target.picture(image.into())],

@@ -21,6 +21,7 @@ mod interrupt;
 mod io_threads;
 mod kept;
 mod memory;
+mod openapi;
 mod output;
 mod place;
 mod pull;
@@ -64,6 +65,8 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
+    /// Print the description of the HTTP API, an OpenAPI document, as the server gives it
+    Openapi,
     /// Ask a running server whether it is ready; exit 0 if so (for container health checks)
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -89,6 +92,7 @@ pub fn run() -> ! {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Openapi => openapi::run(),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
     let code = match outcome {

@@ -141,9 +141,12 @@ fn options(server: &ServerSection) -> DoorOptions {
         shutdown_grace: Duration::from_millis(server.shutdown_grace_ms),
         idle_timeout: Duration::from_millis(server.idle_timeout_ms),
         body_timeout: Duration::from_millis(server.body_timeout_ms),
+        keepalive_interval: Duration::from_millis(server.keepalive_interval_ms),
+        keepalive_timeout: Duration::from_millis(server.keepalive_timeout_ms),
         max_connections: server.max_connections,
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         cors_origins: server.cors_origins.clone(),
+        docs: server.docs,
         platforms: platforms(server),
         ..DoorOptions::default()
     }

@@ -63,6 +63,10 @@ pub struct ServerSection {
     pub idle_timeout_ms: u64,
     /// How long a request's body may take to arrive, in milliseconds.
     pub body_timeout_ms: u64,
+    /// How often a silent connection of HTTP/2 is asked whether it is alive, in milliseconds.
+    pub keepalive_interval_ms: u64,
+    /// How long it may take to answer that, in milliseconds.
+    pub keepalive_timeout_ms: u64,
     /// The most connections of one door; further ones wait.
     pub max_connections: usize,
     /// Threads for connections; 0: one for every four cores.
@@ -71,6 +75,8 @@ pub struct ServerSection {
     pub decode_threads: usize,
     /// The origins whose pages may read answers (CORS), `https://example.com` for instance; `*` for all, none by default.
     pub cors_origins: Vec<String>,
+    /// Whether `/docs` shows the API's description to people.
+    pub docs: bool,
     /// Routes of other servers and of platforms that are answered beside our own.
     pub dialects: Vec<PlatformDialect>,
     /// The model that answers on those routes that name none; empty: the only one.
@@ -91,10 +97,13 @@ impl Default for ServerSection {
             max_connection_age_ms: 300_000,
             idle_timeout_ms: 75_000,
             body_timeout_ms: 30_000,
+            keepalive_interval_ms: 60_000,
+            keepalive_timeout_ms: 20_000,
             max_connections: 4_096,
             io_threads: 0,
             decode_threads: 0,
             cors_origins: Vec::new(),
+            docs: true,
             dialects: Vec::new(),
             default_model: String::new(),
             vertex_predict_route: "/predict".to_owned(),
@@ -123,7 +132,7 @@ impl Default for ModelsSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsSection {
-    /// The largest body of a request or gRPC message, in bytes.
+    /// The largest body of a request or gRPC message, in bytes; 0: 32 MiB, or the largest batch of a served model where that is more.
     pub max_body_bytes: usize,
     /// The largest image, width times height.
     pub max_image_pixels: u64,
@@ -144,7 +153,7 @@ pub struct LimitsSection {
 impl Default for LimitsSection {
     fn default() -> Self {
         Self {
-            max_body_bytes: 32 << 20,
+            max_body_bytes: 0,
             max_image_pixels: 100_000_000,
             max_images_per_request: 64,
             max_request_pixels: 400_000_000,
@@ -204,6 +213,8 @@ impl Config {
         in_range("server.max_connection_age_ms", &server.max_connection_age_ms, 1_000..=DAY_MS)?;
         in_range("server.idle_timeout_ms", &server.idle_timeout_ms, 100..=DAY_MS)?;
         in_range("server.body_timeout_ms", &server.body_timeout_ms, 100..=DAY_MS)?;
+        in_range("server.keepalive_interval_ms", &server.keepalive_interval_ms, 100..=DAY_MS)?;
+        in_range("server.keepalive_timeout_ms", &server.keepalive_timeout_ms, 100..=DAY_MS)?;
         in_range("server.max_connections", &server.max_connections, 1..=1_000_000)?;
         in_range("server.io_threads", &server.io_threads, 0..=1024)?;
         in_range("server.decode_threads", &server.decode_threads, 0..=1024)?;
@@ -216,9 +227,15 @@ impl Config {
             }
         }
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
-        in_range("limits.max_body_bytes", &self.limits.max_body_bytes, 1_024..=1 << 30)?;
+        let least_in_flight = match self.limits.max_body_bytes {
+            0 => 32 << 20,
+            _ => 1_024,
+        };
+        if self.limits.max_body_bytes != 0 {
+            in_range("limits.max_body_bytes", &self.limits.max_body_bytes, 1_024..=1 << 30)?;
+        }
         in_range("limits.max_image_pixels", &self.limits.max_image_pixels, 1..=1_000_000_000)?;
-        in_range("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes, 1_024..=1 << 40)?;
+        in_range("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes, least_in_flight..=1 << 40)?;
         at_least(
             ("limits.max_in_flight_bytes", &self.limits.max_in_flight_bytes),
             ("limits.max_body_bytes", &self.limits.max_body_bytes),

@@ -7,6 +7,7 @@
 //! Must not know a stage of the line, the configuration file or the command line.
 
 mod activity;
+mod calls;
 mod coding;
 mod connections;
 mod error;
@@ -25,6 +26,7 @@ mod v2;
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -43,10 +45,15 @@ pub use http::take_apart;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
 
+/// The description of the HTTP API, an OpenAPI document: what `GET /openapi.json` answers.
+pub fn openapi() -> Bytes {
+    http::describe()
+}
+
 /// Where clients come in.
 #[derive(Debug)]
 pub struct Listeners {
-    /// HTTP/1.1, and HTTP/2 without TLS.
+    /// HTTP/1.1, and HTTP/2 without TLS; calls of gRPC and gRPC-Web too.
     pub http: TcpListener,
     /// gRPC over HTTP/2 without TLS.
     pub grpc: TcpListener,
@@ -80,8 +87,8 @@ pub async fn serve(
         slow: SlowRequests::new(options.slow_request),
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
-    let grpc = grpc::GrpcDoor::new(shared.clone())?;
-    tasks.spawn(http::HttpDoor::new(shared).accept(listeners.http, life("http")));
+    let grpc = Arc::new(grpc::GrpcDoor::new(shared.clone())?);
+    tasks.spawn(http::door(shared).accept(listeners.http, life("http"), grpc.calls()));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
 
     stop.await;

@@ -13,6 +13,13 @@ pub struct Platforms {
     pub default_model: Option<String>,
 }
 
+impl Platforms {
+    /// Every dialect whose routes do not depend on the platform.
+    pub(super) fn all_fixed() -> Self {
+        Self { sagemaker: true, torchserve: true, ..Self::default() }
+    }
+}
+
 /// The paths that Vertex AI gives to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VertexRoutes {

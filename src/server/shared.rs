@@ -33,6 +33,8 @@ pub struct DoorOptions {
     pub stream_concurrency: usize,
     /// The origins whose pages may read the answers (CORS); `*` for all.
     pub cors_origins: Vec<String>,
+    /// Whether `/docs` shows the API's description to people.
+    pub docs: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
     /// What is answered beside our own routes.
@@ -53,6 +55,7 @@ impl Default for DoorOptions {
             max_concurrent_streams: 256,
             stream_concurrency: 32,
             cors_origins: Vec::new(),
+            docs: true,
             slow_request: Duration::from_secs(1),
             platforms: Platforms::default(),
         }

@@ -1,9 +1,11 @@
-//! The one table from the service's kinds of error to what goes over the wire, for both doors.
+//! The one table from the service's kinds of error to what goes over the wire, and when to try again, for both doors.
+
+use std::time::Duration;
 
 use hyper::StatusCode;
 use tonic::Code;
 
-use crate::service::ErrorKind;
+use crate::service::{Error, ErrorKind};
 
 /// An error kind's HTTP status, gRPC code and name.
 pub(super) fn wire_status(kind: ErrorKind) -> (StatusCode, Code, &'static str) {
@@ -18,4 +20,11 @@ pub(super) fn wire_status(kind: ErrorKind) -> (StatusCode, Code, &'static str) {
         K::Unavailable => (H::SERVICE_UNAVAILABLE, G::Unavailable, "UNAVAILABLE"),
         K::Internal => (H::INTERNAL_SERVER_ERROR, G::Internal, "INTERNAL"),
     }
+}
+
+/// When trying again makes sense, where it does: whole seconds, at least one, since 0 would ask for a storm.
+pub(super) fn retry_after(error: &Error) -> Option<Duration> {
+    let retries = matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable);
+    let seconds = error.retry_after.unwrap_or_default().as_secs_f64().ceil().max(1.0) as u64;
+    retries.then(|| Duration::from_secs(seconds))
 }

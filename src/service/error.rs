@@ -1,6 +1,6 @@
 //! What can go wrong with a request, in the words of the service. No wire numbers: `server::status` has those.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// The shortest time after which trying again makes sense.
 pub(super) const SHORTEST_RETRY: Duration = Duration::from_secs(1);
@@ -31,6 +31,14 @@ impl fmt::Debug for Shown<'_> {
             None => write!(f, "{:?}", self.0),
             Some((head, tail)) => write!(f, "{head:?}…{tail:?}"),
         }
+    }
+}
+
+/// A text of at most `limit` characters: its start and its end, where it is longer.
+pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
+    match around(text, limit) {
+        None => Cow::Borrowed(text),
+        Some((head, tail)) => Cow::Owned(format!("{head}…{tail}")),
     }
 }
 
@@ -65,6 +73,33 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidArgument,
+        Self::UnsupportedFormat,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::Overloaded,
+        Self::DeadlineExceeded,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+}
+
+/// What of a request an error is about, where that is known. Protocols that tell it have their own names for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorSubject {
+    /// One of its images, by its place.
+    Image(usize),
+    /// All of its images.
+    Images,
+    /// What the client knows by this name.
+    Field(&'static str),
+    /// The model of this name, or a version of it.
+    Model(String),
+}
+
 /// A refused or failed request: what was wrong and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -75,6 +110,8 @@ pub struct Error {
     pub message: String,
     /// When trying again makes sense, for [`ErrorKind::Overloaded`] and [`ErrorKind::Unavailable`].
     pub retry_after: Option<Duration>,
+    /// What it is about.
+    pub subject: Option<ErrorSubject>,
 }
 
 impl Error {
@@ -82,16 +119,23 @@ impl Error {
     /// whole message is cut.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        if let Some((head, tail)) = around(&message, LONGEST_MESSAGE) {
-            message = format!("{head}…{tail}");
+        if let Cow::Owned(cut) = shortened(&message, LONGEST_MESSAGE) {
+            message = cut;
         }
-        Self { kind, message, retry_after: None }
+        Self { kind, message, retry_after: None, subject: None }
     }
 
     /// The same, with the time after which to try again.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
+        self
+    }
+
+    /// The same, with what it is about, unless that was said by whoever knew better.
+    #[must_use]
+    pub fn about(mut self, subject: ErrorSubject) -> Self {
+        self.subject.get_or_insert(subject);
         self
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The largest request that the doors accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// The largest body of one request or gRPC message, in bytes.
+    /// The largest body of one request or gRPC message, in bytes; 0: [`Service::max_body_bytes`](super::Service::max_body_bytes) finds it.
     pub max_body_bytes: usize,
     /// The most images of one request.
     pub max_images_per_request: usize,
@@ -23,10 +23,15 @@ pub struct RequestLimits {
     pub target_queue: Option<Duration>,
 }
 
+impl RequestLimits {
+    /// What a body may have at least, where its limit is found.
+    pub(super) const LEAST_BODY_BYTES: usize = 32 << 20;
+}
+
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {
-            max_body_bytes: 32 << 20,
+            max_body_bytes: 0,
             max_images_per_request: 64,
             max_in_flight_bytes: 1 << 30,
             max_image_pixels: 100_000_000,

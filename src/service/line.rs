@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, Item, Prediction, Request, Service, Target, Timing,
-    TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
+    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service,
+    Target, Timing, TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
 };
 use crate::{
     batching::{JobError, Priority, Reply, Submission, SubmitError, Terms},
@@ -76,7 +76,8 @@ impl Service {
         };
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
-            vec![self.answer_one(&common, item, places).await?]
+            let answer = self.answer_one(&common, item, places).await;
+            vec![answer.map_err(|error| error.about(ErrorSubject::Image(0)))?]
         } else {
             let answers = items.into_iter().enumerate().map(|(index, item)| {
                 let place = places.split(1);
@@ -84,7 +85,8 @@ impl Service {
                 async move {
                     let place = place.ok_or_else(no_image)?;
                     let answer = self.answer_one(common, item, place).await;
-                    answer.map_err(|error| Error { message: format!("image {index}: {}", error.message), ..error })
+                    let named = |error: Error| Error { message: format!("image {index}: {}", error.message), ..error };
+                    answer.map_err(|error| named(error).about(ErrorSubject::Image(index)))
                 }
             });
             try_join_all(answers.collect::<Vec<_>>()).await?
@@ -164,7 +166,7 @@ impl Service {
         }
         if images > limit {
             let message = format!("{images} images in one request, the limit is {limit}; split them");
-            return Err(Error::new(ErrorKind::TooLarge, message));
+            return Err(Error::new(ErrorKind::TooLarge, message).about(ErrorSubject::Images));
         }
         Ok(())
     }
@@ -181,7 +183,7 @@ impl Service {
         if pixels > limit {
             let message =
                 format!("the images have {pixels} pixels together, the limit of a request is {limit}; split it");
-            return Err(Error::new(ErrorKind::TooLarge, message));
+            return Err(Error::new(ErrorKind::TooLarge, message).about(ErrorSubject::Images));
         }
         Ok(())
     }
@@ -209,8 +211,8 @@ impl Service {
                 Content::Tensor(input) => (input, place, Duration::ZERO),
                 Content::Picture(file) => self.prepare(common, file, place).await?,
             };
-            let submission =
-                Submission { input, announced: Some(announced), deadline, priority, features, place: Some(place) };
+            let place = Some(place);
+            let submission = Submission { input, announced: Some(announced), deadline, priority, features, place };
             let pending = common.target.model().batcher.submit(submission);
             match pending.map_err(|error| refused(common, error))?.await {
                 Ok(reply) => Ok(Answered { reply, preprocess }),
@@ -295,7 +297,7 @@ struct Classes {
 fn check_classes(wanted: ClassesWanted, classes: usize) -> Result<Classes, Error> {
     if let Some(minimum) = wanted.min_probability.filter(|minimum| !(0.0..=1.0).contains(minimum)) {
         let message = format!("min_probability is {minimum}, allowed is 0 to 1");
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
+        return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("min_probability")));
     }
     let minimum = wanted.min_probability.unwrap_or(f32::NEG_INFINITY);
     match wanted.top_k {
@@ -303,7 +305,7 @@ fn check_classes(wanted: ClassesWanted, classes: usize) -> Result<Classes, Error
         Some(top_k) if (1..=classes).contains(&top_k) => Ok(Classes { top_k, minimum }),
         Some(top_k) => {
             let message = format!("top_k is {top_k}, allowed is 1 to {classes}, the number of classes");
-            Err(Error::new(ErrorKind::InvalidArgument, message))
+            Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("top_k")))
         }
     }
 }
@@ -318,7 +320,7 @@ fn name_classes(model: &ServedModel, row: &[f32], Classes { top_k: k, minimum }:
 }
 
 fn no_image() -> Error {
-    Error::new(ErrorKind::InvalidArgument, "the request has no image; send at least one")
+    Error::new(ErrorKind::InvalidArgument, "the request has no image; send at least one").about(ErrorSubject::Images)
 }
 
 fn bad_image(error: DecodeError) -> Error {
@@ -366,7 +368,7 @@ fn beyond_the_network(image: usize) -> Error {
     let message = format!(
         "image {image}: for these numbers the network's output is not finite: send them normalized, as it was trained"
     );
-    Error::new(ErrorKind::InvalidArgument, message)
+    Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Image(image))
 }
 
 fn too_late() -> Error {

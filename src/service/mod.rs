@@ -33,7 +33,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
-pub use error::{Error, ErrorKind, Shown};
+pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
@@ -140,6 +140,18 @@ impl Service {
     /// Turns [`Readiness::Draining`]; requests are still answered. Never goes back.
     pub fn start_draining(&self) {
         self.registry().readiness.send_replace(Readiness::Draining);
+    }
+
+    /// The most bytes of a body or a message, as it comes and, where it is packed, as it is unpacked: what was set, else 32 MiB or as
+    /// many as the largest batch of a served model has, where that is more and fits the account of memory.
+    pub fn max_body_bytes(&self) -> usize {
+        match self.limits().max_body_bytes {
+            0 => {
+                let largest = self.registry().largest_batch_bytes().min(self.limits().max_in_flight_bytes);
+                largest.max(RequestLimits::LEAST_BODY_BYTES)
+            }
+            set => set,
+        }
     }
 
     /// How large a request may be.

@@ -3,13 +3,20 @@
 //! A request never waits for a lock, and what it found stays valid until it is answered. Only the control task of
 //! `lifecycle` has the [`RegistryWriter`].
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, Readiness, Shown, Target, VersionPick,
+    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick,
     decoders::Share,
     served::{Retire, Served},
 };
@@ -25,12 +32,20 @@ const LOADING_RETRY: Duration = Duration::from_secs(2);
 /// The current snapshot, and whether traffic may come.
 pub(super) struct Registry {
     current: ArcSwap<Snapshot>,
+    /// Of the current snapshot; on the way of every request, so it is kept.
+    largest_batch_bytes: AtomicUsize,
     pub(super) readiness: watch::Sender<Readiness>,
 }
 
 impl Registry {
     pub(super) fn new() -> Self {
-        Self { current: ArcSwap::default(), readiness: watch::Sender::new(Readiness::Loading) }
+        let readiness = watch::Sender::new(Readiness::Loading);
+        Self { current: ArcSwap::default(), largest_batch_bytes: AtomicUsize::new(0), readiness }
+    }
+
+    /// The bytes of the largest batch that a model takes, as a tensor of floats in a message.
+    pub(super) fn largest_batch_bytes(&self) -> usize {
+        self.largest_batch_bytes.load(Ordering::Relaxed)
     }
 
     /// What is served now. To be let go soon: as long as it is held, so is every model in it.
@@ -171,6 +186,7 @@ impl RegistryWriter {
     fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
+        self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});
     }
@@ -204,7 +220,19 @@ impl WorkerObserver for Counting {
     }
 }
 
+/// What a message has beside its tensor: names, shapes, parameters.
+const BESIDE_THE_TENSOR: usize = 64 << 10;
+
 impl Snapshot {
+    fn largest_batch_bytes(&self) -> usize {
+        let served = self.models.values().flat_map(BTreeMap::values).filter_map(Entry::available);
+        let bytes = |served: &Arc<Served>| {
+            let numbers = served.model.batcher.shape().image_len() * served.model.info.max_batch_size;
+            numbers * size_of::<f32>() + BESIDE_THE_TENSOR
+        };
+        served.map(bytes).max().unwrap_or(0)
+    }
+
     pub(super) fn list(&self) -> Vec<ModelStatus> {
         self.models
             .iter()
@@ -230,7 +258,8 @@ impl Snapshot {
         position.map(|position| versions.swap_remove(position)).ok_or_else(|| {
             let known = versions.iter().map(|status| status.version.to_string()).collect::<Vec<_>>().join(", ");
             let (name, wanted) = (Shown(name), version.unwrap_or_default());
-            Error::new(ErrorKind::NotFound, format!("model `{name}` has no version {wanted}; there is {known}"))
+            let message = format!("model `{name}` has no version {wanted}; there is {known}");
+            Error::new(ErrorKind::NotFound, message).about(model(name.0))
         })
     }
 
@@ -263,7 +292,8 @@ impl Snapshot {
                 format!("there is {known}")
             };
             let (name, label) = (Shown(name), Shown(label));
-            Error::new(ErrorKind::NotFound, format!("model `{name}` has no version labelled `{label}`; {known}"))
+            let message = format!("model `{name}` has no version labelled `{label}`; {known}");
+            Error::new(ErrorKind::NotFound, message).about(model(name.0))
         })
     }
 
@@ -311,7 +341,7 @@ impl Snapshot {
         Err(match status.state {
             ModelState::Failed(reason) => {
                 let message = format!("model `{name}` version {} is not served: {reason}", status.version);
-                Error::new(ErrorKind::NotFound, message)
+                Error::new(ErrorKind::NotFound, message).about(model(name))
             }
             ModelState::Loading | ModelState::Available => {
                 let message = format!("model `{name}` version {} is loading; try again soon", status.version);
@@ -324,8 +354,14 @@ impl Snapshot {
         let known = self.models.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
         let served =
             if known.is_empty() { "no model is served yet".to_owned() } else { format!("served are: {known}") };
-        Error::new(ErrorKind::NotFound, format!("there is no model `{}`; {served}", Shown(name)))
+        let message = format!("there is no model `{}`; {served}", Shown(name));
+        Error::new(ErrorKind::NotFound, message).about(model(name))
     }
+}
+
+/// The model that an error is about; a client's name for it may be of any length.
+fn model(name: &str) -> ErrorSubject {
+    ErrorSubject::Model(Shown(name).to_string())
 }
 
 impl Entry {

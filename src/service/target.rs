@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, PROBABILITIES, outputs, served::Served};
+use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, served::Served};
 use crate::{
     model::ServedModel,
     tensor::{Input, InputShape, NumberType},
@@ -41,8 +41,8 @@ impl Target {
     pub fn tensors(&self, bytes: Bytes, images: usize, numbers: NumberType) -> Result<Vec<Item>, Error> {
         let (shape, own) = (self.shape(), self.model().info.numbers);
         let name = &self.model().name;
-        let refuse =
-            |message: String| Err(Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}")));
+        let refused = |message: String| Error::new(ErrorKind::InvalidArgument, format!("model `{name}`: {message}"));
+        let refuse = |message: String| Err(refused(message).about(ErrorSubject::Images));
         let image_bytes = shape.image_len() * numbers.size();
         if image_bytes.checked_mul(images) != Some(bytes.len()) {
             let (dims, got) = (shape.dims(), bytes.len());
@@ -55,7 +55,8 @@ impl Target {
         }
         if let Some(place) = numbers.first_not_finite(&bytes) {
             let (image, index) = (place / shape.image_len().max(1), place % shape.image_len().max(1));
-            return refuse(format!("number {index} of image {image} is infinite or none at all: send finite numbers"));
+            let message = format!("number {index} of image {image} is infinite or none at all: send finite numbers");
+            return Err(refused(message).about(ErrorSubject::Image(image)));
         }
         let is_pixels = numbers == NumberType::Uint8 && own != NumberType::Uint8;
         let item = |index: usize| {

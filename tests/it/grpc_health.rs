@@ -82,6 +82,7 @@ async fn reflection_lists_the_services_and_gives_their_files() {
     let MessageResponse::ListServicesResponse(list) = next().await else { panic!("a list") };
     let names: BTreeSet<_> = list.service.into_iter().map(|service| service.name).collect();
     assert!(names.contains("resnetd.v1.Classifier") && names.contains("grpc.health.v1.Health"), "{names:?}");
+    assert!(names.contains("inference.GRPCInferenceService"), "{names:?}");
     assert!(names.contains("tensorflow.serving.PredictionService"), "{names:?}");
     assert!(names.contains("tensorflow.serving.ModelService"), "{names:?}");
     let MessageResponse::FileDescriptorResponse(files) = next().await else { panic!("a file") };

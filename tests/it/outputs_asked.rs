@@ -42,7 +42,7 @@ async fn outputs_that_cannot_be_meant_are_refused_with_those_that_there_are() {
         ("outputs=features,", there),
         ("outputs=features,logits,features", "twice"),
         ("outputs=features&encoding=hex", "`numbers` or `base64`"),
-        ("outputs=features&top_k=0", "top_k is 0"),
+        ("outputs=features&top_k=0", "top_k is `0`"),
     ] {
         let answer = http.post(&format!("{CLASSIFY}?{query}"), "image/jpeg", &file).await;
         let message = answer.refusal(400, "INVALID_ARGUMENT");

@@ -71,6 +71,7 @@ fn ci(make: &str, environment: &[(&str, &str)]) -> Output {
     tool(tools.join("cargo"), "exit 1");
     tool(tools.join("git"), "exit 0");
     tool(tools.join("shellcheck"), "exit 0");
+    tool(tools.join("buf"), "exit 0");
     tool(tools.join("c++"), "exit 0");
     tool(ci.join("container-engine"), "echo 'no engine, for want of root' >&2; exit 1");
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());

@@ -137,3 +137,14 @@ fn a_public_type_is_the_only_one_of_its_name() {
         assert_eq!(places.get(name).map(Vec::len), Some(count), "{name} is shared no more: take it off SHARED_NAMES");
     }
 }
+
+/// A route that axum alone knows would be in no description of the API.
+#[test]
+fn only_the_table_of_routes_registers_any() {
+    let folder = root().join("src/server/http");
+    for file in source::files(&folder) {
+        let text = fs::read_to_string(folder.join(&file)).unwrap();
+        let registers = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("routing::"));
+        assert!(!registers || file == "route.rs", "src/server/http/{file} registers routes: use `route::Routes`");
+    }
+}

@@ -7,19 +7,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tonic::Status;
+use tower::BoxError;
 
 use super::convert;
 use crate::service::Charge;
 
 /// Ends with the refusal when the account of memory is full, and when what the call takes was needed for others.
-pub(super) struct ChargedBody {
-    pub(super) body: Incoming,
+pub(super) struct ChargedBody<B> {
+    pub(super) body: B,
     pub(super) charge: Arc<Charge>,
 }
 
-impl Body for ChargedBody {
+impl<B> Body for ChargedBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
     type Error = Status;
 

@@ -8,15 +8,15 @@ use std::{
 use hyper::header::{HeaderName, HeaderValue};
 use tonic::{Code, Status, metadata::MetadataMap};
 
-use super::proto;
+use super::{details, proto};
 use crate::{
     server::{
         status::wire_status,
         threads::{Threads, is_long},
     },
     service::{
-        Answer, Charge, ClassesWanted, Error, ErrorKind, ModelState, ModelStatus, NamedOutput, Priority, Request,
-        Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
+        Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput, Priority,
+        Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -45,7 +45,10 @@ pub(super) fn request(
         target,
         wanted: Wanted { classes: Some(classes), outputs: message.outputs },
         deadline,
-        priority: Priority::DEFAULT,
+        priority: match message.priority {
+            0 => Priority::DEFAULT,
+            number => Priority(number),
+        },
         charge,
         trace,
     }
@@ -59,7 +62,7 @@ pub(super) fn version(number: u64, label: &str) -> Result<VersionPick<'_>, Error
         (0, label) => Ok(VersionPick::Label(label)),
         (number, label) => {
             let message = format!("version {number} and version_label `{}` exclude each other; send one", Shown(label));
-            Err(Error::new(ErrorKind::InvalidArgument, message))
+            Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("version_label")))
         }
     }
 }
@@ -103,19 +106,26 @@ fn output(output: NamedOutput) -> proto::OutputValues {
 
 /// A refusal as the status of a call, with its kind and the time to try again in the metadata.
 pub(super) fn status(error: &Error) -> Status {
-    let (_, code, _) = wire_status(error.kind);
-    let mut status = status_of(code, error.kind, &*error.message);
+    status_as(error, wire_status(error.kind).1)
+}
+
+/// The same for a refusal for which the protocol has a code of its own.
+pub(super) fn status_as(error: &Error, code: Code) -> Status {
+    let (_, _, name) = wire_status(error.kind);
+    let headers = hyper::HeaderMap::from_iter([(ERROR_CODE, HeaderValue::from_static(name))]);
+    let mut status = details::status(error, code, MetadataMap::from_headers(headers));
     if let Some(delay) = error.retry_after {
         status.metadata_mut().insert(RETRY_PUSHBACK, milliseconds(delay).into());
     }
     status
 }
 
-/// A refusal for which the protocol has a code of its own.
-pub(super) fn status_of(code: Code, kind: ErrorKind, message: impl Into<String>) -> Status {
-    let (_, _, name) = wire_status(kind);
-    let headers = hyper::HeaderMap::from_iter([(ERROR_CODE, HeaderValue::from_static(name))]);
-    Status::with_metadata(code, message, MetadataMap::from_headers(headers))
+/// An error about images, of a protocol that has them in another field than ours.
+pub(super) fn in_field(mut error: Error, field: &'static str) -> Error {
+    if matches!(error.subject, Some(ErrorSubject::Image(_) | ErrorSubject::Images)) {
+        error.subject = Some(ErrorSubject::Field(field));
+    }
+    error
 }
 
 /// A refusal as the item of a stream.

@@ -118,7 +118,9 @@ where
         }
         let limit = self.rules.limit;
         if length > limit {
-            let message = format!("the message has {length} bytes, the limit is {limit}: send less at a time");
+            let message = format!(
+                "the message has {length} bytes, the limit is {limit} ([limits] max_body_bytes): send less at a time"
+            );
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         Ok(())

@@ -13,6 +13,7 @@ mod codec;
 mod contents;
 mod convert;
 mod deadline;
+mod details;
 mod health;
 mod inference;
 mod messages;
@@ -24,9 +25,11 @@ mod refusal;
 mod stream;
 mod tensor_proto;
 mod varint;
+mod web;
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Request, Response,
@@ -42,10 +45,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::{Status, body::Body, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb;
-use tower::Service as _;
+use tower::{BoxError, Service as _};
 
 use super::{
-    activity::InWork,
+    calls::{AnswerCalls, CallOrigin},
     connections::{self, Connecting, Life},
     error::ServeError,
     request_id::{REQUEST_ID, RequestId},
@@ -99,14 +102,13 @@ pub(super) struct GrpcDoor {
 
 impl GrpcDoor {
     pub(super) fn new(shared: Shared) -> Result<Self, ServeError> {
-        // A message is the files and a few numbers: the limit of the body holds for it as well.
-        let max_message = shared.service.limits().max_body_bytes;
+        // `Messages` has the limit, which goes with the models that are served; tonic's own would stay as it is.
         let classifier =
-            ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(max_message);
+            ClassifierServer::new(classifier::Classifier::new(&shared)).max_decoding_message_size(usize::MAX);
         let inference = GrpcInferenceServiceServer::new(inference::InferenceService::new(&shared))
-            .max_decoding_message_size(max_message);
+            .max_decoding_message_size(usize::MAX);
         let prediction = PredictionServiceServer::new(prediction::PredictionService::new(&shared))
-            .max_decoding_message_size(max_message);
+            .max_decoding_message_size(usize::MAX);
         let models =
             ModelServiceServer::new(prediction::ModelService::new(&shared)).max_decoding_message_size(MAX_NAME_MESSAGE);
         let reflection = || {
@@ -132,26 +134,37 @@ impl GrpcDoor {
     }
 
     /// Serves connections until `life` ends.
-    pub(super) async fn accept(self, listener: TcpListener, life: Life) {
+    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
-        let door = Arc::new(self);
+        let door = self;
         let connect = |stream: TcpStream, Connecting { leaving, cut, activity, .. }: Connecting| {
             let door = door.clone();
             let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
-                let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
-                let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
-                let parent = parent.and_then(TraceParent::parse);
-                let arrived = Instant::now();
-                let call = payer.open_charge().map(|charge| {
-                    let leaving = leaving.clone();
-                    GrpcCall { id: id.clone(), charge, parent, arrived, leaving }
-                });
-                answer(door.clone(), request, id, call, activity.begin())
+                let origin = CallOrigin { payer: payer.clone(), leaving: leaving.clone(), in_work: activity.begin() };
+                let answered = answer(door.clone(), request, origin, Ok(()));
+                async { Ok::<_, Infallible>(answered.await) }
             });
             builder.serve_connection(TokioIo::new(stream), answer)
         };
         connections::accept(listener, life, connect).await;
+    }
+
+    /// The same services for calls that come in elsewhere, those of gRPC-Web included.
+    pub(super) fn calls(self: &Arc<Self>) -> AnswerCalls {
+        let door = self.clone();
+        Arc::new(move |request, origin, admitted| {
+            let door = door.clone();
+            Box::pin(async move {
+                match web::form(request.method(), request.headers()) {
+                    Some(form) => {
+                        let answer = |request| answer(door.clone(), request, origin.clone(), admitted.clone());
+                        web::translated(request, form, answer).await
+                    }
+                    None => answer(door, request, origin, admitted).await,
+                }
+            })
+        })
     }
 }
 
@@ -177,15 +190,23 @@ fn streaming_methods(descriptors: &[u8]) -> Result<Vec<String>, ServeError> {
     Ok(methods.collect())
 }
 
-/// Answers one call. `in_work` and what the call takes live as long as its answer, which may be a stream, or never be read.
-async fn answer(
+/// Answers one call. What it takes, and that its connection is at work, lives as long as its answer, which may be a stream, or never
+/// be read.
+async fn answer<B>(
     door: Arc<GrpcDoor>,
-    request: Request<Incoming>,
-    id: RequestId,
-    call: Result<GrpcCall, Error>,
-    in_work: InWork,
-) -> Result<Response<Body>, Infallible> {
+    request: Request<B>,
+    CallOrigin { payer, leaving, in_work }: CallOrigin,
+    admitted: Result<(), Error>,
+) -> Response<Body>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     let arrived = Instant::now();
+    let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
+    let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    let parent = parent.and_then(TraceParent::parse);
+    let call = admitted.and_then(|()| payer.open_charge());
+    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, parent, arrived, leaving });
     let path = request.uri().path().to_owned();
     let mut packer = Packer::of(request.headers());
     let taken = Taken::default();
@@ -193,7 +214,7 @@ async fn answer(
     let mut response = match call {
         Ok(call) => {
             charge = Some(call.charge.clone());
-            door.call(request, call, taken.clone()).await?
+            door.call(request, call, taken.clone()).await
         }
         Err(refused) => convert::status(&refused).into_http(),
     };
@@ -214,7 +235,7 @@ async fn answer(
     }
     headers.insert(REQUEST_ID, id.header());
     let unread = charge.clone().filter(|_| is_single);
-    Ok(response.map(|body| {
+    response.map(|body| {
         let body = body.map_frame(move |frame| {
             let _ = &in_work;
             match frame.into_data() {
@@ -241,28 +262,27 @@ async fn answer(
             Some(charge) => Body::new(Unread::new(body, charge)),
             None => Body::new(body),
         }
-    }))
+    })
 }
 
 impl GrpcDoor {
     /// What tonic's services answer, if it is a call.
-    async fn call(
-        &self,
-        mut request: Request<Incoming>,
-        call: GrpcCall,
-        taken: Taken,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn call<B>(&self, mut request: Request<B>, call: GrpcCall, taken: Taken) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
         if let Some(refusal) = refusal::no_call(&request) {
-            return Ok(refusal);
+            return refusal;
         }
         let coding = match packing::take_coding(request.headers_mut()) {
             Ok(coding) => coding,
-            Err(refused) => return Ok(refused.into_http()),
+            Err(refused) => return refused.into_http(),
         };
         let charge = call.charge.clone();
         let rules = MessageRules {
             coding,
-            limit: self.shared.service.limits().max_body_bytes,
+            // A message is the files and a few numbers: the limit of the body holds for it as well.
+            limit: self.shared.service.max_body_bytes(),
             single: self.is_single(request.uri().path()),
             unpacker: self.shared.unpacker.clone(),
             take: move |bytes| charge.add(bytes),
@@ -271,7 +291,7 @@ impl GrpcDoor {
             request.map(|body| Body::new(Messages::new(ChargedBody { body, charge: call.charge.clone() }, rules)));
         request.extensions_mut().insert(call);
         request.extensions_mut().insert(taken);
-        self.routes.clone().call(request).await
+        self.routes.clone().call(request).await.unwrap_or_else(|never| match never {})
     }
 
     /// Whether a method takes one message.

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use super::convert;
 use crate::{
     server::coding::{Coding, READ},
-    service::{ErrorKind, Shown},
+    service::{Error, ErrorKind, Shown},
 };
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -32,7 +32,8 @@ pub(super) fn take_coding(headers: &mut HeaderMap) -> Result<Option<Coding>, Sta
     Coding::named(&name).map(Some).ok_or_else(|| {
         let message =
             format!("grpc-encoding `{}` is not read: send one of {READ}, or messages as they are", Shown(&name));
-        let mut status = convert::status_of(Code::Unimplemented, ErrorKind::UnsupportedFormat, message);
+        let refused = Error::new(ErrorKind::UnsupportedFormat, message);
+        let mut status = convert::status_as(&refused, Code::Unimplemented);
         status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static(READ));
         status
     })

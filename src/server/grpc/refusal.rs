@@ -1,7 +1,7 @@
 //! Refusals that no handler of ours made, in our form: what is no gRPC, and what tonic says by itself.
 
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
 use tonic::{Code, Status, body::Body};
@@ -12,7 +12,7 @@ use crate::{
     service::{Error, ErrorKind, Shown},
 };
 
-/// The answer to what is no call: gRPC is `POST` and one content type. A gRPC client reads the status in the headers,
+/// The answer to what is no call: gRPC is `POST`, one content type, and HTTP/2. A gRPC client reads the status in the headers,
 /// everybody else that of HTTP.
 pub(super) fn no_call<B>(request: &Request<B>) -> Option<Response<Body>> {
     let (error, status) = if request.method() != Method::POST {
@@ -23,10 +23,17 @@ pub(super) fn no_call<B>(request: &Request<B>) -> Option<Response<Body>> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let content_type = String::from_utf8_lossy(content_type);
         let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if ["application/grpc", "application/grpc+proto"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+        let is_call =
+            ["application/grpc", "application/grpc+proto"].iter().any(|known| essence.eq_ignore_ascii_case(known));
+        if is_call && request.version() >= Version::HTTP_2 {
             return None;
         }
-        let message = format!("content-type `{}` is not read here: send application/grpc", Shown(&content_type));
+        let content_type = Shown(&content_type);
+        let message = if is_call {
+            format!("`{content_type}` needs HTTP/2: use it, or send application/grpc-web")
+        } else {
+            format!("content-type `{content_type}` is not read here: send application/grpc")
+        };
         (Error::new(ErrorKind::UnsupportedFormat, message), StatusCode::UNSUPPORTED_MEDIA_TYPE)
     };
     let mut response = convert::status(&error).into_http();
@@ -60,11 +67,15 @@ pub(super) fn mend(status: Status, path: &str) -> Status {
         Code::DeadlineExceeded => ErrorKind::DeadlineExceeded,
         Code::Unimplemented => {
             let message = format!("there is no method `{}`: server reflection lists those there are", Shown(path));
-            return convert::status_of(Code::Unimplemented, ErrorKind::NotFound, message);
+            return convert::status_as(&Error::new(ErrorKind::NotFound, message), Code::Unimplemented);
         }
         _ => ErrorKind::InvalidArgument,
     };
-    convert::status(&Error::new(kind, Shown(status.message()).to_string()))
+    let message = match status.message().strip_prefix("tonic-web: ") {
+        Some(wrong) => format!("the body is none of gRPC-Web: {}", Shown(wrong)),
+        None => Shown(status.message()).to_string(),
+    };
+    convert::status(&Error::new(kind, message))
 }
 
 /// The name of the error in headers or metadata of ours.

@@ -28,7 +28,7 @@ pub(super) async fn read_unpacked(
     charge: &Arc<Charge>,
 ) -> Result<Bytes, Failure> {
     let coding = encoding::coding(headers)?;
-    let limit = door.service().limits().max_body_bytes;
+    let limit = door.service().max_body_bytes();
     let body = read(body, limit, door.options().body_timeout, call, charge).await?;
     match coding.filter(|_| !body.is_empty()) {
         Some(coding) => {

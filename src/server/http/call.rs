@@ -3,33 +3,30 @@
 use std::{
     any::Any,
     convert::Infallible,
-    future::{pending, poll_fn},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
     body::{Body, HttpBody},
     extract::FromRequestParts,
-    http::{
-        HeaderName, Method, Request, StatusCode, Uri, Version,
-        header::{CONNECTION, HeaderValue},
-        request::Parts,
-    },
+    http::{HeaderName, Method, Request, StatusCode, Uri, Version, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use hyper::body::Incoming;
-use tokio::task::consume_budget;
 use tower::{BoxError, Service as Answers, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
-use super::{door::HttpDoor, error::Failure, framing, leftover::Leftover, peer::Peer};
+use super::{
+    door::HttpDoor,
+    error::Failure,
+    framing,
+    leftover::Leftover,
+    peer::Peer,
+    reading::{BodyState, closing, take_turn},
+};
 use crate::{
     server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog, unread::Unread},
     service::{Charge, Error, ErrorKind, Payer, Service, Shown, TraceContext},
@@ -39,13 +36,6 @@ use crate::{
 /// The largest head of a request: line and headers.
 pub(super) const MAX_HEAD_BYTES: usize = 32 << 10;
 
-/// Up to so many bytes of an unread body are passed over, so that the connection can go on.
-const MAX_PASSED_OVER_BYTES: u64 = 32 << 10;
-
-/// How much of its turn on an I/O thread a request over HTTP/1 uses up, in tokio's units, of which a task has 128. Requests that were
-/// sent ahead are all in one task: without this a connection would have about a hundred of them answered before anybody else has a turn.
-const SHARE_OF_TURN: usize = 32;
-
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What a request has from its connection.
@@ -53,7 +43,6 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) struct OfConnection {
     pub(super) peer: Peer,
     /// The connection is not idle while this lives.
-    #[expect(dead_code, reason = "held for its end")]
     pub(super) in_work: InWork,
     pub(super) place: Place,
     /// Its part of the memory.
@@ -71,15 +60,6 @@ pub(super) struct HttpCall {
     body: Arc<BodyState>,
 }
 
-/// How far a request's body was read.
-#[derive(Debug)]
-struct BodyState {
-    /// Bytes of it may still come.
-    unread: AtomicBool,
-    /// Reading it was given up.
-    given_up: AtomicBool,
-}
-
 impl HttpCall {
     fn of(request: &Request<Incoming>, connection: Option<&OfConnection>) -> Self {
         let extensions = request.extensions();
@@ -90,21 +70,18 @@ impl HttpCall {
             arrived: Instant::now(),
             parent: parent.and_then(TraceParent::parse),
             payer: connection.map(|connection| connection.payer.clone()),
-            body: Arc::new(BodyState {
-                unread: AtomicBool::new(!request.body().is_end_stream()),
-                given_up: AtomicBool::new(false),
-            }),
+            body: Arc::new(BodyState::of(request.body())),
         }
     }
 
     /// The body was read to its end.
     pub(super) fn note_body_read(&self) {
-        self.body.unread.store(false, Ordering::Relaxed);
+        self.body.note_read();
     }
 
     /// The body is over the limit, too slow or broken: the connection cannot go on behind it.
     pub(super) fn note_body_given_up(&self) {
-        self.body.given_up.store(true, Ordering::Relaxed);
+        self.body.note_given_up();
     }
 
     /// The charge for its memory, paid by its connection.
@@ -161,7 +138,6 @@ where
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
     let stream = of_http_2.map(|connection| connection.payer.open_charge_in_any_case());
     let log = RequestLog::start("http", &call.id, &door.shared.slow);
-    let is_short = request.body().size_hint().exact().is_none_or(|bytes| bytes <= MAX_PASSED_OVER_BYTES);
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
@@ -182,7 +158,7 @@ where
             biased;
             answer = inner.call(request) => answer.unwrap_or_else(|never| match never.into() {}).map(Body::new),
             // The log says so when it is dropped; what is returned reaches nobody and ends the connection.
-            () = left(peer, &call, version) => return Ok(closing(Response::default())),
+            () = call.body.left(peer, version) => return Ok(closing(Response::default())),
         }
     };
 
@@ -190,44 +166,14 @@ where
     if let Some(failure) = &failed {
         failure.write(&call.id, &mut answer);
     }
-    if call.body.unread.load(Ordering::Relaxed) && version < Version::HTTP_2 {
-        // Should the connection close, now or later, then so that the client gets this answer.
-        peer.into_iter().for_each(Peer::linger);
-        // hyper passes over what is left of a short body, and closes where it cannot; behind a long one nobody can go on.
-        goes_on &= is_short && !call.body.given_up.load(Ordering::Relaxed);
-    }
-    if !goes_on && version < Version::HTTP_2 {
-        answer = closing(answer);
-    }
-    let log = if call.body.given_up.load(Ordering::Relaxed) { log.at_its_clients_pace() } else { log };
+    let answer = call.body.end(peer, version, goes_on, answer);
+    let log = if call.body.is_given_up() { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
-    if version < Version::HTTP_2 {
-        for _ in 0..SHARE_OF_TURN {
-            consume_budget().await;
-        }
-    }
+    take_turn(version).await;
     Ok(match stream {
         Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),
         None => answer,
     })
-}
-
-/// Ready once a client of HTTP/1 has left a request whose body is there. hyper notices that of HTTP/2 itself.
-async fn left(peer: Option<&Peer>, call: &HttpCall, version: Version) {
-    match peer.filter(|_| version < Version::HTTP_2) {
-        Some(peer) => {
-            // Looked at whenever the request goes on, also when its body has come to its end.
-            poll_fn(|_| if call.body.unread.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }).await;
-            peer.left(version == Version::HTTP_11).await;
-        }
-        None => pending().await,
-    }
-}
-
-/// `answer` as the connection's last.
-fn closing(mut answer: Response) -> Response {
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    answer
 }
 
 /// The refusal of an answer: what a handler left there, or what a layer's bare status stands for.
@@ -250,13 +196,14 @@ fn is_probe(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/metrics" | "/v2/health/live" | "/v2/health/ready")
 }
 
-fn no_place() -> Error {
+/// What a request on a connection without a place of its own is refused with.
+pub(super) fn no_place() -> Error {
     let message = "the server has as many connections as it takes, [server] max_connections; try again soon";
     Error::new(ErrorKind::Unavailable, message).retry_after(Duration::from_secs(1))
 }
 
 /// Method, path and headers as they went over the wire, about.
-fn head_bytes<B>(request: &Request<B>) -> usize {
+pub(super) fn head_bytes<B>(request: &Request<B>) -> usize {
     const SEPARATORS: usize = 4;
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum::<usize>() + path

@@ -1,5 +1,7 @@
 //! What every handler of the door sees.
 
+use bytes::Bytes;
+
 use crate::{
     server::{
         coding::Unpacker,
@@ -12,11 +14,25 @@ use crate::{
 /// What every handler sees.
 pub(in crate::server) struct HttpDoor {
     pub(super) shared: Shared,
+    description: Bytes,
+    paths: Vec<String>,
 }
 
 impl HttpDoor {
-    pub(in crate::server) fn new(shared: Shared) -> Self {
-        Self { shared }
+    /// * `description`: of the API, as clients get it
+    /// * `paths`: of all routes, as a client author would write them
+    pub(super) fn new(shared: Shared, description: Bytes, paths: Vec<String>) -> Self {
+        Self { shared, description, paths }
+    }
+
+    /// The description of the API.
+    pub(super) fn description(&self) -> Bytes {
+        self.description.clone()
+    }
+
+    /// The paths of all routes.
+    pub(super) fn paths(&self) -> &[String] {
+        &self.paths
     }
 
     pub(super) fn service(&self) -> &Service {

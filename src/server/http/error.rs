@@ -11,10 +11,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, Type},
+};
 
 use super::reply;
 use crate::{
-    server::{coding::READ, request_id::RequestId, status::wire_status},
+    server::{
+        coding::READ,
+        request_id::RequestId,
+        status::{retry_after, wire_status},
+    },
     service::{Error, ErrorKind, Shown},
 };
 
@@ -29,12 +37,31 @@ pub(super) struct Failure {
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct ErrorDocument<'a> {
+/// Every refusal, whatever the protocol.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ErrorDocument)]
+pub(super) struct ErrorDocument<'a> {
+    /// What was wrong, and how to mend it. For people: the words may change.
     error: &'a str,
+    #[schema(schema_with = code)]
     code: &'a str,
+    /// The request's id, as in the header `x-request-id` and in the server's log.
     request_id: &'a str,
 }
+
+/// The kinds of refusal. For programs.
+fn code() -> ObjectBuilder {
+    let kinds = ErrorKind::ALL.map(|kind| wire_status(kind).2);
+    let description = "What kind of refusal it is. `OVERLOADED` and `UNAVAILABLE` are worth another try, after `retry-after` seconds.";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .enum_values(Some(kinds.into_iter().chain(HTTP_ONLY)))
+}
+
+/// The codes of what only HTTP has.
+const HTTP_ONLY: [&str; 5] =
+    ["METHOD_NOT_ALLOWED", "REQUEST_TIMEOUT", "HEADERS_TOO_LARGE", "URI_TOO_LONG", "HTTP_ERROR"];
 
 impl Failure {
     /// The methods of a route that is only read.
@@ -42,6 +69,9 @@ impl Failure {
 
     /// The method of one that takes a body.
     pub(super) const POST: &'static str = "POST";
+
+    /// The methods of one that takes a body either way.
+    pub(super) const POST_OR_PUT: &'static str = "POST, PUT";
 
     /// A method that the route does not have.
     pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
@@ -115,6 +145,16 @@ impl Failure {
         self.code
     }
 
+    /// Its status on the wire.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The header that it has beside those of every answer.
+    pub(super) fn header(&self) -> Option<&HeaderName> {
+        self.header.as_ref().map(|(name, _)| name)
+    }
+
     /// What was wrong.
     pub(super) fn message(&self) -> &str {
         &self.message
@@ -151,10 +191,7 @@ impl IntoResponse for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (status, _, code) = wire_status(error.kind);
-        let retries = matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable);
-        // Whole seconds, at least one: 0 would ask for a storm.
-        let seconds = error.retry_after.unwrap_or_default().as_secs_f64().ceil().max(1.0) as u64;
-        let header = retries.then(|| (RETRY_AFTER, HeaderValue::from(seconds)));
+        let header = retry_after(&error).map(|delay| (RETRY_AFTER, HeaderValue::from(delay.as_secs())));
         Self { kind: Some(error.kind), status, code, message: error.message, header }
     }
 }

@@ -1,6 +1,6 @@
-//! The HTTP door: HTTP/1.1 and HTTP/2 without TLS in, JSON out.
+//! The HTTP door: HTTP/1.1 and HTTP/2 without TLS in, JSON out; `one_port` takes calls of gRPC aside.
 //!
-//! `routes` has the whole URL map, an axum router made of one router a protocol. Around it stands what every route has:
+//! `routes` has the whole URL map, made of one map a protocol, each route with its `description`. Around it stands what every route has:
 //! the request's id, a span, caught panics, CORS where it is allowed (all tower-http's), and `call`, which writes the log
 //! and gives refusals their form. A handler returns a response or a [`Failure`](error::Failure).
 //!
@@ -10,6 +10,8 @@ mod bare;
 mod base64;
 mod body;
 mod call;
+mod description;
+mod docs;
 mod door;
 mod encoding;
 mod error;
@@ -19,8 +21,10 @@ mod health;
 mod leftover;
 mod metrics;
 mod nearest;
+mod one_port;
 mod peer;
 mod platforms;
+mod reading;
 mod reply;
 mod route;
 mod routes;
@@ -32,14 +36,14 @@ mod v2;
 use std::sync::Arc;
 
 use axum::{http::Request, response::Response};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tower::{Layer, ServiceBuilder, ServiceExt, util::option_layer};
+use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, Any, CorsLayer},
@@ -48,42 +52,49 @@ use tower_http::{
 };
 
 use super::{
+    calls::AnswerCalls,
     connections::{self, Connecting, Life},
     request_id::{MakeId, REQUEST_ID_NAME, forget_malformed},
-    shared::DoorOptions,
+    shared::{DoorOptions, Shared},
 };
-pub(super) use door::HttpDoor;
+use door::HttpDoor;
 pub use v1::take_apart;
 
 use bare::Refusals;
-use call::{MAX_HEAD_BYTES, OfConnection};
+use call::MAX_HEAD_BYTES;
+use one_port::{CallsOfPort, OnePort};
 use socket::Socket;
 
 /// What a connection holds of one request's head, or of its body at a time. Above the largest head, so that one that is a
 /// little too long gets our own answer; hyper refuses what does not fit.
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 
+/// The HTTP door, with the description of its routes.
+pub(super) fn door(shared: Shared) -> HttpDoor {
+    let paths = routes::paths(&shared.options.platforms);
+    HttpDoor::new(shared, describe(), paths)
+}
+
+/// The API description, the same bytes in every process of this version.
+pub(super) fn describe() -> Bytes {
+    description::write(routes::described())
+}
+
 impl HttpDoor {
     /// Serves connections until `life` ends.
-    pub(super) async fn accept(self, listener: TcpListener, life: Life) {
+    ///
+    /// * `calls`: answers those of gRPC
+    pub(super) async fn accept(self, listener: TcpListener, life: Life, calls: AnswerCalls) {
         let builder = connection_builder(self.options());
         let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.shared.slow.clone()));
         let service = self.service().clone();
-        let answer = stack(Arc::new(self));
-        let connect = |stream: TcpStream, connecting: Connecting| {
+        let calls = CallsOfPort { answer: calls, cors: cors(&self.options().cors_origins) };
+        let http = stack(Arc::new(self));
+        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, place }: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
-            let payer = service.payer(connecting.cut);
-            let answer = answer.clone().map_request(move |mut request: Request<Incoming>| {
-                // One entry: each is an allocation, and beyond three their table grows.
-                request.extensions_mut().insert(OfConnection {
-                    peer: peer.clone(),
-                    in_work: connecting.activity.begin(),
-                    place: connecting.place.clone(),
-                    payer: payer.clone(),
-                });
-                request
-            });
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer)).into_owned()
+            let payer = service.payer(cut);
+            let answer = OnePort { http: http.clone(), calls: calls.clone(), peer, activity, place, payer, leaving };
+            builder.serve_connection(TokioIo::new(stream), answer).into_owned()
         };
         connections::accept(listener, life, connect).await;
     }

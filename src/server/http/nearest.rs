@@ -1,31 +1,11 @@
 //! An answer for what is on no route.
 
-use axum::http::Uri;
+use std::sync::Arc;
 
-use super::error::Failure;
+use axum::{extract::State, http::Uri};
+
+use super::{door::HttpDoor, error::Failure};
 use crate::service::{Error, ErrorKind};
-
-/// Routes with the paths that they are for, as the nearest-route answer names them.
-const KNOWN: [&str; 18] = [
-    "/livez",
-    "/readyz",
-    "/metrics",
-    "/v1/models",
-    "/v1/models/{model}",
-    "/v1/models/{model}/metadata",
-    "/v1/models/{model}/labels",
-    "/v1/models/{model}:classify",
-    "/v1/models/{model}/versions/{version}:classify",
-    "/v1/models/{model}:predict",
-    "/v1/models/{model}/versions/{version}:predict",
-    "/v2",
-    "/v2/health/live",
-    "/v2/health/ready",
-    "/v2/models/{model}",
-    "/v2/models/{model}/ready",
-    "/v2/models/{model}/infer",
-    "/v2/repository/index",
-];
 
 /// Of a path that is on no route, so much is compared with those that are, and repeated in the answer.
 const MAX_COMPARED: usize = 200;
@@ -34,13 +14,15 @@ const MAX_COMPARED: usize = 200;
 const MAX_NAMED: usize = 60;
 
 /// There is nothing at the path of the request.
-pub(super) async fn nowhere(uri: Uri) -> Failure {
-    Error::new(ErrorKind::NotFound, no_route(uri.path())).into()
+pub(super) async fn nowhere(State(door): State<Arc<HttpDoor>>, uri: Uri) -> Failure {
+    Error::new(ErrorKind::NotFound, no_route(door.paths(), uri.path())).into()
 }
 
 /// Says that there is nothing at `path`, and what is most like it. Both the look and the answer are bounded: the path is the
 /// client's, and may be as long as a head.
-fn no_route(path: &str) -> String {
+///
+/// * `known`: the paths of all routes
+fn no_route(known: &[String], path: &str) -> String {
     let shown: String = path.chars().take(MAX_COMPARED).collect();
     let more = if shown.len() < path.len() { "…" } else { "" };
     // The model's name is the client's own and says nothing about the route.
@@ -57,8 +39,10 @@ fn no_route(path: &str) -> String {
     let compared = segments.join("/");
     // The other protocol's names are near by chance only.
     let is_v2 = |path: &str| path.starts_with("/v2");
-    let known = KNOWN.into_iter().filter(|known| is_v2(known) == is_v2(&compared));
-    let nearest = known.min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
+    // The root is near to every short path.
+    let known = known.iter().filter(|known| is_v2(known) == is_v2(&compared) && *known != "/");
+    let nearest =
+        known.map(String::as_str).min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();
     let nearest = match model {
         Some(model) if model.len() <= MAX_NAMED => nearest.replacen("{model}", model, 1),
         _ => nearest.to_owned(),
@@ -68,7 +52,23 @@ fn no_route(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+
+    fn no_route(path: &str) -> String {
+        let known = [
+            "/",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/v1/models",
+            "/v1/models/{model}",
+            "/v1/models/{model}:classify",
+            "/v1/models/{model}/labels",
+            "/v1/models/{model}/labels/{label}:classify",
+            "/v2/health/live",
+            "/v2/models/{model}/infer",
+        ];
+        super::no_route(&known.map(str::to_owned), path)
+    }
 
     #[test]
     fn a_wrong_path_is_answered_with_the_nearest_route() {

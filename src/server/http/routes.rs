@@ -1,23 +1,38 @@
-//! The whole URL map: one router a protocol, and an answer for what is on none of them.
+//! The whole URL map: one map a protocol, and an answer for what is on none of them.
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
+use axum::Router;
 
-use super::{
-    door::HttpDoor,
-    health, metrics, platforms,
-    route::{Routes, read},
-    v1, v2,
-};
+use super::{description::RouteEntry, docs, door::HttpDoor, health, metrics, platforms, route::Routes, v1, v2};
+use crate::server::platforms::Platforms;
 
-/// Every route.
+/// Every route, and what is said of it.
+///
+/// * `platforms`: the dialects that are on
+fn routes(platforms: &Platforms) -> Routes {
+    let own = Routes::default()
+        .get("/livez", health::live, health::live_described())
+        .get("/readyz", health::ready, health::ready_described())
+        .get("/metrics", metrics::scrape, metrics::described());
+    v1::routes().and(v2::routes()).and(platforms::routes(platforms)).and(own).and(docs::routes())
+}
+
+/// What is said of all routes, those of every dialect included: the same whatever is on.
+pub(super) fn described() -> Vec<RouteEntry> {
+    routes(&Platforms::all_fixed()).into_parts().1
+}
+
+/// The paths of all routes that are on, each once.
+pub(super) fn paths(platforms: &Platforms) -> Vec<String> {
+    let (_, entries) = routes(platforms).into_parts();
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path).collect();
+    paths.dedup();
+    paths
+}
+
+/// The routes that are on, as they answer.
 pub(super) fn router(door: Arc<HttpDoor>) -> Router {
-    let probes = Routes::default()
-        .route("/livez", read(get(health::live)))
-        .route("/readyz", read(get(health::ready)))
-        .route("/metrics", read(get(metrics::scrape)));
-    let platforms = platforms::router(&door.options().platforms);
-    let routes = probes.into_router().merge(v1::router()).merge(v2::router()).merge(platforms);
-    routes.fallback(platforms::elsewhere).with_state(door)
+    let (router, _) = routes(&door.options().platforms).into_parts();
+    router.fallback(platforms::elsewhere).with_state(door)
 }

@@ -1,6 +1,7 @@
 //! A model's configuration in Triton's words: as much of it as is true here.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{datatype::name_of, metadata::to_i64};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// A model's configuration.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct ModelConfig {
     pub(in crate::server) name: String,
     pub(in crate::server) platform: &'static str,
@@ -23,7 +24,7 @@ pub(in crate::server) struct ModelConfig {
     pub(in crate::server) dynamic_batching: DynamicBatching,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct ConfigInput {
     pub(in crate::server) name: String,
     pub(in crate::server) data_type: String,
@@ -32,7 +33,7 @@ pub(in crate::server) struct ConfigInput {
     pub(in crate::server) dims: Vec<i64>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(in crate::server) enum ConfigFormat {
     #[serde(rename = "FORMAT_NHWC")]
     Nhwc,
@@ -40,7 +41,7 @@ pub(in crate::server) enum ConfigFormat {
     Nchw,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct ConfigOutput {
     pub(in crate::server) name: String,
     pub(in crate::server) data_type: String,
@@ -48,14 +49,14 @@ pub(in crate::server) struct ConfigOutput {
     pub(in crate::server) dims: Vec<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct InstanceGroup {
     pub(in crate::server) kind: &'static str,
     pub(in crate::server) count: usize,
 }
 
 /// Nothing of it is configured.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct DynamicBatching {}
 
 impl ModelConfig {

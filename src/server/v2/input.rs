@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     server::threads::is_large,
-    service::{Error, ErrorKind, Item, Service, Shown, Target},
+    service::{Error, ErrorKind, ErrorSubject, Item, Service, Shown, Target},
     tensor::NumberType,
 };
 
@@ -41,7 +41,7 @@ pub(in crate::server) fn only_input<T>(inputs: Vec<T>, count: usize, target: &Ta
         _ => {
             let model = &target.model().name;
             let message = format!("the request has {count} inputs, and model `{model}` has one, `{own}`: send that");
-            Err(Error::new(ErrorKind::InvalidArgument, message))
+            Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("inputs")))
         }
     }
 }
@@ -53,12 +53,15 @@ impl InputTensor {
     /// `INVALID_ARGUMENT` for another name, datatype or shape than the model takes, `TOO_LARGE` for too many images.
     pub(in crate::server) fn check(&self, service: &Service, target: &Target) -> Result<(Datatype, usize), Error> {
         let (model, own) = (&target.model().name, &target.model().info.input.name);
-        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+        let refuse = |field, message: String| {
+            Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field(field)))
+        };
         if self.name != *own {
             let name = Shown(&self.name);
-            return refuse(format!("model `{model}` has no input `{name}`; it has `{own}`"));
+            return refuse("inputs[0].name", format!("model `{model}` has no input `{name}`; it has `{own}`"));
         }
-        let datatype = Datatype::named(&self.datatype)?;
+        let datatype = Datatype::named(&self.datatype);
+        let datatype = datatype.map_err(|error| error.about(ErrorSubject::Field("inputs[0].datatype")))?;
         let dims = target.shape().dims();
         let images = match (datatype, &*self.shape) {
             (Datatype::Bytes, [images] | [images, 1]) => usize::try_from(*images).ok(),
@@ -71,10 +74,9 @@ impl InputTensor {
                 Datatype::Bytes => "[N] or [N, 1], one element a picture".to_owned(),
                 Datatype::Numbers(_) => format!("[N, {first}, {second}, {third}]"),
             };
-            return refuse(format!(
-                "input `{own}` of {} has shape {shape}, model `{model}` takes {wanted}",
-                self.datatype
-            ));
+            let datatype = &self.datatype;
+            let message = format!("input `{own}` of {datatype} has shape {shape}, model `{model}` takes {wanted}");
+            return refuse("inputs[0].shape", message);
         };
         service.check_images(target, images)?;
         Ok((datatype, images))
@@ -96,7 +98,10 @@ impl InputTensor {
     pub(in crate::server) fn into_items(self, service: &Service, target: &Target) -> Result<Vec<Item>, Error> {
         let (datatype, images) = self.check(service, target)?;
         let name = &self.name;
-        let refused = |message: String| Error::new(ErrorKind::InvalidArgument, format!("input `{name}`: {message}"));
+        let refused = |message: String| {
+            let message = format!("input `{name}`: {message}");
+            Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Images)
+        };
         match (datatype, self.data) {
             (Datatype::Bytes, InputData::Raw(section)) => {
                 let elements = elements::take_apart(section, images).map_err(|error| refused(error.message))?;

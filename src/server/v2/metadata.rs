@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::datatype::name_of;
 use crate::{
@@ -21,7 +22,8 @@ pub(in crate::server) const EXTENSIONS: [&str; 5] =
 const PLATFORM: &str = "onnxruntime_onnx";
 
 /// A model from outside.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InferenceModelMetadata)]
 pub(in crate::server) struct ModelMetadata {
     pub(in crate::server) name: String,
     /// Those that answer.
@@ -34,7 +36,7 @@ pub(in crate::server) struct ModelMetadata {
 }
 
 /// An input or output.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct TensorMetadata {
     pub(in crate::server) name: String,
     pub(in crate::server) datatype: &'static str,
@@ -43,11 +45,13 @@ pub(in crate::server) struct TensorMetadata {
 }
 
 /// One version of a model in the repository.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct RepositoryEntry {
     pub(in crate::server) name: String,
     pub(in crate::server) version: String,
+    /// `READY`, `LOADING` or `UNAVAILABLE`.
     pub(in crate::server) state: &'static str,
+    /// Why it is not available; empty otherwise.
     pub(in crate::server) reason: String,
 }
 

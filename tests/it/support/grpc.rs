@@ -1,6 +1,8 @@
 //! A gRPC call without a gRPC library: tonic's client keeps its deadlines itself and would answer before the server does, and
 //! it sends nothing that is wrong.
 
+use std::net::SocketAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode};
@@ -53,14 +55,19 @@ pub(crate) async fn bare_call(
 ///
 /// * `headers`: instead of those that a call has, where they name the same; `:method` is the method of HTTP
 pub(crate) async fn call_with(server: &TestServer, method: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
-    let stream = TcpStream::connect(server.grpc_address).await.expect("the gRPC door is open");
+    call_at(server.grpc_address, method, headers, body).await
+}
+
+/// The same at another port.
+pub(crate) async fn call_at(address: SocketAddr, method: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+    let stream = TcpStream::connect(address).await.expect("the door is open");
     let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .expect("the server speaks HTTP/2");
     tokio::spawn(connection);
 
     let mut request = Request::new(Full::<Bytes>::new(body));
-    *request.uri_mut() = format!("http://{}{method}", server.grpc_address).parse().expect("an address");
+    *request.uri_mut() = format!("http://{address}{method}").parse().expect("an address");
     *request.method_mut() = hyper::Method::POST;
     let usual = [("content-type", "application/grpc"), ("te", "trailers")];
     for (name, value) in usual.iter().chain(headers) {

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, description::Description};
 
 /// One connection.
 pub(crate) struct HttpClient {
@@ -20,7 +20,7 @@ pub(crate) struct HttpClient {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -41,7 +41,12 @@ impl HttpClient {
 
     pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.send(method, path, headers, body).await;
-        self.answer(method).await
+        let answer = self.answer(method).await;
+        // Whatever a test is about, its answer is as the description of the API says.
+        if let Err(wrong) = Description::get().check(method, path, &answer) {
+            panic!("{method} {path}: {wrong}");
+        }
+        answer
     }
 
     /// Sends a request with its content length and does not wait for the answer.
@@ -98,8 +103,27 @@ impl HttpClient {
             let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
             answer.body.resize(length, 0);
             self.stream.read_exact(&mut answer.body).await?;
+            if answer.header("transfer-encoding") == Some("chunked") {
+                while let Some(chunk) = self.read_chunk().await? {
+                    answer.body.extend_from_slice(&chunk);
+                }
+            }
         }
         Ok(answer)
+    }
+
+    /// The next piece of an answer that comes in pieces; `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        timeout(PATIENCE, self.read_chunk()).await.expect("a piece in time").expect("a whole piece")
+    }
+
+    async fn read_chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let length = self.line().await?;
+        let length = usize::from_str_radix(&length, 16).unwrap_or_else(|_| panic!("no length: {length:?}"));
+        let mut chunk = vec![0; length];
+        self.stream.read_exact(&mut chunk).await?;
+        self.line().await?;
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
     async fn line(&mut self) -> std::io::Result<String> {

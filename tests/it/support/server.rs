@@ -115,8 +115,7 @@ impl TestServer {
 
     /// A new gRPC connection.
     pub(crate) async fn channel(&self) -> Channel {
-        let address = format!("http://{}", self.grpc_address);
-        Channel::from_shared(address).expect("an address").connect().await.expect("the gRPC door is open")
+        channel(self.grpc_address).await
     }
 
     /// A client on a new gRPC connection.
@@ -141,6 +140,12 @@ impl TestServer {
         let served = tokio::time::timeout(PATIENCE * 2, self.served).await;
         served.expect("the server leaves").expect("the server does not panic")
     }
+}
+
+/// A new connection of tonic's.
+pub(crate) async fn channel(address: SocketAddr) -> Channel {
+    let address = format!("http://{address}");
+    Channel::from_shared(address).expect("an address").connect().await.expect("the door is open")
 }
 
 /// Doors that close at once.

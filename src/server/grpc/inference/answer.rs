@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Instant};
 use super::convert;
 use crate::{
     server::{
-        grpc::{call::GrpcCall, proto::inference as proto},
+        grpc::{call::GrpcCall, convert::in_field, proto::inference as proto},
         status::wire_status,
         threads::{Threads, is_long},
         v2,
     },
-    service::{Arrival, Charge, Error, Request, Service, VersionPick},
+    service::{Arrival, Charge, Error, ErrorSubject, Request, Service, VersionPick},
     telemetry::Protocol,
 };
 
@@ -41,8 +41,10 @@ impl Inferring {
         let arrival = self.service.arrive(Protocol::Grpc, &message.model_name, picked, arrived);
         let outcome = match (version, deadline, charge) {
             (Ok(_), Ok(deadline), Ok(charge)) => self.work(message, call, arrived, deadline, charge, &arrival).await,
-            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => Err(error),
+            (Err(error), _, _) => Err(error.about(ErrorSubject::Field("model_version"))),
+            (_, Err(error), _) | (_, _, Err(error)) => Err(error),
         };
+        let outcome = outcome.map_err(|error| in_field(error, "inputs[0]"));
         arrival.finish(outcome.as_ref().err().map(|error| wire_status(error.kind).2));
         outcome
     }

@@ -18,7 +18,7 @@ use crate::{
         threads::LARGE_BYTES,
         v2::{Datatype, InputData, InputTensor, OutputTensor, Requested, RequestedOutput, Schedule, only_input},
     },
-    service::{Charge, Error, ErrorKind, Item, Service, Shown, Target},
+    service::{Charge, Error, ErrorKind, ErrorSubject, Item, Service, Shown, Target},
     tensor::NumberType,
 };
 
@@ -122,9 +122,10 @@ fn requested(output: InferRequestedOutputTensor) -> Result<RequestedOutput, Erro
     }
     let classes = number(&output.parameters, "classification").unwrap_or(Ok(0)).map_err(|text| {
         let text = Shown(&text);
-        refused(format!(
+        let message = format!(
             "parameter `classification` is `{text}`: it must be a whole number, how many classes an image gets"
-        ))
+        );
+        Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("outputs"))
     })?;
     Ok(RequestedOutput { name: output.name, classes, binary: None })
 }
@@ -174,5 +175,5 @@ fn no_shared_memory() -> Error {
 }
 
 fn refused(message: String) -> Error {
-    Error::new(ErrorKind::InvalidArgument, message)
+    Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Images)
 }

@@ -16,7 +16,7 @@ use crate::{
         },
         tfserving::{CONTEXT_TOP_K, no_picture, picture},
     },
-    service::{Error, ErrorKind, Service, Target},
+    service::{Error, ErrorKind, ErrorSubject, Service, Target},
 };
 
 /// What a request holds.
@@ -44,7 +44,8 @@ pub(super) fn pictures(input: Option<Input>, service: &Service, target: &Target)
         let example = features(example);
         let found = picture(&listed(&example)).or(shared);
         let found = found.ok_or_else(|| no_picture(example.keys().map(String::as_str).collect()));
-        found.and_then(file).map_err(|error| Error { message: format!("example {index}: {}", error.message), ..error })
+        let named = |error: Error| Error { message: format!("example {index}: {}", error.message), ..error };
+        found.and_then(file).map_err(|error| named(error).about(ErrorSubject::Image(index)))
     });
     Ok(Pictures { files: files.collect::<Result<_, Error>>()?, top_k })
 }

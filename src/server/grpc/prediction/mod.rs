@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     call::GrpcCall,
+    convert::in_field,
     deadline::deadline,
     outcome::finish,
     proto::tensorflow::{DataType, TensorProto, serving as proto},
@@ -26,8 +27,8 @@ use crate::{
         threads::{Threads, is_long},
     },
     service::{
-        self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Priority, Service, VersionPick,
-        Wanted,
+        self, Answer, Arrival, ClassesWanted, Error, ErrorKind, ErrorSubject, Item, NamedOutput, Priority, Service,
+        VersionPick, Wanted,
     },
     telemetry::Protocol,
 };
@@ -91,14 +92,16 @@ impl PredictionService {
             let (model, own) = (&target.model().name, &target.model().info.input.name);
             let message =
                 format!("the request has no input or several, and model `{model}` has one, `{own}`: send that");
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
+            return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Images));
         };
         let outputs = match message.output_filter {
             // Beside the signature's own, so that who asks by the name in the graph finds it.
             none if none.is_empty() => target.outputs().into_iter().map(str::to_owned).collect(),
             names => names,
         };
-        target.check_outputs(outputs.iter().map(String::as_str), outputs.len())?;
+        target
+            .check_outputs(outputs.iter().map(String::as_str), outputs.len())
+            .map_err(|error| error.about(ErrorSubject::Field("output_filter")))?;
         let charge = asked.call.charge.clone();
         let items = {
             let (service, target, is_work) = (self.service.clone(), target.clone(), tensor::is_work(&tensor));
@@ -171,7 +174,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
     ) -> Result<Response<proto::ClassificationResponse>, Status> {
         let spec = |message: &mut proto::ClassificationRequest| message.model_spec.take();
         self.answered(request, "TensorFlowServing/Classify", spec, async |message, asked| {
-            self.classified(message, asked).await
+            self.classified(message, asked).await.map_err(|error| in_field(error, "input"))
         })
         .await
     }
@@ -181,7 +184,10 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
         request: Request<proto::PredictRequest>,
     ) -> Result<Response<proto::PredictResponse>, Status> {
         let spec = |message: &mut proto::PredictRequest| message.model_spec.take();
-        self.answered(request, "Predict", spec, async |message, asked| self.predicted(message, asked).await).await
+        self.answered(request, "Predict", spec, async |message, asked| {
+            self.predicted(message, asked).await.map_err(|error| in_field(error, "inputs"))
+        })
+        .await
     }
 
     async fn get_model_metadata(

@@ -10,7 +10,7 @@ use crate::{
         },
         threads::LARGE_BYTES,
     },
-    service::{Charge, Error, ErrorKind, Item, Service, Shown, Target},
+    service::{Charge, Error, ErrorKind, ErrorSubject, Item, Service, Shown, Target},
     tensor::NumberType,
 };
 
@@ -57,7 +57,7 @@ pub(super) fn items(
     if name != own {
         let (model, name) = (&target.model().name, Shown(name));
         let message = format!("model `{model}` has no input `{name}`; it has `{own}`, and pictures may have any name");
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
+        return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Images));
     }
     let images = images(&dims, target).ok_or_else(|| {
         let [first, second, third] = target.shape().dims();
@@ -187,5 +187,6 @@ fn shown(dims: &[i64]) -> String {
 }
 
 fn refused(name: &str, message: &str) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("input `{}`: {message}", Shown(name)))
+    let message = format!("input `{}`: {message}", Shown(name));
+    Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Images)
 }

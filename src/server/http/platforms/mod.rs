@@ -4,45 +4,45 @@
 //! ours was found: none can stand in another's way, and a predict route that is ours (`/v1/models/NAME:predict`) stays ours.
 
 mod default_model;
+mod description;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode},
     response::Response,
-    routing::{get, post},
 };
-use serde_json::json;
 
 use super::{
     call::HttpCall,
     door::HttpDoor,
     error::Failure,
-    health,
+    health::{self, StatusDocument},
     nearest::nowhere,
     reply,
-    route::{Routes, read, write},
+    route::Routes,
     v1::{AnswerShape, ModelPath, classify},
 };
 use crate::server::platforms::Platforms;
 
 /// The routes of the dialects that are on.
-pub(super) fn router(platforms: &Platforms) -> Router<Arc<HttpDoor>> {
+pub(super) fn routes(platforms: &Platforms) -> Routes {
     let mut routes = Routes::default();
     if platforms.sagemaker || platforms.torchserve {
-        routes = routes.route("/ping", read(get(ping)));
+        routes = routes.get("/ping", ping, description::ping());
     }
     if platforms.sagemaker {
-        routes = routes.route("/invocations", write(post(invocations)));
+        routes = routes.post("/invocations", invocations, description::invocations());
     }
     if platforms.torchserve {
         // `curl -T`, as TorchServe's documentation has it, sends PUT.
-        let methods = || write(post(predictions).put(predictions));
-        routes = routes.route("/predictions/{model}", methods()).route("/predictions/{model}/{version}", methods());
+        for (path, has_version) in [("/predictions/{model}", false), ("/predictions/{model}/{version}", true)] {
+            let [post, put] = description::predictions(has_version);
+            routes = routes.post_or_put(path, predictions, post, put);
+        }
     }
-    routes.into_router()
+    routes
 }
 
 /// What is on no route: Vertex AI's own, or nothing.
@@ -61,14 +61,14 @@ pub(super) async fn elsewhere(
             Method::GET | Method::HEAD => ping(State(door)).await,
             ref other => Err(Failure::method(other, Failure::GET)),
         },
-        _ => Err(nowhere(request.uri().clone()).await),
+        _ => Err(nowhere(State(door), request.uri().clone()).await),
     }
 }
 
 /// `GET /ping`: 200 while models answer and the process means to stay, in TorchServe's words. SageMaker looks at the status alone.
 async fn ping(State(door): State<Arc<HttpDoor>>) -> Result<Response, Failure> {
     health::check(door.service().readiness())?;
-    Ok(reply::json(StatusCode::OK, &json!({ "status": "Healthy" }), 32))
+    Ok(reply::json(StatusCode::OK, &StatusDocument { status: "Healthy" }, 32))
 }
 
 /// `POST /invocations`: SageMaker's, answered as `:classify` answers.
@@ -90,7 +90,7 @@ async fn predictions(
     request: Request,
 ) -> Result<Response, Failure> {
     if path.verb.is_some() {
-        return Err(nowhere(request.uri().clone()).await);
+        return Err(nowhere(State(door), request.uri().clone()).await);
     }
     classify(&door, &call, &path.with_torchserve_version(), request, AnswerShape::TorchServe).await
 }

@@ -8,14 +8,16 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     accept::AnswerForm,
     asked::Encoding,
     form,
-    images::AnsweredImages,
+    images::{AnsweredImages, ImageEntry},
     options::{BadOption, RequestOptions},
     path::ModelPath,
+    priority,
     shape::{AnswerShape, TorchServeDocument, vertex},
     tensor, tfserving,
     upload::{Dialect, Upload},
@@ -25,7 +27,7 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Priority, VersionPick, Wanted},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, VersionPick, Wanted},
     telemetry::Protocol,
 };
 
@@ -62,6 +64,7 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
+    let priority = priority::asked(&head.headers)?;
     // The range of `top_k` is the model's, where there is one.
     let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
@@ -89,7 +92,7 @@ async fn answer(
         target,
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
-        priority: Priority::DEFAULT,
+        priority,
         charge,
         trace: call.trace(),
     };
@@ -177,21 +180,35 @@ fn with_hint(error: Error, options: &RequestOptions) -> Error {
     Error { message: format!("{}; {hint}", error.message), ..error }
 }
 
-#[derive(Serialize)]
-struct ClassifyDocument<'a> {
+/// The classes of every picture of the request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Classification)]
+pub(super) struct ClassifyDocument<'a> {
+    /// The model that answered.
     model: &'a str,
+    /// Its version.
     version: u64,
+    /// What its graph was recognized as; `unknown` for what is no ResNet.
     architecture: &'a str,
+    /// An entry a picture, in the order of the request.
+    #[schema(value_type = Vec<ImageEntry<'a>>)]
     predictions: AnsweredImages<'a>,
     timing_ms: TimingMs,
+    /// The most pictures that were in one run of the network with one of these, those of other requests included.
     batch_size: usize,
 }
 
-#[derive(Serialize)]
+/// Where the time went, in milliseconds. Of several pictures the longest counts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Timing)]
 struct TimingMs {
+    /// Decoding, resizing and cropping.
     preprocess: f64,
+    /// Waiting for a batch.
     queue: f64,
+    /// The network's run.
     inference: f64,
+    /// From the request's head to the answer.
     total: f64,
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod asked;
 mod classify;
+mod description;
 mod form;
 mod images;
 mod json;
@@ -10,54 +11,55 @@ mod models;
 mod options;
 mod path;
 mod predict;
+mod priority;
 mod rows;
 mod shape;
 mod tensor;
 mod tfserving;
 mod upload;
+mod verb;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE},
     response::Response,
-    routing::{any, get},
 };
 use bytes::Bytes;
 
 use super::{
-    call::HttpCall,
-    door::HttpDoor,
-    error::Failure,
-    nearest::nowhere,
-    route::{Routes, read},
+    call::HttpCall, description::ModelInPath, door::HttpDoor, error::Failure, nearest::nowhere, route::Routes,
 };
 use crate::{
     server::threads::Threads,
     service::{Error, ErrorKind, Service, Shown},
 };
 use options::RequestOptions;
+use verb::Verb;
 
 pub(super) use classify::classify;
+pub(super) use description::{gives_classes, takes_pictures};
 pub(super) use path::ModelPath;
-pub(super) use shape::AnswerShape;
+pub(super) use shape::{AnswerShape, TorchServeDocument};
 
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.
-pub(super) fn router() -> Router<Arc<HttpDoor>> {
-    Routes::default()
-        .route("/v1/models", read(get(models::list)))
-        .route("/v1/models/{model}", any(named))
-        .route("/v1/models/{model}/metadata", read(get(models::metadata)))
-        .route("/v1/models/{model}/labels", read(get(models::labels)))
-        .route("/v1/models/{model}/versions/{version}", any(named))
-        .route("/v1/models/{model}/versions/{version}/metadata", read(get(models::metadata)))
-        .route("/v1/models/{model}/versions/{version}/labels", read(get(models::labels)))
-        .route("/v1/models/{model}/labels/{label}", any(named))
-        .route("/v1/models/{model}/labels/{label}/metadata", read(get(models::metadata)))
-        .into_router()
-        .route("/", read(get(models::alive)))
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default().get("/v1/models", models::list, description::list());
+    for place in [ModelInPath::Model, ModelInPath::Version, ModelInPath::Label] {
+        let path = format!("/v1/models/{}", place.path());
+        let verbs = Verb::ALL.map(|verb| (verb.name(), verb.described(place)));
+        routes = routes.with_verbs(&path, named, description::status(place), verbs).get(
+            &format!("{path}/metadata"),
+            models::metadata,
+            description::metadata(place),
+        );
+        // Behind a label they would stand as `labels/{label}/labels`.
+        if place != ModelInPath::Label {
+            routes = routes.get(&format!("{path}/labels"), models::labels, description::labels(place));
+        }
+    }
+    routes.get("/", models::alive, description::alive())
 }
 
 /// What is behind a name depends on its verb: without one, the model's status.
@@ -68,14 +70,16 @@ async fn named(
     path: ModelPath,
     request: Request,
 ) -> Result<Response, Failure> {
-    match (path.verb.as_deref(), method) {
+    match (path.verb.as_deref().map(Verb::named), method) {
         (None, Method::GET | Method::HEAD) => models::status(&door, &path),
         (None, method) => Err(Failure::method(&method, Failure::GET)),
-        (Some("classify"), Method::POST) => classify(&door, &call, &path, request, AnswerShape::Classify).await,
-        (Some("predict"), Method::POST) => predict::predict(&door, &call, &path, request).await,
-        (Some("regress"), Method::POST) => Err(no_regression(&path)?.into()),
-        (Some("classify" | "predict" | "regress"), method) => Err(Failure::method(&method, Failure::POST)),
-        (Some(_), _) => Err(nowhere(request.uri().clone()).await),
+        (Some(None), _) => Err(nowhere(State(door), request.uri().clone()).await),
+        (Some(Some(verb)), Method::POST) => match verb {
+            Verb::Classify => classify(&door, &call, &path, request, AnswerShape::Classify).await,
+            Verb::Predict => predict::predict(&door, &call, &path, request).await,
+            Verb::Regress => Err(no_regression(&path)?.into()),
+        },
+        (Some(Some(_)), method) => Err(Failure::method(&method, Failure::POST)),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct RequestOptions {
 /// An option that cannot be meant.
 #[derive(Debug, PartialEq)]
 pub(super) enum BadOption {
-    /// Not even an integer, or a negative one; the text.
+    /// Not even an integer, or none above 0; the text.
     TopK(String),
     /// What was wrong, and how to mend it.
     Other(String),
@@ -61,9 +61,10 @@ impl RequestOptions {
     /// Sets one option from its text; the last one counts.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), BadOption> {
         match key {
-            // 0 and what is too large are left to the service, which knows the model.
+            // What is too large is left to the service, which knows the model.
             "top_k" => {
-                self.classes.top_k = Some(parse_saturating(value).ok_or_else(|| BadOption::TopK(value.to_owned()))?)
+                let number = parse_saturating(value).filter(|number| *number > 0);
+                self.classes.top_k = Some(number.ok_or_else(|| BadOption::TopK(value.to_owned()))?);
             }
             "min_probability" => match value.parse::<f32>() {
                 Ok(number) if (0.0..=1.0).contains(&number) => self.classes.min_probability = Some(number),
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_meant_is_refused_with_the_range() {
-        for value in ["abc", "-1", "1.5", "", "+3", "0x5"] {
+        for value in ["0", "abc", "-1", "1.5", "", "+3", "0x5"] {
             let bad = RequestOptions::from_query(Some(&format!("top_k={value}"))).expect_err(value);
             let message = bad.into_error(Some(10)).message;
             assert!(message.contains("from 1 to 10") && message.contains(value), "{message}");

@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::asked::Encoding;
 use crate::service::NamedOutput;
@@ -13,9 +14,20 @@ pub(super) struct ImageOutputs<'a> {
     pub(super) encoding: Encoding,
 }
 
-#[derive(Serialize)]
-struct Base64Row {
+/// Numbers as `f32`, little-endian, in base64.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Base64Row {
+    #[schema(format = Byte)]
     b64: String,
+}
+
+/// One output of one picture: numbers, or base64 where that was asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; each is written as it is")]
+pub(super) enum OutputRow {
+    Numbers(Vec<f32>),
+    Base64(Base64Row),
 }
 
 impl Serialize for ImageOutputs<'_> {

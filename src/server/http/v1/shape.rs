@@ -1,8 +1,15 @@
 //! The answer to `:classify` in the shapes that platforms expect of the same request.
 
-use std::collections::HashSet;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use super::{asked::Encoding, images::AnsweredImages};
 use crate::service::{Answer, Prediction};
@@ -29,7 +36,28 @@ pub(super) fn vertex(answer: &Answer, encoding: Encoding) -> VertexDocument<'_> 
 }
 
 /// TorchServe's document: an object for an image, a list of them for several.
-pub(super) struct TorchServeDocument<'a>(pub(super) &'a Answer);
+pub(in crate::server::http) struct TorchServeDocument<'a>(pub(super) &'a Answer);
+
+/// Labels with their probabilities; a list of such objects for several pictures.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by client authors; each is written as it is")]
+enum LabelledProbabilities {
+    One(BTreeMap<String, f32>),
+    Several(Vec<BTreeMap<String, f32>>),
+}
+
+impl ToSchema for TorchServeDocument<'_> {
+    fn name() -> Cow<'static, str> {
+        LabelledProbabilities::name()
+    }
+}
+
+impl PartialSchema for TorchServeDocument<'_> {
+    fn schema() -> RefOr<Schema> {
+        LabelledProbabilities::schema()
+    }
+}
 
 impl Serialize for TorchServeDocument<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,6 @@
 //! `/v2`: the Open Inference Protocol over HTTP, with Triton's binary tensors, classes, statistics and repository index.
 
+mod description;
 mod document;
 mod header;
 mod infer;
@@ -11,33 +12,24 @@ mod server;
 mod statistics;
 mod write;
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    routing::{get, post},
-};
-
-use super::{
-    door::HttpDoor,
-    route::{Routes, read, write as takes_a_body},
-};
+use super::{description::ModelInPath, route::Routes};
 
 /// The routes of `/v2`.
-pub(super) fn router() -> Router<Arc<HttpDoor>> {
+pub(super) fn routes() -> Routes {
     let mut routes = Routes::default()
-        .route("/v2", read(get(server::metadata)))
-        .route("/v2/health/live", read(get(server::live)))
-        .route("/v2/health/ready", read(get(server::ready)))
-        .route("/v2/models/stats", read(get(statistics::of_all)))
-        .route("/v2/repository/index", takes_a_body(post(server::index)));
-    for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
+        .get("/v2", server::metadata, description::server_metadata())
+        .get("/v2/health/live", server::live, description::live())
+        .get("/v2/health/ready", server::ready, description::ready())
+        .get("/v2/models/stats", statistics::of_all, description::statistics_of_all())
+        .post("/v2/repository/index", server::index, description::index());
+    for place in [ModelInPath::Model, ModelInPath::Version] {
+        let model = format!("/v2/models/{}", place.path());
         routes = routes
-            .route(model, read(get(models::metadata)))
-            .route(&format!("{model}/ready"), read(get(models::ready)))
-            .route(&format!("{model}/config"), read(get(models::config)))
-            .route(&format!("{model}/stats"), read(get(statistics::of_model)))
-            .route(&format!("{model}/infer"), takes_a_body(post(infer::infer)));
+            .get(&model, models::metadata, description::metadata(place))
+            .get(&format!("{model}/ready"), models::ready, description::model_ready(place))
+            .get(&format!("{model}/config"), models::config, description::config(place))
+            .get(&format!("{model}/stats"), statistics::of_model, description::statistics(place))
+            .post(&format!("{model}/infer"), infer::infer, description::infer(place));
     }
-    routes.into_router()
+    routes
 }

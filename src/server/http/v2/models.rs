@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::path::NamedVersion;
 use crate::{
@@ -14,8 +15,9 @@ use crate::{
     service::{Error, Readiness, Target},
 };
 
-#[derive(Serialize)]
-struct ModelReady<'a> {
+/// Whether a model answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelReady<'a> {
     name: &'a str,
     ready: bool,
 }

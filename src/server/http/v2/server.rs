@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::object::JsonObject;
 use crate::{
@@ -18,25 +19,30 @@ use crate::{
     service::{Error, ErrorKind, Shown},
 };
 
-#[derive(Serialize)]
-struct ServerMetadata {
+/// What the server is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerMetadata {
     name: &'static str,
     version: &'static str,
+    /// What is spoken beyond the protocol's core, by Triton's names.
     extensions: &'static [&'static str],
 }
 
-#[derive(Serialize)]
-struct Live {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Live {
     live: bool,
 }
 
-#[derive(Serialize)]
-struct Ready {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
     ready: bool,
 }
 
-#[derive(Default, Deserialize)]
-struct IndexRequest {
+/// Which versions are wanted.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = RepositoryIndexRequest)]
+pub(super) struct IndexRequest {
+    /// Those that answer, and no others.
     ready: Option<bool>,
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::path::NamedVersion;
 use crate::{
@@ -14,30 +15,40 @@ use crate::{
     service::{Error, RunStatistics, RunsOfSize, TimedCount, VersionStatistics},
 };
 
-#[derive(Serialize)]
-struct Document {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Statistics)]
+pub(super) struct StatisticsDocument {
+    /// An entry a version.
     model_stats: Vec<ModelStats>,
 }
 
-#[derive(Serialize)]
+/// What a version has done since it is served.
+#[derive(Serialize, ToSchema)]
 struct ModelStats {
     name: String,
     version: String,
     /// Milliseconds since 1970; 0: never.
     last_inference: u64,
+    /// Pictures or tensors.
     inference_count: u64,
+    /// Runs of the network.
     execution_count: u64,
     inference_stats: InferenceStats,
     response_stats: Nothing,
+    /// By the number of images in a run.
     batch_stats: Vec<BatchStats>,
+    /// Always empty.
+    #[schema(value_type = Vec<u8>)]
     memory_usage: [u8; 0],
 }
 
 /// An object without entries.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseStats)]
 struct Nothing {}
 
-#[derive(Serialize)]
+/// Of requests; of several images in one the one counts that took longest.
+#[derive(Serialize, ToSchema)]
 struct InferenceStats {
     success: Counted,
     fail: Counted,
@@ -49,7 +60,8 @@ struct InferenceStats {
     cache_miss: Counted,
 }
 
-#[derive(Serialize)]
+/// Of runs with so many images.
+#[derive(Serialize, ToSchema)]
 struct BatchStats {
     batch_size: usize,
     compute_input: Counted,
@@ -57,9 +69,11 @@ struct BatchStats {
     compute_output: Counted,
 }
 
-#[derive(Default, Serialize)]
+/// How often, and how long all together.
+#[derive(Default, Serialize, ToSchema)]
 struct Counted {
     count: u64,
+    /// Nanoseconds.
     ns: u64,
 }
 
@@ -76,7 +90,7 @@ pub(super) async fn of_model(State(door): State<Arc<HttpDoor>>, path: NamedVersi
 fn answer(versions: Result<Vec<VersionStatistics>, Error>) -> Result<Response, Error> {
     let model_stats: Vec<_> = versions?.into_iter().map(model_stats).collect();
     let capacity = 64 + 1024 * model_stats.len();
-    Ok(reply::json(StatusCode::OK, &Document { model_stats }, capacity))
+    Ok(reply::json(StatusCode::OK, &StatisticsDocument { model_stats }, capacity))
 }
 
 fn model_stats(version: VersionStatistics) -> ModelStats {

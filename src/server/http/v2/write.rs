@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::header::HEADER_LENGTH;
 use crate::{
@@ -22,32 +23,48 @@ use crate::{
     service::{Answer, Timing},
 };
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// The outputs of a request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferenceResponse)]
+pub(super) struct InferenceResponse<'a> {
     model_name: &'a str,
     model_version: String,
+    /// The request's, where it had one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<&'a str>,
     outputs: Vec<Output<'a>>,
 }
 
-#[derive(Serialize)]
+/// An output: the numbers, or the classes that were asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOutput)]
 struct Output<'a> {
     name: &'a str,
+    /// `FP32`, or `BYTES` for classes.
     datatype: &'a str,
+    /// Images, and values or classes of each.
     shape: [usize; 2],
+    /// Of binary data behind the JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     parameters: Option<Parameters>,
+    /// Row by row; absent where it is binary data.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     data: Option<Data<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOutputParameters)]
 struct Parameters {
+    /// So many bytes behind the JSON are this output's, in the order of the outputs.
     binary_data_size: usize,
 }
 
-#[derive(Serialize)]
+/// Numbers, or classes as `"value:index:label"`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseData)]
 #[serde(untagged)]
 enum Data<'a> {
     Numbers(&'a [f32]),
@@ -95,7 +112,7 @@ fn document(
         Output { name, datatype, shape, parameters: None, data: Some(data) }
     });
     let outputs = outputs.collect();
-    let document = Document { model_name: model, model_version: version.to_string(), id, outputs };
+    let document = InferenceResponse { model_name: model, model_version: version.to_string(), id, outputs };
     let mut response = match sections.is_empty() {
         true => reply::json(StatusCode::OK, &document, capacity),
         false => with_sections(&document, capacity, &sections),
@@ -104,7 +121,7 @@ fn document(
     response
 }
 
-fn with_sections(document: &Document<'_>, capacity: usize, sections: &[Bytes]) -> Response {
+fn with_sections(document: &InferenceResponse<'_>, capacity: usize, sections: &[Bytes]) -> Response {
     let behind: usize = sections.iter().map(Bytes::len).sum();
     let Some(mut body) = reply::bytes(document, capacity + behind) else {
         let mut broken = Response::new(Body::empty());

@@ -12,11 +12,13 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::{
     form,
     options::{BadOption, RequestOptions},
     path::ModelPath,
+    priority,
 };
 use crate::{
     server::{
@@ -25,8 +27,7 @@ use crate::{
         threads::{is_large, is_long},
     },
     service::{
-        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Priority, Target,
-        VersionPick, Wanted,
+        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Target, VersionPick, Wanted,
     },
     telemetry::Protocol,
 };
@@ -58,6 +59,7 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
+    let priority = priority::asked(&head.headers)?;
     let target = arrival.target()?;
     let options = options(&head, &target)?;
     let charge = call.open_charge(service)?;
@@ -74,7 +76,7 @@ async fn answer(
         target,
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
-        priority: Priority::DEFAULT,
+        priority,
         charge,
         trace: call.trace(),
     };
@@ -133,13 +135,30 @@ async fn files(
     Ok(upload.images)
 }
 
-/// `{"predictions": [[0.1, …], …]}`, or the same under `outputs` where the request had `inputs`: with one output, its name is left out.
-#[derive(Serialize)]
-enum Document<'a> {
-    #[serde(rename = "predictions", serialize_with = "write_rows")]
-    Rows(&'a NamedOutput),
-    #[serde(rename = "outputs", serialize_with = "write_rows")]
-    Columns(&'a NamedOutput),
+/// `predictions` to `instances` and to files, `outputs` to `inputs`; with one output, its name is left out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PredictAnswer)]
+#[serde(untagged)]
+pub(super) enum PredictDocument<'a> {
+    Rows(Predictions<'a>),
+    Columns(PredictOutputs<'a>),
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Predictions<'a> {
+    /// A row of numbers for each picture, one for each class.
+    #[serde(serialize_with = "write_rows")]
+    #[schema(value_type = Vec<Vec<f32>>)]
+    predictions: &'a NamedOutput,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Outputs)]
+pub(super) struct PredictOutputs<'a> {
+    /// A row of numbers for each picture, one for each class.
+    #[serde(serialize_with = "write_rows")]
+    #[schema(value_type = Vec<Vec<f32>>)]
+    outputs: &'a NamedOutput,
 }
 
 fn write_rows<S: Serializer>(output: &NamedOutput, serializer: S) -> Result<S::Ok, S::Error> {
@@ -151,8 +170,8 @@ fn write(answer: &Answer, order: Order) -> Response {
         return Failure::from(Error::new(ErrorKind::Internal, "an answer without its output")).into_response();
     };
     let document = match order {
-        Order::Rows => Document::Rows(output),
-        Order::Columns => Document::Columns(output),
+        Order::Rows => PredictDocument::Rows(Predictions { predictions: output }),
+        Order::Columns => PredictDocument::Columns(PredictOutputs { outputs: output }),
     };
     let mut response = reply::json(StatusCode::OK, &document, 64 + 12 * output.values.len());
     timing::tell(&answer.timing, &mut response);
