@@ -11,7 +11,7 @@ use super::{
     Executor, GraphSource, LoadError, Provider, RunError, Runtime, SessionOptions, Signature, Stated,
     binding::{Bindings, HostMemory},
     engine,
-    fetch::{Fetch, Fetched},
+    fetch::{Fetch, FetchedRows},
     graph_tensor::GraphTensor,
     ort::in_words,
     scratch::Scratch,
@@ -219,11 +219,11 @@ impl OrtExecutor {
         if let Some(bindings) = &mut self.bindings {
             return Ok(bindings.run(&mut self.session, &self.signature, batch, run_as, logits)?);
         }
-        self.run_unbound(batch, run_as, Fetched { logits, features: None })
+        self.run_unbound(batch, run_as, FetchedRows { logits, features: None })
     }
 
     /// In memory that the engine gets for this run alone: what is bound has room for the classes and nothing else.
-    fn run_unbound(&mut self, batch: &Batch, run_as: usize, rows: Fetched<'_>) -> Result<(), LoadError> {
+    fn run_unbound(&mut self, batch: &Batch, run_as: usize, rows: FetchedRows<'_>) -> Result<(), LoadError> {
         let session = match (&mut self.sizes, self.bound_sizes.get_mut(&run_as)) {
             (Some(sizes), _) => sizes.session(run_as)?,
             (None, Some((_, session))) => session,
@@ -259,7 +259,7 @@ impl Executor for OrtExecutor {
         if let Some(reason) = self.lacks_features() {
             return Err(RunError::Engine(reason.to_owned()));
         }
-        let rows = Fetched { logits: &mut *logits, features: Some(features) };
+        let rows = FetchedRows { logits: &mut *logits, features: Some(features) };
         let outcome = self.run_unbound(batch, self.padded_len(batch.len()), rows);
         self.checked(outcome, logits)
     }

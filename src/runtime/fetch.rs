@@ -20,7 +20,7 @@ pub(super) struct Features {
 }
 
 /// Where a run puts what it fetches.
-pub(super) struct Fetched<'r> {
+pub(super) struct FetchedRows<'r> {
     pub(super) logits: &'r mut Logits,
     /// `None` where nobody asks for them.
     pub(super) features: Option<&'r mut Logits>,

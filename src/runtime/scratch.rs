@@ -5,7 +5,7 @@ use ort::session::Session;
 use super::{
     Signature,
     element::Converted,
-    fetch::{Fetch, Fetched},
+    fetch::{Fetch, FetchedRows},
     output::read_rows,
 };
 use crate::tensor::Batch;
@@ -30,7 +30,7 @@ impl Scratch {
         fetch: &Fetch,
         batch: &Batch,
         run_as: usize,
-        rows: Fetched<'_>,
+        rows: FetchedRows<'_>,
     ) -> ort::Result<()> {
         let mut shape = batch.shape();
         let mut data = batch.data();

@@ -98,7 +98,7 @@ async fn of_several_models_the_one_answers_that_the_header_or_the_configuration_
     };
     assert_eq!(named("b").await.json()["model"], "b");
     assert_eq!(named("a.tar.gz").await.json()["model"], "a");
-    assert!(named("c").await.refusal(404, "NOT_FOUND").contains("`a`"));
+    assert!(named("c").await.refusal(404, "NOT_FOUND").contains("`c`"));
 
     let platforms = Platforms { default_model: Some("b".to_owned()), ..all() };
     let server = TestServer::with_models(&["a", "b"], |options| options.platforms = platforms).await;

@@ -14,7 +14,7 @@ use super::{
     accept::AnswerForm,
     asked::Encoding,
     form,
-    images::{ImageEntry, Images},
+    images::{AnsweredImages, ImageEntry},
     options::{BadOption, RequestOptions},
     path::ModelPath,
     priority,
@@ -192,7 +192,7 @@ pub(super) struct ClassifyDocument<'a> {
     architecture: &'a str,
     /// An entry a picture, in the order of the request.
     #[schema(value_type = Vec<ImageEntry<'a>>)]
-    predictions: Images<'a>,
+    predictions: AnsweredImages<'a>,
     timing_ms: TimingMs,
     /// The most pictures that were in one run of the network with one of these, those of other requests included.
     batch_size: usize,
@@ -218,7 +218,7 @@ fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
         model: &answer.model,
         version: answer.version,
         architecture: &answer.architecture,
-        predictions: Images { answer, encoding },
+        predictions: AnsweredImages { answer, encoding },
         timing_ms: TimingMs {
             preprocess: to_microseconds(timing.preprocess_ms),
             queue: to_microseconds(timing.queue_ms),

@@ -10,7 +10,7 @@ use super::{
 use crate::service::{Answer, Prediction};
 
 /// One entry an image, in order.
-pub(super) struct Images<'a> {
+pub(super) struct AnsweredImages<'a> {
     pub(super) answer: &'a Answer,
     pub(super) encoding: Encoding,
 }
@@ -41,9 +41,9 @@ struct Class<'a> {
     probability: f32,
 }
 
-impl Serialize for Images<'_> {
+impl Serialize for AnsweredImages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let &Images { answer: Answer { predictions, outputs, .. }, encoding } = self;
+        let &AnsweredImages { answer: Answer { predictions, outputs, .. }, encoding } = self;
         let image = |(image, classes)| ImageEntry {
             classes,
             outputs: (!outputs.is_empty()).then_some(ImageOutputs { outputs, image, encoding }),

@@ -11,7 +11,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{asked::Encoding, images::Images};
+use super::{asked::Encoding, images::AnsweredImages};
 use crate::service::{Answer, Prediction};
 
 /// Whose shape the answer has, where the request itself is not in another dialect.
@@ -28,11 +28,11 @@ pub(in crate::server::http) enum AnswerShape {
 /// Vertex AI's document.
 #[derive(Serialize)]
 pub(super) struct VertexDocument<'a> {
-    predictions: Images<'a>,
+    predictions: AnsweredImages<'a>,
 }
 
 pub(super) fn vertex(answer: &Answer, encoding: Encoding) -> VertexDocument<'_> {
-    VertexDocument { predictions: Images { answer, encoding } }
+    VertexDocument { predictions: AnsweredImages { answer, encoding } }
 }
 
 /// TorchServe's document: an object for an image, a list of them for several.
