@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Error, ErrorKind, NamedOutput, Shown};
+use super::{Error, ErrorKind, ErrorSubject, NamedOutput, Shown};
 use crate::{model::ServedModel, postprocess::Activation};
 
 /// The name of the classes' probabilities, `f32[N, K]`: the graph's output after the model's activation. A graph whose own output
@@ -142,5 +142,5 @@ fn no_logits(model: &ServedModel) -> Option<String> {
 }
 
 fn refused(message: String) -> Error {
-    Error::new(ErrorKind::InvalidArgument, message)
+    Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("outputs"))
 }

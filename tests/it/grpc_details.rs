@@ -64,6 +64,7 @@ async fn our_own_service_names_the_field_that_was_wrong() {
         (ClassifyRequest { images: Vec::new(), ..request() }, "images"),
         (ClassifyRequest { images: vec![png; 65], ..request() }, "images"),
         (ClassifyRequest { top_k: Some(99), ..request() }, "top_k"),
+        (ClassifyRequest { outputs: vec!["masks".to_owned()], ..request() }, "outputs"),
         (ClassifyRequest { min_probability: 2.0, ..request() }, "min_probability"),
         (ClassifyRequest { version: 3, version_label: "stable".to_owned(), ..request() }, "version_label"),
     ] {
@@ -132,7 +133,9 @@ async fn other_protocols_have_their_own_names_for_fields() {
         ..PredictRequest::default()
     };
     let mut prediction = PredictionServiceClient::new(server.channel().await);
-    assert_eq!(field(&prediction.predict(request).await.expect_err("no picture")), "inputs");
+    assert_eq!(field(&prediction.predict(request.clone()).await.expect_err("no picture")), "inputs");
+    let request = PredictRequest { output_filter: vec!["masks".to_owned()], ..request };
+    assert_eq!(field(&prediction.predict(request).await.expect_err("no such output")), "output_filter");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::{
     elements::with_lengths,
 };
 use crate::{
-    service::{Answer, Error, ErrorKind, FEATURES, NamedOutput, Target, Wanted, top_k},
+    service::{Answer, Error, ErrorKind, ErrorSubject, FEATURES, NamedOutput, Target, Wanted, top_k},
     tensor::NumberType,
 };
 
@@ -61,7 +61,7 @@ impl Requested {
         let classifies = |output: &RequestedOutput| output.classes > 0 && output.name == FEATURES;
         if outputs.iter().any(classifies) && target.model().info.output.name != FEATURES {
             let message = format!("`classification` is of classes, and `{FEATURES}` are none: ask for their values");
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
+            return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("outputs")));
         }
         Ok(Self(outputs))
     }

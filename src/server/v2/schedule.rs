@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::service::{Error, ErrorKind, Priority, Shown};
+use crate::service::{Error, ErrorKind, ErrorSubject, Priority, Shown};
 
 /// The longest `timeout`: an hour. More is a mistake of units.
 const MAX_TIMEOUT_US: u64 = 3_600_000_000;
@@ -51,7 +51,8 @@ impl Schedule {
 
 fn no_number(name: &str, text: &str, what: &str) -> Error {
     let text = Shown(text);
-    Error::new(ErrorKind::InvalidArgument, format!("parameter `{name}` is `{text}`: it must be a whole number, {what}"))
+    let message = format!("parameter `{name}` is `{text}`: it must be a whole number, {what}");
+    Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("parameters"))
 }
 
 #[cfg(test)]

@@ -144,6 +144,14 @@ impl PredictionService {
     }
 }
 
+/// An error with the names that a request to predict has.
+fn named(mut error: Error) -> Error {
+    if error.subject == Some(ErrorSubject::Field("outputs")) {
+        error.subject = Some(ErrorSubject::Field("output_filter"));
+    }
+    in_field(error, "inputs")
+}
+
 /// An output as a message.
 fn output(NamedOutput { name, shape, values }: NamedOutput) -> (String, TensorProto) {
     let dims = shape.map(|size| i64::try_from(size).unwrap_or(i64::MAX)).into();
@@ -185,7 +193,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
     ) -> Result<Response<proto::PredictResponse>, Status> {
         let spec = |message: &mut proto::PredictRequest| message.model_spec.take();
         self.answered(request, "Predict", spec, async |message, asked| {
-            self.predicted(message, asked).await.map_err(|error| in_field(error, "inputs"))
+            self.predicted(message, asked).await.map_err(named)
         })
         .await
     }
