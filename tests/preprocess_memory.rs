@@ -224,6 +224,14 @@ fn tiff(size: (usize, usize), chunk: (usize, usize), compression: u32, pack: imp
     file
 }
 
+/// The same file, whose samples mean something else.
+fn with_meaning(mut tiff: Vec<u8>, photometric: u8) -> Vec<u8> {
+    let rgb = [6, 1, 4, 0, 1, 0, 0, 0, 2, 0, 0, 0];
+    let at = tiff.windows(rgb.len()).rposition(|entry| entry == rgb).expect("the entry");
+    tiff[at + 8] = photometric;
+    tiff
+}
+
 /// Large pictures in every manner of storing that asks for another amount of memory.
 fn large_images() -> Vec<(&'static str, Vec<u8>)> {
     use {PixelFormat as P, Subsampling as S};
@@ -269,6 +277,9 @@ fn large_images() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("TIFF in tiles", tiff(SIDES, (256, 256), 8, zlib)),
         ("TIFF in one tile", tiff(SIDES, (2048, 1024), 8, zlib)),
+        ("TIFF of YCbCr in a strip", with_meaning(tiff(SIDES, (width, height), 5, lzw), 6)),
+        ("TIFF of YCbCr in tiles", with_meaning(tiff(SIDES, (256, 256), 8, zlib), 6)),
+        ("TIFF of CIE Lab", with_meaning(tiff(SIDES, (width, 16), 1, <[u8]>::to_vec), 8)),
         ("TIFF of a progressive JPEG", tiff(SIDES, (width, height), 7, progressive)),
     ];
     let head = |magic: &str| format!("{magic}\n{width} {height}\n255\n").into_bytes();

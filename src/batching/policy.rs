@@ -21,6 +21,9 @@ pub struct Priority(pub u32);
 impl Priority {
     /// What a request has that says nothing.
     pub const DEFAULT: Self = Self(100);
+
+    /// What work has that fills what others leave.
+    pub const BULK: Self = Self(200);
 }
 
 impl Default for Priority {

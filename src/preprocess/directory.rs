@@ -29,6 +29,9 @@ pub(super) mod tag {
     pub(in super::super) const EXTRA_SAMPLES: u16 = 338;
     pub(in super::super) const SAMPLE_FORMAT: u16 = 339;
     pub(in super::super) const JPEG_TABLES: u16 = 347;
+    pub(in super::super) const YCBCR_COEFFICIENTS: u16 = 529;
+    pub(in super::super) const YCBCR_SUBSAMPLING: u16 = 530;
+    pub(in super::super) const REFERENCE_BLACK_WHITE: u16 = 532;
     pub(in super::super) const XMP: u16 = 700;
 }
 
@@ -115,14 +118,15 @@ impl<'a> Directory<'a> {
         self.big_endian
     }
 
-    /// Whether every entry is in the file, and the values of these tags are there and numbers. Pillow passes over what is
+    /// Whether every entry is in the file, and the values of these tags are there and whole numbers. Pillow passes over what is
     /// not; libtiff gives up.
     pub(super) fn is_whole(&self, tags: &[u16]) -> bool {
         let ((start, count), size) = (self.entries, self.entry_bytes());
         let end = start.saturating_add(count.saturating_mul(size));
         let is_cut = |at: usize| {
             let tag = self.number(at, 2).and_then(|tag| u16::try_from(tag).ok());
-            tag.is_some_and(|tag| tags.contains(&tag)) && self.values(at).is_none_or(|entry| entry.kind == 2)
+            tag.is_some_and(|tag| tags.contains(&tag))
+                && self.values(at).is_none_or(|entry| matches!(entry.kind, 2 | 5 | 10..=12))
         };
         let is_known = |at: usize| self.number(at + 2, 2).is_some_and(|kind| matches!(kind, 1..=13 | 16..=18));
         // Where no lengths are told libtiff measures everything that is in the file.
@@ -204,6 +208,29 @@ impl<'a> Directory<'a> {
             10 => whole(f64::from(bits(0, 4)? as i32) / f64::from(bits(1, 4)? as i32)),
             _ => None,
         }
+    }
+
+    /// Number `index` of an entry of any kind of numbers, in single precision as libtiff has it.
+    pub(super) fn float(&self, entry: &TagEntry, index: usize) -> Option<f32> {
+        let size = size_of(entry.kind).filter(|_| index < entry.count)?;
+        let at = entry.at + index * size;
+        let bits = self.number(at, size)?;
+        // A fraction's parts, in the order of the file; of nothing there are none.
+        let divided = |upper: f32| {
+            let lower = self.number(at + 4, 4).unwrap_or(0) as u32;
+            if lower == 0 { 0.0 } else { upper / lower as f32 }
+        };
+        Some(match entry.kind {
+            1 | 3 | 4 | 16 => bits as f32,
+            6 => f32::from(bits as i8),
+            8 => f32::from(bits as i16),
+            9 => bits as i32 as f32,
+            5 => divided(self.number(at, 4)? as f32),
+            10 => divided(self.number(at, 4)? as i32 as f32),
+            11 => f32::from_bits(bits as u32),
+            12 => f64::from_bits(bits).clamp(f32::MIN.into(), f32::MAX.into()) as f32,
+            _ => return None,
+        })
     }
 
     fn offset(&self, at: usize) -> Option<usize> {

@@ -45,6 +45,7 @@ mod preprocess_bad_input;
 mod preprocess_cases;
 mod preprocess_gray;
 mod preprocess_parity;
+mod priorities;
 mod process_commands;
 mod process_config;
 mod process_log;

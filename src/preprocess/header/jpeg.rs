@@ -65,8 +65,8 @@ pub(in crate::preprocess) fn has_impossible_segment(bytes: &[u8]) -> bool {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && !has_its_components(content) => return true,
             // Two bytes for each component, and how many there are; three bytes follow.
             0xda => return content.first().is_none_or(|&count| content.len() != usize::from(count) * 2 + 4),
-            // Reserved.
-            0x02..=0xbf => return true,
+            // Reserved, or of no form that libjpeg knows.
+            0x01..=0xbf | 0xc8 | 0xde | 0xdf | 0xf0..=0xfd => return true,
             _ => {}
         }
     }
@@ -120,8 +120,10 @@ impl<'a> Iterator for Segments<'a> {
             self.stray += skipped;
             self.at += skipped + 1;
             match rest[skipped] {
-                0x00 | 0x01 | 0xd0..=0xd8 => continue,
+                0x00 | 0xd0..=0xd8 => continue,
                 0xd9 => return None,
+                // It has no content.
+                0x01 => return Some((1, &[])),
                 marker => {
                     let length = usize::from(u16::from_be_bytes(array(self.bytes, self.at)?));
                     let content = self.bytes.get(self.at + 2..).unwrap_or_default();

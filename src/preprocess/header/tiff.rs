@@ -9,6 +9,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
     let rows = u64::from(chunks.height.min(height));
     // Some rows of every plane, raw and converted.
     let row = (page.chunk_row_bytes() as u64).saturating_mul(page.bits.len() as u64 + 4) + u64::from(chunks.width) * 4;
+    let table = if page.photometric == LAB { LAB_BYTES } else { 0 };
     // A row of tiles is put together before it is handed on.
     let band = if chunks.width == width { 0 } else { u64::from(width).saturating_mul(rows * 3) };
     let packed = match page.compression {
@@ -30,7 +31,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
         _ if page.is_mirrored => bytes.len() as u64 * page.planes() as u64,
         _ => 0,
     };
-    let memory = row.saturating_add(band).saturating_add(packed).saturating_add(copies);
+    let memory = row.saturating_add(table).saturating_add(band).saturating_add(packed).saturating_add(copies);
     // Tiles are unpacked to their ends, which may lie beyond the picture's.
     let (across, down) = page.chunks_in_plane();
     let [stored, above] =
@@ -40,6 +41,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Claim> {
 }
 
 const JPEG_BYTES: u64 = 5 << 20;
+/// The meaning of samples that are CIE Lab, and the table that they are looked up in.
+const LAB: u64 = 8;
+const LAB_BYTES: u64 = 256 << 10;
 /// The largest window that Zstandard takes.
 const ZSTD_BYTES: u64 = 128 << 20;
 const UNPACKER_BYTES: u64 = 256 << 10;

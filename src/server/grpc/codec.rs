@@ -152,6 +152,7 @@ mod tests {
             min_probability: 0.5,
             version_label: "stable".into(),
             outputs: vec!["features".into()],
+            priority: 200,
         }
     }
 

@@ -45,7 +45,10 @@ pub(super) fn request(
         target,
         wanted: Wanted { classes: Some(classes), outputs: message.outputs },
         deadline,
-        priority: Priority::DEFAULT,
+        priority: match message.priority {
+            0 => Priority::DEFAULT,
+            number => Priority(number),
+        },
         charge,
         trace,
     }

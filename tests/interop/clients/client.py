@@ -135,7 +135,7 @@ def details(addresses, bad):
 def reflection(addresses):
     """Every service there is, and a call made of what the server says of itself."""
     for address in addresses:
-        told = run("buf", "curl", "--http2-prior-knowledge", "--list-methods", f"http://{address}")
+        told = run("buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-methods", f"http://{address}")
         assert told.returncode == 0, told.stderr
         services = {line.rsplit("/", 1)[0] for line in told.stdout.splitlines()}
         wanted = {

@@ -6,7 +6,9 @@ Then a TIFF of every way of packing and of every layout that docs/pictures.md na
 Files of the folders named behind `--findings`, which `fuzz.py --keep` has written, come first. What differs on purpose is left out.
 """
 
-import argparse, base64, hashlib, json, os, pathlib, random, re, sys
+import argparse, base64, hashlib, itertools, json, os, pathlib, random, re, struct, sys
+
+from PIL import Image
 
 import fuzz, tiffs, writers
 from parts import picture, saved
@@ -30,13 +32,23 @@ def rows(rng):
     yield "palette of 8", saved(picture(rng, "P", (17, 12)), "TIFF", compression="tiff_lzw")
     for mode in ["I", "F", "I;16"]:
         yield mode, saved(picture(rng, mode, (13, 7)), "TIFF")
+    grid = bytes(value for color in itertools.product(range(0, 256, 17), repeat=3) for value in color)
+    yield "Lab of 4,096 colours", saved(Image.frombytes("LAB", (64, 64), grid), "TIFF", compression="tiff_deflate")
+    done = set()
+    for _ in range(2_000):
+        file, what = tiffs.ycbcr_tiff(rng)
+        words = set(re.findall(r"blocks \dx\d|planar True|compression \d+|predictor 2|tiled False", what))
+        words |= {f"{word} of its own" for tag, word in ((529, "coefficients"), (532, "levels")) if struct.pack("<H", tag) in file or struct.pack(">H", tag) in file}
+        if words - done and len(file) <= 2 * MOST_BYTES and fuzz.pillow(file)[0]:
+            done |= words
+            yield f"YCbCr, {', '.join(sorted(words))}", file
     done = set()
     for _ in range(20_000):
         file, what = tiffs.tiff(rng)
         photometric, bits, format_, fill, planar, predictor, tiled = re.search(
             r"photometric (\d) bits \[(.*?)\] extra .* format (\d) fill (\d) planar (\d) .*predictor (\d) tiled (\w+)", what
         ).groups()
-        bits, kind = bits.split(", "), {"0": "gray", "1": "gray", "2": "RGB", "3": "palette", "5": "CMYK", "6": "YCbCr"}[photometric]
+        bits, kind = bits.split(", "), {"0": "gray", "1": "gray", "2": "RGB", "3": "palette", "5": "CMYK", "6": "YCbCr", "8": "Lab"}[photometric]
         words = {f"{kind} of {bits[0]} in {len(bits)}, format {format_}", *(["tiles"] * (tiled == "True"))}
         words |= {"planes"} if planar == "2" else {"mirrored"} if fill == "2" else {"predictor"} if predictor == "2" else set()
         if words - done and len(file) <= 2 * MOST_BYTES and fuzz.pillow(file)[0]:

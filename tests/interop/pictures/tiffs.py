@@ -10,8 +10,8 @@ def ifd(order, fields, at):
     body, extra = struct.pack(order + "H", len(fields)), b""
     end = at + 2 + 12 * len(fields) + 4
     for tag, kind, values in sorted(fields):
-        content = struct.pack(order + f"{len(values)}" + {1: "B", 3: "H", 4: "I", 8: "h", 9: "i"}[kind], *values)
-        body += struct.pack(order + "HHI", tag, kind, len(values))
+        content = struct.pack(order + f"{len(values)}" + {1: "B", 3: "H", 4: "I", 5: "I", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d"}[kind], *values)
+        body += struct.pack(order + "HHI", tag, kind, len(values) // (2 if kind in (5, 10) else 1))
         if len(content) > 4:
             body += struct.pack(order + "I", end + len(extra))
             extra += content + bytes(len(content) % 2)
@@ -47,7 +47,7 @@ def tiff(rng):
         (2, [8] * 5, [0, 0], 1, 0), (2, [8] * 5, [1, 0], 1, 0), (2, [8] * 5, [2, 0], 1, 0), (2, [8] * 6, [1, 0, 0], 1, 0),
         (2, [16] * 3, [], 1, 0), (2, [16] * 4, [], 1, 0), (2, [16] * 4, [0], 1, 0), (2, [16] * 4, [1], 1, 0), (2, [16] * 4, [2], 1, 0),
         (3, [1], [], 1, 2), (3, [2], [], 1, 4), (3, [4], [], 1, 16), (3, [8], [], 1, 256), (3, [8, 8], [0], 1, 256), (3, [8, 8], [2], 1, 256),
-        (5, [8] * 4, [], 1, 0), (5, [8] * 5, [0], 1, 0), (5, [16] * 4, [], 1, 0), (6, [8], [], 1, 0), (6, [8] * 3, [], 1, 0),
+        (5, [8] * 4, [], 1, 0), (5, [8] * 5, [0], 1, 0), (5, [16] * 4, [], 1, 0), (6, [8], [], 1, 0), (6, [8] * 3, [], 1, 0), (8, [8] * 3, [], 1, 0), (8, [8] * 3, [], 1, 0),
     ])
     width, height = size(rng)
     fill = 2 if rng.random() < 0.15 else 1
@@ -104,6 +104,8 @@ def tiff(rng):
         fields.append((284, 3, [planar]))
     if predictor == 2:
         fields.append((317, 3, [2]))
+    if photometric == 6 and len(bits) == 3:
+        fields.append((530, 3, [1, 1]))
     if colormap:
         fields.append((320, 3, [rng.randrange(65536) for _ in range(3 * colormap)]))
     if rng.random() < 0.2:
@@ -149,7 +151,9 @@ def jpeg_tiff(rng):
     for top in range(0, height, down):
         for left in range(0, width, across):
             rows = down if tiled else min(down, height - top)
-            parts.append(saved(image.crop((left, top, left + across, top + rows)), "JPEG", **options))
+            # Now and then a part has another sampling than the first.
+            others = maybe(rng, 0.03, subsampling=rng.randrange(3)) if "subsampling" in options else {}
+            parts.append(saved(image.crop((left, top, left + across, top + rows)), "JPEG", **options | others))
     data, offsets = b"", []
     for part in parts:
         offsets.append(8 + len(data))
@@ -161,7 +165,8 @@ def jpeg_tiff(rng):
     fields += [(338, 3, extra)] if extra else []
     fields += [(places[0], 4, offsets), (places[1], 4, [len(part) for part in parts])]
     if photometric == 6 and rng.random() < 0.7:
-        fields.append((530, 3, {0: [1, 1], 1: [2, 1], 2: [2, 2]}[options["subsampling"]]))
+        told = {0: [1, 1], 1: [2, 1], 2: [2, 2]}[options["subsampling"]]
+        fields.append((530, 3, told if rng.random() < 0.9 else rng.choice([[1, 1], [2, 1], [2, 2], [4, 2], [1, 3]])))
     if rng.random() < 0.2:
         fields.append((274, 3, [rng.randrange(0, 10)]))
     order = rng.choice("<>")
@@ -169,5 +174,43 @@ def jpeg_tiff(rng):
     return file, f"JPEG {width}x{height} photometric {photometric} {options} tiled {tiled}"
 
 
+def ycbcr_tiff(rng):
+    """Blocks of light with two colour differences, which libtiff converts by the factors that the file tells."""
+    across, down = rng.choice([(1, 1), (1, 2), (2, 1), (2, 2), (2, 2), (4, 1), (4, 2), (4, 4), (4, 4), (1, 4), (2, 4), (1, 3)])
+    width, height = size(rng)
+    tiled = rng.random() < 0.4
+    chunk_width, rows = (rng.choice([16, 32, 48, 6]), rng.choice([16, 32, 48, 10])) if tiled else (width, rng.choice([1, 3, 4, 8, height, height]))
+    planar = (across, down) == (1, 1) and rng.random() < 0.3
+    compression = rng.choice([5, 8, 8, 32946, 32773])
+    predictor = 2 if compression != 32773 and rng.random() < 0.3 else 1
+    data, offsets, sizes = b"", [], []
+    for _ in range(3 if planar else 1):
+        for y in range(0, height, rows):
+            for _ in range(-(-width // chunk_width)):
+                count = rows if tiled else min(rows, height - y)
+                row_bytes = chunk_width if planar else -(-chunk_width // across) * (across * down + 2)
+                raw = pixels(rng, row_bytes, -(-count // down), 1)[..., 0].tobytes()
+                packed = {5: lambda raw: gif_lzw(raw, 8, rng), 32773: packbits}.get(compression, zlib.compress)(raw)
+                offsets.append(8 + len(data))
+                sizes.append(len(packed))
+                data += packed + bytes(len(packed) % 2)
+    fields = [(256, 3, [width]), (257, 3, [height]), (258, 3, [8, 8, 8]), (259, 3, [compression]), (262, 3, [6]), (277, 3, [3]), (284, 3, [1 + planar])]
+    fields += [(322, 3, [chunk_width]), (323, 3, [rows]), (324, 4, offsets), (325, 4, sizes)] if tiled else [(278, 4, [rows]), (273, 4, offsets), (279, 4, sizes)]
+    if predictor == 2:
+        fields.append((317, 3, [2]))
+    if (across, down) != (2, 2) or rng.random() < 0.7:
+        fields.append((530, rng.choice([3, 4]), [across, down]))
+    if rng.random() < 0.5:
+        luma = rng.choice([[299, 587, 114], [2126, 7152, 722], [1, 1, 1], [0, 500, 0], [rng.randrange(1, 2000) for _ in range(3)], [rng.randrange(3) for _ in range(3)]])
+        below = rng.choice([1000, 10000, 999, 0])
+        fields.append(rng.choice([(529, 5, [part for value in luma for part in (value, below)]), (529, 11, [value / 1000 for value in luma]), (529, 12, [value / -1000 for value in luma]), (529, 3, luma)]))
+    if rng.random() < 0.5:
+        ends = rng.choice([[0, 255, 128, 255, 128, 255], [15, 235, 128, 240, 128, 240], [16, 235, 16, 240, 16, 240], [rng.randrange(256) for _ in range(6)], [rng.randrange(-9, 9) for _ in range(6)]])
+        fields.append(rng.choice([(532, 10, [part for value in ends for part in (value, 1)]), (532, 11, [value + rng.choice([0, 0.3]) for value in ends]), (532, 9, ends)]))
+    order = rng.choice("<>")
+    file = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(data)) + data + ifd(order, fields, 8 + len(data))
+    return file, f"YCbCr {width}x{height} blocks {across}x{down} planar {planar} compression {compression} predictor {predictor} tiled {tiled and (chunk_width, rows)} rows {rows}"
+
+
 def any_tiff(rng):
-    return rng.choice([tiff, tiff, tiff, pillow_tiff, pillow_tiff, jpeg_tiff])(rng)
+    return rng.choice([tiff, tiff, tiff, pillow_tiff, pillow_tiff, jpeg_tiff, ycbcr_tiff])(rng)

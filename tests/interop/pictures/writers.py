@@ -10,9 +10,8 @@ from tiffs import any_tiff
 ON_PURPOSE = {
     "broken metadata turns nothing": lambda form, what, damaged, outcome, ours, theirs: damaged and outcome == "REFUSED BY PILLOW" and ("fromhex" in theirs or "not a TIFF file" in theirs or "unpack" in theirs or "required argument" in theirs),
     "planes that Pillow misreads": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "in planes" in ours,
-    "Lab, which Pillow leaves to Little CMS": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 8" in ours,
     "what a damaged fax shows": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and "group" in what,
-    "YCbCr that libtiff converts": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and outcome == "REFUSED BY US" and "meaning 6" in ours,
+    "never half of a YCbCr": lambda form, what, damaged, outcome, ours, theirs: form == "tiff" and damaged and ("YCbCr" in what or "photometric 6" in what) and outcome == "REFUSED BY US" and ("its pixels end early" in ours or "its LZW" in ours or "cannot be unpacked" in ours),
     "every pixel, and damage behind them": lambda form, what, damaged, outcome, ours, theirs: form == "png" and damaged and outcome == "REFUSED BY PILLOW" and ("runcated" in theirs or "broken PNG file (chunk" in theirs),
     "what a damaged WebP shows": lambda form, what, damaged, outcome, ours, theirs: form == "webp" and damaged and outcome != "REFUSED BY US" and (theirs is None or "next frame" in theirs),
     "a damaged progressive JPEG, all of it": lambda form, what, damaged, outcome, ours, theirs: form in ("jpeg", "tiff") and damaged and "progressive" in what and outcome != "REFUSED BY US",

@@ -9,7 +9,16 @@ pub(crate) const SIDE: u32 = 8;
 
 /// A PNG of the right size.
 pub(crate) fn png() -> Bytes {
-    let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| image::Rgb([x as u8 * 16, y as u8 * 16, 128]));
+    png_of(|x, y| [x as u8 * 16, y as u8 * 16, 128])
+}
+
+/// The same, all of one gray.
+pub(crate) fn gray(value: u8) -> Bytes {
+    png_of(|_, _| [value; 3])
+}
+
+fn png_of(pixel: impl Fn(u32, u32) -> [u8; 3]) -> Bytes {
+    let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| image::Rgb(pixel(x, y)));
     let mut file = Cursor::new(Vec::new());
     image.write_to(&mut file, image::ImageFormat::Png).expect("PNG in memory");
     file.into_inner().into()

@@ -64,17 +64,27 @@ fn has_marker_behind(bytes: &[u8], start: usize) -> bool {
     pixels.windows(2).rev().any(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7 | 0xff))
 }
 
+/// What a TIFF says of the colours of its parts.
+pub(super) struct PartColors {
+    pub(super) photometric: u64,
+    /// Whether they are multiplied by a fourth sample.
+    pub(super) is_premultiplied: bool,
+    /// Pixels across and down for each pair of colour differences; `None` where only the part says it.
+    pub(super) sampling: Option<(u64, u64)>,
+}
+
 /// Reads a picture that is a part of a TIFF, whose tables may stand elsewhere and whose colours the TIFF knows.
 ///
-/// * `photometric`: what the TIFF says of its colours; and whether they are multiplied by a fourth sample
 /// * `size`: the part's width, and how many of its rows are wanted
+///
+/// Gives how many pixels across and down share a pair of colour differences.
 pub(super) fn read_part(
     tables: &[u8],
     content: &[u8],
-    (photometric, is_premultiplied): (u64, bool),
+    told: &PartColors,
     (width, rows): (u32, u32),
     sink: &mut dyn RowSink,
-) -> Result<(), DecodeError> {
+) -> Result<(u64, u64), DecodeError> {
     let joined;
     let bytes = match (tables, content) {
         // Both are whole streams, from start marker to end marker.
@@ -96,9 +106,9 @@ pub(super) fn read_part(
         return Err(corrupt(format_args!("a part of {width}x{height} pixels and {bits} bits does not fit its TIFF")));
     }
     let mut geometry = Geometry::new(&metadata)?;
-    geometry.colors = match (photometric, geometry.components.len()) {
+    geometry.colors = match (told.photometric, geometry.components.len()) {
         (0 | 1, 1) => ColorModel::Gray,
-        (2, 4) if is_premultiplied => ColorModel::Premultiplied,
+        (2, 4) if told.is_premultiplied => ColorModel::Premultiplied,
         (2, 3 | 4) => ColorModel::Rgb,
         (5, 4) => ColorModel::Inks,
         (6, 3) => ColorModel::YCbCr,
@@ -107,13 +117,21 @@ pub(super) fn read_part(
     if header::jpeg::has_impossible_segment(bytes) {
         return Err(corrupt("one of its tables or markers is impossible"));
     }
-    if photometric != 6 && geometry.components.iter().any(|component| component.factors != (1, 1)) {
-        return Err(corrupt("fewer samples than pixels do not fit the colours of its TIFF"));
+    let mut sampling = frame.components.iter().map(|part| (part.horizontal_sampling, part.vertical_sampling));
+    let first = sampling.next().unwrap_or((0, 0));
+    let found = (u64::from(first.0), u64::from(first.1));
+    let is_known = match first {
+        (1 | 2 | 4, 1 | 2 | 4) if told.photometric == 6 => told.sampling.is_none_or(|told| told == found),
+        _ => first == (1, 1),
+    };
+    if !is_known || sampling.any(|sampling| sampling != (1, 1)) {
+        return Err(corrupt("so many samples for its pixels do not fit the colours of its TIFF"));
     }
     let jpeg = Box::new(Jpeg { bytes, metadata, geometry });
     let mut sink = FirstRows::new(sink, rows);
     // White is zero in such a TIFF.
-    if photometric == 0 { jpeg.read(&mut Inverted(&mut sink)) } else { jpeg.read(&mut sink) }
+    if told.photometric == 0 { jpeg.read(&mut Inverted(&mut sink)) } else { jpeg.read(&mut sink) }?;
+    Ok(found)
 }
 
 impl Rows for Jpeg<'_> {

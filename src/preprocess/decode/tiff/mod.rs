@@ -5,10 +5,14 @@
 //! bytes of a chunk row by row, [`pixel`] makes colours of them. A strip's rows go on one by one; a row of tiles is put
 //! together first.
 
+mod chroma;
 mod error;
 mod fax;
+mod lab;
 mod pixel;
 mod unpack;
+
+use std::cell::Cell;
 
 use super::fault::tiff as corrupt;
 use super::frame::{Frame, Rows};
@@ -28,6 +32,8 @@ struct Tiff<'a> {
     page: Page,
     layout: SampleLayout,
     packing: Packing,
+    /// Pixels across and down for each pair of colour differences: as the file says, or else as its first JPEG.
+    sampling: Cell<Option<(u64, u64)>>,
 }
 
 pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<dyn Rows + 'a>), DecodeError> {
@@ -40,7 +46,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], header: &Header) -> Result<(Frame, Box<d
     let xmp = directory.entry(tag::XMP).map(|entry| directory.bytes(&entry));
     let turn = Turn::from_directory(Some(&directory), xmp);
     let frame = Frame { width: header.width, height: header.height, turn, turn_is_intrinsic: true };
-    Ok((frame, Box::new(Tiff { file: bytes, directory, page, layout, packing })))
+    let sampling = Cell::new(chroma::sampling(&directory));
+    Ok((frame, Box::new(Tiff { file: bytes, directory, page, layout, packing, sampling })))
 }
 
 impl Rows for Tiff<'_> {
@@ -80,8 +87,21 @@ impl Tiff<'_> {
             let tables = self.directory.entry(tag::JPEG_TABLES);
             let tables = tables.map(|entry| self.directory.bytes(&entry)).unwrap_or_default();
             let size = (self.page.chunks.width, rows as u32);
-            let meaning = (self.page.photometric, self.layout.is_premultiplied());
-            return jpeg::read_part(tables, content(0)?, meaning, size, sink);
+            let told = jpeg::PartColors {
+                photometric: self.page.photometric,
+                is_premultiplied: self.layout.is_premultiplied(),
+                sampling: self.sampling.get(),
+            };
+            let sampling = jpeg::read_part(tables, content(0)?, &told, size, sink)?;
+            self.sampling.set(Some(sampling));
+            return Ok(());
+        }
+        if let Some(chroma) = self.layout.blocks(&self.page) {
+            let big_endian = self.directory.is_big_endian();
+            let unpacker = ChunkUnpacker::new(self.packing, content(0)?, &self.page, big_endian)?;
+            let width = (self.page.width as usize - at.0 * self.page.chunks.width as usize)
+                .min(self.page.chunks.width as usize);
+            return chroma.read(&self.page, unpacker, (width, rows), sink).map_err(corrupt);
         }
         let row_bytes = self.page.chunk_row_bytes();
         let planes = (0..self.page.planes()).map(|plane| {

@@ -1,5 +1,7 @@
 //! What the samples of a TIFF's pixel are, and the colour that Pillow makes of them.
 
+use super::chroma::Chroma;
+use super::lab::Lab;
 use crate::preprocess::decode::cmyk::cmyk_to_rgb;
 use crate::preprocess::decode::colors::{self, Colors};
 use crate::preprocess::decode::fault::tiff as corrupt;
@@ -39,6 +41,12 @@ enum Kind {
     Premultiplied,
     Inks,
     YCbCr,
+    /// The same in blocks, or by factors of the file's own.
+    Chroma(Box<Chroma>),
+    /// CIE Lab; whether its `a` and `b` are 0 at 0, and not at 128.
+    Lab {
+        is_signed: bool,
+    },
 }
 
 impl Kind {
@@ -87,8 +95,13 @@ impl Kind {
             (2, 1, [16, 16, 16, 16], [1]) if is_plain => Self::Premultiplied,
             (5, 1, [8, 8, 8, 8] | [16, 16, 16, 16], []) if is_plain => Self::Inks,
             (5, 1, [8, 8, 8, 8, 8], [0]) | (5, 1, [8, 8, 8, 8, 8, 8], [0, 0]) if is_plain => Self::Inks,
-            // libtiff's own conversion of compressed YCbCr other than JPEG is not followed.
             (6, 1, [8, 8, 8], []) if is_plain && (page.compression == JPEG || !is_packed) => Self::YCbCr,
+            (6, 1, [8, 8, 8], []) if is_plain => match Chroma::of(page, directory) {
+                Some(chroma) => Self::Chroma(Box::new(chroma)),
+                None => return Ok(None),
+            },
+            // Of planes Pillow forgets that they are signed.
+            (8, 1, [8, 8, 8], []) if is_plain => Self::Lab { is_signed: !is_planar },
             _ => return Ok(None),
         }))
     }
@@ -98,6 +111,14 @@ impl SampleLayout {
     /// Whether a colour is multiplied by the fourth sample.
     pub(super) fn is_premultiplied(&self) -> bool {
         matches!(self.kind, Kind::Premultiplied)
+    }
+
+    /// How the samples lie in blocks, if they do.
+    pub(super) fn blocks(&self, page: &Page) -> Option<&Chroma> {
+        match &self.kind {
+            Kind::Chroma(chroma) if !page.is_planar => Some(chroma),
+            _ => None,
+        }
     }
 
     /// The layout of a page, if Pillow reads it.
@@ -124,7 +145,7 @@ impl SampleLayout {
             (true, true, true) => samples <= 4 && sample_bytes <= 2,
             (true, false, false) => !matches!(page.bits[0], 2 | 4 | 12 | 16) && is_complete,
             (true, true, false) => {
-                let is_color = matches!((page.photometric, &page.extra[..]), (2, [] | [2 | 999]) | (5, []));
+                let is_color = matches!((page.photometric, &page.extra[..]), (2, [] | [2 | 999]) | (5 | 8, []));
                 // A tile that the picture's edge cuts gets rows of the length that its known samples would give it.
                 let is_cut = !page.width.is_multiple_of(page.chunks.width);
                 let is_counted = !is_cut || page.photometric == 5 || samples == 3 + page.extra.len();
@@ -205,6 +226,11 @@ impl SampleLayout {
                 each(rgb, &|pixel| colors::divided([0, 1, 2].map(|index| upper(pixel, index)), upper(pixel, 3)))
             }
             Kind::Inks => each(rgb, &|pixel| cmyk_to_rgb([0, 1, 2, 3].map(|index| upper(pixel, index)))),
+            Kind::Chroma(chroma) => each(rgb, &|pixel| chroma.rgb([pixel[0], pixel[1], pixel[2]])),
+            Kind::Lab { is_signed } => {
+                let (lab, zero) = (Lab::shared(), if *is_signed { 128 } else { 0 });
+                each(rgb, &|pixel| lab.rgb([pixel[0], pixel[1] ^ zero, pixel[2] ^ zero]));
+            }
             Kind::YCbCr => each(rgb, &|pixel| ycbcr_to_rgb([pixel[0], pixel[1], pixel[2]])),
         }
     }

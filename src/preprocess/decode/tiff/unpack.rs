@@ -99,6 +99,9 @@ impl<'a> ChunkUnpacker<'a> {
                 let is_old = matches!(data[..], [0, second, ..] if second & 1 == 1);
                 let decoder = match is_old {
                     true => weezl::decode::Decoder::new(weezl::BitOrder::Lsb, 8),
+                    false if !matches!(data[..], [0x80, 0..=0x7f, ..]) => {
+                        return Err(corrupt("its LZW does not begin with the code that clears the table"));
+                    }
                     false => weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8),
                 };
                 Codec::Lzw { data, at: 0, decoder: Box::new(decoder) }
@@ -118,6 +121,11 @@ impl<'a> ChunkUnpacker<'a> {
             samples: if page.is_planar { 1 } else { page.bits.len() },
             big_endian,
         })
+    }
+
+    /// Gives the differences that a predictor left as they are.
+    pub(super) fn forget_predictor(&mut self) {
+        self.predictor = 1;
     }
 
     /// The next row.

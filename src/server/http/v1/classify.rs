@@ -17,6 +17,7 @@ use super::{
     images::{ImageEntry, Images},
     options::{BadOption, RequestOptions},
     path::ModelPath,
+    priority,
     shape::{AnswerShape, TorchServeDocument, vertex},
     tensor, tfserving,
     upload::{Dialect, Upload},
@@ -26,7 +27,7 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, Priority, VersionPick, Wanted},
+    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, VersionPick, Wanted},
     telemetry::Protocol,
 };
 
@@ -63,6 +64,7 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
+    let priority = priority::asked(&head.headers)?;
     // The range of `top_k` is the model's, where there is one.
     let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
 
@@ -90,7 +92,7 @@ async fn answer(
         target,
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
-        priority: Priority::DEFAULT,
+        priority,
         charge,
         trace: call.trace(),
     };

@@ -11,6 +11,7 @@ mod models;
 mod options;
 mod path;
 mod predict;
+mod priority;
 mod rows;
 mod shape;
 mod tensor;

@@ -6,7 +6,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use super::pictures::{Patience, PictureInJson, body, files, pixel};
+use super::pictures::{Patience, PictureInJson, body, files, pixel, priority};
 use crate::server::http::{
     description::{
         AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, binary, content, example, list, reference,
@@ -202,6 +202,7 @@ pub(in crate::server::http) fn takes_pictures(described: Described) -> Described
     described
         .query::<ClassesOptions>()
         .query::<Patience>()
+        .parameter(priority())
         .body(body)
         .knows::<ClassifyBody>()
         .knows::<ClassifyForm>()

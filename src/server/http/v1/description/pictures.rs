@@ -5,11 +5,12 @@ use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
         Content, KnownFormat, RefOr, Required, Schema, SchemaFormat,
+        path::Parameter,
         request_body::{RequestBody, RequestBodyBuilder},
     },
 };
 
-use crate::server::http::description::{PIXEL, binary, content, list, reference, text};
+use crate::server::http::description::{PIXEL, binary, content, header_parameter, list, reference, text};
 
 /// A picture in JSON.
 #[derive(ToSchema)]
@@ -56,6 +57,16 @@ pub(super) struct Patience {
     /// time has passed (504). Without it, `[limits] default_timeout_ms`.
     #[param(minimum = 1, maximum = 3600000, nullable = false)]
     timeout_ms: Option<u64>,
+}
+
+/// Whom a request may overtake.
+pub(super) fn priority() -> Parameter {
+    header_parameter(
+        "x-priority",
+        "Whom it may overtake in the queue: `interactive`, which is the default, `bulk`, which fills what others leave, or a number as Triton counts: 1 is the most \
+         urgent, 100 the default, 200 bulk.",
+        text("A word, or a number from 1 on.").pattern(Some("^(interactive|bulk|[1-9][0-9]{0,8})$")),
+    )
 }
 
 /// A form: each part named `image`, and each part with a file name, is a picture.

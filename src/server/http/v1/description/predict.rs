@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::pictures::{Base64File, Base64Picture, Patience, PicturesForm, body, pixel};
+use super::pictures::{Base64File, Base64Picture, Patience, PicturesForm, body, pixel, priority};
 use crate::server::http::{
     description::{AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, content, example, reference},
     v1::predict::PredictDocument,
@@ -99,6 +99,7 @@ pub(in crate::server::http::v1) fn predict(place: ModelInPath) -> Described {
     ];
     Described::of_model(place, Tag::TensorFlowServing, "predict", "All classes of pictures or tensors", TEXT)
         .query::<Patience>()
+        .parameter(priority())
         .body(body::<PicturesForm>("The pictures or tensors.", json))
         .knows::<PredictBody>()
         .knows::<PicturesForm>()

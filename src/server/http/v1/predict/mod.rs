@@ -18,6 +18,7 @@ use super::{
     form,
     options::{BadOption, RequestOptions},
     path::ModelPath,
+    priority,
 };
 use crate::{
     server::{
@@ -26,8 +27,7 @@ use crate::{
         threads::{is_large, is_long},
     },
     service::{
-        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Priority, Target,
-        VersionPick, Wanted,
+        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Target, VersionPick, Wanted,
     },
     telemetry::Protocol,
 };
@@ -59,6 +59,7 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
+    let priority = priority::asked(&head.headers)?;
     let target = arrival.target()?;
     let options = options(&head, &target)?;
     let charge = call.open_charge(service)?;
@@ -75,7 +76,7 @@ async fn answer(
         target,
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
-        priority: Priority::DEFAULT,
+        priority,
         charge,
         trace: call.trace(),
     };
