@@ -3,7 +3,7 @@
 # openapi-generator and buf make of it classify a picture. Needs the network once, Python 3.10 or newer, and Java 11, Node.js 20 and npm for
 # the clients.
 #
-# --quick: schemathesis alone.
+# --quick: schemathesis alone, and of it what is the same every time.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root="$here/../../.."
@@ -14,5 +14,5 @@ binary=${RESNETD:-"$root/target/release/resnetd"}
 [ -x "$binary" ] || (cd "$root" && cargo build --release --quiet)
 binary=$(realpath "$binary")
 export PYTHONPATH="$here/.."
-"$venv/bin/python" "$here/fuzz.py" "$binary"
+"$venv/bin/python" "$here/fuzz.py" "$binary" "$@"
 [ "${1:-}" = --quick ] || "$here/clients.sh" "$binary" "$venv"
