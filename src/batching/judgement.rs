@@ -24,7 +24,7 @@ const WEIGHT: f64 = 0.1;
 
 /// How an image with a deadline ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum Timeliness {
     InTime,
     Missed,
 }
@@ -74,18 +74,18 @@ impl Judgement {
     /// An image with a deadline has ended.
     ///
     /// * `is_sample`: it was one that the forecast had refused
-    pub(super) fn ended(&mut self, kept: Kept, is_sample: bool) {
-        let change = match (kept, is_sample) {
-            (Kept::InTime, false) => {
+    pub(super) fn ended(&mut self, ending: Timeliness, is_sample: bool) {
+        let change = match (ending, is_sample) {
+            (Timeliness::InTime, false) => {
                 self.answers = self.answers.saturating_add(1);
                 -(self.factor - 1.0).clamp(0.0, STEP_DOWN)
             }
-            (Kept::Missed, false) => {
+            (Timeliness::Missed, false) => {
                 self.missed += 1;
                 STEP_UP
             }
-            (kept, true) => {
-                let in_vain = f64::from(u8::from(kept == Kept::InTime));
+            (ending, true) => {
+                let in_vain = f64::from(u8::from(ending == Timeliness::InTime));
                 self.in_vain += (in_vain - self.in_vain) * WEIGHT;
                 -STEP_IN_VAIN * in_vain
             }
@@ -104,7 +104,7 @@ mod tests {
         let mut samples = |is_idle, refusals| (0..refusals).filter(|_| judgement.refuses(is_idle)).count();
         assert_eq!(samples(true, 10 * REFUSALS_A_SAMPLE), 10);
         assert_eq!(samples(false, 10 * REFUSALS_A_SAMPLE), 0, "others wait, and none was answered");
-        (0..ANSWERS_A_SAMPLE).for_each(|_| judgement.ended(Kept::InTime, false));
+        (0..ANSWERS_A_SAMPLE).for_each(|_| judgement.ended(Timeliness::InTime, false));
         let mut samples = |is_idle, refusals| (0..refusals).filter(|_| judgement.refuses(is_idle)).count();
         assert_eq!(samples(false, 10 * REFUSALS_A_SAMPLE), 1);
     }
@@ -112,22 +112,22 @@ mod tests {
     #[test]
     fn missed_deadlines_make_it_careful_and_kept_ones_confident_again() {
         let mut judgement = Judgement::new();
-        (0..10).for_each(|_| judgement.ended(Kept::Missed, false));
+        (0..10).for_each(|_| judgement.ended(Timeliness::Missed, false));
         assert!((judgement.factor() - 1.2).abs() < 1e-9, "{}", judgement.factor());
         assert_eq!(judgement.missed(), 10);
-        (0..10_000).for_each(|_| judgement.ended(Kept::InTime, false));
+        (0..10_000).for_each(|_| judgement.ended(Timeliness::InTime, false));
         assert_eq!(judgement.factor(), 1.0, "never below what was measured");
-        (0..1_000).for_each(|_| judgement.ended(Kept::Missed, false));
+        (0..1_000).for_each(|_| judgement.ended(Timeliness::Missed, false));
         assert_eq!(judgement.factor(), *FACTORS.end());
     }
 
     #[test]
     fn refusals_in_vain_make_it_bolder_and_are_no_missed_deadlines() {
         let mut judgement = Judgement::new();
-        (0..5).for_each(|_| judgement.ended(Kept::InTime, true));
+        (0..5).for_each(|_| judgement.ended(Timeliness::InTime, true));
         assert!((judgement.factor() - 0.8).abs() < 1e-9, "{}", judgement.factor());
         assert!(judgement.in_vain() > 0.4);
-        (0..50).for_each(|_| judgement.ended(Kept::Missed, true));
+        (0..50).for_each(|_| judgement.ended(Timeliness::Missed, true));
         assert!((judgement.factor() - 0.8).abs() < 1e-9, "a refusal that was right changes nothing");
         assert!(judgement.in_vain() < 0.01);
         assert_eq!(judgement.missed(), 0);

@@ -10,7 +10,7 @@ use super::{
     coming::{Announced, Coming},
     forecast::Lane,
     job::{JobError, SubmitError, Terms, WorkerObserver},
-    judgement::{Judgement, Kept},
+    judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Decision, Policy, decide},
     state::{Job, JobId, State},
@@ -122,7 +122,7 @@ impl Queue {
         if let Some((_, job)) = &job
             && job.deadline.is_some_and(|deadline| deadline <= now)
         {
-            state.judgement.ended(Kept::Missed, job.is_sample);
+            state.judgement.ended(Timeliness::Missed, job.is_sample);
         }
         drop(state);
         // Only now: freeing an image should not hold the others up.
@@ -167,8 +167,8 @@ impl Queue {
         state.times.note(jobs.len(), time);
         for job in jobs {
             if let Some(deadline) = job.deadline {
-                let kept = if now <= deadline { Kept::InTime } else { Kept::Missed };
-                state.judgement.ended(kept, job.is_sample);
+                let ending = if now <= deadline { Timeliness::InTime } else { Timeliness::Missed };
+                state.judgement.ended(ending, job.is_sample);
             }
         }
         state.load.end_run(now);
@@ -381,7 +381,7 @@ mod tests {
         let samples = || (0..64).filter_map(|_| queue.announce(&hopeless, now).ok()).collect::<Vec<_>>();
         assert_eq!(samples().len(), 0, "the worker has others to answer, and has answered none");
         let (answered, _answer) = job(now, Some(ms(20)));
-        (0..100).for_each(|_| queue.lock().judgement.ended(Kept::InTime, answered.is_sample));
+        (0..100).for_each(|_| queue.lock().judgement.ended(Timeliness::InTime, answered.is_sample));
         let samples = samples();
         assert_eq!(samples.len(), 1);
         let (sample, _answer) = job(now, Some(ms(20)));

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     forecast::{Forecast, Lane, forecast},
     job::{JobError, Reply, SubmitError, Terms},
-    judgement::{Judgement, Kept},
+    judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Policy, Priority},
     times::ServiceTimes,
@@ -163,7 +163,7 @@ impl State {
                 continue;
             }
             if is_late {
-                self.judgement.ended(Kept::Missed, job.is_sample);
+                self.judgement.ended(Timeliness::Missed, job.is_sample);
                 // The receiver may have left in this moment; then nobody misses the answer.
                 let _ = job.reply.send(Err(JobError::Expired));
                 continue;

@@ -40,7 +40,7 @@ impl Chroma {
         }
         // Pillow has a chunk in memory, of as many rows as the file says even where the picture has fewer.
         let rows = directory.unsigned(if page.is_tiled() { tag::TILE_HEIGHT } else { tag::ROWS_PER_STRIP });
-        let rows = rows.filter(|&rows| rows != u32::MAX.into()).unwrap_or(page.height.into());
+        let rows = rows.filter(|&rows| rows != u64::from(u32::MAX)).unwrap_or(u64::from(page.height));
         if rows > MOST_BYTES / (u64::from(page.width).max(1) * 4) {
             return None;
         }
