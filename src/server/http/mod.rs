@@ -21,6 +21,7 @@ mod health;
 mod leftover;
 mod metrics;
 mod nearest;
+mod object;
 mod one_port;
 mod peer;
 mod platforms;

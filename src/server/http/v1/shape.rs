@@ -11,7 +11,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{asked::Encoding, images::AnsweredImages};
+use super::{asked::Encoding, images::AnsweredImages, tfserving::Results};
 use crate::service::{Answer, Prediction};
 
 /// Whose shape the answer has, where the request itself is not in another dialect.
@@ -38,18 +38,23 @@ pub(super) fn vertex(answer: &Answer, encoding: Encoding) -> VertexDocument<'_> 
 /// TorchServe's document: an object for an image, a list of them for several.
 pub(in crate::server::http) struct TorchServeDocument<'a>(pub(super) &'a Answer);
 
-/// Labels with their probabilities; a list of such objects for several pictures.
+/// Labels with their probabilities; a list of such objects for several pictures; TensorFlow Serving's answer to a body of its own.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "read by client authors; each is written as it is")]
 enum LabelledProbabilities {
     One(BTreeMap<String, f32>),
     Several(Vec<BTreeMap<String, f32>>),
+    TensorFlowServing(Results<'static>),
 }
 
 impl ToSchema for TorchServeDocument<'_> {
     fn name() -> Cow<'static, str> {
         LabelledProbabilities::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        LabelledProbabilities::schemas(schemas);
     }
 }
 

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeSeed as _};
 use serde_json::value::RawValue;
 
-use super::object::{First, JsonObject, Parameter};
+use super::values::{First, Parameter};
 use crate::{
     server::{
-        http::flat::FlatReader,
+        http::{flat::FlatReader, object::JsonObject},
         v2::{Datatype, InputData, InputTensor, Requested, RequestedOutput, Schedule, only_input},
     },
     service::{Charge, Error, ErrorKind, Service, Shown, Target},

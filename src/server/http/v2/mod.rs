@@ -5,11 +5,11 @@ mod document;
 mod header;
 mod infer;
 mod models;
-mod object;
 mod path;
 mod raw;
 mod server;
 mod statistics;
+mod values;
 mod write;
 
 use super::{description::ModelInPath, route::Routes};

@@ -10,10 +10,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::object::JsonObject;
 use crate::{
     server::{
-        http::{body, call::HttpCall, door::HttpDoor, error::Failure, health, reply},
+        http::{body, call::HttpCall, door::HttpDoor, error::Failure, health, object::JsonObject, reply},
         v2,
     },
     service::{Error, ErrorKind, Shown},

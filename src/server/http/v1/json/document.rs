@@ -15,7 +15,7 @@ use serde_json::Number;
 
 use super::example::ExampleImage;
 use crate::{
-    server::http::{base64::decode, v1::asked::AskedOutputs},
+    server::http::{base64::decode, object::JsonObject, v1::asked::AskedOutputs},
     service::Shown,
 };
 
@@ -121,13 +121,16 @@ impl<'de> Visitor<'de> for DocumentReader {
             match field {
                 Field::Instances => document.instances = map.next_value_seed(list(false))?,
                 Field::Examples => document.examples = map.next_value_seed(list(true))?,
-                Field::Context => document.context = map.next_value()?,
+                Field::Context => document.context = map.next_value::<JsonObject<_>>()?.0,
                 Field::TopK => document.top_k = map.next_value()?,
                 Field::MinProbability => document.min_probability = map.next_value()?,
                 Field::TimeoutMs => document.timeout_ms = map.next_value()?,
                 Field::Outputs => document.outputs = map.next_value()?,
                 Field::Encoding => document.encoding = map.next_value()?,
-                Field::Parameters => document.parameters = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                Field::Parameters => {
+                    document.parameters =
+                        map.next_value::<Option<JsonObject<_>>>()?.map_or_else(Default::default, |it| it.0)
+                }
                 Field::SignatureName => document.signature_name = map.next_value()?,
             }
         }

@@ -144,6 +144,8 @@ mod tests {
             (r#"[["AQID"]]"#, "expected an object such as"),
             (r#"{"instances": ["AQID"], "instances": ["AQID"]}"#, "duplicate field `instances`"),
             (r#"{"instances": null}"#, "no images"),
+            (r#"{"instances": ["AQID"], "parameters": [2, 0.5]}"#, "expected an object"),
+            (r#"{"examples": [{"b64": "AQID"}], "context": [2]}"#, "expected an object"),
             (r#"{"instances": ["AQID"]} {}"#, "trailing characters"),
             (r#"{"instances": ["AQID"], "top_k": [3, {"a": 1}]}"#, "top_k is `[…]`"),
             (r#"{"instances": ["AQID"], "timeout_ms": {"ms": 3}}"#, "timeout_ms is `{…}`"),

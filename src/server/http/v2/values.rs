@@ -1,39 +1,16 @@
-//! Parts of a JSON document that are read with no more memory than is needed: objects, and the first entries of lists.
+//! Parts of a JSON document that are read with no more memory than is needed: the first entries of lists, and parameters.
 
 use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 use crate::service::Shown;
 
 /// So many entries of a list are kept. A model has fewer inputs, outputs and dimensions.
 const KEPT: usize = 16;
-
-/// An object, and not the list of its values, which serde takes for one as well.
-pub(super) struct JsonObject<T>(pub(super) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
-    }
-}
 
 /// The first entries of a list, and how many there are; none of `null`.
 #[derive(Debug)]
