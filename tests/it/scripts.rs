@@ -69,6 +69,7 @@ fn ci(make: &str, environment: &[(&str, &str)]) -> Output {
     };
     tool(tools.join("make"), make);
     tool(tools.join("cargo"), "exit 1");
+    tool(tools.join("python3"), "exit 1");
     tool(tools.join("git"), "exit 0");
     tool(tools.join("shellcheck"), "exit 0");
     tool(tools.join("buf"), "exit 0");
@@ -96,6 +97,7 @@ fn ci_ends_with_what_it_skipped_and_why() {
         ending(&output),
         [
             "skipped: tests: the_plugin_answers: no OpenVINO plugin",
+            "skipped: API description: schemathesis is not installed and could not be had",
             "skipped: against the real libraries: INTEROP is not set (it installs PyTorch and others: 6 GB)",
             "skipped: licences and sources of the dependencies: cargo-deny is not installed and could not be built",
             "skipped: container: no engine, for want of root",
