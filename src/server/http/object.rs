@@ -8,7 +8,7 @@ use serde::{
 };
 
 /// An object, and not the list of its values, which serde takes for one as well.
-pub(in crate::server::http) struct JsonObject<T>(pub(in crate::server::http) T);
+pub(super) struct JsonObject<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
