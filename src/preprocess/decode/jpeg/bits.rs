@@ -6,6 +6,8 @@
 /// So many bits are there after [`Bits::refill`], at least: a code of 16 and a value of 15.
 const ENOUGH: u32 = 32;
 
+/// Small, and copied into the registers of whoever reads a block.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     /// The first byte that is not in `buffer`; never beyond a marker.
@@ -41,12 +43,13 @@ impl<'a> Bits<'a> {
                 return;
             }
         }
-        self.refill_bytewise();
+        *self = self.refilled_bytewise();
     }
 
+    /// By value, because what is called with an address cannot stay in registers.
     #[cold]
     #[inline(never)]
-    fn refill_bytewise(&mut self) {
+    fn refilled_bytewise(mut self) -> Self {
         // What stands below is read again.
         self.buffer &= !(u64::MAX >> self.count);
         while self.count <= 56 {
@@ -82,6 +85,7 @@ impl<'a> Bits<'a> {
                 self.stuffed = self.stuffed.saturating_add(8);
             }
         }
+        self
     }
 
     /// The next bits, from the top of the word.

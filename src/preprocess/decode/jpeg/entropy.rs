@@ -53,6 +53,20 @@ pub(super) fn read(
     average: &mut i16,
     block: &mut [i16; 64],
 ) -> Result<(), Fault> {
+    let mut at_hand = *bits;
+    let result = read_at_hand(&mut at_hand, dc, ac, average, block);
+    *bits = at_hand;
+    result
+}
+
+#[inline(always)]
+fn read_at_hand(
+    bits: &mut Bits<'_>,
+    dc: &DcCodes<'_>,
+    ac: &AcCodes<'_>,
+    average: &mut i16,
+    block: &mut [i16; 64],
+) -> Result<(), Fault> {
     next_average(bits, dc, average)?;
     block[0] = *average;
     let mut at = 1;
@@ -70,7 +84,7 @@ pub(super) fn read(
         }
         let (symbol, length) = match pair.symbol() {
             Some(found) => found,
-            None => code(bits, ac.table)?,
+            None => code(*bits, ac.table)?,
         };
         bits.skip(length);
         let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
@@ -100,6 +114,20 @@ pub(super) fn skip(
     let Some(skips) = ac.skips() else {
         return read(bits, dc, ac, average, &mut [0; 64]);
     };
+    let mut at_hand = *bits;
+    let result = skip_at_hand(&mut at_hand, dc, ac, skips, average);
+    *bits = at_hand;
+    result
+}
+
+#[inline(always)]
+fn skip_at_hand(
+    bits: &mut Bits<'_>,
+    dc: &DcCodes<'_>,
+    ac: &AcCodes<'_>,
+    skips: &[u16; 1 << SKIP_BITS],
+    average: &mut i16,
+) -> Result<(), Fault> {
     next_average(bits, dc, average)?;
     let mut at = 1;
     while at <= LAST {
@@ -114,7 +142,7 @@ pub(super) fn skip(
             }
             continue;
         }
-        let (symbol, length) = code(bits, ac.table)?;
+        let (symbol, length) = code(*bits, ac.table)?;
         let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
         bits.skip(length + size);
         if size == 0 && run < 15 {
@@ -134,7 +162,7 @@ fn next_average(bits: &mut Bits<'_>, dc: &DcCodes<'_>, average: &mut i16) -> Res
         *average = average.wrapping_add(difference);
         return Ok(());
     }
-    let (size, length) = code(bits, dc.table)?;
+    let (size, length) = code(*bits, dc.table)?;
     bits.skip(length);
     // More are refused before a scan is read.
     *average = average.wrapping_add(value(bits, u32::from(size & 15)));
@@ -143,7 +171,7 @@ fn next_average(bits: &mut Bits<'_>, dc: &DcCodes<'_>, average: &mut i16) -> Res
 
 /// The next code's symbol and length, found without a look-up of ours.
 #[inline(never)]
-fn code(bits: &Bits<'_>, table: &HuffmanTable) -> Result<(u8, u32), Fault> {
+fn code(bits: Bits<'_>, table: &HuffmanTable) -> Result<(u8, u32), Fault> {
     let found = table.lookup((bits.peek() >> (64 - LONGEST_CODE)) as u16);
     match found {
         Ok((symbol, length)) => Ok((symbol, length.into())),

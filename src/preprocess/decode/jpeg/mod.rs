@@ -139,6 +139,15 @@ pub(super) fn read_part(
 }
 
 impl Rows for Jpeg<'_> {
+    fn shrink(&mut self, by: u32) -> Option<(u32, u32)> {
+        // These two come from the crate as whole pictures.
+        if self.metadata.frame.is_lossless || self.metadata.is_arithmetic {
+            return None;
+        }
+        self.geometry = Geometry::new(&self.metadata, by as usize).ok()?;
+        Some((self.geometry.width as u32, self.geometry.height as u32))
+    }
+
     fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let Self { bytes, metadata, geometry } = *self;
         if metadata.frame.is_lossless {
