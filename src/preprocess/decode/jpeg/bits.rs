@@ -3,8 +3,8 @@
 //! Of our own for speed: eight bytes at a time are taken where none of them is 0xFF. What is there of a scan that ends
 //! early is as libjpeg has it: zeros follow, and [`Bits::is_cut`] tells that some of them were used.
 
-/// So many bits are there after [`Bits::refill`], at least: a code of 16 and a value of 15.
-const ENOUGH: u32 = 32;
+/// So many bits are there after [`Bits::refill`], at least: more than a code of 16 with a value of 15.
+pub(super) const REFILLED: u32 = 56;
 
 /// Small, and copied into the registers of whoever reads a block.
 #[derive(Clone, Copy)]
@@ -24,20 +24,18 @@ impl<'a> Bits<'a> {
         Self { data, at: 0, buffer: 0, count: 0, stuffed: 0 }
     }
 
-    /// Sees to it that [`ENOUGH`] bits are there.
+    /// Sees to it that [`REFILLED`] bits are there. There is no branch for where they are already: which it is cannot be
+    /// foreseen, and costs more than the work.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
         const LOWEST: u64 = u64::from_ne_bytes([0x01; 8]);
         const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
-        if self.count >= ENOUGH {
-            return;
-        }
         if let Some(word) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
             let word = u64::from_be_bytes(*word);
             // A byte is 0xFF where its complement is zero: there, and above it at most, the subtraction borrows.
             if (!word).wrapping_sub(LOWEST) & word & HIGHEST == 0 {
-                self.buffer |= word >> self.count;
-                let bytes = (63 - self.count) >> 3;
+                self.buffer |= word >> (self.count & 63);
+                let bytes = (63 - (self.count & 63)) >> 3;
                 self.at += bytes as usize;
                 self.count += bytes * 8;
                 return;
@@ -51,8 +49,8 @@ impl<'a> Bits<'a> {
     #[inline(never)]
     fn refilled_bytewise(mut self) -> Self {
         // What stands below is read again.
-        self.buffer &= !(u64::MAX >> self.count);
-        while self.count <= 56 {
+        self.buffer &= !(u64::MAX >> (self.count & 63));
+        while self.count < REFILLED {
             let byte = match self.data.get(self.at..).unwrap_or_default() {
                 [0xff, rest @ ..] => {
                     // Any number of them counts as one.
@@ -97,7 +95,7 @@ impl<'a> Bits<'a> {
     /// Passes over bits that [`Bits::refill`] has seen to.
     #[inline(always)]
     pub(super) fn skip(&mut self, bits: u32) {
-        self.buffer <<= bits;
+        self.buffer = self.buffer.wrapping_shl(bits);
         self.count = self.count.wrapping_sub(bits);
     }
 

@@ -5,11 +5,13 @@
 
 use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
 
+use super::bits::REFILLED;
+
 /// The bits that a look-up sees.
-pub(super) const PAIR_BITS: u32 = 10;
+const PAIR_BITS: u32 = 10;
 
 /// The same where no values are asked for.
-pub(super) const SKIP_BITS: u32 = 12;
+const SKIP_BITS: u32 = 12;
 
 /// More places than a block has.
 const NONE: u32 = 127;
@@ -21,11 +23,11 @@ pub(super) struct Pair(u64);
 impl Pair {
     /// Neither a value nor the end: one symbol at a time has to do.
     fn none() -> Self {
-        Self(u64::from(NONE) << 14)
+        Self(u64::from(NONE) << 15)
     }
 
     fn new(bits: u32, places: [u32; 2], needs: u32, advance: u32, values: [i16; 2]) -> Self {
-        let low = bits | places[0] << 5 | places[1] << 9 | needs << 14 | advance << 21;
+        let low = bits | places[0] << 6 | places[1] << 10 | needs << 15 | advance << 22;
         Self(u64::from(low) | u64::from(values[0] as u16) << 32 | u64::from(values[1] as u16) << 48)
     }
 
@@ -37,25 +39,26 @@ impl Pair {
     /// How many bits they take.
     #[inline(always)]
     pub(super) fn bits(self) -> u32 {
-        self.0 as u32 & 31
+        // As many as a shift looks at, so that it needs no mask.
+        self.0 as u32 & 63
     }
 
     /// How many places must be left for this to be in the block; more than there are where this is none.
     #[inline(always)]
     pub(super) fn needs(self) -> usize {
-        (self.0 >> 14) as usize & 127
+        (self.0 >> 15) as usize & 127
     }
 
     /// How far the place moves, beyond all at the block's end.
     #[inline(always)]
     pub(super) fn advance(self) -> usize {
-        (self.0 >> 21) as usize & 127
+        (self.0 >> 22) as usize & 127
     }
 
     /// How far from here the two values stand; they may be the same, or a zero where there is nothing.
     #[inline(always)]
     pub(super) fn places(self) -> [usize; 2] {
-        [(self.0 >> 5) as usize & 15, (self.0 >> 9) as usize & 31]
+        [(self.0 >> 6) as usize & 15, (self.0 >> 10) as usize & 31]
     }
 
     #[inline(always)]
@@ -69,6 +72,33 @@ impl Pair {
         (self.needs() == NONE as usize && self.bits() > 0).then_some(((self.0 >> 32) as u8, self.bits()))
     }
 }
+
+/// Symbols that are passed over.
+#[derive(Clone, Copy)]
+pub(super) struct Skip(u16);
+
+impl Skip {
+    /// How many bits they and their values take: [`MOST_SKIPPED`] at most.
+    #[inline(always)]
+    pub(super) fn bits(self) -> u32 {
+        u32::from(self.0) & 63
+    }
+
+    /// As of a [`Pair`].
+    #[inline(always)]
+    pub(super) fn needs(self) -> usize {
+        usize::from(self.0 >> 6) & 127
+    }
+
+    /// Whether the last of them ends the block.
+    #[inline(always)]
+    pub(super) fn ends(self) -> bool {
+        self.0 >> 13 != 0
+    }
+}
+
+/// Two of them are there after each refill.
+const MOST_SKIPPED: u32 = REFILLED / 2;
 
 /// A symbol's run of zeros and its value's number of bits.
 #[derive(Clone, Copy)]
@@ -109,7 +139,7 @@ const BEYOND: u32 = 64;
 pub(super) struct AcCodes<'a> {
     pub(super) table: &'a HuffmanTable,
     pairs: Box<[Pair; 1 << PAIR_BITS]>,
-    skips: Option<Box<[u16; 1 << SKIP_BITS]>>,
+    skips: Option<Box<[Skip; 1 << SKIP_BITS]>>,
 }
 
 impl<'a> AcCodes<'a> {
@@ -125,7 +155,7 @@ impl<'a> AcCodes<'a> {
     pub(super) fn make_skips(&mut self) {
         let table = self.table;
         self.skips.get_or_insert_with(|| {
-            let mut skips = boxed(0);
+            let mut skips = boxed(Skip(0));
             for (bits, skip) in (0..).zip(skips.iter_mut()) {
                 *skip = skip_of(table, bits);
             }
@@ -138,10 +168,21 @@ impl<'a> AcCodes<'a> {
         self.pairs[(bits >> (64 - PAIR_BITS)) as usize]
     }
 
-    /// What [`AcCodes::make_skips`] made: bits in the lower 5, places that must be left in the next 7, then whether the
-    /// block ends; zero where no code is seen.
-    pub(super) fn skips(&self) -> Option<&[u16; 1 << SKIP_BITS]> {
-        self.skips.as_deref()
+    /// What [`AcCodes::make_skips`] made.
+    #[inline(always)]
+    pub(super) fn skips(&self) -> Option<Skips<'_>> {
+        self.skips.as_deref().map(Skips)
+    }
+}
+
+/// A table of [`Skip`].
+#[derive(Clone, Copy)]
+pub(super) struct Skips<'a>(&'a [Skip; 1 << SKIP_BITS]);
+
+impl Skips<'_> {
+    #[inline(always)]
+    pub(super) fn skip(self, bits: u64) -> Skip {
+        self.0[(bits >> (64 - SKIP_BITS)) as usize]
     }
 }
 
@@ -194,23 +235,23 @@ fn pair_of(table: &HuffmanTable, bits: u32) -> Pair {
     }
 }
 
-/// See [`AcCodes::skips`].
-fn skip_of(table: &HuffmanTable, bits: u32) -> u16 {
+/// As many symbols as begin with `bits`.
+fn skip_of(table: &HuffmanTable, bits: u32) -> Skip {
     let (mut used, mut needs) = (0, 0);
-    while used < SKIP_BITS && needs < BEYOND {
+    while used < SKIP_BITS {
         let rest = bits << used & ((1 << SKIP_BITS) - 1);
         let Some((symbol, length)) = symbol(table, rest >> (SKIP_BITS - PAIR_BITS), SKIP_BITS - used) else { break };
         let step = Step::of(symbol);
         let taken = length + if let Step::Value { bits, .. } = step { bits } else { 0 };
-        if needs + step.needs() > BEYOND {
+        if needs + step.needs() > BEYOND || used + taken > MOST_SKIPPED {
             break;
         }
         (used, needs) = (used + taken, needs + step.needs());
         if matches!(step, Step::End) {
-            return (used | needs << 5 | 1 << 12) as u16;
+            return Skip((used | needs << 6 | 1 << 13) as u16);
         }
     }
-    (used | needs << 5) as u16
+    Skip((used | if used == 0 { NONE } else { needs } << 6) as u16)
 }
 
 /// The codes of the differences between the averages of neighbouring blocks.

@@ -6,7 +6,7 @@ use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
 use libjpeg_turbo_rs::common::quant_table::ZIGZAG_ORDER;
 
 use super::bits::Bits;
-use super::codes::{AcCodes, DcCodes, SKIP_BITS, extended};
+use super::codes::{AcCodes, DcCodes, Skips, extended};
 use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
 
@@ -70,47 +70,52 @@ fn read_at_hand(
     next_average(bits, dc, average)?;
     block[0] = *average;
     let mut at = 1;
-    while at <= LAST {
+    loop {
         bits.refill();
-        let pair = ac.pair(bits.peek());
-        if at + pair.needs() <= LAST + 1 {
+        // Of those, three look-ups or two with the longest code and value behind them.
+        for _ in 0..3 {
+            let pair = ac.pair(bits.peek());
+            if at + pair.needs() > LAST + 1 {
+                at = lone(bits, ac, at, block)?;
+                if at > LAST {
+                    return Ok(());
+                }
+                break;
+            }
             let ([first, second], [value, other]) = (pair.places(), pair.values());
             // What is needed is there, so neither mask changes a place.
             block[usize::from(PLACES[(at + first) & LAST]) & LAST] = value;
             block[usize::from(PLACES[(at + second) & LAST]) & LAST] = other;
             bits.skip(pair.bits());
             at += pair.advance();
-            continue;
-        }
-        let (symbol, length) = match pair.symbol() {
-            Some(found) => found,
-            None => code(*bits, ac.table)?,
-        };
-        bits.skip(length);
-        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 {
-            if run < 15 {
-                break;
+            if at > LAST {
+                return Ok(());
             }
-            at += 16;
-            continue;
         }
-        // A damaged file may go beyond the block, and libjpeg lets it write the last place.
-        at = (at + run).min(LAST);
-        block[usize::from(PLACES[at]) & LAST] = value(bits, size);
-        at += 1;
     }
-    Ok(())
+}
+
+/// Reads one symbol with its value; the place behind it, which is beyond the block where that ends.
+#[inline(always)]
+fn lone(bits: &mut Bits<'_>, ac: &AcCodes<'_>, at: usize, block: &mut [i16; 64]) -> Result<usize, Fault> {
+    let (symbol, length) = match ac.pair(bits.peek()).symbol() {
+        Some(found) => found,
+        None => code(*bits, ac.table)?,
+    };
+    bits.skip(length);
+    let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+    if size == 0 {
+        return Ok(if run < 15 { LAST + 1 } else { at + 16 });
+    }
+    // A damaged file may go beyond the block, and libjpeg lets it write the last place.
+    let at = (at + run).min(LAST);
+    block[usize::from(PLACES[at]) & LAST] = value(bits, size);
+    Ok(at + 1)
 }
 
 /// Passes over a block, of which only the average is wanted.
 #[inline(always)]
-pub(super) fn skip(
-    bits: &mut Bits<'_>,
-    dc: &DcCodes<'_>,
-    ac: &AcCodes<'_>,
-    average: &mut i16,
-) -> Result<(), Fault> {
+pub(super) fn skip(bits: &mut Bits<'_>, dc: &DcCodes<'_>, ac: &AcCodes<'_>, average: &mut i16) -> Result<(), Fault> {
     let Some(skips) = ac.skips() else {
         return read(bits, dc, ac, average, &mut [0; 64]);
     };
@@ -125,32 +130,36 @@ fn skip_at_hand(
     bits: &mut Bits<'_>,
     dc: &DcCodes<'_>,
     ac: &AcCodes<'_>,
-    skips: &[u16; 1 << SKIP_BITS],
+    skips: Skips<'_>,
     average: &mut i16,
 ) -> Result<(), Fault> {
     next_average(bits, dc, average)?;
     let mut at = 1;
-    while at <= LAST {
+    loop {
         bits.refill();
-        let skip = u32::from(skips[(bits.peek() >> (64 - SKIP_BITS)) as usize]);
-        let (taken, needs) = (skip & 31, (skip >> 5 & 127) as usize);
-        if taken > 0 && at + needs <= LAST + 1 {
-            bits.skip(taken);
-            at += needs;
-            if skip >> 12 != 0 {
-                break;
+        for _ in 0..2 {
+            let skip = skips.skip(bits.peek());
+            if at + skip.needs() > LAST + 1 {
+                bits.refill();
+                let (symbol, length) = code(*bits, ac.table)?;
+                let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+                bits.skip(length + size);
+                if size == 0 && run < 15 {
+                    return Ok(());
+                }
+                at += run + 1;
+            } else {
+                bits.skip(skip.bits());
+                if skip.ends() {
+                    return Ok(());
+                }
+                at += skip.needs();
             }
-            continue;
+            if at > LAST {
+                return Ok(());
+            }
         }
-        let (symbol, length) = code(*bits, ac.table)?;
-        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-        bits.skip(length + size);
-        if size == 0 && run < 15 {
-            break;
-        }
-        at += run + 1;
     }
-    Ok(())
 }
 
 #[inline(always)]

@@ -15,6 +15,8 @@ mod routines;
 mod sequential;
 mod spectral;
 mod strips;
+#[cfg(test)]
+mod tests;
 mod transform;
 mod upsample;
 

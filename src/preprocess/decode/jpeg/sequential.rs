@@ -27,7 +27,7 @@ struct UnitBlock<'a> {
     component: &'a Component,
     /// Its column and row in the unit.
     place: (usize, usize),
-    codes: usize,
+    codes: &'a (DcCodes<'a>, AcCodes<'a>),
 }
 
 pub(super) fn read(
@@ -45,29 +45,30 @@ pub(super) fn read(
     let units = geometry.units.0 * geometry.units.1;
     let wanted_units = columns.len() * rows.len();
     let mut codes: Vec<(DcCodes<'_>, AcCodes<'_>)> = Vec::new();
-    let mut blocks = Vec::new();
+    let mut known = Vec::new();
     for part in &plan {
         // Components share tables, which are as large as half of the cache.
-        let is_known = |(dc, ac): &(DcCodes<'_>, AcCodes<'_>)| {
+        let is_of_part = |(dc, ac): &(DcCodes<'_>, AcCodes<'_>)| {
             std::ptr::eq(dc.table, part.dc_table) && std::ptr::eq(ac.table, part.ac_table)
         };
-        let known = codes.iter().position(is_known).unwrap_or_else(|| {
+        let index = codes.iter().position(is_of_part).unwrap_or_else(|| {
             codes.push((DcCodes::new(part.dc_table), AcCodes::new(part.ac_table)));
             codes.len() - 1
         });
         let component = &geometry.components[part.comp_idx];
-        let (across, down) = component.blocks;
         let skipped = if component.edge == 1 { units } else { units - wanted_units };
-        if skipped * across * down > MANY_SKIPS {
-            codes[known].1.make_skips();
+        if skipped * component.blocks.0 * component.blocks.1 > MANY_SKIPS {
+            codes[index].1.make_skips();
         }
-        blocks.extend((0..across * down).map(|place| UnitBlock {
-            index: part.comp_idx,
-            component,
-            place: (place % across, place / across),
-            codes: known,
-        }));
+        known.push((part.comp_idx, component, index));
     }
+    let blocks = known.into_iter().flat_map(|(index, component, known)| {
+        let (across, down) = component.blocks;
+        let codes = &codes[known];
+        let place = move |place| (place % across, place / across);
+        (0..across * down).map(move |at| UnitBlock { index, component, place: place(at), codes })
+    });
+    let blocks: Vec<_> = blocks.collect();
     let mut averages = [0; 4];
     let mut coefficients = vec![[0; 64]; blocks.len()];
     let mut until_restart = metadata.restart_interval;
@@ -85,7 +86,7 @@ pub(super) fn read(
             let is_wanted = row_is_wanted && columns.contains(&unit);
             let mut read_unit = || {
                 for (block, coefficients) in blocks.iter().zip(&mut coefficients) {
-                    let (dc, ac) = &codes[block.codes];
+                    let (dc, ac) = block.codes;
                     let average = &mut averages[block.index];
                     if !is_wanted || block.component.edge == 1 {
                         entropy::skip(&mut bits, dc, ac, average)?;
