@@ -108,7 +108,7 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
         Ok(manifest) => manifest,
         Err(error) => return vec![WantedModel::broken(&folder.name, highest, error)],
     };
-    let policy = &manifest.versions.policy;
+    let policy = &manifest.versions;
     let missing = policy.missing(&folder.versions);
     if !missing.is_empty() {
         let (model, there) = (&*folder.name, &folder.versions);

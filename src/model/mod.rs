@@ -24,6 +24,7 @@ mod served;
 mod steps;
 mod trained_elsewhere;
 mod tuning;
+mod versions;
 mod warm_up;
 
 pub use activation::needed_after;
@@ -42,3 +43,4 @@ pub use served::{LoadedModel, ServedModel};
 pub use steps::{LoadStep, LoadSteps};
 pub use trained_elsewhere::preset_warning;
 pub use tuning::{Earlier, TuningReport};
+pub use versions::{NamedPolicy, VersionPolicy, VersionsSection, label_problem};
