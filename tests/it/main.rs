@@ -36,6 +36,7 @@ mod limits;
 mod metrics;
 mod model_loading;
 mod model_sizes;
+mod models_change;
 mod one_port;
 mod onnx_file;
 mod openapi;
