@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick,
+    claims::Claims,
     decoders::Share,
     served::{Retire, Served},
 };
@@ -116,7 +117,8 @@ impl RegistryWriter {
         model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
         let decoding = Share::new(self.decode_threads);
-        let served = Arc::new(Served { model, metrics, decoding, workers: Some(workers), retire });
+        let claims = Arc::new(Claims::new(self.decode_threads));
+        let served = Arc::new(Served { model, metrics, decoding, claims, workers: Some(workers), retire });
         self.change(|models| {
             models.entry(name).or_default().insert(version, Entry::Available(served));
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decoders::Share;
+use super::{claims::Claims, decoders::Share};
 use crate::{batching::Workers, model::ServedModel, telemetry::ModelMetrics};
 
 /// A model that answers, with its handles on the metrics. Snapshots and requests share it; the last one that lets go of it
@@ -12,6 +12,8 @@ pub(super) struct Served {
     pub(super) metrics: Arc<ModelMetrics>,
     /// Its part of the threads that decode.
     pub(super) decoding: Share,
+    /// Who has its places.
+    pub(super) claims: Arc<Claims>,
     pub(super) workers: Option<Workers>,
     pub(super) retire: Retire,
 }
