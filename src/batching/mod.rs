@@ -21,6 +21,7 @@ mod run_size;
 mod simulation;
 mod state;
 mod times;
+mod turns;
 mod worker;
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
@@ -31,13 +32,14 @@ pub use coming::Announced;
 pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
+pub use turns::ClientId;
 
 use crate::{
     runtime::Executor,
     tensor::{InputShape, Normalizer},
 };
 use queue::Queue;
-use state::Job;
+use state::Arrived;
 
 /// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
 #[derive(Clone)]
@@ -92,13 +94,13 @@ impl Batcher {
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
-        let Submission { input, announced, deadline, priority, features, place } = submission;
+        let Submission { input, announced, deadline, priority, client, features, place } = submission;
         if input.shape() != self.shape {
             return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
         }
         let (reply, receiver) = oneshot::channel();
-        let job = Job { input, deadline, priority, features, reply, enqueued: Instant::now(), is_sample: false };
-        let id = self.queue.push(job, announced)?;
+        let terms = Terms { deadline, priority, client, longest_wait: None };
+        let id = self.queue.push(Arrived { input, features, reply, at: Instant::now() }, &terms, announced)?;
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A leaf that only the command line reads: it hands each room the settings that concern it.
 
+mod fair_key;
 mod layers;
 mod load;
 mod platforms;
@@ -12,6 +13,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    fair_key::FairKey,
     layers::Refusal,
     load::{ConfigError, Flags},
     platforms::PlatformDialect,
@@ -182,6 +184,8 @@ pub struct LimitsSection {
     pub max_timeout_ms: u64,
     /// The longest wait for a worker, in milliseconds: an image that would wait longer is refused; 0: the queue's capacity decides.
     pub target_queue_ms: u64,
+    /// What tells clients apart that take turns.
+    pub fair_by: FairKey,
 }
 
 impl Default for LimitsSection {
@@ -195,6 +199,7 @@ impl Default for LimitsSection {
             default_timeout_ms: 60_000,
             max_timeout_ms: 3_600_000,
             target_queue_ms: 0,
+            fair_by: FairKey::None,
         }
     }
 }

@@ -8,17 +8,17 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::{
-    sync::{OwnedSemaphorePermit, TryAcquireError},
     task::{consume_budget, spawn_blocking, yield_now},
     time::timeout_at,
 };
 
 use super::{
     Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service,
-    Target, Timing, TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
+    Target, Timing, TraceContext, admission::Admitted, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs,
+    target::Content,
 };
 use crate::{
-    batching::{JobError, Priority, Reply, Submission, SubmitError, Terms},
+    batching::{ClientId, JobError, Priority, Reply, Submission, SubmitError, Terms},
     model::ServedModel,
     postprocess::top_k,
     preprocess::{self, DecodeError, DecodeLimits},
@@ -40,6 +40,7 @@ struct Common<'r> {
     target: &'r Target,
     deadline: Option<Instant>,
     priority: Priority,
+    client: Option<ClientId>,
     /// Whether the network's features are wanted.
     features: bool,
     charge: &'r Arc<Charge>,
@@ -55,7 +56,7 @@ impl Service {
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
     pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
         let started = Instant::now();
-        let Request { target, items, wanted, deadline, priority, charge, trace } = request;
+        let Request { target, items, wanted, deadline, priority, client, charge, trace } = request;
         let model = target.model();
         let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
@@ -63,12 +64,13 @@ impl Service {
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
-        let mut places = admit(model, items.len())?;
+        let mut places = Admitted::of(&target.served, items.len(), client)?;
         let decoding = self.inner.decoders.share();
         let common = Common {
             target: &target,
             deadline,
             priority,
+            client,
             features: outputs.want_features(),
             charge: &charge,
             decoding: &decoding,
@@ -80,7 +82,7 @@ impl Service {
             vec![answer.map_err(|error| error.about(ErrorSubject::Image(0)))?]
         } else {
             let answers = items.into_iter().enumerate().map(|(index, item)| {
-                let place = places.split(1);
+                let place = places.split_one();
                 let common = &common;
                 async move {
                     let place = place.ok_or_else(no_image)?;
@@ -196,23 +198,19 @@ impl Service {
         wanted.map(|deadline| latest.map_or(deadline, |latest| deadline.min(latest)))
     }
 
-    async fn answer_one(
-        &self,
-        common: &Common<'_>,
-        item: Item,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Answered, Error> {
+    async fn answer_one(&self, common: &Common<'_>, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
-            let &Common { deadline, priority, features, .. } = common;
+            let &Common { deadline, priority, client, features, .. } = common;
             // Before anything is decoded for it.
-            let terms = Terms { deadline, priority, longest_wait: self.limits().target_queue };
+            let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
             let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
             let (input, place, preprocess) = match item.0 {
                 Content::Tensor(input) => (input, place, Duration::ZERO),
                 Content::Picture(file) => self.prepare(common, file, place).await?,
             };
-            let place = Some(place);
-            let submission = Submission { input, announced: Some(announced), deadline, priority, features, place };
+            let Admitted { permit, claim: _claim } = place;
+            let (place, announced) = (Some(permit), Some(announced));
+            let submission = Submission { input, announced, deadline, priority, client, features, place };
             let pending = common.target.model().batcher.submit(submission);
             match pending.map_err(|error| refused(common, error))?.await {
                 Ok(reply) => Ok(Answered { reply, preprocess }),
@@ -234,12 +232,13 @@ impl Service {
         &self,
         common: &Common<'_>,
         file: Bytes,
-        place: OwnedSemaphorePermit,
-    ) -> Result<(Input, OwnedSemaphorePermit, Duration), Error> {
+        place: Admitted,
+    ) -> Result<(Input, Admitted, Duration), Error> {
         let target = common.target;
         let header = preprocess::probe(&file).map_err(bad_image)?;
         let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
         limits.admit(&header).map_err(bad_image)?;
+        let client = place.claim.as_ref().map(|claim| claim.decoding().clone());
         let work = {
             let target = target.clone();
             move || {
@@ -253,7 +252,7 @@ impl Service {
             consume_budget().await;
             work()
         } else {
-            let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;
+            let turn = self.inner.decoders.turn(common.decoding, client.as_ref(), &target.served.decoding).await;
             let memory = preprocess::cost(&header, &target.model().spec, &limits);
             let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX))?;
             let held = (common.charge.clone(), memory, turn);
@@ -273,18 +272,6 @@ impl Service {
 fn phases(Answered { reply, preprocess }: &Answered) -> PhaseTimes {
     let (input, infer) = (*preprocess + reply.fill, reply.inference.saturating_sub(reply.fill));
     PhaseTimes { queue: reply.queued, input, infer, ..PhaseTimes::default() }
-}
-
-fn admit(model: &ServedModel, images: usize) -> Result<OwnedSemaphorePermit, Error> {
-    let wanted = u32::try_from(images).unwrap_or(u32::MAX);
-    match model.permits.clone().try_acquire_many_owned(wanted) {
-        Ok(places) => Ok(places),
-        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-            let message =
-                format!("model `{}` has {} images in work, its limit; try again later", model.name, model.capacity);
-            Err(Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY))
-        }
-    }
 }
 
 /// What was asked of the classes, within what the model has.

@@ -3,8 +3,10 @@
 //! Knows models and stages. Must not know HTTP, gRPC or the command line, nor how models come and go.
 
 mod account;
+mod admission;
 mod answer;
 mod arrival;
+mod claims;
 mod decoders;
 mod error;
 mod failure;
@@ -28,7 +30,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
-    batching::Priority,
+    batching::{ClientId, Priority},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
     telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decoders::Share;
+use super::{claims::Claims, decoders::Share};
 use crate::{batching::Workers, model::ServedModel, telemetry::ModelMetrics};
 
 /// A model that answers, with its handles on the metrics. Snapshots and requests share it.
@@ -11,6 +11,8 @@ pub(super) struct Served {
     pub(super) metrics: Arc<ModelMetrics>,
     /// Its part of the threads that decode.
     pub(super) decoding: Share,
+    /// Who has its places.
+    pub(super) claims: Arc<Claims>,
     /// Shared with what it was re-made as.
     pub(super) sessions: Arc<Sessions>,
 }

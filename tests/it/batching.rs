@@ -57,6 +57,7 @@ fn submission(deadline: Option<Instant>) -> Submission {
         announced: None,
         deadline,
         priority: Priority::DEFAULT,
+        client: None,
         features: false,
         place: None,
     }

@@ -10,6 +10,7 @@ mod build_model;
 mod damaged_weights;
 mod evaluate;
 mod every_door;
+mod fairness;
 mod features;
 mod fp16;
 mod graph_files;

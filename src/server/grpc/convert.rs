@@ -15,8 +15,8 @@ use crate::{
         threads::{Threads, is_long},
     },
     service::{
-        Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput, Priority,
-        Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
+        Answer, Charge, ClassesWanted, ClientId, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput,
+        Priority, Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -33,6 +33,7 @@ pub(super) fn request(
     target: Target,
     deadline: Option<Instant>,
     charge: Arc<Charge>,
+    client: Option<ClientId>,
     trace: TraceContext,
 ) -> Request {
     let classes = ClassesWanted {
@@ -49,6 +50,7 @@ pub(super) fn request(
             0 => Priority::DEFAULT,
             number => Priority(number),
         },
+        client,
         charge,
         trace,
     }
