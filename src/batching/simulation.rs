@@ -78,7 +78,7 @@ impl Machine {
     fn offered(&self, load: f64, deadline: f64, seconds: f64) -> Outcome {
         let policy =
             Policy { max_batch_size: self.max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: 256 };
-        let queue = Queue::new(policy, self.workers);
+        let queue = Queue::new(policy, self.workers, false);
         let shape = InputShape { layout: Layout::Nchw, channels: 1, height: 1, width: 1 };
         let start = Instant::now();
         let mut dice = Dice(1);

@@ -13,7 +13,7 @@ use super::{
     job::{JobError, Reply, SubmitError, Terms},
     judgement::{Judgement, Timeliness},
     load::Load,
-    policy::Policy,
+    policy::{Policy, one_is_alone},
     run_size::run_size,
     times::ServiceTimes,
 };
@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) broken: bool,
     /// By the worker's number.
     pub(super) lanes: Vec<Lane>,
+    /// The worker for one image alone, whose number comes after all others.
+    pub(super) lone: Option<Lane>,
     pub(super) times: ServiceTimes,
     /// From the announcement of an image until it is here, of late.
     pub(super) preparation: Duration,
@@ -158,15 +160,27 @@ impl State {
 
     /// Whether an image that is to be refused for its deadline is taken to see whether that is right.
     pub(super) fn may_sample(&mut self) -> bool {
-        let is_idle = self.jobs.is_empty() && !self.lanes.iter().any(|lane| matches!(lane, Lane::Running { .. }));
+        let is_idle = self.jobs.is_empty() && self.rests();
         self.judgement.refuses(is_idle)
     }
 
     /// A worker does something else from now on.
     pub(super) fn turn(&mut self, worker: usize, to: Lane) {
-        if let Some(lane) = self.lanes.get_mut(worker) {
+        let lone = self.lone.as_mut().filter(|_| worker == self.lanes.len());
+        if let Some(lane) = self.lanes.get_mut(worker).or(lone) {
             *lane = to;
         }
+    }
+
+    /// Whether nobody runs anything.
+    fn rests(&self) -> bool {
+        !self.lanes.iter().chain(&self.lone).any(|lane| matches!(lane, Lane::Running { .. }))
+    }
+
+    /// Whether the image that waits is the lone worker's. It is not after the close: the others end what is there.
+    pub(super) fn is_for_lone(&self, policy: &Policy) -> bool {
+        let is_free = self.lone == Some(Lane::Free) && !self.closed;
+        is_free && one_is_alone(policy, self.jobs.len()) && self.rests()
     }
 
     /// `worker` runs up to `count` jobs from now on; `false` if none of them was worth a run.

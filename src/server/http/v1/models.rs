@@ -85,6 +85,8 @@ pub(super) struct MetadataDocument<'a> {
     instances: usize,
     /// So many threads share one run.
     intra_threads: usize,
+    /// The threads of the session that runs a picture which is alone; `null` where the others are as quick.
+    alone_threads: Option<usize>,
     /// The order of the input's dimensions: `nchw` or `nhwc`.
     #[schema(value_type = String)]
     layout: Value,
@@ -219,6 +221,7 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
         max_batch_size: info.max_batch_size,
         instances: info.instances,
         intra_threads: info.intra_threads,
+        alone_threads: info.alone_threads,
         untrained: info.untrained,
     };
     Ok(reply::json(StatusCode::OK, &document, 2048))
