@@ -281,7 +281,8 @@ mod tests {
             }
             whom.gate.add_permits(5);
         };
-        tokio::join!(run.open(due, 5, whom.clone(), &CancellationToken::new()), open_the_gate);
+        let stop = CancellationToken::new();
+        tokio::join!(run.open(due, 5, whom.clone(), &stop), open_the_gate);
         let summary = summary(&run);
         assert_eq!((summary.requests, summary.answered, summary.not_sent), (20, 5, 15));
         assert_eq!(whom.most.load(Ordering::Relaxed), 5);

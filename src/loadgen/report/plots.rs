@@ -27,6 +27,8 @@ pub(super) fn by_share(report: &LoadReport) -> Chart {
 fn shares(place: usize, run: &RunSummary) -> ChartLine {
     let mut points: Vec<_> = run.curve.iter().map(|&(share, ms)| (1.0 / (1.0 - share), ms, share)).collect();
     if let Some(times) = &run.latency_ms {
+        // Rarer than one of all is none.
+        points.retain(|(rarity, _, _)| *rarity < times.count as f64);
         points.push((times.count as f64, times.max, 1.0));
     }
     let point = |(x, ms, share): (f64, f64, f64)| ChartPoint {
