@@ -22,6 +22,7 @@ mod interrupt;
 mod io_threads;
 mod kept;
 mod memory;
+mod models;
 mod openapi;
 mod output;
 mod place;
@@ -66,6 +67,8 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
     Bench(bench::BenchArgs),
+    /// List, load, unload and label the models of a running server
+    Models(models::ModelsArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Print the description of the HTTP API, an OpenAPI document, as the server gives it
@@ -95,6 +98,7 @@ pub fn run() -> ! {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),
         Command::Healthcheck(args) => healthcheck::run(&args),

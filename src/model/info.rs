@@ -29,6 +29,10 @@ pub struct ModelStatus {
     pub state: ModelState,
     /// What is known of it once it is loaded.
     pub info: Option<Arc<ModelInfo>>,
+    /// Why it answers from earlier files than those that are there now; `None` where it does not.
+    pub outdated: Option<String>,
+    /// The names that it has beside its number, sorted.
+    pub labels: Vec<String>,
 }
 
 /// What a client can know about a loaded model.

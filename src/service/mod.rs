@@ -7,9 +7,11 @@ mod answer;
 mod arrival;
 mod decoders;
 mod error;
+mod failure;
 mod held;
 mod limits;
 mod line;
+mod manage;
 mod outputs;
 mod pick;
 mod readiness;
@@ -18,6 +20,7 @@ mod request;
 mod scarcity;
 mod served;
 mod target;
+mod writer;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
@@ -35,13 +38,15 @@ pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
+pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
 pub use readiness::Readiness;
-pub use registry::{RegistryWriter, VersionStatistics};
+pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use target::{Item, Target};
+pub use writer::RegistryWriter;
 
 use crate::telemetry::{DoorMetrics, Metrics};
 use account::Account;

@@ -80,6 +80,12 @@ struct ModelLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabel {
+    model: Arc<str>,
+    version: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PredictionLabels {
     model: Arc<str>,
     label: Arc<str>,
@@ -96,6 +102,7 @@ pub struct Metrics {
     inference_duration: Family<ModelLabel, Histogram>,
     batch_size: Family<ModelLabel, Histogram>,
     worker_restarts: Family<ModelLabel, Count>,
+    load_failures: Family<VersionLabel, Count>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
@@ -121,6 +128,7 @@ impl Metrics {
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
+            load_failures: Family::default(),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
@@ -153,6 +161,11 @@ impl Metrics {
             "worker_restarts_total",
             "Workers that broke between two runs and began anew",
             self.worker_restarts.clone(),
+        );
+        registry.register(
+            "model_load_failures_total",
+            "Loads of a version that failed; what was served before goes on",
+            self.load_failures.clone(),
         );
         registry.register(
             "in_flight_requests",
@@ -198,6 +211,11 @@ impl Metrics {
     /// The handles of a door.
     pub fn door(&self, door: &'static str) -> DoorMetrics {
         self.doors.door(door)
+    }
+
+    /// Counts a load that failed, of a version that is on disk.
+    pub fn note_load_failure(&self, model: &str, version: u64) {
+        self.load_failures.get_or_create(&VersionLabel { model: model.into(), version }).0.inc();
     }
 
     /// Counts a request that was not answered, or not by a model that is served.

@@ -224,7 +224,8 @@ async fn serving(
     release: Option<ReleaseWhenDropped>,
 ) -> TestServer {
     let listen = || TcpListener::bind("127.0.0.1:0");
-    let listeners = Listeners { http: listen().await.expect("a port"), grpc: listen().await.expect("a port") };
+    let (http, grpc) = (listen().await.expect("a port"), listen().await.expect("a port"));
+    let listeners = Listeners { http, grpc, management: None };
     let http_address = listeners.http.local_addr().expect("an address");
     let grpc_address = listeners.grpc.local_addr().expect("an address");
     let stop = CancellationToken::new();
