@@ -2,7 +2,10 @@
 import dataclasses
 import json
 import pathlib
+import re
 import subprocess
+import sys
+import time
 
 import plot
 from lab import ROOT, median
@@ -190,8 +193,6 @@ def five_models(lab, subject):
 
 @case()
 def start_and_memory(lab, subject):
-    import time
-
     lab.serve(subject).stop()  # Now it is measured.
     times, memory = [], []
     for _ in range(2 * lab.rounds + 1):
@@ -232,9 +233,6 @@ def curve(lab, subject):
 
 @case(takes=lambda subject: subject.is_tiny)
 def preprocessing(lab, subject):
-    import re
-    import sys
-
     script = ROOT / "benches/preprocess_vs_pillow.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     found = re.search(r"resnetd is ([\d.]+) times", done.stdout)

@@ -14,7 +14,6 @@ import sys
 import time
 
 import cases
-import plot
 from lab import Lab
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -47,7 +46,7 @@ def main():
                 print(f"{time.monotonic() - begun:5.0f} s  {case.__name__}: {subject.name}", file=sys.stderr)
                 try:
                     found = case(lab, subject)
-                except Exception as error:  # One that fails must not cost the others.
+                except (Exception, SystemExit) as error:  # One that fails must not cost the others.
                     found = [cases.Row(f"{subject.name}: {case.__name__}", "-", "-", f"not measured: {error}")], []
                 rows.extend(found[0])
                 plots.extend(found[1])
