@@ -6,6 +6,7 @@
 )]
 
 mod batching;
+mod bench;
 mod build_model;
 mod damaged_weights;
 mod evaluate;
