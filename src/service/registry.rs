@@ -19,7 +19,7 @@ use super::{
     Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick,
     claims::Claims,
     decoders::Share,
-    served::{Retire, Served},
+    served::{Retire, Served, next_number},
 };
 use crate::{
     batching::{FinishedRun, WorkerObserver},
@@ -118,7 +118,8 @@ impl RegistryWriter {
         let (name, version) = (model.name.clone(), model.version);
         let decoding = Share::new(self.decode_threads);
         let claims = Arc::new(Claims::new(self.decode_threads));
-        let served = Arc::new(Served { model, metrics, decoding, claims, workers: Some(workers), retire });
+        let number = next_number();
+        let served = Arc::new(Served { number, model, metrics, decoding, claims, workers: Some(workers), retire });
         self.change(|models| {
             models.entry(name).or_default().insert(version, Entry::Available(served));
         });
