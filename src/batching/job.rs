@@ -8,7 +8,7 @@ use super::{coming::Announced, policy::Priority, turns::ClientId};
 use crate::tensor::Input;
 
 /// What a job gets back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reply {
     /// What the network says of the image, `f32[K]`.
     pub logits: Box<[f32]>,

@@ -173,6 +173,8 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
             0 => None,
             milliseconds => Some(Duration::from_millis(milliseconds)),
         },
+        cache_bytes: config.cache.max_bytes,
+        single_flight: config.cache.single_flight,
     }
 }
 

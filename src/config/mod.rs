@@ -35,6 +35,8 @@ pub struct Config {
     pub models: ModelsSection,
     /// `[limits]`
     pub limits: LimitsSection,
+    /// `[cache]`
+    pub cache: CacheSection,
     /// `[batching]`, the defaults of every model.
     pub batching: Batching,
     /// `[runtime]`, the defaults of every model.
@@ -204,6 +206,16 @@ impl Default for LimitsSection {
     }
 }
 
+/// `[cache]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSection {
+    /// Rows of answers are kept up to so many bytes; 0: none.
+    pub max_bytes: usize,
+    /// Whether requests for the same at the same time share one run.
+    pub single_flight: bool,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,6 +314,7 @@ impl Config {
             ("limits.default_timeout_ms", &self.limits.default_timeout_ms),
         )?;
         in_range("limits.max_images_per_request", &self.limits.max_images_per_request, 1..=4_096)?;
+        in_range("cache.max_bytes", &self.cache.max_bytes, 0..=1 << 40)?;
         if let Some(problem) = level_problem(&self.log.level) {
             return Err(SettingError::Key { key: "log.level".to_owned(), problem });
         }

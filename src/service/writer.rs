@@ -14,7 +14,7 @@ use super::{
     decoders::Share,
     failure::LoadFailure,
     registry::{Registry, Snapshot, VersionEntry},
-    served::{Retire, Served, Sessions},
+    served::{Retire, Served, Sessions, next_number},
 };
 use crate::{
     batching::{FinishedRun, WorkerObserver},
@@ -77,7 +77,8 @@ impl RegistryWriter {
         let decoding = Share::new(self.decode_threads);
         let sessions = Arc::new(Sessions::new(workers, retire));
         let claims = Arc::new(Claims::new(self.decode_threads));
-        let served = Arc::new(Served { model, metrics, decoding, claims, sessions });
+        let number = next_number();
+        let served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
         self.change(|models| {
             models.entry(name).or_default().insert(version, VersionEntry::Available(served, None));
         });
@@ -95,7 +96,9 @@ impl RegistryWriter {
                 let model = served.model.relabelled(labels);
                 let (metrics, sessions) = (served.metrics.clone(), served.sessions.clone());
                 let (decoding, claims) = (served.decoding.clone(), served.claims.clone());
-                *served = Arc::new(Served { model, metrics, decoding, claims, sessions });
+                // Its rows are what they were, under other names.
+                let number = served.number;
+                *served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
                 *failure = None;
             }
         });

@@ -18,7 +18,7 @@ use prometheus_client::{
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
-    state::{self, VersionState},
+    state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
 };
 
@@ -103,6 +103,9 @@ pub struct Metrics {
     batch_size: Family<ModelLabel, Histogram>,
     worker_restarts: Family<ModelLabel, Count>,
     load_failures: Family<VersionLabel, Count>,
+    cache_hits: Family<ModelLabel, Count>,
+    cache_misses: Family<ModelLabel, Count>,
+    shared_runs: Family<ModelLabel, Count>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
@@ -129,6 +132,9 @@ impl Metrics {
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
             load_failures: Family::default(),
+            cache_hits: Family::default(),
+            cache_misses: Family::default(),
+            shared_runs: Family::default(),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
@@ -162,6 +168,21 @@ impl Metrics {
             "Workers that broke between two runs and began anew",
             self.worker_restarts.clone(),
         );
+        for (name, help, family) in [
+            ("cache_hits_total", "Images whose row was kept from an earlier answer", &self.cache_hits),
+            (
+                "cache_misses_total",
+                "Images whose row was looked for among those that are kept, and was not there",
+                &self.cache_misses,
+            ),
+            (
+                "shared_runs_total",
+                "Images that were answered from the run of another request for the same",
+                &self.shared_runs,
+            ),
+        ] {
+            registry.register(name, help, family.clone());
+        }
         registry.register(
             "model_load_failures_total",
             "Loads of a version that failed; what was served before goes on",
@@ -200,6 +221,9 @@ impl Metrics {
             inference_duration: self.inference_duration.get_or_create_owned(&of_model),
             batch_size: self.batch_size.get_or_create_owned(&of_model),
             worker_restarts: self.worker_restarts.get_or_create_owned(&of_model).0,
+            cache_hits: self.cache_hits.get_or_create_owned(&of_model).0,
+            cache_misses: self.cache_misses.get_or_create_owned(&of_model).0,
+            shared_runs: self.shared_runs.get_or_create_owned(&of_model).0,
             predictions: self
                 .predictions
                 .as_ref()
@@ -233,12 +257,12 @@ impl Metrics {
 
     /// Everything in Prometheus' text format 0.0.4.
     ///
-    /// * `versions`, `in_flight_bytes`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize) -> String {
+    /// * `versions`, `in_flight_bytes`, `cache`: what is true in this moment
+    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
-        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes));
+        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes, cache));
         text
     }
 }
@@ -254,6 +278,9 @@ pub struct ModelMetrics {
     inference_duration: Histogram,
     batch_size: Histogram,
     worker_restarts: Counter,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    shared_runs: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
     pub(super) sums: RunSums,
@@ -290,11 +317,23 @@ impl ModelMetrics {
     }
 
     /// Counts one image that went through the line.
-    ///
-    /// * `class`: its most probable one, where there is any
-    pub fn note_image(&self, preprocess: Duration, queued: Duration, class: Option<usize>) {
+    pub fn note_image(&self, preprocess: Duration, queued: Duration) {
         self.preprocess_duration.observe(preprocess.as_secs_f64());
         self.queue_duration.observe(queued.as_secs_f64());
+    }
+
+    /// Counts whether the row of an image was kept.
+    pub fn note_cache(&self, is_hit: bool) {
+        if is_hit { &self.cache_hits } else { &self.cache_misses }.inc();
+    }
+
+    /// Counts an image that was answered from the run of another one.
+    pub fn note_shared_run(&self) {
+        self.shared_runs.inc();
+    }
+
+    /// Counts the most probable class of an image, where there is any.
+    pub fn note_class(&self, class: Option<usize>) {
         if let Some(count) = class.and_then(|class| self.predictions.get(class)) {
             count.inc();
         }

@@ -60,6 +60,7 @@ mod providers;
 mod pull;
 mod quantize;
 mod request_log;
+mod same_picture;
 mod scripts;
 mod server_life;
 mod support;

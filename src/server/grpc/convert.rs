@@ -96,6 +96,7 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
             total_ms: answer.timing.total_ms,
         }),
         batch_size: answer.batch_size as u32,
+        cached: answer.cached,
         outputs: answer.outputs.into_iter().map(output).collect(),
     }
 }
