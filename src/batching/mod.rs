@@ -16,6 +16,9 @@ mod load;
 mod pending;
 pub mod policy;
 mod queue;
+mod run_size;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod times;
 mod worker;

@@ -147,10 +147,7 @@ impl Queue {
                 }
                 decision => {
                     let count = if let Decision::Take(count) = decision { count } else { state.jobs.len() };
-                    state.collect(count, now, batch);
-                    if !batch.is_empty() {
-                        state.turn(worker, Lane::Running { since: now, images: batch.len() });
-                        state.load.begin_run(now);
+                    if state.begin_run(worker, count, now, batch) {
                         break true;
                     }
                 }
@@ -215,6 +212,12 @@ impl Queue {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    /// What [`Queue::take`] does once it has decided, for a test that has a clock of its own.
+    #[cfg(test)]
+    pub(super) fn begin(&self, worker: usize, count: usize, now: Instant, batch: &mut Vec<Job>) {
+        self.lock().begin_run(worker, count, now, batch);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

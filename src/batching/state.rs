@@ -13,12 +13,19 @@ use super::{
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Policy, Priority},
+    run_size::run_size,
     times::ServiceTimes,
 };
 use crate::tensor::Input;
 
 /// Every so many runs, the image that has waited longest goes first whatever its priority, so that none waits for ever.
 const RUNS_A_TURN_OF_THE_OLDEST: u32 = 8;
+
+/// A run takes what runs took of late; the correction of forecasts, which is for what comes before it, counts up to this.
+const MOST_CARE_FOR_A_RUN: f64 = 1.1;
+
+/// So many of those who wait are looked at for each place in a batch, since some of them may be too late for it.
+const SEEN_A_PLACE: usize = 2;
 
 /// One image on its way.
 pub(super) struct Job {
@@ -59,9 +66,11 @@ pub(super) struct State {
 
 impl State {
     /// What an image of `priority` has before it, `coming` others that are on their way among it.
-    fn foresee(&self, policy: &Policy, priority: Priority, coming: usize, now: Instant) -> Option<Forecast> {
-        let ahead = coming + self.jobs.partition_point(|(_, other)| other.priority <= priority);
-        forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, now)
+    fn foresee(&self, policy: &Policy, terms: &Terms, coming: usize, now: Instant) -> Option<Forecast> {
+        let ahead = coming + self.jobs.partition_point(|(_, other)| other.priority <= terms.priority);
+        // Half the time for the run before it, half for its own.
+        let company = terms.deadline.map_or(1, |deadline| self.times.best_size((deadline - now) / 2));
+        forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, company, now)
     }
 
     /// Whether an image would be taken now: the one place that says why not.
@@ -76,7 +85,7 @@ impl State {
         if self.is_easy(policy, terms, coming, now) {
             return Ok(());
         }
-        let Some(Forecast { begins, ends }) = self.foresee(policy, terms.priority, coming, now) else { return Ok(()) };
+        let Some(Forecast { begins, ends }) = self.foresee(policy, terms, coming, now) else { return Ok(()) };
         let wait = begins - now;
         // What is not decoded yet cannot begin, and what waits is decoded meanwhile.
         let ends = ends + self.preparation.saturating_sub(wait);
@@ -111,7 +120,8 @@ impl State {
         }
         let capacity = policy.queue_capacity;
         if self.jobs.len() >= capacity {
-            let forecast = self.foresee(policy, Priority(u32::MAX), 0, now);
+            let last = Terms { priority: Priority(u32::MAX), ..Terms::default() };
+            let forecast = self.foresee(policy, &last, 0, now);
             let retry_after = forecast.map_or(Duration::ZERO, |forecast| forecast.begins - now);
             return Err(SubmitError::Full { capacity, retry_after });
         }
@@ -139,30 +149,37 @@ impl State {
         }
     }
 
-    /// Takes up to `count` jobs, as far as all of them are answered before the first of their deadlines. Those that are too late
-    /// are told so, and those that nobody waits for are forgotten.
+    /// `worker` runs up to `count` jobs from now on; `false` if none of them was worth a run.
+    pub(super) fn begin_run(&mut self, worker: usize, count: usize, now: Instant, batch: &mut Vec<Job>) -> bool {
+        self.collect(count, now, batch);
+        if batch.is_empty() {
+            return false;
+        }
+        self.turn(worker, Lane::Running { since: now, images: batch.len() });
+        self.load.begin_run(now);
+        true
+    }
+
+    /// Takes up to `count` jobs, as [`run_size`] has it. Those that are too late are told so, and those that nobody waits for are
+    /// forgotten.
     pub(super) fn collect(&mut self, count: usize, now: Instant, batch: &mut Vec<Job>) {
         self.let_the_oldest_go_first();
-        let factor = self.judgement.factor();
-        let mut soonest = None;
-        while batch.len() < count {
-            let Some((_, job)) = self.jobs.front() else { break };
-            let deadline = job.deadline.filter(|deadline| !job.is_sample || *deadline <= now);
-            let ends = |images| now + self.times.of(images).unwrap_or_default().mul_f64(factor);
-            let is_left = job.reply.is_closed();
-            let is_late = deadline.is_some_and(|deadline| deadline <= now || deadline < ends(1));
-            if !is_left && !is_late {
-                let with_it = soonest.into_iter().chain(deadline).min();
-                if !batch.is_empty() && with_it.is_some_and(|soonest| soonest < ends(batch.len() + 1)) {
-                    break;
-                }
-                soonest = with_it;
-            }
+        let care = self.judgement.factor().clamp(1.0, MOST_CARE_FOR_A_RUN);
+        let ends = |images| now + self.times.of(images).unwrap_or_default().mul_f64(care);
+        // A sample is run as long as it is not late already.
+        let deadline = |job: &Job| job.deadline.filter(|deadline| !job.is_sample || *deadline <= now);
+        let is_late = |job: &Job, ends| deadline(job).is_some_and(|deadline| deadline <= now || deadline < ends);
+        let alone = ends(1);
+        let waiting = self.jobs.iter().map(|(_, job)| job).filter(|job| !job.reply.is_closed() && !is_late(job, alone));
+        let deadlines: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(deadline).collect();
+        let size = run_size(&deadlines, count, now, ends);
+        // Where none is worth a run, all of them go.
+        while batch.len() < size.images || deadlines.is_empty() {
             let Some((_, job)) = self.jobs.pop_front() else { break };
-            if is_left {
+            if job.reply.is_closed() {
                 continue;
             }
-            if is_late {
+            if is_late(&job, size.ends) {
                 self.judgement.ended(Timeliness::Missed, job.is_sample);
                 // The receiver may have left in this moment; then nobody misses the answer.
                 let _ = job.reply.send(Err(JobError::Expired));

@@ -45,6 +45,7 @@ mod outputs_asked;
 mod platforms;
 mod preprocess_bad_input;
 mod preprocess_cases;
+mod preprocess_fast;
 mod preprocess_gray;
 mod preprocess_parity;
 mod priorities;
