@@ -11,6 +11,7 @@ mod calls;
 mod coding;
 mod connections;
 mod error;
+mod fair_by;
 pub mod grpc;
 mod http;
 mod places;
@@ -31,15 +32,17 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::service::Service;
+use crate::service::{ManageModels, Service};
 use coding::Unpacker;
 use connections::Life;
+use fair_by::Clients;
 use request_id::RequestIds;
 use request_log::SlowRequests;
 use shared::Shared;
 use threads::Threads;
 
 pub use error::ServeError;
+pub use fair_by::FairBy;
 #[doc(hidden)]
 pub use http::take_apart;
 pub use platforms::{Platforms, VertexRoutes};
@@ -51,12 +54,21 @@ pub fn openapi() -> Bytes {
 }
 
 /// Where clients come in.
-#[derive(Debug)]
 pub struct Listeners {
     /// HTTP/1.1, and HTTP/2 without TLS; calls of gRPC and gRPC-Web too.
     pub http: TcpListener,
     /// gRPC over HTTP/2 without TLS.
     pub grpc: TcpListener,
+    /// For operators: as the HTTP port, and models can be loaded and unloaded there.
+    pub management: Option<Management>,
+}
+
+/// The door for operators.
+pub struct Management {
+    /// Where they come in.
+    pub listener: TcpListener,
+    /// Whoever does what they ask.
+    pub manager: Arc<dyn ManageModels>,
 }
 
 /// Serves until `stop` is ready, then leaves in order.
@@ -81,13 +93,20 @@ pub async fn serve(
     let shared = Shared {
         service: service.clone(),
         options: options.clone(),
+        clients: Clients::new(options.fair_by.clone()),
         ids: Arc::new(RequestIds::new()),
         unpacker: Unpacker::new(threads.clone()),
         threads,
         slow: SlowRequests::new(options.slow_request),
+        manager: None,
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = Arc::new(grpc::GrpcDoor::new(shared.clone())?);
+    if let Some(Management { listener, manager }) = listeners.management {
+        let shared = Shared { manager: Some(manager), ..shared.clone() };
+        let calls = Arc::new(grpc::GrpcDoor::new(shared.clone())?).calls();
+        tasks.spawn(http::door(shared).accept(listener, life("management"), calls));
+    }
     tasks.spawn(http::door(shared).accept(listeners.http, life("http"), grpc.calls()));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
 

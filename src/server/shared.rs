@@ -3,9 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    coding::Unpacker, platforms::Platforms, request_id::RequestIds, request_log::SlowRequests, threads::Threads,
+    coding::Unpacker,
+    fair_by::{Clients, FairBy},
+    platforms::Platforms,
+    request_id::RequestIds,
+    request_log::SlowRequests,
+    threads::Threads,
 };
-use crate::service::Service;
+use crate::service::{Error, ErrorKind, ManageModels, Service};
 
 /// How the server treats its connections, and how it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct DoorOptions {
     pub docs: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
+    /// What tells clients apart that take turns.
+    pub fair_by: FairBy,
     /// What is answered beside our own routes.
     pub platforms: Platforms,
 }
@@ -57,6 +64,7 @@ impl Default for DoorOptions {
             cors_origins: Vec::new(),
             docs: true,
             slow_request: Duration::from_secs(1),
+            fair_by: FairBy::default(),
             platforms: Platforms::default(),
         }
     }
@@ -67,8 +75,25 @@ impl Default for DoorOptions {
 pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) options: DoorOptions,
+    pub(super) clients: Clients,
     pub(super) ids: Arc<RequestIds>,
     pub(super) unpacker: Unpacker,
     pub(super) threads: Threads,
     pub(super) slow: SlowRequests,
+    /// At the management address only.
+    pub(super) manager: Option<Arc<dyn ManageModels>>,
+}
+
+impl Shared {
+    /// Whoever brings models and takes them away.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` where this is not the management address.
+    pub(super) fn manager(&self) -> Result<Arc<dyn ManageModels>, Error> {
+        self.manager.clone().ok_or_else(|| {
+            let message = "models are loaded, unloaded and labelled at the management address only: ask there, or set \
+                           [server] management to have one";
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
 }

@@ -3,21 +3,31 @@
 //! Knows models and stages. Must not know HTTP, gRPC or the command line, nor how models come and go.
 
 mod account;
+mod admission;
 mod answer;
+mod answered;
 mod arrival;
+mod claims;
 mod decoders;
 mod error;
+mod failure;
+mod flights;
 mod held;
 mod limits;
 mod line;
+mod manage;
 mod outputs;
 mod pick;
 mod readiness;
 mod registry;
 mod request;
+mod row_cache;
+mod row_key;
 mod scarcity;
 mod served;
+mod sharing;
 mod target;
+mod writer;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
@@ -25,7 +35,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
-    batching::Priority,
+    batching::{ClientId, Priority},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
     telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
@@ -35,18 +45,21 @@ pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
+pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
 pub use readiness::Readiness;
-pub use registry::{RegistryWriter, VersionStatistics};
+pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use target::{Item, Target};
+pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics};
+use crate::telemetry::{CacheState, DoorMetrics, Metrics};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
+use sharing::Sharing;
 
 /// Answers requests for all models. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +73,7 @@ struct Inner {
     limits: RequestLimits,
     account: Arc<Account>,
     decoders: Decoders,
+    sharing: Option<Sharing>,
 }
 
 impl Service {
@@ -76,6 +90,7 @@ impl Service {
             limits,
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: Decoders::new(threads),
+            sharing: Sharing::new(&limits, threads),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
     }
@@ -119,7 +134,7 @@ impl Service {
 
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes())
+        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes(), self.cache_state())
     }
 
     /// The metrics of a door.
@@ -177,6 +192,11 @@ impl Service {
     /// The bytes that the requests in work take.
     pub fn in_flight_bytes(&self) -> usize {
         self.inner.account.used()
+    }
+
+    /// What is kept of answers.
+    fn cache_state(&self) -> CacheState {
+        self.inner.sharing.as_ref().map(Sharing::state).unwrap_or_default()
     }
 
     fn registry(&self) -> &Registry {

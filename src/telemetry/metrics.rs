@@ -18,7 +18,7 @@ use prometheus_client::{
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
-    state::{self, VersionState},
+    state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
 };
 
@@ -80,6 +80,12 @@ struct ModelLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabel {
+    model: Arc<str>,
+    version: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PredictionLabels {
     model: Arc<str>,
     label: Arc<str>,
@@ -96,6 +102,10 @@ pub struct Metrics {
     inference_duration: Family<ModelLabel, Histogram>,
     batch_size: Family<ModelLabel, Histogram>,
     worker_restarts: Family<ModelLabel, Count>,
+    load_failures: Family<VersionLabel, Count>,
+    cache_hits: Family<ModelLabel, Count>,
+    cache_misses: Family<ModelLabel, Count>,
+    shared_runs: Family<ModelLabel, Count>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
@@ -121,6 +131,10 @@ impl Metrics {
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
+            load_failures: Family::default(),
+            cache_hits: Family::default(),
+            cache_misses: Family::default(),
+            shared_runs: Family::default(),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
@@ -153,6 +167,26 @@ impl Metrics {
             "worker_restarts_total",
             "Workers that broke between two runs and began anew",
             self.worker_restarts.clone(),
+        );
+        for (name, help, family) in [
+            ("cache_hits_total", "Images whose row was kept from an earlier answer", &self.cache_hits),
+            (
+                "cache_misses_total",
+                "Images whose row was looked for among those that are kept, and was not there",
+                &self.cache_misses,
+            ),
+            (
+                "shared_runs_total",
+                "Images that were answered from the run of another request for the same",
+                &self.shared_runs,
+            ),
+        ] {
+            registry.register(name, help, family.clone());
+        }
+        registry.register(
+            "model_load_failures_total",
+            "Loads of a version that failed; what was served before goes on",
+            self.load_failures.clone(),
         );
         registry.register(
             "in_flight_requests",
@@ -187,6 +221,9 @@ impl Metrics {
             inference_duration: self.inference_duration.get_or_create_owned(&of_model),
             batch_size: self.batch_size.get_or_create_owned(&of_model),
             worker_restarts: self.worker_restarts.get_or_create_owned(&of_model).0,
+            cache_hits: self.cache_hits.get_or_create_owned(&of_model).0,
+            cache_misses: self.cache_misses.get_or_create_owned(&of_model).0,
+            shared_runs: self.shared_runs.get_or_create_owned(&of_model).0,
             predictions: self
                 .predictions
                 .as_ref()
@@ -198,6 +235,11 @@ impl Metrics {
     /// The handles of a door.
     pub fn door(&self, door: &'static str) -> DoorMetrics {
         self.doors.door(door)
+    }
+
+    /// Counts a load that failed, of a version that is on disk.
+    pub fn note_load_failure(&self, model: &str, version: u64) {
+        self.load_failures.get_or_create(&VersionLabel { model: model.into(), version }).0.inc();
     }
 
     /// Counts a request that was not answered, or not by a model that is served.
@@ -215,12 +257,12 @@ impl Metrics {
 
     /// Everything in Prometheus' text format 0.0.4.
     ///
-    /// * `versions`, `in_flight_bytes`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize) -> String {
+    /// * `versions`, `in_flight_bytes`, `cache`: what is true in this moment
+    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
-        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes));
+        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes, cache));
         text
     }
 }
@@ -236,6 +278,9 @@ pub struct ModelMetrics {
     inference_duration: Histogram,
     batch_size: Histogram,
     worker_restarts: Counter,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    shared_runs: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
     pub(super) sums: RunSums,
@@ -272,11 +317,23 @@ impl ModelMetrics {
     }
 
     /// Counts one image that went through the line.
-    ///
-    /// * `class`: its most probable one, where there is any
-    pub fn note_image(&self, preprocess: Duration, queued: Duration, class: Option<usize>) {
+    pub fn note_image(&self, preprocess: Duration, queued: Duration) {
         self.preprocess_duration.observe(preprocess.as_secs_f64());
         self.queue_duration.observe(queued.as_secs_f64());
+    }
+
+    /// Counts whether the row of an image was kept.
+    pub fn note_cache(&self, is_hit: bool) {
+        if is_hit { &self.cache_hits } else { &self.cache_misses }.inc();
+    }
+
+    /// Counts an image that was answered from the run of another one.
+    pub fn note_shared_run(&self) {
+        self.shared_runs.inc();
+    }
+
+    /// Counts the most probable class of an image, where there is any.
+    pub fn note_class(&self, class: Option<usize>) {
         if let Some(count) = class.and_then(|class| self.predictions.get(class)) {
             count.inc();
         }

@@ -15,7 +15,7 @@ pub use door::DoorMetrics;
 pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
 pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
-pub use state::{ServingState, VersionState};
+pub use state::{CacheState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
 pub use trace::{TraceContext, TraceParent};
 

@@ -6,10 +6,12 @@
 )]
 
 mod batching;
+mod bench;
 mod build_model;
 mod damaged_weights;
 mod evaluate;
 mod every_door;
+mod fairness;
 mod features;
 mod fp16;
 mod graph_files;
@@ -36,6 +38,7 @@ mod limits;
 mod metrics;
 mod model_loading;
 mod model_sizes;
+mod models_change;
 mod one_port;
 mod onnx_file;
 mod openapi;
@@ -57,6 +60,7 @@ mod providers;
 mod pull;
 mod quantize;
 mod request_log;
+mod same_picture;
 mod scripts;
 mod server_life;
 mod support;

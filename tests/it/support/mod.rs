@@ -4,6 +4,7 @@ pub(crate) mod description;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod noting;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod repository;
