@@ -44,5 +44,5 @@ pub use served::{LoadedModel, ServedModel};
 pub use steps::{LoadStep, LoadSteps};
 pub use trained_elsewhere::preset_warning;
 pub use tuning::{Earlier, TuningReport};
-pub use warm_up::sample_uploads;
 pub use versions::{NamedPolicy, VersionPolicy, VersionsSection, label_problem};
+pub use warm_up::sample_uploads;
