@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::view::ExpectedRun;
+
 /// What a new measurement weighs beside what was known.
 const WEIGHT: f64 = 0.125;
 
@@ -34,6 +36,17 @@ impl ServiceTimes {
     pub(super) fn of(&self, images: usize) -> Option<Duration> {
         let last = self.expected.len().checked_sub(1)?;
         self.expected.get(images.saturating_sub(1).min(last)).copied()
+    }
+
+    /// What is known of each size; nothing before the first run.
+    pub(super) fn all(&self) -> Vec<ExpectedRun> {
+        let sizes = self.expected.iter().zip(&self.measured).enumerate();
+        let run = |(index, (time, measured)): (usize, (&Duration, &Option<f64>))| ExpectedRun {
+            images: index + 1,
+            time: *time,
+            is_measured: measured.is_some(),
+        };
+        sizes.map(run).collect()
     }
 
     fn expect(&mut self) {

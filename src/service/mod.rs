@@ -24,18 +24,22 @@ mod row_key;
 mod scarcity;
 mod served;
 mod sharing;
+mod stats;
 mod target;
 
-use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
-    batching::{ClientId, Priority},
+    batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
-    telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
+    telemetry::{
+        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
+        TraceContext,
+    },
 };
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
@@ -48,9 +52,10 @@ pub use readiness::Readiness;
 pub use registry::{RegistryWriter, VersionStatistics};
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
+pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
 
-use crate::telemetry::{CacheState, DoorMetrics, Metrics};
+use crate::telemetry::{DoorMetrics, Metrics};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
@@ -69,6 +74,8 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
+    decode_threads: usize,
+    began: Instant,
 }
 
 impl Service {
@@ -86,6 +93,8 @@ impl Service {
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: Decoders::new(threads),
             sharing: Sharing::new(&limits, threads),
+            decode_threads: threads,
+            began: Instant::now(),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
     }
