@@ -22,6 +22,7 @@ mod simulation;
 mod state;
 mod times;
 mod turns;
+mod view;
 mod worker;
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
@@ -33,6 +34,7 @@ pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, Terms, Work
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
 pub use turns::ClientId;
+pub use view::{ExpectedRun, QueueView};
 
 use crate::{
     runtime::Executor,
@@ -135,6 +137,11 @@ impl Batcher {
     /// refused ones that would have been answered in time, by sampling.
     pub fn judgement(&self) -> (u64, f64) {
         self.queue.judgement()
+    }
+
+    /// What the queue knows at this moment.
+    pub fn view(&self) -> QueueView {
+        self.queue.view(Instant::now())
     }
 
     /// How many images wait.

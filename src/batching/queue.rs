@@ -15,6 +15,7 @@ use super::{
     policy::{Decision, Policy, decide},
     state::{Arrived, Job, JobId, State},
     times::ServiceTimes,
+    view::QueueView,
 };
 
 pub(super) struct Queue {
@@ -72,6 +73,22 @@ impl Queue {
     pub(super) fn judgement(&self) -> (u64, f64) {
         let state = self.lock();
         (state.judgement.missed(), state.judgement.in_vain())
+    }
+
+    pub(super) fn view(&self, now: Instant) -> QueueView {
+        let state = self.lock();
+        QueueView {
+            waiting: state.jobs.len(),
+            coming: self.coming.count(),
+            workers: state.lanes.iter().filter(|lane| **lane != Lane::Gone).count(),
+            busy_workers: state.lanes.iter().filter(|lane| matches!(lane, Lane::Running { .. })).count(),
+            load: state.load.at(now),
+            care_factor: state.judgement.factor(),
+            deadline_misses: state.judgement.missed(),
+            refused_in_vain: state.judgement.in_vain(),
+            preparation: state.preparation,
+            runs: state.times.all(),
+        }
     }
 
     /// Whether an image that comes from `now` on would be taken; if so, it counts as one that waits already.

@@ -3,7 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
 use super::{Error, ErrorKind, claims::Claimed, error::SHORTEST_RETRY, served::Served};
-use crate::batching::ClientId;
+use crate::{batching::ClientId, telemetry::RefusalReason};
 
 /// The places of a request's images, or of one of them.
 pub(super) struct Admitted {
@@ -23,13 +23,15 @@ impl Admitted {
         let permit = match model.permits.clone().try_acquire_many_owned(wanted) {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+                served.metrics.note_refused(RefusalReason::Places);
                 let message =
                     format!("model `{}` has {} images in work, its limit; try again later", model.name, model.capacity);
                 return Err(Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY));
             }
         };
         let left = model.permits.available_permits();
-        let claim = client.map(|client| served.claims.claim(client, images, left)).transpose()?;
+        let claim = client.map(|client| served.claims.claim(client, images, left)).transpose();
+        let claim = claim.inspect_err(|_| served.metrics.note_refused(RefusalReason::ClientShare))?;
         Ok(Self { permit, claim })
     }
 

@@ -27,7 +27,7 @@ use crate::{
     model::ServedModel,
     postprocess::top_k,
     preprocess::{self, DecodeError, DecodeLimits},
-    telemetry::PhaseTimes,
+    telemetry::{PhaseTimes, RefusalReason},
     tensor::{Input, Misfit},
 };
 
@@ -271,7 +271,8 @@ impl Service {
         } else {
             let turn = self.inner.decoders.turn(&common.decoding, client.as_ref(), &target.served.decoding).await;
             let memory = preprocess::cost(&header, &target.model().spec, &limits);
-            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX))?;
+            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX));
+            let memory = memory.inspect_err(|_| target.served.metrics.note_refused(RefusalReason::Memory))?;
             let held = (common.charge.clone(), memory, turn);
             let decode = spawn_blocking(move || {
                 let _held = held;
@@ -342,7 +343,22 @@ fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
+/// Why an image was not taken, for the metrics.
+fn reason(error: &SubmitError) -> Option<RefusalReason> {
+    match error {
+        SubmitError::Full { .. } => Some(RefusalReason::QueueFull),
+        SubmitError::Congested { .. } => Some(RefusalReason::TargetQueue),
+        SubmitError::Hopeless { .. } => Some(RefusalReason::Deadline),
+        SubmitError::Expired => Some(RefusalReason::Expired),
+        SubmitError::Closed | SubmitError::Broken => Some(RefusalReason::Unloading),
+        SubmitError::Misfit { .. } => None,
+    }
+}
+
 fn refused(common: &Common, error: SubmitError) -> Error {
+    if let Some(reason) = reason(&error) {
+        common.target.served.metrics.note_refused(reason);
+    }
     match error {
         SubmitError::Full { retry_after, .. } => Error::new(ErrorKind::Overloaded, format!("{error}; try again later"))
             .retry_after(retry_after.max(SHORTEST_RETRY)),

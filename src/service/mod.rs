@@ -26,19 +26,23 @@ mod row_key;
 mod scarcity;
 mod served;
 mod sharing;
+mod stats;
 mod target;
 mod writer;
 
-use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
-    batching::{ClientId, Priority},
+    batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
-    telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
+    telemetry::{
+        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
+        TraceContext,
+    },
 };
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
@@ -52,10 +56,11 @@ pub use readiness::Readiness;
 pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
+pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{CacheState, DoorMetrics, Metrics};
+use crate::telemetry::{DoorMetrics, Metrics};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
@@ -74,6 +79,8 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
+    decode_threads: usize,
+    began: Instant,
 }
 
 impl Service {
@@ -91,6 +98,8 @@ impl Service {
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: Decoders::new(threads),
             sharing: Sharing::new(&limits, threads),
+            decode_threads: threads,
+            began: Instant::now(),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
     }

@@ -82,12 +82,16 @@ const BESIDE_THE_TENSOR: usize = 64 << 10;
 
 impl Snapshot {
     pub(super) fn largest_batch_bytes(&self) -> usize {
-        let served = self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available);
         let bytes = |served: &Arc<Served>| {
             let numbers = served.model.batcher.shape().image_len() * served.model.info.max_batch_size;
             numbers * size_of::<f32>() + BESIDE_THE_TENSOR
         };
-        served.map(bytes).max().unwrap_or(0)
+        self.served().map(bytes).max().unwrap_or(0)
+    }
+
+    /// Every version that answers.
+    pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)
     }
 
     pub(super) fn list(&self) -> Vec<ModelStatus> {

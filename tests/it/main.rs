@@ -65,6 +65,7 @@ mod request_log;
 mod same_picture;
 mod scripts;
 mod server_life;
+mod stats;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;

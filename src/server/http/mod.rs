@@ -30,6 +30,7 @@ mod reply;
 mod route;
 mod routes;
 mod socket;
+mod stats;
 mod timing;
 mod v1;
 mod v2;
