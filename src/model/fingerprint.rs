@@ -127,13 +127,13 @@ pub fn look_at_model(path: &Path) -> io::Result<Option<FolderLook>> {
         match version.filter(|_| place.is_dir()) {
             Some(version) => {
                 let mut walk = Walk::default();
-                walk.entry(&place, DEEPEST, &mut left)?;
+                walk.entries(&place, Top::IsNamed, &mut left)?;
                 let inner = fs::metadata(&place).map(|folder| self::named_at(&folder)).unwrap_or_default();
                 let link = fs::symlink_metadata(&place).ok().filter(Metadata::is_symlink).map(|link| changed_at(&link));
                 let named_at = named_at.max(inner).max(link.unwrap_or_default());
                 versions.insert(version, walk.look(named_at));
             }
-            None => own.entry(&place, DEEPEST, &mut left)?,
+            None => own.entries(&place, Top::IsContent, &mut left)?,
         }
     }
     Ok(Some(FolderLook { own: own.look(named_at), versions }))
@@ -151,9 +151,17 @@ struct Walk {
 /// Seconds and nanoseconds.
 type Moment = (i64, i64);
 
+/// What a change of the topmost entry itself is: a version that is a link got its content before its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Top {
+    IsNamed,
+    IsContent,
+}
+
 impl Walk {
-    fn entry(&mut self, path: &Path, depth: usize, left: &mut usize) -> io::Result<()> {
-        let mut folders = vec![(path.to_owned(), PathBuf::from(path.file_name().unwrap_or_default()), depth)];
+    /// Looks at a file, or at a folder and what is in it.
+    fn entries(&mut self, path: &Path, top: Top, left: &mut usize) -> io::Result<()> {
+        let mut folders = vec![(path.to_owned(), PathBuf::from(path.file_name().unwrap_or_default()), DEEPEST)];
         while let Some((path, name, depth)) = folders.pop() {
             if *left == 0 {
                 return Ok(());
@@ -167,7 +175,9 @@ impl Walk {
                 metadata => metadata?,
             };
             if metadata.is_symlink() {
-                self.last_change = self.last_change.max(changed_at(&metadata));
+                if depth < DEEPEST || top == Top::IsContent {
+                    self.last_change = self.last_change.max(changed_at(&metadata));
+                }
                 fs::read_link(&path).unwrap_or_default().hash(&mut hasher);
                 match fs::metadata(&path) {
                     Ok(target) => metadata = target,

@@ -27,9 +27,20 @@ pub fn behind_traffic<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> i
 /// Lets this thread, and those that it starts, give way from now on. Elsewhere than on Linux it goes on as before.
 #[cfg(target_os = "linux")]
 pub fn step_back() {
-    // SAFETY: `setpriority` takes three numbers and touches no memory of ours. On Linux 0 means the calling thread, not its process.
-    // Stepping back needs no privilege; should it be refused all the same, the work is done as before.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    let now = nice();
+    // Whoever runs the server may have put it further back, and a privileged thread would step forward.
+    if now < NICE {
+        // SAFETY: `setpriority` takes three numbers and touches no memory of ours. On Linux 0 means the calling thread, not its process.
+        // Stepping back needs no privilege; should it be refused all the same, the work is done as before.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    }
+}
+
+/// How far back this thread is.
+#[cfg(target_os = "linux")]
+fn nice() -> libc::c_int {
+    // SAFETY: `getpriority` takes two numbers and only reads; of the calling thread it cannot fail.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
 }
 
 /// Lets this thread, and those that it starts, give way from now on. Elsewhere than on Linux it goes on as before.
@@ -39,11 +50,6 @@ pub fn step_back() {}
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-
-    fn nice() -> libc::c_int {
-        // SAFETY: as above; it only reads.
-        unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
-    }
 
     #[test]
     fn what_gives_way_does_so_alone_and_its_panic_is_the_callers() {

@@ -1,140 +1,14 @@
 //! A repository that changes under a running server: what is served then, without a word to anybody.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use resnetd::{
-    lifecycle::{Lifecycle, LoadModel, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions, WantedModel},
-    model::{LoadSteps, LoadedModel, ModelState},
-    runtime::scripted::ScriptedExecutor,
-    service::{ErrorKind, LabelTarget, ManageModels as _, RequestLimits, Service},
-    telemetry::Metrics,
-};
-use tempfile::TempDir;
-
-use crate::support::{
-    PATIENCE, eventually,
-    server::{logits, scripted_model},
+    lifecycle::RepositoryOptions,
+    model::ModelState,
+    service::{ErrorKind, LabelTarget, ManageModels as _},
 };
 
-/// What the loader of these tests was asked to load, and what it is told to do then.
-#[derive(Default)]
-struct Script {
-    loads: Mutex<Vec<String>>,
-    /// Loads of these fail.
-    corrupt: Mutex<Vec<String>>,
-    /// Loads of these wait until they are taken out.
-    held: Mutex<Vec<String>>,
-    changed: Condvar,
-}
-
-impl Script {
-    fn loads(&self) -> Vec<String> {
-        self.loads.lock().unwrap().clone()
-    }
-
-    fn release(&self) {
-        self.held.lock().unwrap().clear();
-        self.changed.notify_all();
-    }
-}
-
-struct Scripted(Arc<Script>);
-
-impl LoadModel for Scripted {
-    fn load(&self, wanted: &WantedModel, _: &LoadSteps) -> Result<LoadedModel, String> {
-        let name = format!("{}/{}", wanted.name, wanted.version);
-        self.0.loads.lock().unwrap().push(name.clone());
-        let held = self.0.held.lock().unwrap();
-        drop(self.0.changed.wait_timeout_while(held, PATIENCE, |held| held.contains(&name)).unwrap());
-        if self.0.corrupt.lock().unwrap().contains(&name) {
-            return Err("its graph is cut off".to_owned());
-        }
-        let mut loaded = scripted_model(wanted.version, ScriptedExecutor::answering(&logits()), 64, 8);
-        loaded.model.name = wanted.name.clone();
-        Ok(loaded)
-    }
-}
-
-/// A repository, and a service that follows it.
-struct Follower {
-    folder: TempDir,
-    script: Arc<Script>,
-    service: Service,
-    lifecycle: Lifecycle,
-    manager: ModelManager,
-}
-
-impl Follower {
-    /// Nobody looks at the repository unless the test does.
-    fn of(models: &[&str]) -> Self {
-        Self::with(models, |_| (), |_| ())
-    }
-
-    fn with(models: &[&str], change: impl FnOnce(&mut RepositoryOptions), load: impl FnOnce(&mut LoadOptions)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        models.iter().for_each(|model| put(folder.path(), model));
-        let mut options = RepositoryOptions {
-            dir: folder.path().join("models"),
-            defaults: ModelDefaults::default(),
-            watch_interval: None,
-            settle: Duration::from_secs(3600),
-            explicit: None,
-        };
-        fs::create_dir_all(&options.dir).unwrap();
-        change(&mut options);
-        let script = Arc::new(Script::default());
-        let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
-        let mut load_options = LoadOptions { threads: 2, ..LoadOptions::default() };
-        load(&mut load_options);
-        let lifecycle = Lifecycle::start(writer, Scripted(script.clone()), load_options).unwrap();
-        let manager = lifecycle.follow(options, service.clone()).unwrap();
-        Self { folder, script, service, lifecycle, manager }
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join("models").join(name)
-    }
-
-    fn put(&self, version: &str) {
-        put(self.folder.path(), version);
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.at(name), text).unwrap();
-    }
-
-    /// As SIGHUP does; waits for the loads that come of it.
-    async fn look(&self) {
-        self.manager.look().await.unwrap().await;
-    }
-
-    /// What answers, as `name/version`, with `+label` for each label.
-    fn answering(&self) -> Vec<String> {
-        let available = self.service.list().into_iter().filter(|status| status.state == ModelState::Available);
-        available
-            .map(|status| {
-                let labels: String = status.labels.iter().map(|label| format!("+{label}")).collect();
-                format!("{}/{}{labels}", status.name, status.version)
-            })
-            .collect()
-    }
-}
-
-/// A version of a model, which appears whole.
-fn put(root: &Path, version: &str) {
-    let place = root.join("models").join(version);
-    let staged = root.join("staged");
-    fs::create_dir_all(place.parent().unwrap()).unwrap();
-    fs::create_dir_all(&staged).unwrap();
-    fs::write(staged.join("model.onnx"), "a graph").unwrap();
-    fs::rename(staged, place).unwrap();
-}
+use crate::support::{PATIENCE, eventually, follower::Follower, next_tick};
 
 #[tokio::test]
 async fn a_version_that_appears_takes_over_when_it_answers_and_not_before() {
@@ -228,7 +102,7 @@ async fn classes_get_other_names_and_the_sessions_stay() {
     all.look().await;
     let status = all.service.find("pets", None).unwrap();
     assert!(status.outdated.unwrap().contains("the network has 4 classes and 2 labels are given"));
-    all.write("pets/labels.txt", "a\nb\nc\nd\n");
+    all.write("pets/labels.txt", "a\nb\nc\nelephant\n");
     all.look().await;
     assert_eq!(all.service.find("pets", None).unwrap().outdated, None);
     assert_eq!(&*all.service.target("pets", None).unwrap().model().info.labels[0], "a");
@@ -279,6 +153,7 @@ async fn what_is_found_without_being_asked_for_is_served() {
     all.put("pets/.first");
     fs::create_dir(all.at("pets/4")).unwrap();
     all.write("pets/4/model.onnx", "half of a gr");
+    next_tick(&all.at(""));
     symlink(".first", all.at("pets/3")).unwrap();
     eventually("the third version is served", || all.answering() == ["pets/3"]).await;
     assert!(!all.script.loads().contains(&"pets/4".to_owned()));
