@@ -23,7 +23,7 @@ pub(super) struct Distribution {
 
 /// What people read of it, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Quantiles {
+pub struct LatencyQuantiles {
     /// How many times these are of.
     pub count: u64,
     /// The mean.
@@ -74,9 +74,9 @@ impl Distribution {
     }
 
     /// `None` of none.
-    pub(super) fn quantiles(&self) -> Option<Quantiles> {
+    pub(super) fn quantiles(&self) -> Option<LatencyQuantiles> {
         let count = self.count();
-        (count > 0).then(|| Quantiles {
+        (count > 0).then(|| LatencyQuantiles {
             count,
             mean: ms(self.sum) / count as f64,
             min: self.least.map_or(0.0, ms),

@@ -27,7 +27,7 @@ mod tally;
 
 pub use arrivals::Arrivals;
 pub use client::LoadClient;
-pub use distribution::Quantiles;
+pub use distribution::LatencyQuantiles;
 pub use drive::{Ask, LoadRun};
 pub use endpoint::{Endpoint, EndpointError};
 pub use form::{PictureForm, WireProtocol};

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     arrivals::Arrivals,
-    distribution::{Distribution, Quantiles},
+    distribution::{Distribution, LatencyQuantiles},
     plan::{LoadPlan, Pace},
     reply::Fate,
     series::Moment,
@@ -59,13 +59,13 @@ pub struct RunSummary {
     /// Answers in their deadline a second.
     pub goodput_per_second: f64,
     /// Of answers: in an open loop from the moment that a request was due.
-    pub latency_ms: Option<Quantiles>,
+    pub latency_ms: Option<LatencyQuantiles>,
     /// Of refusals.
-    pub refusal_ms: Option<Quantiles>,
+    pub refusal_ms: Option<LatencyQuantiles>,
     /// Of what the server gave up for its deadline.
-    pub expired_ms: Option<Quantiles>,
+    pub expired_ms: Option<LatencyQuantiles>,
     /// How late requests were begun; in an open loop only.
-    pub send_lag_ms: Option<Quantiles>,
+    pub send_lag_ms: Option<LatencyQuantiles>,
     /// Where the server says that the time went.
     pub server_ms: Option<PhaseQuantiles>,
     /// How many pictures ran together, on average over the answers.
@@ -106,15 +106,15 @@ pub enum PaceSummary {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct PhaseQuantiles {
     /// Decoding, resizing, cropping.
-    pub preprocess: Option<Quantiles>,
+    pub preprocess: Option<LatencyQuantiles>,
     /// Waiting for a session.
-    pub queue: Option<Quantiles>,
+    pub queue: Option<LatencyQuantiles>,
     /// The network's run.
-    pub inference: Option<Quantiles>,
+    pub inference: Option<LatencyQuantiles>,
     /// From arrival to answer.
-    pub total: Option<Quantiles>,
+    pub total: Option<LatencyQuantiles>,
     /// What the client waited beyond that.
-    pub outside: Option<Quantiles>,
+    pub outside: Option<LatencyQuantiles>,
 }
 
 impl RunSummary {

@@ -10,7 +10,7 @@ use super::{
     table::PERCENTILES,
 };
 use crate::{
-    loadgen::{distribution::Quantiles, summary::RunSummary},
+    loadgen::{distribution::LatencyQuantiles, summary::RunSummary},
     page::{self, Chart, escaped},
 };
 
@@ -50,7 +50,8 @@ pub fn write(out: &mut dyn io::Write, report: &LoadReport) -> io::Result<()> {
 
 /// What one wants to know first.
 fn tiles(out: &mut dyn io::Write, report: &LoadReport, run: &RunSummary) -> io::Result<()> {
-    let time = |part: fn(&Quantiles) -> f64| run.latency_ms.as_ref().map_or("-".to_owned(), |it| digits(part(it)));
+    let time =
+        |part: fn(&LatencyQuantiles) -> f64| run.latency_ms.as_ref().map_or("-".to_owned(), |it| digits(part(it)));
     let mut tiles = vec![("load", escaped(&load(run))), ("requests/s", digits(run.requests_per_second))];
     if report.images_per_request > 1 {
         tiles.push(("images/s", digits(run.images_per_second)));
@@ -144,7 +145,7 @@ fn panels(out: &mut dyn io::Write, charts: &[Chart]) -> io::Result<()> {
 /// Where the mean answer's time went, as the server says it.
 fn phases(out: &mut dyn io::Write, run: &RunSummary) -> io::Result<()> {
     let Some(server) = &run.server_ms else { return Ok(()) };
-    let mean = |times: &Option<Quantiles>| times.as_ref().map_or(0.0, |times| times.mean);
+    let mean = |times: &Option<LatencyQuantiles>| times.as_ref().map_or(0.0, |times| times.mean);
     let known = mean(&server.preprocess) + mean(&server.queue) + mean(&server.inference);
     let parts = [
         ("preprocess", 0, mean(&server.preprocess), server.preprocess),

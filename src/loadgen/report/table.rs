@@ -6,7 +6,7 @@ use super::{
     LoadReport,
     subject::{bytes, digits, load},
 };
-use crate::loadgen::{distribution::Quantiles, summary::RunSummary};
+use crate::loadgen::{distribution::LatencyQuantiles, summary::RunSummary};
 
 /// Writes the report.
 ///
@@ -23,7 +23,7 @@ pub fn write(out: &mut dyn io::Write, report: &LoadReport) -> io::Result<()> {
         }
         writeln!(out)
     };
-    let times = |what: fn(&RunSummary) -> &Option<Quantiles>, part: fn(&Quantiles) -> f64| {
+    let times = |what: fn(&RunSummary) -> &Option<LatencyQuantiles>, part: fn(&LatencyQuantiles) -> f64| {
         move |run: &RunSummary| what(run).as_ref().map_or("-".to_owned(), |times| digits(part(times)))
     };
     row("LOAD", &load)?;
@@ -60,7 +60,7 @@ pub fn write(out: &mut dyn io::Write, report: &LoadReport) -> io::Result<()> {
         row("refusal ms p99", &times(|run| &run.refusal_ms, |times| times.p99))?;
     }
     if has(&|run| run.server_ms.is_some()) {
-        let mean = |part: fn(&RunSummary) -> Option<Quantiles>| {
+        let mean = |part: fn(&RunSummary) -> Option<LatencyQuantiles>| {
             move |run: &RunSummary| part(run).map_or("-".to_owned(), |times| digits(times.mean))
         };
         row("mean ms preprocess", &mean(|run| run.server_ms.and_then(|server| server.preprocess)))?;
@@ -81,7 +81,7 @@ pub fn write(out: &mut dyn io::Write, report: &LoadReport) -> io::Result<()> {
 }
 
 /// What a latency is told by.
-pub(super) const PERCENTILES: [(&str, fn(&Quantiles) -> f64); 6] = [
+pub(super) const PERCENTILES: [(&str, fn(&LatencyQuantiles) -> f64); 6] = [
     ("p50", |times| times.p50),
     ("p90", |times| times.p90),
     ("p95", |times| times.p95),
