@@ -12,7 +12,7 @@ use std::{
 
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 use resnetd::preprocess::{
-    DecodeError, DecodeLimits, Format, Interpolation, ResizeMode, Spec, cost, preprocess, probe,
+    DecodeError, DecodeLimits, Decoding, Format, Interpolation, ResizeMode, Spec, cost, preprocess, probe,
 };
 
 thread_local! {
@@ -309,6 +309,7 @@ fn specs() -> Vec<Spec> {
         Spec::default(),
         Spec { interpolation: Interpolation::Bicubic, resize_size: Some(400), crop_size: None, ..Spec::default() },
         Spec { interpolation: Interpolation::Nearest, ..Spec::default() },
+        Spec { decode: Decoding::Fast, resize_size: Some(50), ..Spec::default() },
         Spec { resize_size: None, crop_size: Some(600), ..Spec::default() },
         Spec { resize_size: Some(64), crop_size: Some(64), resize_mode: ResizeMode::Stretch, ..Spec::default() },
     ]

@@ -26,7 +26,7 @@ class Server:
         command = [os.path.abspath(binary), "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
         self.process = subprocess.Popen(command, cwd=self.folder.name, env=environment, stderr=subprocess.PIPE, text=True)
         self.messages = {}
-        self.http = self.grpc = None
+        self.http = self.grpc = self.management = None
         ready = threading.Event()
         threading.Thread(target=self._read_log, args=(ready,), daemon=True).start()
         end = time.monotonic() + READY_WITHIN_S
@@ -44,6 +44,7 @@ class Server:
             message = event.get("message", "")
             if message == "listening":
                 self.http, self.grpc = (address(event[door]) for door in ("http", "grpc"))
+                self.management = address(event["management"]) if "management" in event else None
             if message == "ready":
                 ready.set()
             key = (event.get("level"), message[:100])

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Where an image stands among those that wait: what is smaller comes first, and of what is equal that which came first.
-pub(super) type Standing = (Priority, FairTurn);
+pub(super) type Rank = (Priority, FairTurn);
 
 /// The images that were announced and are not here yet, and the turns of all clients. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Coming(Arc<Mutex<Crowd>>);
 #[derive(Debug, Default)]
 struct Crowd {
     /// In no order; there are as many as a model has places.
-    coming: Vec<Standing>,
+    coming: Vec<Rank>,
     turns: Turns,
 }
 
@@ -28,7 +28,7 @@ struct Crowd {
 #[derive(Debug)]
 pub struct Announced {
     coming: Coming,
-    pub(super) standing: Standing,
+    pub(super) standing: Rank,
     client: Option<ClientId>,
     is_here: bool,
     /// By the forecast it cannot be answered in time, and was taken to see whether that is so.
@@ -43,7 +43,7 @@ impl Coming {
     }
 
     /// Where an image that comes now would stand, and how many before it are not here yet.
-    pub(super) fn ahead(&self, priority: Priority, client: Option<ClientId>) -> (Standing, usize) {
+    pub(super) fn ahead(&self, priority: Priority, client: Option<ClientId>) -> (Rank, usize) {
         let crowd = self.crowd();
         let standing = (priority, crowd.turns.peek(priority, client));
         (standing, crowd.coming.iter().filter(|other| **other <= standing).count())
@@ -74,7 +74,7 @@ impl Coming {
 }
 
 impl Crowd {
-    fn take_out(&mut self, standing: Standing) {
+    fn take_out(&mut self, standing: Rank) {
         if let Some(place) = self.coming.iter().position(|other| *other == standing) {
             self.coming.swap_remove(place);
         }

@@ -26,11 +26,14 @@ pub(super) struct Forecast {
 
 /// Foresees an image that has `ahead` others before it, when workers take up to `max_batch_size` of them as soon as they can.
 /// `None` while nobody knows how long a run takes, or where every worker is gone.
+///
+/// * `company`: how many images its own batch will have at least if it has to wait, because others come meanwhile
 pub(super) fn forecast(
     lanes: &[Lane],
     times: &ServiceTimes,
     max_batch_size: usize,
     ahead: usize,
+    company: usize,
     now: Instant,
 ) -> Option<Forecast> {
     let full = times.of(max_batch_size)?;
@@ -56,7 +59,8 @@ pub(super) fn forecast(
         let images = left.div_ceil(sharing.max(1)).min(max_batch_size);
         let ends = begins + times.of(images)?;
         if images >= left {
-            return Some(Forecast { begins, ends });
+            let grown = if begins > now { images.max(company) } else { images };
+            return Some(Forecast { begins, ends: begins + times.of(grown)? });
         }
         left -= images;
         *free.iter_mut().min()? = ends;
@@ -81,7 +85,7 @@ mod tests {
     }
 
     fn check(lanes: &[Lane], ahead: usize, now: Instant, begins: u64, ends: u64) {
-        let forecast = forecast(lanes, &times(), 4, ahead, now).expect("a forecast");
+        let forecast = forecast(lanes, &times(), 4, ahead, 1, now).expect("a forecast");
         assert_eq!((forecast.begins - now, forecast.ends - now), (ms(begins), ms(ends)), "{lanes:?}, {ahead} ahead");
     }
 
@@ -122,7 +126,7 @@ mod tests {
     #[test]
     fn nothing_is_foreseen_before_the_first_run_or_without_a_worker() {
         let now = Instant::now();
-        assert_eq!(forecast(&[Lane::Free], &ServiceTimes::new(4), 4, 0, now), None);
-        assert_eq!(forecast(&[Lane::Gone], &times(), 4, 0, now), None);
+        assert_eq!(forecast(&[Lane::Free], &ServiceTimes::new(4), 4, 0, 1, now), None);
+        assert_eq!(forecast(&[Lane::Gone], &times(), 4, 0, 1, now), None);
     }
 }

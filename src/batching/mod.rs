@@ -16,6 +16,9 @@ mod load;
 mod pending;
 pub mod policy;
 mod queue;
+mod run_size;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod times;
 mod turns;
@@ -40,6 +43,20 @@ use crate::{
 use queue::Queue;
 use state::Arrived;
 
+/// What a model's workers own, one each.
+pub struct Executors<E> {
+    /// For the load: the shape with the most images a second.
+    pub side_by_side: Vec<E>,
+    /// For one image while nothing else is to be done: the quickest shape, where it is another one.
+    pub alone: Option<E>,
+}
+
+impl<E> From<Vec<E>> for Executors<E> {
+    fn from(side_by_side: Vec<E>) -> Self {
+        Self { side_by_side, alone: None }
+    }
+}
+
 /// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
 #[derive(Clone)]
 pub struct Batcher {
@@ -48,7 +65,7 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts one worker for each of `executors`.
+    /// Starts one worker for each of `executors`, a `Vec` of which all run side by side.
     ///
     /// * `normalizer`: how pixels become the network's input
     /// * `shape`: of every image
@@ -60,13 +77,15 @@ impl Batcher {
         policy: Policy,
         normalizer: Normalizer,
         shape: InputShape,
-        executors: Vec<E>,
+        executors: impl Into<Executors<E>>,
     ) -> io::Result<(Self, Workers)> {
-        let queue = Arc::new(Queue::new(policy, executors.len()));
-        let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(executors.len()) };
+        let Executors { side_by_side, alone } = executors.into();
+        let queue = Arc::new(Queue::new(policy, side_by_side.len(), alone.is_some()));
+        let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(side_by_side.len() + 1) };
         let model = Arc::from(name);
-        for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(&model, index, queue.clone(), executor, normalizer.clone(), shape)
+        let side_by_side = side_by_side.into_iter().map(|executor| (executor, policy.max_batch_size));
+        for (index, (executor, most)) in side_by_side.chain(alone.map(|executor| (executor, 1))).enumerate() {
+            let worker = worker::Worker::new(&model, index, queue.clone(), executor, normalizer.clone(), shape, most)
                 .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
             workers.threads.push(thread.spawn(move || worker.work())?);

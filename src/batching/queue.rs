@@ -23,13 +23,20 @@ pub(super) struct Queue {
     coming: Coming,
     observers: RwLock<Vec<Box<dyn WorkerObserver>>>,
     state: Mutex<State>,
-    /// Signalled for every new job, and for all at the close.
+    /// The number of the worker for one image alone, behind all others; `None` where there is none.
+    lone: Option<usize>,
+    /// Signalled for every new job that is not the lone worker's, and for all at the close.
     changed: Condvar,
+    /// Signalled for a job that is the lone worker's, and at the close.
+    lone_called: Condvar,
 }
 
 impl Queue {
     /// A queue that `workers` threads take from.
-    pub(super) fn new(policy: Policy, workers: usize) -> Self {
+    ///
+    /// * `with_lone`: and one more, for an image that is alone
+    pub(super) fn new(policy: Policy, workers: usize, with_lone: bool) -> Self {
+        let lone = with_lone.then_some(workers);
         let state = State {
             jobs: VecDeque::new(),
             next_id: 0,
@@ -38,6 +45,7 @@ impl Queue {
             closed: false,
             broken: false,
             lanes: vec![Lane::Free; workers],
+            lone: lone.map(|_| Lane::Free),
             times: ServiceTimes::new(policy.max_batch_size),
             preparation: Duration::ZERO,
             judgement: Judgement::new(),
@@ -45,11 +53,8 @@ impl Queue {
             runs: 0,
         };
         let (coming, observers) = (Coming::default(), RwLock::default());
-        Self { policy, coming, observers, state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
+        let (changed, lone_called) = (Condvar::new(), Condvar::new());
+        Self { policy, coming, observers, state: Mutex::new(state), lone, changed, lone_called }
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -75,8 +80,13 @@ impl Queue {
         QueueView {
             waiting: state.jobs.len(),
             coming: self.coming.count(),
-            workers: state.lanes.iter().filter(|lane| **lane != Lane::Gone).count(),
-            busy_workers: state.lanes.iter().filter(|lane| matches!(lane, Lane::Running { .. })).count(),
+            workers: state.lanes.iter().chain(&state.lone).filter(|lane| **lane != Lane::Gone).count(),
+            busy_workers: state
+                .lanes
+                .iter()
+                .chain(&state.lone)
+                .filter(|lane| matches!(lane, Lane::Running { .. }))
+                .count(),
             load: state.load.at(now),
             care_factor: state.judgement.factor(),
             deadline_misses: state.judgement.missed(),
@@ -129,9 +139,11 @@ impl Queue {
         state.next_id += 1;
         let place = state.behind(standing);
         state.jobs.insert(place, (id, job));
-        let wake = state.idle > 0;
+        let (is_alone, wake) = (state.is_for_lone(&self.policy), state.idle > 0);
         drop(state);
-        if wake {
+        if is_alone {
+            self.lone_called.notify_one();
+        } else if wake {
             self.changed.notify_one();
         }
         Ok(id)
@@ -156,10 +168,19 @@ impl Queue {
     /// Fills `batch` with the next jobs worth running by `worker`; waits for them. Answers those that are too late, and forgets
     /// those that nobody waits for. `false` once the queue is closed and empty.
     pub(super) fn take(&self, worker: usize, batch: &mut Vec<Job>) -> bool {
+        if self.lone == Some(worker) {
+            return self.take_alone(worker, batch);
+        }
         let mut state = self.lock();
         state.idle += 1;
         let going = loop {
             let now = Instant::now();
+            if state.is_for_lone(&self.policy) {
+                // Whoever brought it may have called somebody else: it was not alone then.
+                self.lone_called.notify_one();
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             // Not the first: what is more urgent stands before it.
             let oldest = state.jobs.iter().map(|(_, job)| job.enqueued).min();
             let oldest = oldest.map_or(Duration::ZERO, |enqueued| now.saturating_duration_since(enqueued));
@@ -172,10 +193,7 @@ impl Queue {
                 decision => {
                     let count = if let Decision::Take(count) = decision { count } else { state.jobs.len() };
                     self.coming.begin();
-                    state.collect(count, now, batch);
-                    if !batch.is_empty() {
-                        state.turn(worker, Lane::Running { since: now, images: batch.len() });
-                        state.load.begin_run(now);
+                    if state.begin_run(worker, count, now, batch) {
                         break true;
                     }
                 }
@@ -185,11 +203,35 @@ impl Queue {
         going
     }
 
+    /// The same for the lone worker, which takes one image where nothing else waits or runs. What is not for it is for the others.
+    fn take_alone(&self, worker: usize, batch: &mut Vec<Job>) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return false;
+            }
+            if state.is_for_lone(&self.policy) {
+                self.coming.begin();
+                if state.begin_run(worker, 1, Instant::now(), batch) {
+                    return true;
+                }
+                continue;
+            }
+            if !state.jobs.is_empty() && state.idle > 0 {
+                // It was alone when it came, so nobody else was called for it.
+                self.changed.notify_one();
+            }
+            state = self.lone_called.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Notes that `worker` has run `jobs` in `time` until `now`, for the load and what is foreseen.
     pub(super) fn note_run(&self, worker: usize, jobs: &[Job], time: Duration, now: Instant) {
         let mut state = self.lock();
         state.turn(worker, Lane::Free);
-        state.times.note(jobs.len(), time);
+        if self.lone != Some(worker) {
+            state.times.note(jobs.len(), time);
+        }
         for job in jobs {
             if let Some(deadline) = job.deadline {
                 let ending = if now <= deadline { Timeliness::InTime } else { Timeliness::Missed };
@@ -200,9 +242,11 @@ impl Queue {
     }
 
     /// Puts the counts in order after a worker that broke in the middle of [`Queue::take`].
-    pub(super) fn broke_while_taking(&self) {
+    pub(super) fn broke_while_taking(&self, worker: usize) {
         let mut state = self.lock();
-        state.idle = state.idle.saturating_sub(1);
+        if self.lone != Some(worker) {
+            state.idle = state.idle.saturating_sub(1);
+        }
     }
 
     /// The same for one that broke before its run was noted.
@@ -223,6 +267,11 @@ impl Queue {
     pub(super) fn leave(&self, worker: usize, reason: &str) {
         let mut state = self.lock();
         state.turn(worker, Lane::Gone);
+        if self.lone == Some(worker) {
+            drop(state);
+            // What was its own is the others' now.
+            return self.changed.notify_all();
+        }
         state.alive = state.alive.saturating_sub(1);
         if state.alive > 0 || state.closed {
             return;
@@ -240,6 +289,13 @@ impl Queue {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+        self.lone_called.notify_all();
+    }
+
+    /// What [`Queue::take`] does once it has decided, for a test that has a clock of its own.
+    #[cfg(test)]
+    pub(super) fn begin(&self, worker: usize, count: usize, now: Instant, batch: &mut Vec<Job>) {
+        self.lock().begin_run(worker, count, now, batch);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,18 +8,25 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    coming::{Announced, Coming, Standing},
+    coming::{Announced, Coming, Rank},
     forecast::{Forecast, Lane, forecast},
     job::{JobError, Reply, SubmitError, Terms},
     judgement::{Judgement, Timeliness},
     load::Load,
-    policy::Policy,
+    policy::{Policy, one_is_alone},
+    run_size::run_size,
     times::ServiceTimes,
 };
 use crate::tensor::Input;
 
 /// Every so many runs, the image that has waited longest goes first whatever its priority, so that none waits for ever.
 const RUNS_A_TURN_OF_THE_OLDEST: u32 = 8;
+
+/// A run takes what runs took of late; the correction of forecasts, which is for what comes before it, counts up to this.
+const MOST_CARE_FOR_A_RUN: f64 = 1.1;
+
+/// So many of those who wait are looked at for each place in a batch, since some of them may be too late for it.
+const SEEN_A_PLACE: usize = 2;
 
 /// An image that came, decoded.
 pub(super) struct Arrived {
@@ -34,7 +41,7 @@ pub(super) struct Job {
     pub(super) input: Input,
     pub(super) deadline: Option<Instant>,
     /// Where it stands, and what it counts for among those who wait; `None` once it is run.
-    pub(super) standing: Standing,
+    pub(super) standing: Rank,
     pub(super) announced: Option<Announced>,
     pub(super) features: bool,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
@@ -59,6 +66,8 @@ pub(super) struct State {
     pub(super) broken: bool,
     /// By the worker's number.
     pub(super) lanes: Vec<Lane>,
+    /// The worker for one image alone, whose number comes after all others.
+    pub(super) lone: Option<Lane>,
     pub(super) times: ServiceTimes,
     /// From the announcement of an image until it is here, of late.
     pub(super) preparation: Duration,
@@ -69,13 +78,19 @@ pub(super) struct State {
 }
 
 impl State {
-    /// What an image with a place behind `standing` has before it, `coming` others that are on their way among it.
-    fn foresee(&self, policy: &Policy, standing: Standing, coming: usize, now: Instant) -> Option<Forecast> {
-        self.foresee_behind(policy, coming + self.behind(standing), now)
-    }
-
-    fn foresee_behind(&self, policy: &Policy, ahead: usize, now: Instant) -> Option<Forecast> {
-        forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, now)
+    /// What an image of these terms, with a place behind `standing`, has before it, `coming` others that are on their way among it.
+    fn foresee(
+        &self,
+        policy: &Policy,
+        deadline: Option<Instant>,
+        standing: Rank,
+        coming: usize,
+        now: Instant,
+    ) -> Option<Forecast> {
+        // Half the time for the run before it, half for its own.
+        let company = deadline.map_or(1, |deadline| self.times.best_size((deadline - now) / 2));
+        let ahead = coming + self.behind(standing);
+        forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, company, now)
     }
 
     /// Whether an image would be taken now: the one place that says why not.
@@ -91,7 +106,9 @@ impl State {
             return Ok(());
         }
         let (standing, coming) = coming.ahead(terms.priority, terms.client);
-        let Some(Forecast { begins, ends }) = self.foresee(policy, standing, coming, now) else { return Ok(()) };
+        let Some(Forecast { begins, ends }) = self.foresee(policy, terms.deadline, standing, coming, now) else {
+            return Ok(());
+        };
         let wait = begins - now;
         // What is not decoded yet cannot begin, and what waits is decoded meanwhile.
         let ends = ends + self.preparation.saturating_sub(wait);
@@ -126,7 +143,7 @@ impl State {
         }
         let capacity = policy.queue_capacity;
         if self.jobs.len() >= capacity {
-            let forecast = self.foresee_behind(policy, self.jobs.len(), now);
+            let forecast = forecast(&self.lanes, &self.times, policy.max_batch_size, self.jobs.len(), 1, now);
             let retry_after = forecast.map_or(Duration::ZERO, |forecast| forecast.begins - now);
             return Err(SubmitError::Full { capacity, retry_after });
         }
@@ -143,41 +160,60 @@ impl State {
 
     /// Whether an image that is to be refused for its deadline is taken to see whether that is right.
     pub(super) fn may_sample(&mut self) -> bool {
-        let is_idle = self.jobs.is_empty() && !self.lanes.iter().any(|lane| matches!(lane, Lane::Running { .. }));
+        let is_idle = self.jobs.is_empty() && self.rests();
         self.judgement.refuses(is_idle)
     }
 
     /// A worker does something else from now on.
     pub(super) fn turn(&mut self, worker: usize, to: Lane) {
-        if let Some(lane) = self.lanes.get_mut(worker) {
+        let lone = self.lone.as_mut().filter(|_| worker == self.lanes.len());
+        if let Some(lane) = self.lanes.get_mut(worker).or(lone) {
             *lane = to;
         }
     }
 
-    /// Takes up to `count` jobs, as far as all of them are answered before the first of their deadlines. Those that are too late
-    /// are told so, and those that nobody waits for are forgotten.
+    /// Whether nobody runs anything.
+    fn rests(&self) -> bool {
+        !self.lanes.iter().chain(&self.lone).any(|lane| matches!(lane, Lane::Running { .. }))
+    }
+
+    /// Whether the image that waits is the lone worker's. It is not after the close: the others end what is there.
+    pub(super) fn is_for_lone(&self, policy: &Policy) -> bool {
+        let is_free = self.lone == Some(Lane::Free) && !self.closed;
+        is_free && one_is_alone(policy, self.jobs.len()) && self.rests()
+    }
+
+    /// `worker` runs up to `count` jobs from now on; `false` if none of them was worth a run.
+    pub(super) fn begin_run(&mut self, worker: usize, count: usize, now: Instant, batch: &mut Vec<Job>) -> bool {
+        self.collect(count, now, batch);
+        if batch.is_empty() {
+            return false;
+        }
+        self.turn(worker, Lane::Running { since: now, images: batch.len() });
+        self.load.begin_run(now);
+        true
+    }
+
+    /// Takes up to `count` jobs, as [`run_size`] has it. Those that are too late are told so, and those that nobody waits for are
+    /// forgotten.
     pub(super) fn collect(&mut self, count: usize, now: Instant, batch: &mut Vec<Job>) {
         self.let_the_oldest_go_first();
-        let factor = self.judgement.factor();
-        let mut soonest = None;
-        while batch.len() < count {
-            let Some((_, job)) = self.jobs.front() else { break };
-            let deadline = job.deadline.filter(|deadline| !job.is_sample || *deadline <= now);
-            let ends = |images| now + self.times.of(images).unwrap_or_default().mul_f64(factor);
-            let is_left = job.reply.is_closed();
-            let is_late = deadline.is_some_and(|deadline| deadline <= now || deadline < ends(1));
-            if !is_left && !is_late {
-                let with_it = soonest.into_iter().chain(deadline).min();
-                if !batch.is_empty() && with_it.is_some_and(|soonest| soonest < ends(batch.len() + 1)) {
-                    break;
-                }
-                soonest = with_it;
-            }
+        let care = self.judgement.factor().clamp(1.0, MOST_CARE_FOR_A_RUN);
+        let ends = |images| now + self.times.of(images).unwrap_or_default().mul_f64(care);
+        // A sample is run as long as it is not late already.
+        let deadline = |job: &Job| job.deadline.filter(|deadline| !job.is_sample || *deadline <= now);
+        let is_late = |job: &Job, ends| deadline(job).is_some_and(|deadline| deadline <= now || deadline < ends);
+        let alone = ends(1);
+        let waiting = self.jobs.iter().map(|(_, job)| job).filter(|job| !job.reply.is_closed() && !is_late(job, alone));
+        let deadlines: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(deadline).collect();
+        let size = run_size(&deadlines, count, now, ends);
+        // Where none is worth a run, all of them go.
+        while batch.len() < size.images || deadlines.is_empty() {
             let Some((_, mut job)) = self.jobs.pop_front() else { break };
-            if is_left {
+            if job.reply.is_closed() {
                 continue;
             }
-            if is_late {
+            if is_late(&job, size.ends) {
                 self.judgement.ended(Timeliness::Missed, job.is_sample);
                 // The receiver may have left in this moment; then nobody misses the answer.
                 let _ = job.reply.send(Err(JobError::Expired));
@@ -191,7 +227,7 @@ impl State {
     }
 
     /// Where an image of this standing belongs: behind all that are as urgent.
-    pub(super) fn behind(&self, standing: Standing) -> usize {
+    pub(super) fn behind(&self, standing: Rank) -> usize {
         self.jobs.partition_point(|(_, other)| other.standing <= standing)
     }
 

@@ -7,6 +7,9 @@ use super::view::ExpectedRun;
 /// What a new measurement weighs beside what was known.
 const WEIGHT: f64 = 0.125;
 
+/// What share of the most images a second is about as many.
+const ABOUT_AS_MANY: f64 = 0.95;
+
 /// The time of a run by the number of its images.
 ///
 /// Sizes that never ran lie on the line between those that did; beyond them time is taken as proportional to images, which is
@@ -47,6 +50,16 @@ impl ServiceTimes {
             is_measured: measured.is_some(),
         };
         sizes.map(run).collect()
+    }
+
+    /// The size whose runs do the most images a second, of those that take no longer than `limit`: the smallest of those that do
+    /// about as many. At least one image.
+    pub(super) fn best_size(&self, limit: Duration) -> usize {
+        let sizes = self.expected.iter().enumerate().take_while(|(_, time)| **time <= limit);
+        let rates =
+            sizes.map(|(index, time)| (index + 1, (index + 1) as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)));
+        let best = rates.clone().map(|(_, rate)| rate).fold(0.0, f64::max);
+        rates.filter(|(_, rate)| *rate >= ABOUT_AS_MANY * best).map(|(size, _)| size).next().unwrap_or(1)
     }
 
     fn expect(&mut self) {
@@ -118,5 +131,20 @@ mod tests {
         times.note(5, ms(10));
         times.note(0, ms(10));
         assert_eq!(times.of(1), None);
+    }
+
+    #[test]
+    fn the_best_size_does_the_most_images_a_second_in_the_time_that_there_is() {
+        let mut accelerator = ServiceTimes::new(32);
+        assert_eq!(accelerator.best_size(ms(10)), 1, "nothing is known");
+        (1..=32).for_each(|size| accelerator.note(size, ms(10 + size as u64)));
+        assert_eq!(accelerator.best_size(ms(5)), 1, "and no run is so short");
+        assert_eq!(accelerator.best_size(ms(20)), 10);
+        assert_eq!(accelerator.best_size(ms(100)), 27, "the last five add little");
+
+        let mut processor = ServiceTimes::new(8);
+        processor.note(1, ms(60));
+        processor.note(8, ms(470));
+        assert_eq!(processor.best_size(ms(500)), 1, "they are all alike");
     }
 }

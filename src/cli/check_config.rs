@@ -63,11 +63,11 @@ fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manife
     if folder.versions.is_empty() {
         return Ok(None);
     }
-    let missing = manifest.versions.policy.missing(&folder.versions);
+    let missing = manifest.versions.missing(&folder.versions);
     if !missing.is_empty() {
         bail!("[versions] policy names {missing:?}, and there is {:?}: put it there, or leave it out", folder.versions);
     }
-    let served = manifest.versions.policy.pick(&folder.versions);
+    let served = manifest.versions.pick(&folder.versions);
     let Some(highest) = served.last() else {
         bail!("[versions] policy names no version; there is {:?}", folder.versions);
     };

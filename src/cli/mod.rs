@@ -9,6 +9,7 @@
     reason = "a comment on an option is its help text, with brackets as usage lines have them"
 )]
 
+mod bench;
 mod build;
 mod check_config;
 mod classify;
@@ -21,6 +22,7 @@ mod interrupt;
 mod io_threads;
 mod kept;
 mod memory;
+mod models;
 mod openapi;
 mod output;
 mod place;
@@ -63,6 +65,10 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Measure every way to run a model on this machine; the server uses the best
     Tune(tune::TuneArgs),
+    /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
+    Bench(bench::BenchArgs),
+    /// List, load, unload and label the models of a running server
+    Models(models::ModelsArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Print the description of the HTTP API, an OpenAPI document, as the server gives it
@@ -91,6 +97,8 @@ pub fn run() -> ! {
         Command::Quantize(args) => quantize::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),
         Command::Healthcheck(args) => healthcheck::run(&args),

@@ -1,21 +1,21 @@
 //! `resnetd serve`: listeners, models, signals; then the doors.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{
     net::{TcpListener, TcpSocket},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, io_threads};
 use crate::{
-    config::{Config, FairKey, Flags, PlatformDialect, ServerSection, parse_address},
-    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
+    config::{Config, ControlMode, FairKey, Flags, PlatformDialect, ServerSection, parse_address},
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions},
     model::Machine,
     runtime::Runtime,
-    server::{self, DoorOptions, FairBy, Listeners, Platforms, VertexRoutes},
+    server::{self, DoorOptions, FairBy, Listeners, Management, Platforms, VertexRoutes},
     service::{ModelState, RequestLimits, Service, cores},
     telemetry::{self, Metrics},
 };
@@ -47,26 +47,34 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
-    let listeners = Listeners { http: bind(config.server.http, "--http")?, grpc: bind(config.server.grpc, "--grpc")? };
+    // Of whoever means "look again", or of a terminal that is closed: from now on it does not end the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let (http, grpc) = (bind(config.server.http, "--http")?, bind(config.server.grpc, "--grpc")?);
+    let management = bind_management(&config.server)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
     let machine = Machine::new(runtime, cores());
     let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
+    let manager = Arc::new(lifecycle.follow(repository_options(&config), service.clone())?);
     tracing::info!(
-        http = %listeners.http.local_addr()?,
-        grpc = %listeners.grpc.local_addr()?,
+        http = %http.local_addr()?,
+        grpc = %grpc.local_addr()?,
+        management = management.as_ref().and_then(|it| it.local_addr().ok()).map(|address| address.to_string()),
         cores = cores(),
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
+    let management = management.map(|listener| Management { listener, manager: manager.clone() });
+    let listeners = Listeners { http, grpc, management };
     let doors =
         tokio::spawn(server::serve(listeners, service.clone(), options(&config), stop.clone().cancelled_owned()));
     let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
         () = stop.cancelled() => Ok(()),
-        loaded = load(&lifecycle, &service, config) => loaded,
+        loaded = load(&lifecycle, &manager, &service, config.models.control) => loaded,
     };
+    look_on_hangup(hangup, manager);
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
         Err(error) => {
@@ -93,14 +101,15 @@ async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Res
     outcome
 }
 
-async fn load(lifecycle: &Lifecycle, service: &Service, config: Config) -> anyhow::Result<()> {
-    let versions = tokio::task::spawn_blocking(move || {
-        let defaults = ModelDefaults { batching: config.batching, runtime: config.runtime };
-        wanted_models(&config.models.dir, None, &defaults)
-    })
-    .await??;
-    lifecycle.apply(versions).await;
-    if !service.list().iter().any(|model| model.state == ModelState::Available) {
+async fn load(
+    lifecycle: &Lifecycle,
+    manager: &ModelManager,
+    service: &Service,
+    control: ControlMode,
+) -> anyhow::Result<()> {
+    manager.look().await.map_err(anyhow::Error::msg)?.await;
+    let answers = || service.list().iter().any(|model| model.state == ModelState::Available);
+    if control == ControlMode::Watch && !answers() {
         bail!("no model could be loaded; the log says why for each");
     }
     lifecycle.set_ready().await;
@@ -108,8 +117,44 @@ async fn load(lifecycle: &Lifecycle, service: &Service, config: Config) -> anyho
     Ok(())
 }
 
+/// Every SIGHUP looks at the repository.
+fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>) {
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(
+                "SIGHUP: the repository is looked at; settings of the server itself are read when it starts"
+            );
+            if let Err(error) = manager.look().await {
+                tracing::warn!("{error}; what is served goes on");
+            }
+        }
+    });
+}
+
+fn repository_options(config: &Config) -> RepositoryOptions {
+    let models = &config.models;
+    let interval =
+        Some(models.watch_interval_ms).filter(|interval| *interval > 0 && models.control == ControlMode::Watch);
+    RepositoryOptions {
+        dir: models.dir.clone(),
+        defaults: ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() },
+        watch_interval: interval.map(Duration::from_millis),
+        settle: Duration::from_millis(models.settle_ms),
+        explicit: (models.control == ControlMode::Explicit).then(|| models.preload.clone()),
+    }
+}
+
 fn load_options(config: &Config) -> LoadOptions {
-    LoadOptions { time_limit: Duration::from_millis(config.models.load_timeout_ms), ..LoadOptions::default() }
+    let threads = match config.models.load_threads {
+        0 => LoadOptions::default_threads_beside_traffic(),
+        set => set,
+    };
+    LoadOptions {
+        time_limit: Duration::from_millis(config.models.load_timeout_ms),
+        threads_beside_traffic: threads,
+        overlap: config.models.overlap,
+        ..LoadOptions::default()
+    }
 }
 
 pub(super) fn limits(config: &Config) -> RequestLimits {
@@ -169,6 +214,21 @@ fn platforms(server: &ServerSection) -> Platforms {
     }
 }
 
+/// The door for operators, where one is wanted.
+fn bind_management(server: &ServerSection) -> anyhow::Result<Option<TcpListener>> {
+    if server.management.is_empty() {
+        return Ok(None);
+    }
+    let address = parse_address(&server.management).map_err(anyhow::Error::msg)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "whoever reaches [server] management can load and unload models, without a key: let it be 127.0.0.1, or nobody else reach it"
+        );
+    }
+    bind(address, "[server] management").map(Some)
+}
+
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     listen(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -197,13 +257,6 @@ const LAST_RUN: Duration = Duration::from_secs(2);
 fn stop_on_signals(stop: CancellationToken, grace: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // Of a terminal that is closed, or of somebody who means "read your settings again".
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::info!("SIGHUP is ignored: settings and models are read when the server starts");
-        }
-    });
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

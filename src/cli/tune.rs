@@ -112,7 +112,7 @@ impl Subject {
             bail!("there is no model `{name}` in {}; there is {known}", repository.display());
         };
         let manifest = Manifest::read(&folder.path, batching, runtime)?;
-        let Some(&version) = manifest.versions.policy.pick(&folder.versions).last() else {
+        let Some(&version) = manifest.versions.pick(&folder.versions).last() else {
             bail!("{} has no version to serve: put the graph at VERSION/{GRAPH_FILE}", folder.path.display());
         };
         let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;

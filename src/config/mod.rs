@@ -57,6 +57,8 @@ pub struct ServerSection {
     /// Where gRPC listens.
     #[serde(deserialize_with = "address")]
     pub grpc: SocketAddr,
+    /// Where operators load and unload models, `127.0.0.1:8002` for instance; empty: nowhere.
+    pub management: String,
     /// How long requests are still accepted after SIGTERM, in milliseconds.
     pub drain_delay_ms: u64,
     /// From SIGTERM until what is still in flight is cut, in milliseconds; longer than `drain_delay_ms`.
@@ -96,6 +98,7 @@ impl Default for ServerSection {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8000)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 8001)),
+            management: String::new(),
             drain_delay_ms: 5_000,
             shutdown_grace_ms: 25_000,
             max_connection_age_ms: 300_000,
@@ -122,14 +125,45 @@ impl Default for ServerSection {
 pub struct ModelsSection {
     /// The model repository.
     pub dir: PathBuf,
+    /// Who says what is served: the repository, or calls to the management address.
+    pub control: ControlMode,
+    /// Where calls do: what is loaded at the start, `*` for everything.
+    pub preload: Vec<String>,
+    /// From one look at the repository to the next, in milliseconds; 0: nobody looks.
+    pub watch_interval_ms: u64,
+    /// How long files must be unchanged that did not appear by a rename, in milliseconds.
+    pub settle_ms: u64,
+    /// The most models that are loaded side by side while others are served; 0: half of the cores.
+    pub load_threads: usize,
+    /// Whether a version is served until the one that replaces it answers.
+    pub overlap: bool,
     /// A model whose loading takes longer, measuring included, has failed; in milliseconds.
     pub load_timeout_ms: u64,
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
-        Self { dir: PathBuf::from("models"), load_timeout_ms: 600_000 }
+        Self {
+            dir: PathBuf::from("models"),
+            control: ControlMode::Watch,
+            preload: vec!["*".to_owned()],
+            watch_interval_ms: 2_000,
+            settle_ms: 5_000,
+            load_threads: 0,
+            overlap: true,
+            load_timeout_ms: 600_000,
+        }
     }
+}
+
+/// Who says what is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControlMode {
+    /// What is in the repository is served.
+    Watch,
+    /// What was asked for is.
+    Explicit,
 }
 
 /// `[limits]`
@@ -221,6 +255,11 @@ impl Config {
     fn validate(&self) -> Result<(), SettingError> {
         const DAY_MS: u64 = 86_400_000;
         let server = &self.server;
+        if !server.management.is_empty()
+            && let Err(problem) = parse_address(&server.management)
+        {
+            return Err(SettingError::Key { key: "server.management".to_owned(), problem });
+        }
         in_range("server.drain_delay_ms", &server.drain_delay_ms, 0..=DAY_MS)?;
         in_range("server.shutdown_grace_ms", &server.shutdown_grace_ms, 0..=DAY_MS)?;
         at_least(
@@ -244,6 +283,11 @@ impl Config {
             }
         }
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
+        if self.models.watch_interval_ms != 0 {
+            in_range("models.watch_interval_ms", &self.models.watch_interval_ms, 100..=DAY_MS)?;
+        }
+        in_range("models.settle_ms", &self.models.settle_ms, 0..=DAY_MS)?;
+        in_range("models.load_threads", &self.models.load_threads, 0..=1024)?;
         let least_in_flight = match self.limits.max_body_bytes {
             0 => 32 << 20,
             _ => 1_024,

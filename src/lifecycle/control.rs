@@ -1,78 +1,33 @@
 //! The control task: one thread that alone changes the registry, starts every load and ends every model.
 //!
-//! It waits for commands and never for anything else: a load runs on a thread of its own, so does the end of a model, which
-//! has to wait for its last run. A load that panics has failed; one that does not end in time has failed too, and its
-//! thread is left behind, because nobody can end a thread that is inside the engine.
+//! It waits for commands and never for anything else: a load runs on a thread of its own (`loads`), so does the end of a model
+//! (`ends`), which has to wait for its last run. A load that panics has failed; one that does not end in time has failed too, and
+//! its thread is left behind, because nobody can end a thread that is inside the engine.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SendError, Sender},
-    },
-    thread::JoinHandle,
+    collections::{BTreeMap, BTreeSet},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender},
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use super::{
-    decide::{RoundStep, decide},
+    command::{Breakdown, Command, Labels, Made, Purpose, Tries},
+    decide::{RoundStep, Standing, decide, superfluous},
+    ends::{Ends, shown},
+    failures::Failures,
     loader::{LoadModel, LoadOptions},
+    loads::Loads,
+    rounds::Rounds,
     told::tell_served,
-    wanted::{VersionKey, WantedModel},
+    wanted::{Change, Source, VersionKey, WantedModel},
     watch::Watches,
 };
 use crate::{
-    batching::{WorkerObserver, Workers},
-    model::{LoadSteps, LoadedModel},
-    runtime::caught,
-    service::{RegistryWriter, Retire},
+    model::{LoadedModel, ModelState},
+    service::RegistryWriter,
 };
-
-/// What the control task is told.
-pub(super) enum Command {
-    /// Make this what is served; say so when every load of it has ended.
-    Apply { wanted: Vec<WantedModel>, done: oneshot::Sender<()> },
-    /// Put a model in place.
-    Serve { model: LoadedModel, done: oneshot::Sender<()> },
-    /// Traffic may come.
-    SetReady { done: oneshot::Sender<()> },
-    /// A load has ended. `load` tells it from an earlier one of the same version that was left behind.
-    Loaded { load: u64, outcome: Result<LoadedModel, String> },
-    /// Nobody uses a model any more.
-    Retired { name: String, workers: Workers },
-    /// Every worker of a model has broken. `served` tells it from another one that took its place.
-    Broken { served: u64, key: VersionKey },
-    /// Its threads are gone.
-    Freed { end: u64 },
-    /// Retire everything, and end; say what still runs when the models are gone, or after `limit`.
-    Close { limit: Duration, done: std::sync::mpsc::Sender<Vec<String>> },
-}
-
-/// A load that runs.
-struct Loading {
-    wanted: WantedModel,
-    purpose: Purpose,
-    since: Instant,
-    steps: Arc<LoadSteps>,
-    thread: JoinHandle<()>,
-}
-
-/// Why a version is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// A round wants it.
-    Serve,
-    /// It is served, and at another speed than was measured. Whatever comes of it, it goes on being served.
-    MeasureAnew,
-}
-
-/// Whoever waits for a round, and the versions that it still waits for.
-struct Round {
-    open: BTreeSet<VersionKey>,
-    done: oneshot::Sender<()>,
-}
 
 struct Closing {
     deadline: Option<Instant>,
@@ -80,23 +35,27 @@ struct Closing {
     done: Option<std::sync::mpsc::Sender<Vec<String>>>,
 }
 
+/// A version that is served.
+struct ServedFrom {
+    /// Tells it from another one that takes its place.
+    number: u64,
+    /// What it was loaded from; `None` where somebody else has loaded it.
+    source: Option<Source>,
+}
+
 pub(super) struct Control<L> {
     writer: RegistryWriter,
-    loader: Arc<L>,
-    options: LoadOptions,
     commands: Sender<Command>,
+    /// Whether what is replaced is served until the new one can take its place.
+    overlap: bool,
     /// What the last round asked for.
-    wanted: BTreeSet<VersionKey>,
-    waiting: VecDeque<(WantedModel, Purpose)>,
-    loading: BTreeMap<u64, Loading>,
-    rounds: Vec<Round>,
-    /// The number of each model that is served.
-    served: BTreeMap<VersionKey, u64>,
+    wanted: BTreeMap<VersionKey, WantedModel>,
+    loads: Loads<L>,
+    failures: Failures,
+    rounds: Rounds,
+    served: BTreeMap<VersionKey, ServedFrom>,
     watches: Watches,
-    /// Models whose threads are not gone yet, served or retired.
-    alive: usize,
-    /// The threads that wait for a model's last run.
-    ending: BTreeMap<u64, (String, JoinHandle<()>)>,
+    ends: Ends,
     closing: Option<Closing>,
     next: u64,
 }
@@ -105,17 +64,15 @@ impl<L: LoadModel> Control<L> {
     pub(super) fn new(writer: RegistryWriter, loader: L, options: LoadOptions, commands: Sender<Command>) -> Self {
         Self {
             writer,
-            loader: Arc::new(loader),
-            options: LoadOptions { threads: options.threads.max(1), ..options },
+            overlap: options.overlap,
+            wanted: BTreeMap::new(),
+            loads: Loads::new(loader, options, commands.clone()),
             commands,
-            wanted: BTreeSet::new(),
-            waiting: VecDeque::new(),
-            loading: BTreeMap::new(),
-            rounds: Vec::new(),
+            failures: Failures::default(),
+            rounds: Rounds::default(),
             served: BTreeMap::new(),
             watches: Watches::new(options.watch_interval),
-            alive: 0,
-            ending: BTreeMap::new(),
+            ends: Ends::default(),
             closing: None,
             next: 0,
         }
@@ -125,8 +82,9 @@ impl<L: LoadModel> Control<L> {
     pub(super) fn run(mut self, inbox: &Receiver<Command>) {
         loop {
             self.look_at_paces();
+            self.try_again();
             self.start_loads();
-            self.conclude_rounds();
+            self.rounds.conclude();
             if self.closing.is_some() {
                 self.conclude_closing();
                 if self.is_done() {
@@ -148,223 +106,300 @@ impl<L: LoadModel> Control<L> {
 
     fn follow(&mut self, command: Command) {
         match command {
-            Command::Apply { wanted, done } => self.apply(wanted, done),
+            Command::Apply { wanted, labels, tries, done } => self.apply(wanted, &labels, &tries, done),
             Command::Serve { model, done } => {
                 self.serve(model, None);
                 // Whoever put it there may have left.
                 let _ = done.send(());
             }
             Command::SetReady { done } => {
+                self.loads.give_way();
                 self.writer.set_ready();
                 // Whoever opened the gate may have left.
                 let _ = done.send(());
             }
             Command::Loaded { load, outcome } => self.loaded(load, outcome),
-            Command::Retired { name, workers } => self.end(name, workers),
+            Command::Retired { key, workers } => self.ends.end(key, workers, &self.commands),
             Command::Broken { served, key } => self.broken(served, &key),
-            Command::Freed { end } => {
-                self.alive -= 1;
-                if let Some((_, thread)) = self.ending.remove(&end) {
-                    let _ = thread.join();
-                }
-            }
+            Command::Freed { end } => self.ends.freed(end),
             Command::Close { limit, done } => self.close(limit, done),
         }
     }
 
-    fn apply(&mut self, wanted: Vec<WantedModel>, done: oneshot::Sender<()>) {
+    fn apply(&mut self, wanted: Vec<WantedModel>, labels: &Labels, tries: &Tries, done: oneshot::Sender<()>) {
         if self.closing.is_some() {
             return;
         }
-        for wanted in &wanted {
-            self.writer.label(&wanted.name, &wanted.labels());
+        for (model, labels) in labels {
+            self.writer.label(model, labels);
         }
-        let loading = self.loading.values().map(|loading| loading.wanted.key()).collect();
         let mut open = BTreeSet::new();
-        for step in decide(&wanted, &self.writer.list(), &loading, |_| false) {
+        let steps = {
+            let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
+            decide(&wanted, &self.writer.list(), |version| self.standing(version, &under_way, tries))
+        };
+        let to_serve: Vec<_> =
+            steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None }).collect();
+        self.writer.announce(to_serve.into_iter());
+        self.wanted = wanted.into_iter().map(|version| (version.key(), version)).collect();
+        self.failures.retain(|key| self.wanted.contains_key(key));
+        self.loads.retain(|key| self.wanted.contains_key(key));
+        for step in steps {
             match step {
-                RoundStep::Load(key) => {
-                    self.writer.announce(&key.0, key.1);
+                RoundStep::Load(key) | RoundStep::Relabel(key) => {
+                    self.begin(&key);
                     open.insert(key);
                 }
-                RoundStep::Fail((name, version), reason) => self.fail(&name, version, &reason),
-                RoundStep::Retire((name, version)) => {
-                    tracing::info!(model = name, version, "no longer wanted: retired");
-                    self.writer.remove(&name, version);
-                    self.watches.end(&(name.clone(), version));
-                    self.close_in_rounds(&(name, version));
+                RoundStep::Fail(key, reason) => {
+                    if !self.failures.has_for(&key, &reason)
+                        && let Some(wanted) = self.wanted.get(&key).cloned()
+                    {
+                        self.fail(&wanted, &reason, false);
+                    }
                 }
+                RoundStep::Settle(key) => {
+                    self.failures.forget(&key);
+                    self.writer.settle(&key.0, key.1);
+                }
+                RoundStep::Retire(key) => self.retire(&key),
             }
         }
-        self.wanted = wanted.iter().map(WantedModel::key).collect();
-        // A later round's wish replaces an earlier one that nobody has begun with.
-        self.waiting.retain(|(earlier, _)| {
-            wanted.iter().any(|now| now.key() == earlier.key()) && !open.contains(&earlier.key())
+        open.extend(self.loads.under_way().map(WantedModel::key).filter(|key| self.wanted.contains_key(key)));
+        self.rounds.begin(open, done);
+    }
+
+    /// Where a version stands that is wanted.
+    ///
+    /// * `under_way`: what is loaded, or waits for it, and from what
+    fn standing(&self, version: &WantedModel, under_way: &BTreeMap<VersionKey, &Source>, tries: &Tries) -> Standing {
+        let key = version.key();
+        if under_way.get(&key).is_some_and(|source| source.change(&version.source) == Change::Nothing) {
+            return Standing::Loading;
+        }
+        if tries.rests(&version.name) && self.failures.has(version) {
+            return Standing::Resting;
+        }
+        match self.served.get(&key) {
+            Some(ServedFrom { source: Some(source), .. }) => Standing::Answers(source.change(&version.source)),
+            Some(ServedFrom { source: None, .. }) => Standing::Answers(Change::Nothing),
+            None => Standing::Absent,
+        }
+    }
+
+    /// Has a wanted version loaded, or as much of it as has changed.
+    fn begin(&mut self, key: &VersionKey) {
+        let Some(wanted) = self.wanted.get(key).cloned() else { return };
+        let is_it = |it: &WantedModel| it.key() == *key && it.source.change(&wanted.source) == Change::Nothing;
+        if self.loads.under_way().any(is_it) {
+            return;
+        }
+        let change = self.served.get(key).map(|from| match &from.source {
+            Some(source) => source.change(&wanted.source),
+            None => Change::Nothing,
         });
-        let to_load = wanted.into_iter().filter(|version| open.contains(&version.key()));
-        self.waiting.extend(to_load.map(|version| (version, Purpose::Serve)));
-        self.rounds.push(Round { open: &open | &loading, done });
+        let purpose = match change {
+            Some(Change::Nothing) => return,
+            Some(Change::Labels) => match self.writer.classes(&key.0, key.1) {
+                Some(classes) => Purpose::Relabel(classes),
+                None => Purpose::Serve,
+            },
+            Some(Change::Everything) | None => Purpose::Serve,
+        };
+        self.loads.push(wanted, purpose);
+    }
+
+    /// Tries those again that have failed and waited long enough.
+    fn try_again(&mut self) {
+        for key in self.failures.due(Instant::now()) {
+            if self.loads.under_way().all(|under_way| under_way.key() != key) {
+                self.writer.announce([&key]);
+                self.begin(&key);
+            }
+        }
     }
 
     fn start_loads(&mut self) {
-        while self.loading.len() < self.options.threads
-            && let Some((wanted, purpose)) = self.waiting.pop_front()
-        {
-            let load = self.number();
-            let (loader, commands, ours) = (self.loader.clone(), self.commands.clone(), wanted.clone());
-            let steps = Arc::new(LoadSteps::new(&wanted.name, wanted.version));
-            let told = steps.clone();
-            tracing::info!(model = &*wanted.name, version = wanted.version, "loading");
-            let thread = std::thread::Builder::new().name(format!("load {}", wanted.name)).spawn(move || {
-                let outcome = caught(|| match purpose {
-                    Purpose::Serve => loader.load(&ours, &told),
-                    Purpose::MeasureAnew => loader.measure_anew(&ours, &told),
-                });
-                told.end();
-                let outcome = outcome.unwrap_or_else(|reason| Err(format!("loading it panicked: {reason}")));
-                give(&commands, Command::Loaded { load, outcome });
-            });
-            match thread {
-                Ok(thread) => {
-                    self.loading.insert(load, Loading { wanted, purpose, since: Instant::now(), steps, thread });
-                }
-                Err(error) => {
-                    self.failed(&wanted, purpose, &format!("the system gives no thread to load it: {error}"));
-                    self.close_in_rounds(&wanted.key());
-                }
+        let Self { loads, overlap, writer, wanted, served, watches, ends, .. } = self;
+        let failed = loads.start(|version, purpose| {
+            if *overlap || purpose != Purpose::Serve {
+                return true;
             }
+            let (name, number) = (&*version.name, version.version);
+            for status in writer.list().iter().filter(|it| &*it.name == name && it.state == ModelState::Available) {
+                let key = (name.to_owned(), status.version);
+                if status.version == number {
+                    writer.make_room(name, status.version);
+                } else if !wanted.contains_key(&key) {
+                    writer.remove(name, status.version);
+                } else {
+                    continue;
+                }
+                tracing::info!(
+                    model = name,
+                    version = status.version,
+                    "unloaded before version {number} is loaded in its place, because [models] overlap is false: requests are \
+                     refused until then"
+                );
+                (served.remove(&key), watches.end(&key));
+            }
+            ends.are_freed(name, |key| served.contains_key(key))
+        });
+        for (wanted, purpose, reason) in failed {
+            self.failed(&wanted, purpose, &reason, true);
         }
     }
 
-    fn loaded(&mut self, load: u64, outcome: Result<LoadedModel, String>) {
-        let Some(Loading { wanted, purpose, since, steps, thread }) = self.loading.remove(&load) else {
+    fn loaded(&mut self, load: u64, outcome: Result<Made, String>) {
+        let Some(loading) = self.loads.ended(load) else {
             // It was left behind and has come after all, too late: its threads end like those of any other.
-            if let Ok(LoadedModel { model, workers, .. }) = outcome {
-                self.alive += 1;
-                self.end(format!("{} version {}", model.name, model.version), workers);
+            if let Ok(Made::Model(loaded)) = outcome {
+                let key = (loaded.model.name.to_string(), loaded.model.version);
+                self.throw_away(key, *loaded);
             }
             return;
         };
-        let _ = thread.join();
-        match outcome {
-            Ok(loaded) if self.wanted.contains(&wanted.key()) => {
-                tell_served(&loaded.model.info, &wanted, since.elapsed(), &steps);
-                self.serve(loaded, Some((&wanted, purpose)));
+        let (wanted, purpose, steps, took) = loading.end();
+        let key = wanted.key();
+        let now_wanted = self.wanted.get(&key).map(|now| wanted.source.change(&now.source));
+        match (outcome, now_wanted) {
+            (Ok(Made::Model(loaded)), Some(_)) => {
+                tell_served(&loaded.model.info, &wanted, took, &steps);
+                self.serve(*loaded, Some((&wanted, purpose)));
+            }
+            (Ok(Made::Labels(labels)), Some(_)) => {
+                tracing::info!(model = key.0, version = key.1, "its classes have other names now; its sessions stay");
+                self.writer.relabel(&key.0, key.1, labels);
+                if let Some(from) = self.served.get_mut(&key) {
+                    from.source = Some(wanted.source.clone());
+                }
+                self.failures.forget(&key);
             }
             // Meanwhile nobody wants it any more.
-            Ok(LoadedModel { workers, .. }) => {
-                self.alive += 1;
-                self.end(format!("{} version {}", wanted.name, wanted.version), workers);
-            }
-            Err(reason) if self.wanted.contains(&wanted.key()) => self.failed(&wanted, purpose, &reason),
-            Err(_) => {}
+            (Ok(Made::Model(loaded)), None) => self.throw_away(key.clone(), *loaded),
+            // What failed is not what is there now, and that is loaded next.
+            (Err(_), Some(Change::Labels | Change::Everything)) => {}
+            (Err(reason), Some(Change::Nothing)) => self.failed(&wanted, purpose, &reason, true),
+            (Ok(Made::Labels(_)) | Err(_), None) => {}
         }
-        self.close_in_rounds(&wanted.key());
+        if matches!(now_wanted, Some(Change::Labels | Change::Everything)) {
+            // Its files have changed while it was loaded.
+            self.begin(&key);
+        } else {
+            self.rounds.close(&key);
+        }
+        self.retire_superfluous(&key.0);
     }
 
-    /// Gives up on loads that take too long.
+    /// Gives up on loads that take too long. They are not tried again: each would leave another thread behind.
     fn leave_behind(&mut self) {
-        let limit = self.options.time_limit;
-        let late: Vec<u64> = self
-            .loading
-            .iter()
-            .filter(|(_, loading)| loading.since.elapsed() >= limit)
-            .map(|(load, _)| *load)
-            .collect();
-        for load in late {
-            if let Some(Loading { wanted, purpose, steps, .. }) = self.loading.remove(&load) {
-                let step = steps.now().map(|(step, time)| format!(", {} for {:.1} s", step.name(), time.as_secs_f32()));
-                let reason = format!(
-                    "loading it takes more than {} s{}: it is left behind on its thread; check the graph for a loop without \
-                     end, or raise [models] load_timeout_ms",
-                    limit.as_secs_f32(),
-                    step.unwrap_or_default()
-                );
-                self.failed(&wanted, purpose, &reason);
-                self.close_in_rounds(&wanted.key());
-            }
+        for (wanted, purpose, reason) in self.loads.leave_behind(Instant::now()) {
+            self.failed(&wanted, purpose, &reason, false);
         }
     }
 
     /// Has those models measured anew that are served at another speed than was measured.
     fn look_at_paces(&mut self) {
-        let loading = self.loading.values().map(|loading| &loading.wanted);
-        let under_way: BTreeSet<_> = loading.chain(self.waiting.iter().map(|it| &it.0)).map(WantedModel::key).collect();
+        let under_way: BTreeSet<_> = self.loads.under_way().map(WantedModel::key).collect();
         let off = self.watches.look(Instant::now(), |key| under_way.contains(key));
-        self.waiting.extend(off.into_iter().map(|wanted| (wanted, Purpose::MeasureAnew)));
+        for wanted in off {
+            self.loads.push(wanted, Purpose::MeasureAnew);
+        }
     }
 
     /// Puts a model in place.
     ///
     /// * `origin`: what it was loaded from and why, where it can be loaded again
     fn serve(&mut self, loaded: LoadedModel, origin: Option<(&WantedModel, Purpose)>) {
-        self.alive += 1;
-        let (served, key) = (self.number(), (loaded.model.name.to_string(), loaded.model.version));
+        let key = (loaded.model.name.to_string(), loaded.model.version);
+        self.next += 1;
+        let number = self.next;
         match origin {
             Some((wanted, purpose)) => self.watches.begin(wanted, &loaded, purpose == Purpose::MeasureAnew),
             None => self.watches.end(&key),
         }
-        let name = format!("{} version {}", key.0, key.1);
-        let commands = self.commands.clone();
-        self.served.insert(key.clone(), served);
-        loaded.model.batcher.observe(Box::new(Breakdown { served, key, commands: commands.clone() }));
-        let retire: Retire = Arc::new(move |workers| {
-            give(&commands, Command::Retired { name: name.clone(), workers });
-        });
+        let source = origin.map(|(wanted, _)| wanted.source.clone());
+        self.served.insert(key.clone(), ServedFrom { number, source });
+        self.failures.forget(&key);
+        let retire = self.ends.begin(&key, &self.commands);
+        let breakdown = Breakdown { served: number, key, commands: self.commands.clone() };
+        loaded.model.batcher.observe(Box::new(breakdown));
         self.writer.serve(loaded, retire);
     }
 
+    /// Ends a model that was loaded and is of no use.
+    fn throw_away(&mut self, key: VersionKey, loaded: LoadedModel) {
+        drop(self.ends.begin(&key, &self.commands));
+        self.ends.end(key, loaded.workers, &self.commands);
+    }
+
+    fn retire(&mut self, key: &VersionKey) {
+        tracing::info!(model = key.0, version = key.1, "no longer wanted: retired");
+        self.writer.remove(&key.0, key.1);
+        self.served.remove(key);
+        self.watches.end(key);
+        self.rounds.close(key);
+    }
+
+    /// Earlier versions of a model can go once what takes their place answers.
+    fn retire_superfluous(&mut self, model: &str) {
+        let of_model = (model.to_owned(), 0)..=(model.to_owned(), u64::MAX);
+        for key in superfluous(self.wanted.range(of_model).map(|(_, version)| version), &self.writer.versions(model)) {
+            self.retire(&key);
+        }
+    }
+
     fn broken(&mut self, served: u64, key: &VersionKey) {
-        if self.served.get(key) == Some(&served) {
-            self.watches.end(key);
-            let (name, version) = (&*key.0, key.1);
-            let reason = "all of its workers have broken, and the log says how; restart the server to load it again";
-            tracing::error!(model = name, version, "served no more: {reason}");
-            self.writer.break_down(name, version, reason);
+        if self.served.get(key).is_none_or(|from| from.number != served) {
+            return;
         }
+        self.watches.end(key);
+        self.served.remove(key);
+        let (name, version) = (&*key.0, key.1);
+        let reason = "all of its workers have broken, and the log says how";
+        let (reason, next_try) = match self.wanted.get(key).cloned() {
+            Some(wanted) => (reason.to_owned(), self.failures.note(&wanted, reason, true, Instant::now())),
+            None => (format!("{reason}; restart the server to load it again"), None),
+        };
+        tracing::error!(model = name, version, "served no more: {reason}");
+        self.writer.break_down(name, version, &reason, next_try);
     }
 
-    fn failed(&mut self, wanted: &WantedModel, purpose: Purpose, reason: &str) {
-        if purpose == Purpose::Serve {
-            return self.fail(&wanted.name, wanted.version, reason);
+    /// * `again`: whether it is tried again after a while
+    fn failed(&mut self, wanted: &WantedModel, purpose: Purpose, reason: &str, again: bool) {
+        if purpose == Purpose::MeasureAnew {
+            tracing::warn!(
+                model = &*wanted.name,
+                version = wanted.version,
+                "not measured anew, served as before: {reason}"
+            );
+            self.watches.keep_measured(&wanted.key());
+        } else if self.wanted.contains_key(&wanted.key()) {
+            self.fail(wanted, reason, again);
         }
-        tracing::warn!(
-            model = &*wanted.name,
-            version = wanted.version,
-            "not measured anew, served as before: {reason}"
-        );
-        self.watches.keep_measured(&wanted.key());
+        self.rounds.close(&wanted.key());
     }
 
-    fn fail(&mut self, name: &str, version: u64, reason: &str) {
-        tracing::error!(model = name, version, "not served: {reason}");
-        self.writer.fail(name, version, reason);
-    }
-
-    /// Waits for a model's last run and frees it, on a thread that does nothing else.
-    fn end(&mut self, name: String, workers: Workers) {
-        let end = self.number();
-        let commands = self.commands.clone();
-        let thread = std::thread::Builder::new().name("free a model".to_owned()).spawn(move || {
-            workers.close();
-            give(&commands, Command::Freed { end });
-        });
-        match thread {
-            Ok(thread) => {
-                self.ending.insert(end, (name, thread));
+    fn fail(&mut self, wanted: &WantedModel, reason: &str, again: bool) {
+        let (name, version, now) = (&*wanted.name, wanted.version, Instant::now());
+        let next_try = self.failures.note(wanted, reason, again, now);
+        let kept =
+            if self.served.contains_key(&wanted.key()) { "its earlier files are served on" } else { "not served" };
+        match next_try {
+            Some(at) => {
+                let next_try_s = (at - now).as_secs();
+                tracing::error!(model = name, version, next_try_s, "{kept}: {reason}");
             }
-            // The closure is gone, and the model with it: it was freed here.
-            Err(error) => {
-                tracing::warn!(model = name, %error, "no thread to free it on");
-                self.alive -= 1;
-            }
+            None => tracing::error!(model = name, version, "{kept}: {reason}"),
         }
+        self.writer.fail(name, version, reason, next_try);
     }
 
     fn close(&mut self, limit: Duration, done: std::sync::mpsc::Sender<Vec<String>>) {
-        self.waiting.clear();
         self.wanted.clear();
+        self.loads.retain(|_| false);
+        self.failures.retain(|_| false);
         self.watches.clear();
+        self.served.clear();
         for status in self.writer.list() {
             self.writer.remove(&status.name, status.version);
         }
@@ -375,10 +410,11 @@ impl<L: LoadModel> Control<L> {
     /// Answers whoever closed, as soon as every model is gone or when the time is up. A load is not waited for: it may take
     /// minutes, and nobody will use what it makes.
     fn conclude_closing(&mut self) {
-        let still_running = self.still_running();
+        let loads = self.loads.running().map(|it| format!("loading {}", shown(&it.key())));
+        let still_running: Vec<_> = loads.chain(self.ends.still_running()).collect();
         let Some(closing) = &mut self.closing else { return };
         let is_late = closing.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if self.alive > 0 && !is_late {
+        if !self.ends.is_empty() && !is_late {
             return;
         }
         closing.deadline = None;
@@ -389,61 +425,14 @@ impl<L: LoadModel> Control<L> {
     }
 
     fn is_done(&self) -> bool {
-        self.alive == 0 && self.loading.is_empty()
-    }
-
-    fn still_running(&self) -> Vec<String> {
-        let loads = self.loading.values().map(|it| format!("loading {} version {}", it.wanted.name, it.wanted.version));
-        let ends = self.ending.values().map(|(name, _)| name.clone());
-        let mut running: Vec<_> = loads.chain(ends).collect();
-        let used = self.alive.saturating_sub(self.ending.len());
-        if used > 0 {
-            running.push(format!("{used} models that requests still use"));
-        }
-        running
-    }
-
-    fn close_in_rounds(&mut self, key: &VersionKey) {
-        for round in &mut self.rounds {
-            round.open.remove(key);
-        }
-    }
-
-    fn conclude_rounds(&mut self) {
-        for round in self.rounds.extract_if(.., |round| round.open.is_empty()) {
-            // Whoever began the round may not wait for its end.
-            let _ = round.done.send(());
-        }
+        self.ends.is_empty() && self.loads.running().next().is_none()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let loads = self.loading.values().filter_map(|loading| loading.since.checked_add(self.options.time_limit));
-        loads.chain(self.closing.as_ref().and_then(|closing| closing.deadline)).chain(self.watches.next_look()).min()
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-}
-
-/// Tells the control task when a model's last worker is gone.
-struct Breakdown {
-    served: u64,
-    key: VersionKey,
-    commands: Sender<Command>,
-}
-
-impl WorkerObserver for Breakdown {
-    fn gone(&self) {
-        give(&self.commands, Command::Broken { served: self.served, key: self.key.clone() });
-    }
-}
-
-/// Tells the control task. Where it is gone, the process is about to leave, and what it would have ended is left to the
-/// system: freeing a model here would wait for its last run, on whatever thread this is.
-fn give(commands: &Sender<Command>, command: Command) {
-    if let Err(SendError(command)) = commands.send(command) {
-        std::mem::forget(command);
+        let closing = self.closing.as_ref().and_then(|closing| closing.deadline);
+        [self.loads.next_deadline(), closing, self.watches.next_look(), self.failures.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -1,12 +1,12 @@
 //! Loading one version of a model, on a thread of its own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::wanted::{Source, WantedModel};
+use super::wanted::{FolderSource, Source, WantedModel};
 use crate::{
     model::{
         Earlier, LoadSteps, LoadedModel, Machine, Manifest,
-        load::{load_built_in, load_folder},
+        load::{load_built_in, load_folder, load_labels},
     },
     service::cores,
 };
@@ -28,6 +28,21 @@ pub trait LoadModel: Send + Sync + 'static {
     fn measure_anew(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
         self.load(wanted, steps)
     }
+
+    /// The names of its classes as they are now, for a version that is served.
+    ///
+    /// * `classes`: how many it has
+    ///
+    /// # Errors
+    /// What is wrong with them; those that it has stay.
+    fn labels(&self, wanted: &WantedModel, classes: usize) -> Result<Arc<[Arc<str>]>, String> {
+        match &wanted.source {
+            Source::Folder(FolderSource { folder, manifest, .. }) => {
+                load_labels(folder, manifest, classes).map_err(|error| error.to_string())
+            }
+            Source::BuiltIn(..) | Source::Broken(_) => Err("it has no file of labels".to_owned()),
+        }
+    }
 }
 
 impl LoadModel for Machine {
@@ -47,7 +62,7 @@ fn load(
     steps: &LoadSteps,
 ) -> Result<LoadedModel, String> {
     let loaded = match source {
-        Source::Folder(folder, manifest) => {
+        Source::Folder(FolderSource { folder, manifest, .. }) => {
             load_folder(machine, folder, *version, Manifest::clone(manifest), earlier, steps)
         }
         Source::BuiltIn(model, manifest) => load_built_in(machine, model, Manifest::clone(manifest), earlier, steps),
@@ -59,16 +74,33 @@ fn load(
 /// How models are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// The most models that are loaded side by side.
+    /// The most models that are loaded side by side before traffic comes.
     pub threads: usize,
+    /// The same from then on, behind the traffic.
+    pub threads_beside_traffic: usize,
     /// A load that takes longer has failed; its thread is left behind.
     pub time_limit: Duration,
     /// How often it is looked whether served models are as fast as they were measured.
     pub watch_interval: Duration,
+    /// Whether what is replaced is served until the new one can take its place, which takes the memory of both.
+    pub overlap: bool,
+}
+
+impl LoadOptions {
+    /// Half of the cores, so that traffic has the others to itself.
+    pub fn default_threads_beside_traffic() -> usize {
+        (cores() / 2).max(1)
+    }
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { threads: cores(), time_limit: Duration::from_secs(600), watch_interval: Duration::from_secs(5) }
+        Self {
+            threads: cores(),
+            threads_beside_traffic: Self::default_threads_beside_traffic(),
+            time_limit: Duration::from_secs(600),
+            watch_interval: Duration::from_secs(5),
+            overlap: true,
+        }
     }
 }

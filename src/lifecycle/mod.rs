@@ -1,7 +1,8 @@
 //! Models come and go: what the repository asks for is compared with what is served, loaded, put in place, retired, freed.
 //!
-//! `wanted` (what should be served) ─▶ `decide` (pure: load, fail, retire) ─▶ `control` (one thread, the only writer of the
-//! registry) ─▶ `loader` (a thread a load) ─▶ registry
+//! `manager` (a thread that looks at the disk, and is asked) ─▶ `keeper` (what counts by `settle`, and how it is called by `labels`) ─▶
+//! `wanted` (what should be served) ─▶ `decide` (pure: load, relabel, fail, retire) ─▶ `control` (one thread, the only writer of the
+//! registry, with its `loads`, `failures`, `rounds` and `ends`) ─▶ `loader` (a thread a load) ─▶ registry
 //!
 //! `watch` looks whether what is served is as fast as it was measured; where it is not, `control` loads it once more, measured anew.
 //!
@@ -10,29 +11,43 @@
 //!
 //! Must not know requests, doors or the command line.
 
+mod command;
 mod control;
 mod decide;
+mod ends;
+mod failures;
+mod keeper;
+mod labels;
 mod loader;
+mod loads;
+mod manager;
+mod rounds;
+mod settle;
 mod told;
 mod wanted;
 mod watch;
 
 use std::{
     io,
-    pin::Pin,
     sync::mpsc::{self, Sender},
-    task::{Context, Poll},
     thread::JoinHandle,
     time::Duration,
 };
 
 use tokio::sync::oneshot;
 
+pub use keeper::RepositoryOptions;
 pub use loader::{LoadModel, LoadOptions};
-pub use wanted::{ModelDefaults, Source, WantedModel, wanted_models};
+pub use manager::ModelManager;
+pub use rounds::Round;
+pub use wanted::{FolderSource, ModelDefaults, Source, WantedModel, wanted_models};
 
-use crate::{model::LoadedModel, service::RegistryWriter};
-use control::{Command, Control};
+use crate::{
+    model::LoadedModel,
+    service::{RegistryWriter, Service},
+};
+use command::{Command, Tries};
+use control::Control;
 
 /// The way to the control task. Dropped, the task ends by itself when the last request has let go of the last model;
 /// [`Lifecycle::close`] waits for that.
@@ -64,8 +79,20 @@ impl Lifecycle {
     /// Returns at once; the round tells when every load of it has ended. Dropping it changes nothing.
     pub fn apply(&self, wanted: Vec<WantedModel>) -> Round {
         let (done, ended) = oneshot::channel();
-        self.send(Command::Apply { wanted, done });
-        Round(ended)
+        let labels = wanted.iter().filter_map(|version| Some((version.name.to_string(), version.labels()?.clone())));
+        let labels = labels.collect();
+        self.send(Command::Apply { wanted, labels, tries: Tries::Now, done });
+        Round::new(ended)
+    }
+
+    /// Follows a repository from the first [`ModelManager::look`] on.
+    ///
+    /// * `service`: that of this lifecycle's models
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn follow(&self, options: RepositoryOptions, service: Service) -> io::Result<ModelManager> {
+        ModelManager::start(options, service, self.commands.clone())
     }
 
     /// Puts a model in place that somebody else has loaded, instead of what has its name and version. The round ends once it
@@ -73,14 +100,14 @@ impl Lifecycle {
     pub fn serve(&self, model: LoadedModel) -> Round {
         let (done, ended) = oneshot::channel();
         self.send(Command::Serve { model, done });
-        Round(ended)
+        Round::new(ended)
     }
 
     /// Opens the gate: traffic may come. The round ends once the probes say so.
     pub fn set_ready(&self) -> Round {
         let (done, ended) = oneshot::channel();
         self.send(Command::SetReady { done });
-        Round(ended)
+        Round::new(ended)
     }
 
     /// Retires every model and waits until the models' threads have ended, `limit` at most.
@@ -105,24 +132,6 @@ impl Lifecycle {
     fn send(&self, command: Command) {
         // Without a control task there is nobody to tell; whoever waits for the answer notices.
         let _ = self.commands.send(command);
-    }
-}
-
-/// A change of what is served, under way. Ready when it is complete, or when the control task was told to leave before.
-pub struct Round(oneshot::Receiver<()>);
-
-impl Round {
-    /// Waits on a thread of its own, not on one of Tokio's.
-    pub fn wait(self) {
-        let _ = self.0.blocking_recv();
-    }
-}
-
-impl Future for Round {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use super::settle::Settled;
 use crate::{
     model::{
-        BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10,
+        BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, VersionsSection,
+        fingerprint::{Fingerprint, look_at_model},
+        labels_file,
         repository::{RepositoryError, scan},
     },
     settings::{Batching, RuntimeSettings},
@@ -36,12 +39,60 @@ pub struct WantedModel {
 /// Where a version of a model comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A folder of a repository, with its settings.
-    Folder(Arc<ModelFolder>, Box<Manifest>),
+    /// A folder of a repository.
+    Folder(FolderSource),
     /// The binary.
     BuiltIn(&'static BuiltIn, Box<Manifest>),
     /// It cannot be loaded; why, and how to mend it.
     Broken(String),
+}
+
+/// A version in a folder, with what its files looked like when they were found.
+#[derive(Clone, Debug)]
+pub struct FolderSource {
+    /// The model's.
+    pub folder: Arc<ModelFolder>,
+    /// Its settings.
+    pub manifest: Arc<Manifest>,
+    /// The version's files.
+    pub files: Fingerprint,
+    /// The names of its classes.
+    pub labels: Fingerprint,
+}
+
+/// How what is served differs from what is wanted in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Not at all, or in what needs no load: which versions are served, and their labels.
+    Nothing,
+    /// In the names of its classes.
+    Labels,
+    /// In its files, or in settings that go into its sessions.
+    Everything,
+}
+
+impl Source {
+    /// From `self`, which is served, to `wanted`.
+    pub(super) fn change(&self, wanted: &Self) -> Change {
+        let (now, wanted) = match (self, wanted) {
+            (Self::Folder(now), Self::Folder(wanted)) => (now, wanted),
+            (Self::BuiltIn(now, _), Self::BuiltIn(wanted, _)) if now.name == wanted.name => return Change::Nothing,
+            _ => return Change::Everything,
+        };
+        let of_sessions = |manifest: &Manifest| {
+            let mut manifest = manifest.clone();
+            (manifest.versions, manifest.output.labels) = (VersionsSection::default(), None);
+            manifest
+        };
+        if now.folder.path != wanted.folder.path
+            || now.files != wanted.files
+            || of_sessions(&now.manifest) != of_sessions(&wanted.manifest)
+        {
+            return Change::Everything;
+        }
+        let is_same = now.labels == wanted.labels && now.manifest.output.labels == wanted.manifest.output.labels;
+        if is_same { Change::Nothing } else { Change::Labels }
+    }
 }
 
 impl WantedModel {
@@ -49,11 +100,12 @@ impl WantedModel {
         (self.name.to_string(), self.version)
     }
 
-    /// What its model calls its versions.
-    pub(super) fn labels(&self) -> BTreeMap<String, u64> {
+    /// What its model calls its versions; `None` where that cannot be read.
+    pub(super) fn labels(&self) -> Option<&BTreeMap<String, u64>> {
         match &self.source {
-            Source::Folder(_, manifest) => manifest.versions.labels.clone(),
-            Source::BuiltIn(..) | Source::Broken(_) => BTreeMap::new(),
+            Source::Folder(FolderSource { manifest, .. }) => Some(&manifest.versions.labels),
+            Source::BuiltIn(_, manifest) => Some(&manifest.versions.labels),
+            Source::Broken(_) => None,
         }
     }
 
@@ -80,10 +132,18 @@ pub fn wanted_models(
         return Ok(vec![built_in(defaults)]);
     }
     let folders = folders.into_iter().filter(|folder| only.is_none_or(|name| name == folder.name));
-    Ok(folders.flat_map(|folder| versions(folder, defaults)).collect())
+    let seen = |folder: &ModelFolder| {
+        let look = look_at_model(&folder.path).ok().flatten();
+        look.map_or_else(Settled::default, |look| Settled {
+            own: look.own.print,
+            versions: look.versions.iter().map(|(version, files)| (*version, files.print)).collect(),
+        })
+    };
+    Ok(folders.flat_map(|folder| versions(&seen(&folder), folder, defaults)).collect())
 }
 
-fn built_in(defaults: &ModelDefaults) -> WantedModel {
+/// The model that the binary carries.
+pub(super) fn built_in(defaults: &ModelDefaults) -> WantedModel {
     let model = &RESNET20_CIFAR10;
     match model.manifest(&defaults.batching, &defaults.runtime) {
         Ok(manifest) => WantedModel {
@@ -95,7 +155,10 @@ fn built_in(defaults: &ModelDefaults) -> WantedModel {
     }
 }
 
-fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
+/// What is wanted of one folder.
+///
+/// * `seen`: what its files looked like when they counted
+pub(super) fn versions(seen: &Settled, folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
     let Some(&highest) = folder.versions.last() else {
         tracing::warn!(
             model = folder.name,
@@ -108,8 +171,8 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
         Ok(manifest) => manifest,
         Err(error) => return vec![WantedModel::broken(&folder.name, highest, error)],
     };
-    let policy = &manifest.versions.policy;
-    let missing = policy.missing(&folder.versions);
+    let section = &manifest.versions;
+    let missing = section.missing(&folder.versions);
     if !missing.is_empty() {
         let (model, there) = (&*folder.name, &folder.versions);
         tracing::warn!(
@@ -117,12 +180,12 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
             "[versions] policy names {missing:?}, and there is {there:?}: put it there, or leave it out"
         );
     }
-    let picked = policy.pick(&folder.versions);
+    let picked = section.pick(&folder.versions);
     if picked.is_empty() {
         let reason = "[versions] policy in its model.toml picks none of the versions on disk";
         return vec![WantedModel::broken(&folder.name, highest, reason)];
     }
-    let dangling = manifest.versions.dangling(&picked);
+    let dangling = section.dangling(&picked);
     if !dangling.is_empty() {
         let model = &*folder.name;
         tracing::warn!(
@@ -130,11 +193,56 @@ fn versions(folder: ModelFolder, defaults: &ModelDefaults) -> Vec<WantedModel> {
             "[versions] labels point {dangling:?} at versions that are not served: point them elsewhere"
         );
     }
-    let (name, folder) = (Arc::from(folder.name.as_str()), Arc::new(folder));
+    let labels = Fingerprint::of_file(&labels_file(&folder.path, manifest.output.labels.as_deref()));
+    let (name, folder, manifest) = (Arc::from(folder.name.as_str()), Arc::new(folder), Arc::new(manifest));
     let version = |version| WantedModel {
         name: Arc::clone(&name),
         version,
-        source: Source::Folder(folder.clone(), Box::new(manifest.clone())),
+        source: Source::Folder(FolderSource {
+            folder: folder.clone(),
+            manifest: manifest.clone(),
+            files: seen.versions.get(&version).copied().unwrap_or_default(),
+            labels,
+        }),
     };
     picked.into_iter().map(version).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(files: u64, labels: u64, toml: &str) -> Source {
+        let folder = ModelFolder { name: "m".to_owned(), path: "m".into(), versions: vec![1] };
+        let defaults = ModelDefaults::default();
+        let manifest = Manifest::parse(toml, Path::new("m"), &defaults.batching, &defaults.runtime).unwrap();
+        Source::Folder(FolderSource {
+            folder: folder.into(),
+            manifest: manifest.into(),
+            files: Fingerprint::test(files),
+            labels: Fingerprint::test(labels),
+        })
+    }
+
+    #[test]
+    fn only_what_goes_into_the_sessions_forces_a_load() {
+        let served = source(1, 1, "");
+        // The files, the labels, the settings; what that means.
+        let cases = [
+            (source(1, 1, ""), Change::Nothing),
+            (source(1, 1, "[versions]\npolicy = \"all\"\nlabels = { stable = 1 }"), Change::Nothing),
+            (source(1, 2, ""), Change::Labels),
+            (source(1, 1, "[output]\nlabels = \"names.txt\""), Change::Labels),
+            (source(2, 1, ""), Change::Everything),
+            (source(1, 1, "[input]\ncrop_size = 32"), Change::Everything),
+            (source(1, 1, "[output]\nactivation = \"sigmoid\""), Change::Everything),
+            (source(1, 1, "[batching]\nqueue_capacity = 8"), Change::Everything),
+            (source(1, 1, "[runtime]\ninstances = 1"), Change::Everything),
+            (Source::Broken("no TOML".to_owned()), Change::Everything),
+            (Source::BuiltIn(&RESNET20_CIFAR10, Box::default()), Change::Everything),
+        ];
+        for (wanted, change) in cases {
+            assert_eq!(served.change(&wanted), change, "{wanted:?}");
+        }
+    }
 }

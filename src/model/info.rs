@@ -29,6 +29,10 @@ pub struct ModelStatus {
     pub state: ModelState,
     /// What is known of it once it is loaded.
     pub info: Option<Arc<ModelInfo>>,
+    /// Why it answers from earlier files than those that are there now; `None` where it does not.
+    pub outdated: Option<String>,
+    /// The names that it has beside its number, sorted.
+    pub labels: Vec<String>,
 }
 
 /// What a client can know about a loaded model.
@@ -59,6 +63,8 @@ pub struct ModelInfo {
     pub instances: usize,
     /// Threads that share one run.
     pub intra_threads: usize,
+    /// The threads of the session for an image that is alone; `None` where there is none beside the others.
+    pub alone_threads: Option<usize>,
     /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.

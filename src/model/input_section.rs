@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Preset;
 use crate::{
-    preprocess::{Interpolation, Orientation, ResizeMode, Spec},
+    preprocess::{Decoding, Interpolation, Orientation, ResizeMode, Spec},
     runtime::{Element, Signature},
     settings::{SettingError, in_range, positive},
     tensor::{ColorOrder, Layout, Normalizer},
@@ -44,6 +44,9 @@ pub struct InputSection {
     /// What becomes of EXIF orientation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orientation: Option<Orientation>,
+    /// How closely files are decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode: Option<Decoding>,
     /// The order of the channels. Default: RGB, or gray for a graph with one channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub color: Option<ColorOrder>,
@@ -110,6 +113,7 @@ impl InputSection {
             resize_mode: mode,
             interpolation: self.interpolation.unwrap_or(usual.interpolation),
             orientation: self.orientation.unwrap_or_default(),
+            decode: self.decode.unwrap_or_default(),
             gray: self.color_for(image) == ColorOrder::Gray,
         }
     }
@@ -159,6 +163,7 @@ impl InputSection {
             resize_mode: Some(spec.resize_mode),
             interpolation: Some(spec.interpolation),
             orientation: Some(spec.orientation),
+            decode: Some(spec.decode),
             color: Some(self.color_for(image)),
             layout: self.layout.or(image.layout),
             scale: Some(self.factor(image)),
@@ -278,6 +283,15 @@ mod tests {
         assert_eq!(section("").spec(&GraphImage::default()), Spec::default());
         let whole = section("crop_size = 0").spec(&taking(224, 224));
         assert_eq!((whole.resize_size, whole.crop()), (None, None));
+    }
+
+    #[test]
+    fn files_are_decoded_exactly_unless_the_model_says_otherwise() {
+        let image = GraphImage::default();
+        let decoded = |text: &str| (section(text).spec(&image).decode, section(text).in_force(&image).decode);
+        assert_eq!(decoded(""), (Decoding::Exact, Some(Decoding::Exact)));
+        assert_eq!(decoded("decode = \"fast\""), (Decoding::Fast, Some(Decoding::Fast)));
+        assert!(toml::from_str::<InputSection>("decode = \"quick\"").is_err());
     }
 
     #[test]

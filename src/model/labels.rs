@@ -1,14 +1,32 @@
 //! Where the names of a model's classes are: a file inside its folder, and nowhere else, for they are served to anybody.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use crate::{files, postprocess::LabelsError};
+use super::ModelError;
+use crate::{
+    files,
+    postprocess::{LabelsError, parse_labels},
+};
+
+/// The labels that a model without a label file gets when it has just as many classes.
+const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
 
 /// The file that is looked for where `model.toml` names none.
 const LABELS_FILE: &str = "labels.txt";
 
 /// More than a hundred thousand long names.
 const LARGEST_FILE: u64 = 16 << 20;
+
+/// Where a model's label file is, or would be.
+///
+/// * `named`: the file that `model.toml` names
+pub fn labels_file(folder: &Path, named: Option<&Path>) -> PathBuf {
+    folder.join(named.unwrap_or(Path::new(LABELS_FILE)))
+}
 
 /// The text of a model's label file; `None` where it has none.
 ///
@@ -18,12 +36,36 @@ const LARGEST_FILE: u64 = 16 << 20;
 /// [`LabelsError::Read`] for a file that is named and not there, that cannot be read, or that lies outside `folder`.
 pub fn label_text(folder: &Path, named: Option<&Path>) -> Result<Option<String>, LabelsError> {
     let file = named.unwrap_or(Path::new(LABELS_FILE));
-    let path = folder.join(file);
+    let path = labels_file(folder, named);
     if named.is_none() && path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
     let text = files::inside(folder, file).and_then(|place| files::read_text(&place, LARGEST_FILE));
     text.map(Some).map_err(|cause| LabelsError::Read { path, cause })
+}
+
+/// A label for each class: those that were given, ImageNet's, or else its index.
+///
+/// # Errors
+/// [`ModelError::LabelCount`].
+pub(super) fn labels_for(
+    name: &str,
+    labels: Option<Arc<[Arc<str>]>>,
+    classes: usize,
+) -> Result<Arc<[Arc<str>]>, ModelError> {
+    match labels {
+        Some(labels) if labels.len() == classes => Ok(labels),
+        Some(labels) => Err(ModelError::LabelCount { classes, labels: labels.len() }),
+        None => {
+            let imagenet = parse_labels(IMAGENET_LABELS)?;
+            if imagenet.len() == classes {
+                tracing::info!(model = name, "no labels.txt: 1,000 classes are taken for ImageNet's");
+                return Ok(imagenet);
+            }
+            tracing::info!(model = name, classes, "no labels.txt: classes are called by their index");
+            Ok((0..classes).map(|index| Arc::from(index.to_string())).collect())
+        }
+    }
 }
 
 #[cfg(test)]

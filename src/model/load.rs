@@ -10,7 +10,7 @@ use super::{
     demand::Demand,
     first_runs::{FirstRuns, features, first_runs},
     graph_files::GraphFiles,
-    labels::label_text,
+    labels::{label_text, labels_for},
     memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
@@ -19,18 +19,15 @@ use super::{
     warm_up::WarmUpImages,
 };
 use crate::{
-    batching::{Batcher, Policy},
+    batching::{Batcher, Executors, Policy},
     inspect::{GraphOutput, Inspection, inspect},
     onnx::CycleError,
     postprocess::parse_labels,
-    runtime::{self, Element, FeaturesOf, GraphSource, Stated, check_size, pairs_may_overflow},
+    runtime::{self, Element, FeaturesOf, GraphSource, Provider, Stated, check_size, pairs_may_overflow},
     settings::Batching,
     tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
 };
-
-/// The labels that a model without a label file gets when it has just as many classes.
-const IMAGENET_LABELS: &str = include_str!("../resnet/labels/imagenet1k.tsv");
 
 /// What a version of a model is made of.
 struct Source<'a> {
@@ -64,6 +61,17 @@ pub fn load_folder(
     let labels = labels.as_deref().map(parse_labels).transpose()?;
     let (name, graph) = (&*folder.name, GraphSource::File(&graph));
     load(machine, Source { name, version, manifest, graph, labels, earlier }, steps)
+}
+
+/// The labels of a model in its folder as they are now, for a network that is served already.
+///
+/// * `classes`: how many it has
+///
+/// # Errors
+/// [`ModelError`] says what to mend.
+pub fn load_labels(folder: &ModelFolder, manifest: &Manifest, classes: usize) -> Result<Arc<[Arc<str>]>, ModelError> {
+    let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
+    labels_for(&folder.name, labels.as_deref().map(parse_labels).transpose()?, classes)
 }
 
 /// Loads the model that the binary carries.
@@ -180,10 +188,10 @@ fn features_of(inspection: Option<&Inspection>) -> Vec<FeaturesOf> {
 
 fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<LoadedModel, ModelError> {
     let Source { name, version, manifest, graph, labels, earlier } = source;
-    let facts = GraphFacts::of(graph, steps)?;
+    let facts = steps.aside(|| GraphFacts::of(graph, steps))??;
     let labels_told = labels.as_ref().map(|labels| labels.len());
     let tuning = facts.tuning(machine, graph, &manifest, labels_told, earlier, steps);
-    let plan = tuning.plan()?;
+    let plan = steps.aside(|| tuning.plan())??;
     let Candidate { engine, shape } = plan.candidate;
     let max_batch_size = tuning.fitting(plan.candidate, plan.max_batch_size)?;
     if max_batch_size < plan.max_batch_size {
@@ -191,7 +199,13 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         tracing::warn!(model = name, version, "memory allows batches of {max_batch_size} images, not of {wanted}");
     }
     steps.begin(LoadStep::MakingSessions);
-    let mut executors = tuning.open(plan.candidate, max_batch_size).map_err(|cause| tuning.graph_error(cause))?;
+    let open = || tuning.open(plan.candidate, max_batch_size);
+    // A session that has threads gets them as far back as the thread that makes it.
+    let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
+    let opened = if has_threads { open() } else { steps.aside(open)? };
+    let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
+    let alone = plan.alone.map(|candidate| tuning.open(candidate, 1)).transpose();
+    let mut alone = alone.map_err(|cause| tuning.graph_error(cause))?.unwrap_or_default();
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
     {
@@ -206,8 +220,11 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     steps.begin(LoadStep::WarmingUp);
     let mut images = WarmUpImages::new(&spec, normalizer.clone(), size);
     let sizes = engine.provider.warmed_sizes(max_batch_size);
-    let FirstRuns { row, one_at_a_time } = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
-    let features = features(&mut executors[0], &mut images).map_err(Arc::from);
+    let (FirstRuns { row, one_at_a_time }, features) = steps.aside(|| {
+        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch)?;
+        let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
+        Ok::<_, ModelError>((runs, features(&mut executors[0], &mut images).map_err(Arc::from)))
+    })??;
     drop(images);
     if let Some(reason) = &one_at_a_time {
         tracing::warn!(
@@ -251,12 +268,14 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         max_batch_size: policy.max_batch_size,
         instances: shape.instances,
         intra_threads: shape.intra_threads,
+        alone_threads: plan.alone.map(|candidate| candidate.shape.intra_threads),
         provider: engine.provider.to_string(),
         precision: precision.to_owned(),
         probability_drift,
         choice: reason,
     };
     let shape = InputShape::of(&normalizer, size.0, size.1);
+    let executors = Executors { side_by_side: executors, alone: alone.pop() };
     let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
     let model = ServedModel {
@@ -278,22 +297,6 @@ fn policy(settings: &Batching, max_batch_size: usize) -> Policy {
         max_batch_size,
         max_queue_delay: Duration::from_micros(settings.max_queue_delay_us),
         queue_capacity: settings.queue_capacity,
-    }
-}
-
-fn labels_for(name: &str, labels: Option<Arc<[Arc<str>]>>, classes: usize) -> Result<Arc<[Arc<str>]>, ModelError> {
-    match labels {
-        Some(labels) if labels.len() == classes => Ok(labels),
-        Some(labels) => Err(ModelError::LabelCount { classes, labels: labels.len() }),
-        None => {
-            let imagenet = parse_labels(IMAGENET_LABELS)?;
-            if imagenet.len() == classes {
-                tracing::info!(model = name, "no labels.txt: 1,000 classes are taken for ImageNet's");
-                return Ok(imagenet);
-            }
-            tracing::info!(model = name, classes, "no labels.txt: classes are called by their index");
-            Ok((0..classes).map(|index| Arc::from(index.to_string())).collect())
-        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! `model.toml`: how to prepare pixels, name classes, batch and run. Every key is optional.
 
 use std::{
-    collections::BTreeMap,
     io,
     path::{Component, Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::input_section::{GraphImage, InputSection};
+use super::{
+    input_section::{GraphImage, InputSection},
+    versions::VersionsSection,
+};
 use crate::{
     files,
     postprocess::Activation,
@@ -52,62 +54,6 @@ pub struct OutputSection {
     /// From logits to probabilities. Default: what the graph lacks; softmax, unless it ends in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<Activation>,
-}
-
-/// `[versions]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VersionsSection {
-    /// Which of the versions on disk are served.
-    pub policy: VersionPolicy,
-    /// Names for versions, `{ stable = 3 }`: clients may ask for `labels/stable`.
-    pub labels: BTreeMap<String, u64>,
-}
-
-impl VersionsSection {
-    fn validate(&self) -> Result<(), SettingError> {
-        let is_path =
-            |label: &str| label.is_empty() || label.contains(['/', ':']) || label.chars().any(char::is_control);
-        match self.labels.keys().find(|label| is_path(label)) {
-            Some(label) => {
-                let problem = format!("{label:?} cannot be part of a path; use letters, digits and `-`");
-                Err(SettingError::Key { key: "versions.labels".to_owned(), problem })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The labels of versions that are not among `served`.
-    pub fn dangling(&self, served: &[u64]) -> Vec<&str> {
-        let dangling = self.labels.iter().filter(|(_, version)| !served.contains(version));
-        dangling.map(|(label, _)| label.as_str()).collect()
-    }
-}
-
-/// Which versions are served.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"latest\", \"all\" or a list of versions such as [1, 3]")]
-pub enum VersionPolicy {
-    /// `latest` or `all`.
-    Named(NamedPolicy),
-    /// These.
-    List(Vec<u64>),
-}
-
-impl Default for VersionPolicy {
-    fn default() -> Self {
-        Self::Named(NamedPolicy::Latest)
-    }
-}
-
-/// The policies that have a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NamedPolicy {
-    /// The highest version.
-    Latest,
-    /// Every version.
-    All,
 }
 
 /// Why a manifest cannot be used.
@@ -211,24 +157,5 @@ impl Manifest {
         self.versions.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
-    }
-}
-
-impl VersionPolicy {
-    /// The versions that are asked for by number and not on disk.
-    pub fn missing(&self, on_disk: &[u64]) -> Vec<u64> {
-        match self {
-            Self::Named(_) => Vec::new(),
-            Self::List(wanted) => wanted.iter().copied().filter(|version| !on_disk.contains(version)).collect(),
-        }
-    }
-
-    /// Picks from the versions on disk, which come sorted.
-    pub fn pick(&self, on_disk: &[u64]) -> Vec<u64> {
-        match self {
-            Self::Named(NamedPolicy::Latest) => on_disk.last().copied().into_iter().collect(),
-            Self::Named(NamedPolicy::All) => on_disk.to_vec(),
-            Self::List(wanted) => on_disk.iter().copied().filter(|version| wanted.contains(version)).collect(),
-        }
     }
 }

@@ -102,8 +102,17 @@ pub fn contents(folder: &Path) -> Result<Contents, RepositoryError> {
     Ok(contents)
 }
 
+/// The version that a folder of this name is.
+pub(super) fn version_number(name: &str) -> Option<u64> {
+    // `01` and `+1` would parse, and would be a second name of version 1.
+    name.parse().ok().filter(|version: &u64| *version > 0 && version.to_string() == name)
+}
+
 /// The model in the folder `path`; `None` for a plain file.
-fn model(path: &Path, passed_over: &mut Vec<PassedOver>) -> Result<Option<ModelFolder>, String> {
+///
+/// # Errors
+/// Why it cannot be looked at or served, in words.
+pub fn model(path: &Path, passed_over: &mut Vec<PassedOver>) -> Result<Option<ModelFolder>, String> {
     if !fs::metadata(path).map_err(|error| in_words(path, &error))?.is_dir() {
         return Ok(None);
     }
@@ -114,8 +123,7 @@ fn model(path: &Path, passed_over: &mut Vec<PassedOver>) -> Result<Option<ModelF
     for entry in fs::read_dir(path).map_err(|error| in_words(path, &error))? {
         let path = entry.map_err(|error| error.to_string())?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // `01` and `+1` would parse, and would be a second name of version 1.
-        let Some(version) = name.parse::<u64>().ok().filter(|it| *it > 0 && it.to_string() == name) else { continue };
+        let Some(version) = version_number(name) else { continue };
         let graph = path.join(GRAPH_FILE);
         match files::check(&graph) {
             Ok(()) => versions.push(version),

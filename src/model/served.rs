@@ -14,6 +14,7 @@ use crate::{
 
 /// One loaded version of a model, with its own queue: one slow model never blocks another. Light: its network belongs to
 /// its [`Workers`].
+#[derive(Clone)]
 pub struct ServedModel {
     /// The name in the route.
     pub name: Arc<str>,
@@ -37,6 +38,14 @@ impl ServedModel {
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.info.labels.len()
+    }
+
+    /// The same network, whose classes have other names.
+    ///
+    /// * `labels`: one a class
+    pub fn relabelled(&self, labels: Arc<[Arc<str>]>) -> Self {
+        let info = ModelInfo { labels, ..ModelInfo::clone(&self.info) };
+        Self { info: Arc::new(info), ..self.clone() }
     }
 }
 

@@ -1,11 +1,13 @@
 //! How far a load is: told to the log when a step begins, and kept, so that a load that does not end can be named by the step
-//! that it is in.
+//! that it is in; and whether the load gives way to live traffic.
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use crate::runtime::behind_traffic;
 
 /// What a load does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub struct LoadSteps {
     model: Arc<str>,
     version: u64,
     begun: Instant,
+    gives_way: bool,
     state: Mutex<State>,
 }
 
@@ -56,7 +59,20 @@ struct State {
 impl LoadSteps {
     /// Nothing is begun yet.
     pub fn new(model: &str, version: u64) -> Self {
-        Self { model: model.into(), version, begun: Instant::now(), state: Mutex::default() }
+        Self { model: model.into(), version, begun: Instant::now(), gives_way: false, state: Mutex::default() }
+    }
+
+    /// The same for a load while others are served.
+    pub fn beside_traffic(model: &str, version: u64) -> Self {
+        Self { gives_way: true, ..Self::new(model, version) }
+    }
+
+    /// Does a part of the load that leaves no thread behind; where others are served, it gives way to them.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(super) fn aside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        if self.gives_way { behind_traffic("load aside", work) } else { Ok(work()) }
     }
 
     /// Ends the step before, and begins this one.

@@ -30,7 +30,7 @@ use crate::{
         Candidate, CircumstancesWatch, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
         cache::{Cache, Entry, Found, Key},
-        choose::{Choice, Rules, choose},
+        choose::{Choice, Rules, choose, for_one_alone},
         space::{self, Engines, NetworkFacts, Wishes},
     },
 };
@@ -39,6 +39,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct EnginePlan {
     pub(super) candidate: Candidate,
+    /// The session for an image that is alone, where it is another one.
+    pub(super) alone: Option<Candidate>,
     pub(super) max_batch_size: usize,
     /// The largest difference of a probability from the reference's; `None` where they were not compared.
     pub(super) probability_drift: Option<f64>,
@@ -158,7 +160,7 @@ impl Tuning<'_> {
         if let Some(Entry { found, taken, .. }) = earlier {
             let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
             let reason = format!("measured at an earlier start{taken}: {}", found.reason);
-            return Ok(EnginePlan::of(&found.chosen, reason));
+            return Ok(self.planned(&wishes, &found, reason));
         }
         let watch = CircumstancesWatch::start();
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
@@ -168,7 +170,7 @@ impl Tuning<'_> {
         let Some(found) = found else {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
-        let plan = EnginePlan::of(&found.chosen, found.reason.clone());
+        let plan = self.planned(&wishes, &found, found.reason.clone());
         cache.put(&Entry { key, found, taken: Some(watch.end()) });
         Ok(plan)
     }
@@ -222,6 +224,7 @@ impl Tuning<'_> {
             default_drift: None,
             untrained: sessions[0].is_untrained(),
             least_batch: most,
+            may_add_one: may_add_one(wishes),
         };
 
         let ending = self.endings.of_output(&signature.output.name);
@@ -283,9 +286,20 @@ impl Tuning<'_> {
         space::candidates(wishes, engine, self.machine.cores, self.network)
     }
 
+    fn planned(&self, wishes: &Wishes, found: &Found, reason: String) -> EnginePlan {
+        let chosen = &found.chosen;
+        let alone = if may_add_one(wishes) { for_one_alone(&found.measurements, chosen) } else { None };
+        let fits = |_: &&Measurement| {
+            let Candidate { engine, shape } = chosen.candidate;
+            self.demand.check(engine.provider, shape.instances + 1, chosen.batch_size).is_ok()
+        };
+        EnginePlan::of(chosen, alone.filter(fits), reason)
+    }
+
     fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> EnginePlan {
         EnginePlan {
             candidate: self.candidates(wishes, engine)[0],
+            alone: None,
             max_batch_size: space::default_batch(wishes, engine.provider, self.network),
             probability_drift: None,
             images_per_second: None,
@@ -332,6 +346,11 @@ impl Tuning<'_> {
     }
 }
 
+/// Whether there may be a session beside those that serve under load: not where somebody has said how many there are to be.
+fn may_add_one(wishes: &Wishes) -> bool {
+    wishes.instances == 0 && wishes.intra_threads == 0 && wishes.goal == Goal::Throughput
+}
+
 /// The provider that was asked for; `None` where the choice is ours.
 fn asked_provider(choice: ProviderChoice) -> Option<Provider> {
     match choice {
@@ -363,9 +382,15 @@ enum Depth {
 }
 
 impl EnginePlan {
-    fn of(row: &Measurement, reason: String) -> Self {
+    fn of(row: &Measurement, alone: Option<&Measurement>, reason: String) -> Self {
+        let also = |alone: &Measurement| {
+            let (shape, ms) = (alone.candidate.shape, alone.alone_ms);
+            format!("; an image that is alone has a session of its own, {shape}: {ms:.2} ms")
+        };
+        let reason = reason + &alone.map(also).unwrap_or_default();
         Self {
             candidate: row.candidate,
+            alone: alone.map(|alone| alone.candidate),
             max_batch_size: row.batch_size,
             probability_drift: row.drift.map(|drift| drift.probability),
             images_per_second: Some(row.images_per_second),

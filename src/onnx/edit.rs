@@ -215,6 +215,16 @@ pub fn expose(model: &mut ModelProto, values: impl IntoIterator<Item = ValueInfo
     }
 }
 
+/// A value's name and the type of its numbers. Its shape is left to ONNX Runtime, which warns where a wrong one is stated.
+pub fn shapeless(name: &str, data_type: DataType) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: data_type.into(), shape: None };
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
+        ..ValueInfoProto::default()
+    }
+}
+
 /// A value's name without its type, which ONNX Runtime finds by itself.
 pub fn untyped(name: &str) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), ..ValueInfoProto::default() }

@@ -21,7 +21,7 @@ mod upgrade;
 mod walk;
 mod write;
 
-pub use edit::{ConvShape, GraphBuilder, PoolShape, expose, fix_batch, untyped, value_info};
+pub use edit::{ConvShape, GraphBuilder, PoolShape, expose, fix_batch, shapeless, untyped, value_info};
 pub use ending::Ending;
 pub use external::{check_external, external_locations};
 pub use fold::BatchNormalization;

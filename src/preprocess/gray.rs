@@ -12,10 +12,15 @@ impl RowSink for GrayRows<'_> {
         self.0.wanted()
     }
 
+    fn wanted_columns(&self) -> Range<u32> {
+        self.0.wanted_columns()
+    }
+
     fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {
+        let columns = self.wanted_columns();
         self.0.rows(times, &mut |row| {
             fill(row);
-            make_gray(row);
+            make_gray(&mut row[columns.start as usize * 3..columns.end as usize * 3]);
         });
     }
 }

@@ -38,7 +38,7 @@ pub use error::DecodeError;
 pub use format::Format;
 pub use header::{Header, probe};
 pub use limits::DecodeLimits;
-pub use spec::{Interpolation, Orientation, ResizeMode, Spec};
+pub use spec::{Decoding, Interpolation, Orientation, ResizeMode, Spec};
 
 /// A thread keeps buffers up to this size, in bytes, for the next image.
 const KEPT_BYTES: usize = 4 << 20;
@@ -66,10 +66,13 @@ fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
 pub fn preprocess(bytes: &[u8], spec: &Spec, limits: &DecodeLimits) -> Result<Pixels, DecodeError> {
     let header = probe(bytes)?;
     limits.admit(&header)?;
-    let picture = decode::open(bytes, &header)?;
+    let mut picture = decode::open(bytes, &header)?;
     let frame = picture.frame();
     let is_turned = frame.turn_is_intrinsic || spec.orientation == Orientation::Apply;
     let turn = if is_turned { frame.turn } else { Turn::default() };
+    let (width, height) = turn.upright(frame.width, frame.height);
+    picture.shrink(spec.reduction(width, height));
+    let frame = picture.frame();
     let (width, height) = turn.upright(frame.width, frame.height);
     let resized = limits.admit_resized(spec, spec.resized(width, height))?;
     let plan = Plan::new(spec, turn, (frame.width, frame.height), resized);

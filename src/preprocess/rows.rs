@@ -11,8 +11,11 @@ pub(super) trait RowSink {
     /// refused as a whole), but need not make pixels of them.
     fn wanted(&self) -> Range<u32>;
 
+    /// The columns that are looked at. Whatever a decoder writes of the others, nobody sees it.
+    fn wanted_columns(&self) -> Range<u32>;
+
     /// Takes the next `times` rows, which are all alike. `fill` is called at most once, with room for the row's RGB
-    /// pixels, and writes every byte of it; it is not called for rows that nobody wants.
+    /// pixels, and writes those of the wanted columns, at least; it is not called for rows that nobody wants.
     fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8]));
 
     /// Takes the next row.
@@ -40,6 +43,10 @@ impl<'a> Rectangle<'a> {
 impl RowSink for Rectangle<'_> {
     fn wanted(&self) -> Range<u32> {
         0..(self.picture.len() / (self.width * 3)) as u32
+    }
+
+    fn wanted_columns(&self) -> Range<u32> {
+        0..(self.row.len() / 3) as u32
     }
 
     fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {
@@ -70,6 +77,10 @@ impl RowSink for FirstRows<'_> {
         0..self.left
     }
 
+    fn wanted_columns(&self) -> Range<u32> {
+        self.sink.wanted_columns()
+    }
+
     fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {
         let times = times.min(self.left);
         self.left -= times;
@@ -85,6 +96,10 @@ pub(super) struct Inverted<'a>(pub(super) &'a mut dyn RowSink);
 impl RowSink for Inverted<'_> {
     fn wanted(&self) -> Range<u32> {
         self.0.wanted()
+    }
+
+    fn wanted_columns(&self) -> Range<u32> {
+        self.0.wanted_columns()
     }
 
     fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {

@@ -28,6 +28,8 @@ pub struct Spec {
     pub interpolation: Interpolation,
     /// Whether the camera's orientation is honoured.
     pub orientation: Orientation,
+    /// How closely the file is decoded.
+    pub decode: Decoding,
 }
 
 impl Default for Spec {
@@ -41,8 +43,21 @@ impl Default for Spec {
             resize_mode: ResizeMode::default(),
             interpolation: Interpolation::default(),
             orientation: Orientation::default(),
+            decode: Decoding::default(),
         }
     }
+}
+
+/// How closely a file is decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoding {
+    /// Every pixel, as in training.
+    #[default]
+    Exact,
+    /// A large JPEG at a half, a quarter or an eighth of its size, and never smaller than what it is resized to:
+    /// Pillow's `draft`. Other formats, and JPEG in arithmetic or lossless coding, as `Exact`.
+    Fast,
 }
 
 /// What `resize_size` measures.
@@ -95,6 +110,17 @@ impl Spec {
     /// Width and height of what is cut from the centre; `None` where nothing is cut.
     pub fn crop(&self) -> Option<(u32, u32)> {
         self.crop_box.map(|[height, width]| (width, height)).or(self.crop_size.map(|side| (side, side)))
+    }
+
+    /// By how much the sides of an upright image of `width` x `height` may be divided before the resize: 8, 4, 2 or 1, as
+    /// Pillow's `draft` chooses it.
+    pub(super) fn reduction(&self, width: u32, height: u32) -> u32 {
+        let resized = self.resized(width, height);
+        let smallest = (u64::from(width) / resized.0.max(1)).min(u64::from(height) / resized.1.max(1));
+        match self.decode {
+            Decoding::Exact => 1,
+            Decoding::Fast => [8, 4, 2].into_iter().find(|&by| u64::from(by) <= smallest).unwrap_or(1),
+        }
     }
 
     /// Width and height after the resize and before the crop, for an upright image of `width` x `height`.
@@ -158,6 +184,17 @@ mod tests {
         let spec = Spec::default();
         assert_eq!((spec.resize_size, spec.crop_size), (Some(256), Some(224)));
         assert_eq!(spec.output_size(), Some((224, 224)));
+    }
+
+    #[test]
+    fn a_picture_is_decoded_no_smaller_than_it_is_resized_to() {
+        let fast = Spec { decode: Decoding::Fast, ..Spec::default() };
+        let reductions = [(4032, 3024), (2048, 9000), (2047, 9000), (1024, 1023), (512, 512), (511, 9000), (1, 1)];
+        assert_eq!(reductions.map(|(width, height)| fast.reduction(width, height)), [8, 8, 4, 2, 2, 1, 1]);
+        assert_eq!(Spec::default().reduction(4032, 3024), 1);
+        assert_eq!(Spec { resize_size: None, ..fast.clone() }.reduction(4032, 3024), 1);
+        let boxed = Spec { resize_box: Some([300, 500]), resize_mode: ResizeMode::Stretch, ..fast };
+        assert_eq!((boxed.reduction(1000, 3000), boxed.reduction(2000, 1200)), (2, 4));
     }
 
     #[test]

@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::service::Service;
+use crate::service::{ManageModels, Service};
 use coding::Unpacker;
 use connections::Life;
 use fair_by::Clients;
@@ -54,12 +54,21 @@ pub fn openapi() -> Bytes {
 }
 
 /// Where clients come in.
-#[derive(Debug)]
 pub struct Listeners {
     /// HTTP/1.1, and HTTP/2 without TLS; calls of gRPC and gRPC-Web too.
     pub http: TcpListener,
     /// gRPC over HTTP/2 without TLS.
     pub grpc: TcpListener,
+    /// For operators: as the HTTP port, and models can be loaded and unloaded there.
+    pub management: Option<Management>,
+}
+
+/// The door for operators.
+pub struct Management {
+    /// Where they come in.
+    pub listener: TcpListener,
+    /// Whoever does what they ask.
+    pub manager: Arc<dyn ManageModels>,
 }
 
 /// Serves until `stop` is ready, then leaves in order.
@@ -89,9 +98,15 @@ pub async fn serve(
         unpacker: Unpacker::new(threads.clone()),
         threads,
         slow: SlowRequests::new(options.slow_request),
+        manager: None,
     };
     let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = Arc::new(grpc::GrpcDoor::new(shared.clone())?);
+    if let Some(Management { listener, manager }) = listeners.management {
+        let shared = Shared { manager: Some(manager), ..shared.clone() };
+        let calls = Arc::new(grpc::GrpcDoor::new(shared.clone())?).calls();
+        tasks.spawn(http::door(shared).accept(listener, life("management"), calls));
+    }
     tasks.spawn(http::door(shared).accept(listeners.http, life("http"), grpc.calls()));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
 

@@ -10,7 +10,7 @@ use super::{
     request_log::SlowRequests,
     threads::Threads,
 };
-use crate::service::Service;
+use crate::service::{Error, ErrorKind, ManageModels, Service};
 
 /// How the server treats its connections, and how it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,4 +80,20 @@ pub(super) struct Shared {
     pub(super) unpacker: Unpacker,
     pub(super) threads: Threads,
     pub(super) slow: SlowRequests,
+    /// At the management address only.
+    pub(super) manager: Option<Arc<dyn ManageModels>>,
+}
+
+impl Shared {
+    /// Whoever brings models and takes them away.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` where this is not the management address.
+    pub(super) fn manager(&self) -> Result<Arc<dyn ManageModels>, Error> {
+        self.manager.clone().ok_or_else(|| {
+            let message = "models are loaded, unloaded and labelled at the management address only: ask there, or set \
+                           [server] management to have one";
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
 }

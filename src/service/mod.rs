@@ -10,10 +10,12 @@ mod arrival;
 mod claims;
 mod decoders;
 mod error;
+mod failure;
 mod flights;
 mod held;
 mod limits;
 mod line;
+mod manage;
 mod outputs;
 mod pick;
 mod readiness;
@@ -26,6 +28,7 @@ mod served;
 mod sharing;
 mod stats;
 mod target;
+mod writer;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
 
@@ -46,14 +49,16 @@ pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
+pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
 pub use readiness::Readiness;
-pub use registry::{RegistryWriter, VersionStatistics};
+pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
+pub use writer::RegistryWriter;
 
 use crate::telemetry::{DoorMetrics, Metrics};
 use account::Account;

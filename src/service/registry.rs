@@ -1,7 +1,6 @@
-//! What is served, as a snapshot: requests look at the current one, and one writer replaces it.
+//! What is served, as a snapshot: requests look at the current one.
 //!
-//! A request never waits for a lock, and what it found stays valid until it is answered. Only the control task of
-//! `lifecycle` has the [`RegistryWriter`].
+//! A request never waits for a lock, and what it found stays valid until it is answered. Only `writer` changes it.
 
 use std::{
     collections::BTreeMap,
@@ -16,15 +15,11 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick,
-    claims::Claims,
-    decoders::Share,
-    served::{Retire, Served, next_number},
+    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick, failure::LoadFailure, served::Served,
 };
 use crate::{
-    batching::{FinishedRun, WorkerObserver},
-    model::{LoadedModel, ModelState, ModelStatus, ServedModel},
-    telemetry::{Metrics, ModelMetrics, RunStatistics, ServingState, Subject, VersionState},
+    model::{ModelState, ModelStatus, ServedModel},
+    telemetry::{RunStatistics, ServingState, Subject, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
@@ -32,9 +27,9 @@ const LOADING_RETRY: Duration = Duration::from_secs(2);
 
 /// The current snapshot, and whether traffic may come.
 pub(super) struct Registry {
-    current: ArcSwap<Snapshot>,
+    pub(super) current: ArcSwap<Snapshot>,
     /// Of the current snapshot; on the way of every request, so it is kept.
-    largest_batch_bytes: AtomicUsize,
+    pub(super) largest_batch_bytes: AtomicUsize,
     pub(super) readiness: watch::Sender<Readiness>,
 }
 
@@ -58,141 +53,17 @@ impl Registry {
 /// The models by name, then version, as they stood at one moment.
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
-    models: BTreeMap<Arc<str>, BTreeMap<u64, Entry>>,
+    pub(super) models: BTreeMap<Arc<str>, BTreeMap<u64, VersionEntry>>,
     /// Names of versions, by model.
-    labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
+    pub(super) labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
 }
 
 #[derive(Clone)]
-enum Entry {
+pub(super) enum VersionEntry {
     Loading,
-    Available(Arc<Served>),
-    Failed(Arc<str>),
-}
-
-/// The only way to change what is served. Each change is a new snapshot; whoever has the old one keeps it.
-pub struct RegistryWriter {
-    registry: Arc<Registry>,
-    metrics: Arc<Metrics>,
-    decode_threads: usize,
-}
-
-impl RegistryWriter {
-    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, decode_threads: usize) -> Self {
-        Self { registry, metrics, decode_threads }
-    }
-
-    /// Announces a version that is about to be loaded, so that clients are told "loading" and not "unknown". One that
-    /// answers already goes on answering.
-    pub fn announce(&mut self, name: &str, version: u64) {
-        self.change(|models| {
-            let entry = models.entry(name.into()).or_default().entry(version).or_insert(Entry::Loading);
-            if let Entry::Failed(_) = entry {
-                *entry = Entry::Loading;
-            }
-        });
-    }
-
-    /// Points the labels of a model at its versions from now on, and forgets those that it had. Nothing is loaded for it.
-    pub fn label(&mut self, name: &str, labels: &BTreeMap<String, u64>) {
-        if self.registry.current().labels.get(name).map_or(labels.is_empty(), |current| current == labels) {
-            return;
-        }
-        self.replace(|next| {
-            if labels.is_empty() {
-                next.labels.remove(name);
-            } else {
-                next.labels.insert(name.into(), labels.clone());
-            }
-        });
-    }
-
-    /// Serves a model from now on, in the place of what had its name and version.
-    ///
-    /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered
-    pub fn serve(&mut self, LoadedModel { model, workers, .. }: LoadedModel, retire: Retire) {
-        let info = &model.info;
-        let metrics = self.metrics.model(&model.name, model.version, &info.labels, info.max_batch_size);
-        let metrics = Arc::new(metrics);
-        model.batcher.observe(Box::new(Counting(metrics.clone())));
-        let (name, version) = (model.name.clone(), model.version);
-        let decoding = Share::new(self.decode_threads);
-        let claims = Arc::new(Claims::new(self.decode_threads));
-        let number = next_number();
-        let served = Arc::new(Served { number, model, metrics, decoding, claims, workers: Some(workers), retire });
-        self.change(|models| {
-            models.entry(name).or_default().insert(version, Entry::Available(served));
-        });
-        self.turn(Readiness::Broken, Readiness::Ready);
-    }
-
-    /// Serves a version no more that cannot answer any longer, and says why. Where it was the last one, no traffic should
-    /// come.
-    pub fn break_down(&mut self, name: &str, version: u64, reason: &str) {
-        self.change(|models| {
-            if let Some(entry) = models.get_mut(name).and_then(|versions| versions.get_mut(&version)) {
-                *entry = Entry::Failed(reason.into());
-            }
-        });
-        if self.registry.current().states().iter().all(|version| version.serving.is_none()) {
-            self.turn(Readiness::Ready, Readiness::Broken);
-        }
-    }
-
-    /// Records why a version cannot be served. One that answers already goes on answering.
-    pub fn fail(&mut self, name: &str, version: u64, reason: &str) {
-        self.change(|models| {
-            let entry = models.entry(name.into()).or_default().entry(version).or_insert(Entry::Loading);
-            if !matches!(entry, Entry::Available(_)) {
-                *entry = Entry::Failed(reason.into());
-            }
-        });
-    }
-
-    /// Serves a version no more, and forgets that there was one.
-    pub fn remove(&mut self, name: &str, version: u64) {
-        self.replace(|Snapshot { models, labels }| {
-            if let Some(versions) = models.get_mut(name) {
-                versions.remove(&version);
-                if versions.is_empty() {
-                    models.remove(name);
-                    labels.remove(name);
-                }
-            }
-        });
-    }
-
-    /// Opens the gate: everything that was announced has been loaded or has failed.
-    pub fn set_ready(&mut self) {
-        self.turn(Readiness::Loading, Readiness::Ready);
-    }
-
-    /// Every version and where it stands.
-    pub fn list(&self) -> Vec<ModelStatus> {
-        self.registry.current().list()
-    }
-
-    fn turn(&self, from: Readiness, to: Readiness) {
-        self.registry.readiness.send_if_modified(|readiness| {
-            let turns = *readiness == from;
-            if turns {
-                *readiness = to;
-            }
-            turns
-        });
-    }
-
-    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<Arc<str>, BTreeMap<u64, Entry>>)) {
-        self.replace(|next| change(&mut next.models));
-    }
-
-    fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
-        let mut next = Snapshot::clone(&self.registry.current());
-        change(&mut next);
-        self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
-        self.registry.current.store(Arc::new(next));
-        self.registry.readiness.send_modify(|_| {});
-    }
+    /// Where there is a failure, it answers from earlier files than those that are there.
+    Available(Arc<Served>, Option<Arc<LoadFailure>>),
+    Failed(Arc<LoadFailure>),
 }
 
 /// What one version of a model has done since it is served.
@@ -206,28 +77,11 @@ pub struct VersionStatistics {
     pub statistics: RunStatistics,
 }
 
-/// Shows what a model's workers do to the metrics.
-struct Counting(Arc<ModelMetrics>);
-
-impl WorkerObserver for Counting {
-    fn ran(&self, run: &FinishedRun) {
-        self.0.note_run(run.images, run.time, run.fill, run.succeeded);
-    }
-
-    fn answered(&self, images: usize, time: Duration) {
-        self.0.note_answers(images, time);
-    }
-
-    fn restarted(&self) {
-        self.0.note_restart();
-    }
-}
-
 /// What a message has beside its tensor: names, shapes, parameters.
 const BESIDE_THE_TENSOR: usize = 64 << 10;
 
 impl Snapshot {
-    fn largest_batch_bytes(&self) -> usize {
+    pub(super) fn largest_batch_bytes(&self) -> usize {
         let bytes = |served: &Arc<Served>| {
             let numbers = served.model.batcher.shape().image_len() * served.model.info.max_batch_size;
             numbers * size_of::<f32>() + BESIDE_THE_TENSOR
@@ -237,19 +91,35 @@ impl Snapshot {
 
     /// Every version that answers.
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
-        self.models.values().flat_map(BTreeMap::values).filter_map(Entry::available)
+        self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)
     }
 
     pub(super) fn list(&self) -> Vec<ModelStatus> {
         self.models
             .iter()
-            .flat_map(|(name, versions)| versions.iter().map(move |(version, entry)| entry.status(name, *version)))
+            .flat_map(|(name, versions)| {
+                versions.iter().map(move |(version, entry)| self.status_of(name, *version, entry))
+            })
             .collect()
+    }
+
+    fn status_of(&self, name: &Arc<str>, version: u64, entry: &VersionEntry) -> ModelStatus {
+        let (state, info, outdated) = match entry {
+            VersionEntry::Loading => (ModelState::Loading, None, None),
+            VersionEntry::Available(served, failure) => {
+                let outdated = failure.as_ref().map(|failure| format!("serves its earlier files: {failure}"));
+                (ModelState::Available, Some(served.model.info.clone()), outdated)
+            }
+            VersionEntry::Failed(failure) => (ModelState::Failed(failure.to_string()), None, None),
+        };
+        let labels = self.labels.get(name).into_iter().flatten().filter(|(_, labelled)| **labelled == version);
+        let labels = labels.map(|(label, _)| label.clone()).collect();
+        ModelStatus { name: name.clone(), version, state, info, outdated, labels }
     }
 
     pub(super) fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {
         let (name, versions) = self.models.get_key_value(name).ok_or_else(|| self.unknown_model(name))?;
-        Ok(versions.iter().map(|(version, entry)| entry.status(name, *version)).collect())
+        Ok(versions.iter().map(|(version, entry)| self.status_of(name, *version, entry)).collect())
     }
 
     pub(super) fn status(&self, name: &str, pick: VersionPick<'_>) -> Result<ModelStatus, Error> {
@@ -371,26 +241,17 @@ fn model(name: &str) -> ErrorSubject {
     ErrorSubject::Model(Shown(name).to_string())
 }
 
-impl Entry {
-    fn available(&self) -> Option<&Arc<Served>> {
-        if let Self::Available(served) = self { Some(served) } else { None }
-    }
-
-    fn status(&self, name: &Arc<str>, version: u64) -> ModelStatus {
-        let (state, info) = match self {
-            Self::Loading => (ModelState::Loading, None),
-            Self::Available(served) => (ModelState::Available, Some(served.model.info.clone())),
-            Self::Failed(reason) => (ModelState::Failed(reason.to_string()), None),
-        };
-        ModelStatus { name: name.clone(), version, state, info }
+impl VersionEntry {
+    pub(super) fn available(&self) -> Option<&Arc<Served>> {
+        if let Self::Available(served, _) = self { Some(served) } else { None }
     }
 }
 
 /// The version that was asked for, or the highest, where it answers.
-fn available(versions: &BTreeMap<u64, Entry>, version: Option<u64>) -> Option<&Arc<Served>> {
+fn available(versions: &BTreeMap<u64, VersionEntry>, version: Option<u64>) -> Option<&Arc<Served>> {
     match version {
-        Some(version) => versions.get(&version).and_then(Entry::available),
-        None => versions.values().rev().find_map(Entry::available),
+        Some(version) => versions.get(&version).and_then(VersionEntry::available),
+        None => versions.values().rev().find_map(VersionEntry::available),
     }
 }
 

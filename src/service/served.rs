@@ -8,8 +8,7 @@ use std::sync::{
 use super::{claims::Claims, decoders::Share};
 use crate::{batching::Workers, model::ServedModel, telemetry::ModelMetrics};
 
-/// A model that answers, with its handles on the metrics. Snapshots and requests share it; the last one that lets go of it
-/// hands its threads to whoever frees them, and waits for nothing.
+/// A model that answers, with its handles on the metrics. Snapshots and requests share it.
 pub(super) struct Served {
     /// No other one of the process has it, nor had.
     pub(super) number: u64,
@@ -19,8 +18,21 @@ pub(super) struct Served {
     pub(super) decoding: Share,
     /// Who has its places.
     pub(super) claims: Arc<Claims>,
-    pub(super) workers: Option<Workers>,
-    pub(super) retire: Retire,
+    /// Shared with what it was re-made as.
+    pub(super) sessions: Arc<Sessions>,
+}
+
+/// The threads that own a model's sessions. The last one that lets go of it hands them to whoever frees them, and waits for
+/// nothing.
+pub(super) struct Sessions {
+    workers: Option<Workers>,
+    retire: Retire,
+}
+
+impl Sessions {
+    pub(super) fn new(workers: Workers, retire: Retire) -> Self {
+        Self { workers: Some(workers), retire }
+    }
 }
 
 /// Takes the threads of a model that nobody uses any more. Called wherever the last user let go, an I/O thread most often:
@@ -33,7 +45,7 @@ pub(super) fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-impl Drop for Served {
+impl Drop for Sessions {
     fn drop(&mut self) {
         if let Some(workers) = self.workers.take() {
             (self.retire)(workers);

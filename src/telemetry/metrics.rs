@@ -92,6 +92,12 @@ struct RefusalLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabel {
+    model: Arc<str>,
+    version: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PredictionLabels {
     model: Arc<str>,
     label: Arc<str>,
@@ -109,6 +115,7 @@ pub struct Metrics {
     batch_size: Family<ModelLabel, Histogram>,
     worker_restarts: Family<ModelLabel, Count>,
     refusals: Family<RefusalLabels, Count>,
+    load_failures: Family<VersionLabel, Count>,
     cache_hits: Family<ModelLabel, Count>,
     cache_misses: Family<ModelLabel, Count>,
     shared_runs: Family<ModelLabel, Count>,
@@ -138,6 +145,7 @@ impl Metrics {
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
             refusals: Family::default(),
+            load_failures: Family::default(),
             cache_hits: Family::default(),
             cache_misses: Family::default(),
             shared_runs: Family::default(),
@@ -195,6 +203,11 @@ impl Metrics {
             registry.register(name, help, family.clone());
         }
         registry.register(
+            "model_load_failures_total",
+            "Loads of a version that failed; what was served before goes on",
+            self.load_failures.clone(),
+        );
+        registry.register(
             "in_flight_requests",
             "Requests to classify between their head and their answer",
             self.in_flight.clone(),
@@ -248,6 +261,11 @@ impl Metrics {
     /// The handles of a door.
     pub fn door(&self, door: &'static str) -> DoorMetrics {
         self.doors.door(door)
+    }
+
+    /// Counts a load that failed, of a version that is on disk.
+    pub fn note_load_failure(&self, model: &str, version: u64) {
+        self.load_failures.get_or_create(&VersionLabel { model: model.into(), version }).0.inc();
     }
 
     /// Counts a request that was not answered, or not by a model that is served.

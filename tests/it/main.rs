@@ -6,6 +6,7 @@
 )]
 
 mod batching;
+mod bench;
 mod build_model;
 mod damaged_weights;
 mod evaluate;
@@ -34,9 +35,11 @@ mod inspect_bounds;
 mod kserve_v1;
 mod lifecycle;
 mod limits;
+mod management;
 mod metrics;
 mod model_loading;
 mod model_sizes;
+mod models_change;
 mod one_port;
 mod onnx_file;
 mod openapi;
@@ -44,6 +47,7 @@ mod outputs_asked;
 mod platforms;
 mod preprocess_bad_input;
 mod preprocess_cases;
+mod preprocess_fast;
 mod preprocess_gray;
 mod preprocess_parity;
 mod priorities;
@@ -51,6 +55,7 @@ mod process_commands;
 mod process_config;
 mod process_log;
 mod process_memory;
+mod process_reload;
 mod process_repository;
 mod process_signals;
 mod providers;

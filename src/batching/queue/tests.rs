@@ -16,7 +16,7 @@ fn ms(milliseconds: u64) -> Duration {
 
 /// One worker that needs 10 ms an image.
 fn queue(now: Instant) -> Queue {
-    let queue = Queue::new(POLICY, 1);
+    let queue = Queue::new(POLICY, 1, false);
     let _answer = wait(&queue, now, Terms::default(), Some(promised(&queue, now)));
     let mut batch = Vec::new();
     queue.lock().collect(1, now, &mut batch);
@@ -150,7 +150,7 @@ fn an_image_that_would_wait_longer_than_the_target_is_refused() {
 #[test]
 fn nothing_is_refused_for_its_deadline_before_the_first_run() {
     let now = Instant::now();
-    let queue = Queue::new(POLICY, 1);
+    let queue = Queue::new(POLICY, 1, false);
     assert!(queue.announce(&by(now + ms(1)), now).is_ok());
     assert!(matches!(queue.announce(&by(now), now), Err(SubmitError::Expired)));
 }

@@ -17,6 +17,12 @@ pub(in crate::preprocess) struct Frame {
 
 /// The rows of a picture, in any format.
 pub(super) trait Rows {
+    /// Makes the picture smaller by 2, 4 or 8, if that spares work, and says how wide and high it is then.
+    fn shrink(&mut self, by: u32) -> Option<(u32, u32)> {
+        let _ = by;
+        None
+    }
+
     /// Hands every row to `sink`, from the top.
     fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError>;
 }

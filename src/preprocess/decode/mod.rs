@@ -60,6 +60,15 @@ impl Picture<'_> {
         self.frame
     }
 
+    /// Divides the sides of what will be read by 2, 4 or 8, rounded up, where the format can do that at less cost.
+    pub(super) fn shrink(&mut self, by: u32) {
+        if by > 1
+            && let Some((width, height)) = self.rows.shrink(by)
+        {
+            self.frame = Frame { width, height, ..self.frame };
+        }
+    }
+
     /// Hands every row to `sink`, from the top.
     pub(super) fn read(self, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         guarded(self.format, || self.rows.read(sink))

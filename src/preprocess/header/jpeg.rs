@@ -169,7 +169,7 @@ impl Frame {
         let pixels = width * height;
         let (whole, least_bits) = match marker {
             // Each block takes two codes, of a bit at least.
-            0xc0 | 0xc1 if is_single => (0, blocks * 2),
+            0xc0 | 0xc1 if is_single => (CODES_BYTES, blocks * 2),
             // Coefficients of 2 bytes, a note a block, and the tables of every scan.
             0xc0..=0xc2 => (blocks * 129 + TABLES_BYTES, 0),
             // Planes of samples, and where they come bit by bit, coefficients.
@@ -181,6 +181,10 @@ impl Frame {
         Storage { memory: strips + rows + metadata + whole, work: pixels, least_bytes: least_bits / 8 }
     }
 }
+
+/// Look-ups for the codes of one scan: for four components, each of 12 KB and 8 more where blocks are passed over, and a
+/// unit's coefficients.
+const CODES_BYTES: u64 = (4 * 20 + 8) << 10;
 
 /// Eight Huffman tables for each of a hundred scans.
 const TABLES_BYTES: u64 = (8 * 100 * 6) << 10;

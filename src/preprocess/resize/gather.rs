@@ -24,9 +24,12 @@ impl Gather {
 
     /// The stored rows that are copied, as first and end.
     pub(super) fn wanted(&self) -> Range<u32> {
-        let [first, last] =
-            [self.rows.iter().min(), self.rows.iter().max()].map(|row| row.copied().unwrap_or(0) as u32);
-        first..last + 1
+        reach(&self.rows)
+    }
+
+    /// The stored columns that are copied.
+    pub(super) fn wanted_columns(&self) -> Range<u32> {
+        reach(&self.columns)
     }
 
     /// Copies from the stored `rows`, which are all like `row`, into the rows of `out` that show them.
@@ -49,6 +52,12 @@ impl Gather {
             self.done += 1;
         }
     }
+}
+
+/// From the first to the last of some pixels.
+fn reach(indices: &[usize]) -> Range<u32> {
+    let [first, last] = [indices.iter().min(), indices.iter().max()].map(|index| index.copied().unwrap_or(0) as u32);
+    first..last + 1
 }
 
 /// The stored index of each kept pixel.

@@ -79,6 +79,7 @@ pub(super) struct Resizer<'a> {
     /// The next stored row.
     next: u32,
     wanted: Range<u32>,
+    wanted_columns: Range<u32>,
     passes: Passes<'a>,
     out: Vec<u8>,
 }
@@ -104,9 +105,11 @@ impl<'a> Resizer<'a> {
         let Some(kernel) = plan.kernel else {
             let gather = Gather::new(plan.columns, plan.rows);
             let row = room(&mut buffers.row, stored);
-            return Self { plan, next: 0, wanted: gather.wanted(), passes: Passes::Gather { gather, row }, out };
+            let (wanted, wanted_columns) = (gather.wanted(), gather.wanted_columns());
+            return Self { plan, next: 0, wanted, wanted_columns, passes: Passes::Gather { gather, row }, out };
         };
         let mut columns = Taps::new(kernel, plan.columns);
+        let (first, end) = columns.reach();
         let (passes, wanted) = if plan.columns_first {
             let window =
                 RowWindow::new(kernel, plan.rows, plan.columns.span.len as usize * 3, &mut buffers.window, isa);
@@ -116,14 +119,13 @@ impl<'a> Resizer<'a> {
             (Passes::ColumnsFirst { horizontal, row, window }, wanted)
         } else {
             let window = RowWindow::new(kernel, plan.rows, stored, &mut buffers.window, isa);
-            let (first, end) = columns.reach();
             columns.rebase(first);
             let horizontal = Horizontal::new(columns, isa);
             let row = room(&mut buffers.row, ((end - first) * 3).max(horizontal.reach()));
             let wanted = window.wanted();
             (Passes::RowsFirst { window, reach: first * 3..end * 3, row, horizontal }, wanted)
         };
-        Self { plan, next: 0, wanted, passes, out }
+        Self { plan, next: 0, wanted, wanted_columns: first as u32..end as u32, passes, out }
     }
 
     /// The result, once every row has come in.
@@ -144,6 +146,10 @@ impl<'a> Resizer<'a> {
 impl RowSink for Resizer<'_> {
     fn wanted(&self) -> Range<u32> {
         self.wanted.clone()
+    }
+
+    fn wanted_columns(&self) -> Range<u32> {
+        self.wanted_columns.clone()
     }
 
     fn rows(&mut self, times: u32, fill: &mut dyn FnMut(&mut [u8])) {

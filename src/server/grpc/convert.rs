@@ -156,7 +156,7 @@ pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
     use proto::model::State;
     let (state, reason) = match &model.state {
         ModelState::Loading => (State::Loading, String::new()),
-        ModelState::Available => (State::Available, String::new()),
+        ModelState::Available => (State::Available, model.outdated.clone().unwrap_or_default()),
         ModelState::Failed(reason) => (State::Failed, reason.clone()),
     };
     let info = model.info.as_ref().map(|info| proto::ModelInfo {

@@ -60,8 +60,8 @@ fn code() -> ObjectBuilder {
 }
 
 /// The codes of what only HTTP has.
-const HTTP_ONLY: [&str; 5] =
-    ["METHOD_NOT_ALLOWED", "REQUEST_TIMEOUT", "HEADERS_TOO_LARGE", "URI_TOO_LONG", "HTTP_ERROR"];
+const HTTP_ONLY: [&str; 6] =
+    ["METHOD_NOT_ALLOWED", "REQUEST_TIMEOUT", "HEADERS_TOO_LARGE", "URI_TOO_LONG", "UNIMPLEMENTED", "HTTP_ERROR"];
 
 impl Failure {
     /// The methods of a route that is only read.
@@ -82,6 +82,11 @@ impl Failure {
             message: format!("{} is not a method of this route: use {allowed}", Shown(method.as_str())),
             header: Some((ALLOW, HeaderValue::from_static(allowed))),
         }
+    }
+
+    /// Something that the protocol has, and this server has not.
+    pub(super) fn unimplemented(message: String) -> Self {
+        Self { kind: None, status: StatusCode::NOT_IMPLEMENTED, code: "UNIMPLEMENTED", message, header: None }
     }
 
     /// A body that is packed as nobody here can unpack it.

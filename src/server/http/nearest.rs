@@ -40,7 +40,11 @@ fn no_route(known: &[String], path: &str) -> String {
     // The other protocol's names are near by chance only.
     let is_v2 = |path: &str| path.starts_with("/v2");
     // The root is near to every short path, and nobody is sent to what is always refused.
-    let is_use = |known: &str| known != "/" && !known.ends_with(":regress");
+    let is_refused = |known: &str| {
+        [":regress", ":load", ":unload", ":label"].iter().any(|verb| known.ends_with(verb))
+            || known.contains("repository/models")
+    };
+    let is_use = |known: &str| known != "/" && !is_refused(known);
     let known = known.iter().filter(|known| is_v2(known) == is_v2(&compared) && is_use(known));
     let nearest =
         known.map(String::as_str).min_by_key(|known| strsim::levenshtein(known, &compared)).unwrap_or_default();

@@ -51,7 +51,7 @@ pub(in crate::server) struct RepositoryEntry {
     pub(in crate::server) version: String,
     /// `READY`, `LOADING` or `UNAVAILABLE`.
     pub(in crate::server) state: &'static str,
-    /// Why it is not available; empty otherwise.
+    /// Why it is not available, or answers from earlier files than those that are there; empty otherwise.
     pub(in crate::server) reason: String,
 }
 
@@ -106,7 +106,7 @@ pub(in crate::server) fn index(service: &Service, ready: bool) -> Vec<Repository
     let wanted = service.list().into_iter().filter(|model| !ready || model.state == ModelState::Available);
     let entry = |model: crate::service::ModelStatus| {
         let (state, reason) = match model.state {
-            ModelState::Available => ("READY", String::new()),
+            ModelState::Available => ("READY", model.outdated.unwrap_or_default()),
             ModelState::Loading => ("LOADING", String::new()),
             ModelState::Failed(reason) => ("UNAVAILABLE", reason),
         };

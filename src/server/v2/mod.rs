@@ -10,6 +10,7 @@ mod elements;
 mod input;
 mod metadata;
 mod output;
+mod repository;
 mod schedule;
 mod version;
 
@@ -18,5 +19,6 @@ pub(super) use datatype::{BYTES, Datatype, name_of};
 pub(super) use input::{InputData, InputTensor, only_input};
 pub(super) use metadata::{EXTENSIONS, ModelMetadata, NAME, RepositoryEntry, TensorMetadata, VERSION, index};
 pub(super) use output::{Column, OutputTensor, Requested, RequestedOutput};
+pub(super) use repository::check_load;
 pub(super) use schedule::Schedule;
 pub(super) use version::pick;

@@ -1,6 +1,7 @@
 //! What the tests of the doors share: a real server on port 0 over a scripted network, and small clients.
 
 pub(crate) mod description;
+pub(crate) mod follower;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod images;
@@ -11,7 +12,7 @@ pub(crate) mod repository;
 pub(crate) mod server;
 pub(crate) mod v2;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{os::unix::fs::MetadataExt, path::Path, sync::OnceLock, time::Duration};
 
 use resnetd::runtime::Runtime;
 
@@ -31,6 +32,21 @@ pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     if tokio::time::timeout(PATIENCE, wait).await.is_err() {
         panic!("never happened: {what}");
     }
+}
+
+/// Waits, by writing into `folder`, until the clock of its file system has moved: it goes in steps, and only what was renamed after a step
+/// is seen to be whole.
+pub(crate) fn next_tick(folder: &Path) {
+    let probe = folder.join(".tick");
+    let now = || {
+        std::fs::write(&probe, "x").expect("the folder can be written to");
+        let written = std::fs::metadata(&probe).expect("it is there");
+        (written.ctime(), written.ctime_nsec())
+    };
+    let first = now();
+    let moved = (0..10_000_000).any(|_| now() > first);
+    std::fs::remove_file(&probe).expect("it is ours");
+    assert!(moved, "the file system's clock stands");
 }
 
 /// ONNX Runtime, loaded once for all tests.

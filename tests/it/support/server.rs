@@ -224,7 +224,8 @@ async fn serving(
     release: Option<ReleaseWhenDropped>,
 ) -> TestServer {
     let listen = || TcpListener::bind("127.0.0.1:0");
-    let listeners = Listeners { http: listen().await.expect("a port"), grpc: listen().await.expect("a port") };
+    let (http, grpc) = (listen().await.expect("a port"), listen().await.expect("a port"));
+    let listeners = Listeners { http, grpc, management: None };
     let http_address = listeners.http.local_addr().expect("an address");
     let grpc_address = listeners.grpc.local_addr().expect("an address");
     let stop = CancellationToken::new();
@@ -276,6 +277,7 @@ pub(crate) fn scripted_model(
         max_batch_size,
         instances: 1,
         intra_threads: 1,
+        alone_threads: None,
         provider: "cpu".to_owned(),
         precision: "fp32".to_owned(),
         probability_drift: Some(0.004),

@@ -86,7 +86,8 @@ impl RealServer {
         let serving = load(folder.path());
         let service = Service::clone(&serving);
         let listen = || TcpListener::bind("127.0.0.1:0");
-        let listeners = Listeners { http: listen().await.unwrap(), grpc: listen().await.unwrap() };
+        let (http, grpc) = (listen().await.unwrap(), listen().await.unwrap());
+        let listeners = Listeners { http, grpc, management: None };
         let (http_address, grpc_address) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
         let served = tokio::spawn(server::serve(listeners, service, DoorOptions::default(), std::future::pending()));
         Self { http_address, grpc_address, served, _serving: serving, _folder: folder }

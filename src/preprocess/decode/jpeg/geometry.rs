@@ -6,6 +6,9 @@ use libjpeg_turbo_rs::decode::marker::JpegMetadata;
 use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
 
+/// Coefficients across and down in a block.
+const BLOCK: usize = 8;
+
 /// What the samples of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColorModel {
@@ -31,6 +34,8 @@ pub(super) struct Component {
     pub(super) stored: (usize, usize),
     /// The same without them.
     pub(super) real: (usize, usize),
+    /// Samples across and down in a block as it is decoded: 8, or fewer in a picture that is decoded smaller.
+    pub(super) edge: usize,
     /// Samples across and down.
     pub(super) samples: (usize, usize),
     /// Pixels across and down for each sample.
@@ -43,15 +48,21 @@ pub(super) struct Geometry {
     pub(super) height: usize,
     /// Units (MCUs) across and down; each is a square of pixels with all its components.
     pub(super) units: (usize, usize),
-    /// Rows of pixels in a unit.
-    pub(super) unit_height: usize,
+    /// Pixels across and down in a unit.
+    pub(super) unit: (usize, usize),
+    /// Samples across and down in a block of the component that has most of them.
+    pub(super) edge: usize,
     pub(super) components: Vec<Component>,
     pub(super) colors: ColorModel,
 }
 
 impl Geometry {
-    pub(super) fn new(metadata: &JpegMetadata) -> Result<Self, DecodeError> {
+    /// Of a picture that is decoded in its own size, or in a half, a quarter or an eighth of it.
+    ///
+    /// * `by`: 1, 2, 4 or 8
+    pub(super) fn new(metadata: &JpegMetadata, by: usize) -> Result<Self, DecodeError> {
         let frame = &metadata.frame;
+        let least = BLOCK / by;
         let (width, height) = (usize::from(frame.width), usize::from(frame.height));
         let colors = colors(metadata)?;
         // Where there is one component alone, its sampling means nothing.
@@ -61,7 +72,7 @@ impl Geometry {
         };
         let most = |(across, down): (usize, usize), (a, d): (usize, usize)| (across.max(a), down.max(d));
         let (across, down) = frame.components.iter().map(sampling).fold((1, 1), most);
-        let units = (width.div_ceil(across * 8), height.div_ceil(down * 8));
+        let units = (width.div_ceil(across * BLOCK), height.div_ceil(down * BLOCK));
         let component = |info| {
             let (h, v) = sampling(info);
             if h == 0 || v == 0 || across % h != 0 || down % v != 0 {
@@ -80,19 +91,37 @@ impl Geometry {
         };
         let components = frame.components.iter().map(|info| {
             let (id, (h, v), quantization) = component(info)?;
-            let samples = ((width * h).div_ceil(across), (height * v).div_ceil(down));
+            // A component with fewer samples is made less small, as far as that spares the upsampling (libjpeg's
+            // `jpeg_calc_output_dimensions`).
+            let mut edge = least;
+            while edge < BLOCK
+                && (across * least).is_multiple_of(h * edge * 2)
+                && (down * least).is_multiple_of(v * edge * 2)
+            {
+                edge *= 2;
+            }
             Ok(Component {
                 id,
                 blocks: (h, v),
                 stored: (units.0 * h, units.1 * v),
-                real: (samples.0.div_ceil(8), samples.1.div_ceil(8)),
-                samples,
-                factors: (across / h, down / v),
+                real: ((width * h).div_ceil(across * BLOCK), (height * v).div_ceil(down * BLOCK)),
+                edge,
+                samples: ((width * h * edge).div_ceil(across * BLOCK), (height * v * edge).div_ceil(down * BLOCK)),
+                factors: (across * least / (h * edge), down * least / (v * edge)),
                 quantization,
             })
         });
         let components = components.collect::<Result<_, DecodeError>>()?;
-        Ok(Self { width, height, units, unit_height: down * 8, components, colors })
+        let unit = (across * least, down * least);
+        Ok(Self {
+            width: width.div_ceil(by),
+            height: height.div_ceil(by),
+            units,
+            unit,
+            edge: least,
+            components,
+            colors,
+        })
     }
 }
 

@@ -6,12 +6,18 @@
 //! of all of it, because a progressive file gives them bit by bit; [`strips`] keeps the samples of two strips,
 //! [`upsample`] makes rows of them. Only these files name that crate.
 
+mod bits;
+mod codes;
+mod entropy;
 mod geometry;
 mod refine;
 mod routines;
 mod sequential;
 mod spectral;
 mod strips;
+#[cfg(test)]
+mod tests;
+mod transform;
 mod upsample;
 
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
@@ -48,7 +54,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
     if !metadata.frame.is_lossless && !metadata.is_arithmetic && header::jpeg::has_impossible_segment(bytes) {
         return Err(corrupt("one of its tables or markers is impossible"));
     }
-    let geometry = Geometry::new(&metadata)?;
+    let geometry = Geometry::new(&metadata, 1)?;
     let (exif, xmp) = header::jpeg::metadata(bytes);
     let turn = Turn::from_metadata(exif.as_deref(), xmp);
     let (width, height) = (geometry.width as u32, geometry.height as u32);
@@ -105,7 +111,7 @@ pub(super) fn read_part(
         let (width, height, bits) = (frame.width, frame.height, frame.precision);
         return Err(corrupt(format_args!("a part of {width}x{height} pixels and {bits} bits does not fit its TIFF")));
     }
-    let mut geometry = Geometry::new(&metadata)?;
+    let mut geometry = Geometry::new(&metadata, 1)?;
     geometry.colors = match (told.photometric, geometry.components.len()) {
         (0 | 1, 1) => ColorModel::Gray,
         (2, 4) if told.is_premultiplied => ColorModel::Premultiplied,
@@ -135,6 +141,15 @@ pub(super) fn read_part(
 }
 
 impl Rows for Jpeg<'_> {
+    fn shrink(&mut self, by: u32) -> Option<(u32, u32)> {
+        // These two come from the crate as whole pictures.
+        if self.metadata.frame.is_lossless || self.metadata.is_arithmetic {
+            return None;
+        }
+        self.geometry = Geometry::new(&self.metadata, by as usize).ok()?;
+        Some((self.geometry.width as u32, self.geometry.height as u32))
+    }
+
     fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let Self { bytes, metadata, geometry } = *self;
         if metadata.frame.is_lossless {
@@ -174,7 +189,7 @@ fn arithmetic(bytes: &[u8], geometry: &Geometry, sink: &mut dyn RowSink) -> Resu
     let decoder = Decoder::new_with_limits(bytes, limits(geometry)).map_err(corrupt)?;
     let raw = decoder.decode_raw().map_err(corrupt)?;
     let planes = Whole { planes: raw.planes, widths: raw.plane_widths };
-    Upsampler::new(geometry).rows(geometry.height, &planes, sink);
+    Upsampler::new(geometry, sink).rows(geometry.height, &planes, sink);
     Ok(())
 }
 

@@ -1,17 +1,34 @@
 //! Baseline and extended sequential JPEG in one scan, which nearly all are: a row of units is decoded, its pixels are
 //! handed on, and it is forgotten.
+//!
+//! Every block's codes are read, because a picture that is damaged anywhere is refused; of those outside the window that
+//! is looked at nothing is kept but the average, which the next one starts from.
 
-use libjpeg_turbo_rs::decode::bitstream::BitReader;
-use libjpeg_turbo_rs::decode::entropy::{McuDecoder, resolve_mcu_plan};
+use libjpeg_turbo_rs::decode::entropy::resolve_mcu_plan;
 use libjpeg_turbo_rs::decode::marker::JpegMetadata;
 
-use super::geometry::Geometry;
-use super::routines::routines;
+use super::bits::Bits;
+use super::codes::{AcCodes, DcCodes};
+use super::entropy::{self, Fault};
+use super::geometry::{Component, Geometry};
 use super::strips::Strips;
+use super::transform::transform;
 use super::upsample::Upsampler;
 use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
 use crate::preprocess::rows::RowSink;
+
+/// So many blocks must be passed over that a table for just that pays.
+const MANY_SKIPS: usize = 8192;
+
+/// A block of a unit.
+struct UnitBlock<'a> {
+    index: usize,
+    component: &'a Component,
+    /// Its column and row in the unit.
+    place: (usize, usize),
+    codes: &'a (DcCodes<'a>, AcCodes<'a>),
+}
 
 pub(super) fn read(
     bytes: &[u8],
@@ -21,60 +38,87 @@ pub(super) fn read(
 ) -> Result<(), DecodeError> {
     let JpegMetadata { frame, scan, dc_huffman_tables, ac_huffman_tables, .. } = metadata;
     let plan = resolve_mcu_plan(frame, scan, dc_huffman_tables, ac_huffman_tables).map_err(corrupt)?;
-    let idct = routines().idct_islow;
-    let mut bits = BitReader::new(bytes.get(metadata.entropy_data_offset..).unwrap_or_default());
-    let mut entropy = McuDecoder::new(geometry.components.len());
+    let mut bits = Bits::new(bytes.get(metadata.entropy_data_offset..).unwrap_or_default());
     let mut strips = Strips::new(geometry);
-    let mut upsampler = Upsampler::new(geometry);
-    let wanted = upsampler.wanted_units(sink);
-    // The blocks of a unit in their order: whose they are, and their place in it.
-    let blocks = plan.iter().flat_map(|part| {
-        let (across, down) = geometry.components[part.comp_idx].blocks;
-        (0..across * down).map(move |index| (part, (index % across, index / across)))
+    let mut upsampler = Upsampler::new(geometry, sink);
+    let (columns, rows) = upsampler.wanted_units(sink);
+    let units = geometry.units.0 * geometry.units.1;
+    let wanted_units = columns.len() * rows.len();
+    let mut codes: Vec<(DcCodes<'_>, AcCodes<'_>)> = Vec::new();
+    let mut known = Vec::new();
+    for part in &plan {
+        // Components share tables, which are as large as half of the cache.
+        let is_of_part = |(dc, ac): &(DcCodes<'_>, AcCodes<'_>)| {
+            std::ptr::eq(dc.table, part.dc_table) && std::ptr::eq(ac.table, part.ac_table)
+        };
+        let index = codes.iter().position(is_of_part).unwrap_or_else(|| {
+            codes.push((DcCodes::new(part.dc_table), AcCodes::new(part.ac_table)));
+            codes.len() - 1
+        });
+        let component = &geometry.components[part.comp_idx];
+        let skipped = if component.edge == 1 { units } else { units - wanted_units };
+        if skipped * component.blocks.0 * component.blocks.1 > MANY_SKIPS {
+            codes[index].1.make_skips();
+        }
+        known.push((part.comp_idx, component, index));
+    }
+    let blocks = known.into_iter().flat_map(|(index, component, known)| {
+        let (across, down) = component.blocks;
+        let codes = &codes[known];
+        let place = move |place| (place % across, place / across);
+        (0..across * down).map(move |at| UnitBlock { index, component, place: place(at), codes })
     });
     let blocks: Vec<_> = blocks.collect();
+    let mut averages = [0; 4];
+    let mut coefficients = vec![[0; 64]; blocks.len()];
     let mut until_restart = metadata.restart_interval;
-    let (mut coefficients, mut samples) = ([0; 64], [0; 64]);
     for unit_row in 0..geometry.units.1 {
-        let is_wanted = wanted.contains(&unit_row);
+        let row_is_wanted = rows.contains(&unit_row);
         for unit in 0..geometry.units.0 {
             if metadata.restart_interval > 0 {
                 if until_restart == 0 {
-                    bits.reset();
-                    entropy.reset();
+                    bits.restart();
+                    averages = [0; 4];
                     until_restart = metadata.restart_interval;
                 }
                 until_restart -= 1;
             }
-            for &(part, (column, row)) in &blocks {
-                let result =
-                    entropy.decode_block(&mut bits, part.comp_idx, part.dc_table, part.ac_table, &mut coefficients);
-                if let Err(error) = result {
-                    return Err(if bits.insufficient_data() { cut() } else { corrupt(error) });
+            let is_wanted = row_is_wanted && columns.contains(&unit);
+            let mut read_unit = || {
+                for (block, coefficients) in blocks.iter().zip(&mut coefficients) {
+                    let (dc, ac) = block.codes;
+                    let average = &mut averages[block.index];
+                    if !is_wanted || block.component.edge == 1 {
+                        entropy::skip(&mut bits, dc, ac, average)?;
+                        coefficients[0] = *average;
+                    } else {
+                        *coefficients = [0; 64];
+                        entropy::read(&mut bits, dc, ac, average, coefficients)?;
+                    }
                 }
-                if is_wanted {
-                    let component = &geometry.components[part.comp_idx];
-                    idct(&coefficients, &component.quantization, &mut samples);
-                    let (across, down) = component.blocks;
-                    strips.store(part.comp_idx, (unit * across + column, unit_row * down + row), &samples);
-                }
-            }
+                Ok::<_, Fault>(())
+            };
+            let result = read_unit();
             // Never half a picture: where the file ends, its decoders go on with gray.
-            if bits.insufficient_data() {
-                return Err(cut());
+            if bits.is_cut() {
+                return Err(Fault::Cut.into());
+            }
+            result?;
+            if is_wanted {
+                for (block, coefficients) in blocks.iter().zip(&coefficients) {
+                    let UnitBlock { index, component, place, .. } = block;
+                    let (across, down) = component.blocks;
+                    let to = strips.block(*index, (unit * across + place.0, unit_row * down + place.1));
+                    transform(component.edge, coefficients, &component.quantization, to);
+                }
             }
         }
         upsampler.rows(upsampler.ready(unit_row), &strips, sink);
     }
     // libjpeg looks at what ends the pixels, and gives up on a marker that is reserved.
-    let behind = bytes.get(metadata.entropy_data_offset + bits.position()..).unwrap_or_default();
-    let marker = behind.windows(2).find(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff));
+    let marker = bits.rest().windows(2).find(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff));
     match marker {
         Some(&[_, marker @ 0x02..=0xbf]) => Err(corrupt(format_args!("marker {marker:#x} ends its pixels"))),
         _ => Ok(()),
     }
-}
-
-pub(super) fn cut() -> DecodeError {
-    corrupt("its pixels end early")
 }

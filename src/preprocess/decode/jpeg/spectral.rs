@@ -11,11 +11,11 @@ use libjpeg_turbo_rs::decode::huffman;
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, ScanInfo};
 use libjpeg_turbo_rs::decode::progressive;
 
+use super::entropy::Fault;
 use super::geometry::{Component, Geometry};
 use super::refine::refine;
-use super::routines::routines;
-use super::sequential::cut;
 use super::strips::Strips;
+use super::transform::transform;
 use super::upsample::Upsampler;
 use crate::preprocess::decode::fault::jpeg as corrupt;
 use crate::preprocess::error::DecodeError;
@@ -52,18 +52,17 @@ pub(super) fn read(
         Scan::new(scan, geometry, metadata.frame.is_progressive)?.read(data, geometry, &mut blocks)?;
     }
 
-    let idct = routines().idct_islow;
     let mut strips = Strips::new(geometry);
-    let mut upsampler = Upsampler::new(geometry);
-    let wanted = upsampler.wanted_units(sink);
-    let mut samples = [0; 64];
+    let mut upsampler = Upsampler::new(geometry, sink);
+    let (unit_columns, unit_rows) = upsampler.wanted_units(sink);
     for unit_row in 0..geometry.units.1 {
         for (index, component) in geometry.components.iter().enumerate() {
             let (across, down) = (component.stored.0, component.blocks.1);
-            for row in (unit_row * down..).take(if wanted.contains(&unit_row) { down } else { 0 }) {
-                for (column, block) in blocks[index].coefficients[row * across..][..across].iter().enumerate() {
-                    idct(block, &component.quantization, &mut samples);
-                    strips.store(index, (column, row), &samples);
+            let columns = unit_columns.start * component.blocks.0..unit_columns.end * component.blocks.0;
+            for row in (unit_row * down..).take(if unit_rows.contains(&unit_row) { down } else { 0 }) {
+                let blocks = &blocks[index].coefficients[row * across..][..across];
+                for (column, block) in columns.clone().zip(&blocks[columns.clone()]) {
+                    transform(component.edge, block, &component.quantization, strips.block(index, (column, row)));
                 }
             }
         }
@@ -212,7 +211,7 @@ impl<'a> Scan<'a> {
             let result = read(bits, state, part, block, reach);
             // Never half a picture: a file that ends early goes on with zeros.
             if bits.insufficient_data() {
-                return Err(cut());
+                return Err(Fault::Cut.into());
             }
             result.map_err(corrupt)
         };

@@ -17,27 +17,28 @@ struct Strip {
     /// Samples in a row, and rows in a unit.
     width: usize,
     height: usize,
+    /// Samples across and down in a block.
+    edge: usize,
     samples: Vec<u8>,
 }
 
 impl Strips {
     pub(super) fn new(geometry: &Geometry) -> Self {
         let components = geometry.components.iter().map(|component| {
-            let (width, height) = (component.stored.0 * 8, component.blocks.1 * 8);
-            Strip { width, height, samples: vec![0; width * height * 2] }
+            let edge = component.edge;
+            let (width, height) = (component.stored.0 * edge, component.blocks.1 * edge);
+            Strip { width, height, edge, samples: vec![0; width * height * 2] }
         });
         Self { components: components.collect() }
     }
 
-    /// Stores the block at column and row `at`, counted in blocks from the picture's corner.
+    /// Where the block at column and row `at`, counted in blocks from the picture's corner, is to be stored: from its
+    /// first sample on, and samples from one of its rows to the next.
     #[inline]
-    pub(super) fn store(&mut self, component: usize, at: (usize, usize), block: &[u8; 64]) {
+    pub(super) fn block(&mut self, component: usize, at: (usize, usize)) -> (&mut [u8], usize) {
         let strip = &mut self.components[component];
-        let first = at.1 * 8 % (strip.height * 2) * strip.width + at.0 * 8;
-        let rows = strip.samples[first..].chunks_mut(strip.width);
-        for (row, samples) in rows.zip(block.as_chunks::<8>().0) {
-            row[..8].copy_from_slice(samples);
-        }
+        let first = at.1 * strip.edge % (strip.height * 2) * strip.width + at.0 * strip.edge;
+        (&mut strip.samples[first..], strip.width)
     }
 }
 

@@ -29,12 +29,14 @@ enum Filter {
 
 impl Filter {
     /// libjpeg's choice (`jinit_upsampler`).
-    fn of(component: &Component) -> Self {
+    fn of(component: &Component, geometry: &Geometry) -> Self {
+        // Of a block of one sample nothing is smooth.
+        let is_smooth = geometry.edge > 1;
         match component.factors {
             (1, 1) => Self::Copy,
-            (2, 1) if component.samples.0 > 2 => Self::Across,
-            (1, 2) => Self::Down,
-            (2, 2) if component.samples.0 > 2 => Self::Both,
+            (2, 1) if is_smooth && component.samples.0 > 2 => Self::Across,
+            (1, 2) if is_smooth => Self::Down,
+            (2, 2) if is_smooth && component.samples.0 > 2 => Self::Both,
             (across, down) => Self::Repeat { across, down },
         }
     }
@@ -54,28 +56,40 @@ pub(super) struct Upsampler<'a> {
     /// Working memory of [`both`].
     sums: Vec<u16>,
     routines: &'static SimdRoutines,
+    /// The units, counted across, and the columns of pixels of which rows are made; beyond them rows have no pixels.
+    units: Range<usize>,
+    columns: Range<usize>,
     /// Rows that are done.
     done: usize,
 }
 
 impl<'a> Upsampler<'a> {
-    pub(super) fn new(geometry: &'a Geometry) -> Self {
-        let filters: Vec<_> = geometry.components.iter().map(Filter::of).collect();
+    /// For the columns that `sink` wants.
+    pub(super) fn new(geometry: &'a Geometry, sink: &dyn RowSink) -> Self {
+        let filters: Vec<_> = geometry.components.iter().map(|component| Filter::of(component, geometry)).collect();
         let row = |component: &Component| vec![0; (component.samples.0 + 1) * component.factors.0];
         let rows = geometry.components.iter().map(row).collect();
-        Self { geometry, filters, rows, sums: Vec::new(), routines: routines(), done: 0 }
+        // Where the units end but not the picture, the last sample has not its neighbour; so more are taken than are
+        // wanted, and enough for every filter.
+        let (wanted, width) = (sink.wanted_columns(), geometry.unit.0);
+        let end = (wanted.end as usize + 2).div_ceil(width).min(geometry.units.0);
+        let units = ((wanted.start as usize).saturating_sub(8) / width).min(end)..end;
+        let columns = units.start * width..(units.end * width).min(geometry.width);
+        Self { geometry, filters, rows, sums: Vec::new(), routines: routines(), units, columns, done: 0 }
     }
 
-    /// The rows of units whose samples reach a pixel that somebody wants.
-    pub(super) fn wanted_units(&self, sink: &dyn RowSink) -> Range<usize> {
-        let (wanted, height) = (sink.wanted(), self.geometry.unit_height);
+    /// The columns and rows of units whose samples reach a pixel that somebody wants.
+    pub(super) fn wanted_units(&self, sink: &dyn RowSink) -> (Range<usize>, Range<usize>) {
+        let (wanted, height) = (sink.wanted(), self.geometry.unit.1);
         let beside = if self.filters.iter().any(|filter| filter.blends_rows()) { 2 } else { 0 };
-        (wanted.start as usize).saturating_sub(beside) / height..(wanted.end as usize + beside).div_ceil(height)
+        let end = (wanted.end as usize + beside).div_ceil(height).min(self.geometry.units.1);
+        let rows = ((wanted.start as usize).saturating_sub(beside) / height).min(end)..end;
+        (self.units.clone(), rows)
     }
 
     /// How many rows of pixels can be made once row `unit_row` of the units is there.
     pub(super) fn ready(&self, unit_row: usize) -> usize {
-        let end = (unit_row + 1) * self.geometry.unit_height;
+        let end = (unit_row + 1) * self.geometry.unit.1;
         // The last row of pixels that a sample row reaches needs the next one.
         let waits = end < self.geometry.height && self.filters.iter().any(|filter| filter.blends_rows());
         end.min(self.geometry.height) - usize::from(waits)
@@ -92,12 +106,14 @@ impl<'a> Upsampler<'a> {
     fn row(&mut self, y: usize, planes: &dyn Planes, rgb: &mut [u8]) {
         for (index, component) in self.geometry.components.iter().enumerate() {
             let (out, samples) = (&mut self.rows[index], component.samples);
-            let row = |row: usize| &planes.row(index, row)[..samples.0];
+            let across = component.blocks.0 * component.edge;
+            let columns = self.units.start * across..(self.units.end * across).min(samples.0);
+            let row = |row: usize| &planes.row(index, row)[columns.clone()];
             // Of two rows of pixels the upper one looks up, the lower one down, and at the edges nowhere.
             let beside = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(samples.1 - 1) };
             match self.filters[index] {
                 Filter::Copy => {}
-                Filter::Across => self.routines.fancy_upsample_h2v1(row(y), samples.0, out),
+                Filter::Across => self.routines.fancy_upsample_h2v1(row(y), columns.len(), out),
                 Filter::Down => down(row(y / 2), row(beside), 1 + (y % 2) as u16, out),
                 Filter::Both => both(row(y / 2), row(beside), &mut self.sums, out),
                 Filter::Repeat { across, down } => {
@@ -107,9 +123,10 @@ impl<'a> Upsampler<'a> {
                 }
             }
         }
-        let width = self.geometry.width;
+        let width = self.columns.len();
+        let rgb = &mut rgb[self.columns.start * 3..self.columns.end * 3];
         let row = |index: usize| match self.filters[index] {
-            Filter::Copy => &planes.row(index, y)[..width],
+            Filter::Copy => &planes.row(index, y)[self.columns.clone()],
             _ => &self.rows[index][..width],
         };
         let pixels = rgb.as_chunks_mut::<3>().0;

@@ -5,13 +5,15 @@ mod convert;
 mod describe;
 mod stream;
 
+use std::{collections::HashMap, sync::Arc};
+
 use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
     call::GrpcCall,
-    convert::status,
+    convert::{status, status_as},
     deadline::deadline,
     outcome::finish,
     proto::inference::{self as proto, grpc_inference_service_server},
@@ -23,7 +25,7 @@ use crate::{
         threads::Threads,
         v2,
     },
-    service::{Error, Readiness, Service, Target},
+    service::{Error, ErrorKind, ManageModels, Readiness, Service, Target},
 };
 use answer::Inferring;
 
@@ -33,6 +35,7 @@ pub(super) struct InferenceService {
     threads: Threads,
     slow: SlowRequests,
     stream_concurrency: usize,
+    manager: Result<Arc<dyn ManageModels>, Error>,
 }
 
 impl InferenceService {
@@ -42,6 +45,7 @@ impl InferenceService {
             threads: shared.threads.clone(),
             slow: shared.slow.clone(),
             stream_concurrency: shared.options.stream_concurrency,
+            manager: shared.manager(),
         }
     }
 
@@ -60,6 +64,21 @@ impl InferenceService {
         let call = GrpcCall::of(request)?;
         let log = RequestLog::start("grpc", &call.id, &self.slow);
         finish(log, what, model, &call.charge, answer())
+    }
+
+    /// Whoever brings models and takes them away, for a call with these parameters.
+    ///
+    /// # Errors
+    /// `UNIMPLEMENTED` where this is not the management address, and for what is not taken.
+    fn manager(
+        &self,
+        parameters: &HashMap<String, proto::ModelRepositoryParameter>,
+    ) -> Result<&dyn ManageModels, Status> {
+        let unimplemented = |error: &Error| status_as(error, Code::Unimplemented);
+        let manager = self.manager.as_deref().map_err(unimplemented)?;
+        v2::check_load(parameters.keys().map(String::as_str))
+            .map_err(|message| unimplemented(&Error::new(ErrorKind::InvalidArgument, message)))?;
+        Ok(manager)
     }
 
     fn target(&self, name: &str, version: &str) -> Result<Target, Error> {
@@ -181,5 +200,29 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
     ) -> Result<Response<proto::RepositoryIndexResponse>, Status> {
         let models = v2::index(&self.service, request.get_ref().ready).into_iter().map(describe::entry).collect();
         Ok(Response::new(proto::RepositoryIndexResponse { models }))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<proto::RepositoryModelLoadRequest>,
+    ) -> Result<Response<proto::RepositoryModelLoadResponse>, Status> {
+        let proto::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
+        let manager = self.manager(parameters)?;
+        let call = GrpcCall::of(&request)?;
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let loaded = manager.load(model_name).await.map(|()| proto::RepositoryModelLoadResponse {});
+        finish(log, "RepositoryModelLoad", model_name, &call.charge, loaded)
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<proto::RepositoryModelUnloadRequest>,
+    ) -> Result<Response<proto::RepositoryModelUnloadResponse>, Status> {
+        let proto::RepositoryModelUnloadRequest { model_name, parameters, .. } = request.get_ref();
+        let manager = self.manager(parameters)?;
+        let call = GrpcCall::of(&request)?;
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let unloaded = manager.unload(model_name).await.map(|()| proto::RepositoryModelUnloadResponse {});
+        finish(log, "RepositoryModelUnload", model_name, &call.charge, unloaded)
     }
 }

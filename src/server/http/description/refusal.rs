@@ -30,10 +30,11 @@ pub(in crate::server::http) enum RefusalStatus {
     Internal,
     Unavailable,
     DeadlineExceeded,
+    Unimplemented,
 }
 
 impl RefusalStatus {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::InvalidArgument,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -46,6 +47,7 @@ impl RefusalStatus {
         Self::Internal,
         Self::Unavailable,
         Self::DeadlineExceeded,
+        Self::Unimplemented,
     ];
 
     /// One as a client would get it.
@@ -72,6 +74,7 @@ impl RefusalStatus {
             Self::Internal => of(ErrorKind::Internal, "the request broke; the server's log says why"),
             Self::Unavailable => of(ErrorKind::Unavailable, "loading: the models are not warmed up yet"),
             Self::DeadlineExceeded => of(ErrorKind::DeadlineExceeded, "the request's deadline has passed"),
+            Self::Unimplemented => Failure::unimplemented("`config` is not taken: put a model.toml there".to_owned()),
         }
     }
 
@@ -95,6 +98,7 @@ impl RefusalStatus {
             Self::Internal => "Internal",
             Self::Unavailable => "Unavailable",
             Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::Unimplemented => "Unimplemented",
         }
     }
 
@@ -125,6 +129,9 @@ impl RefusalStatus {
                 "Models are loading, the server is about to stop, or it has no place for another connection. Try again after `retry-after` seconds, or elsewhere."
             }
             Self::DeadlineExceeded => "The request's own deadline (`timeout_ms`, or the server's default) has passed.",
+            Self::Unimplemented => {
+                "Something that the protocol has and this server has not; `error` says what to do instead."
+            }
         }
     }
 

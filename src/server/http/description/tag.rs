@@ -9,12 +9,13 @@ pub(in crate::server::http) enum Tag {
     TensorFlowServing,
     OpenInference,
     Platforms,
+    Management,
     Server,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Own, Self::TensorFlowServing, Self::OpenInference, Self::Platforms, Self::Server];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Own, Self::TensorFlowServing, Self::OpenInference, Self::Platforms, Self::Management, Self::Server];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -22,6 +23,7 @@ impl Tag {
             Self::TensorFlowServing => "TensorFlow Serving and KServe 1",
             Self::OpenInference => "Open Inference Protocol 2",
             Self::Platforms => "platforms",
+            Self::Management => "management",
             Self::Server => "server",
         }
     }
@@ -37,6 +39,9 @@ impl Tag {
             }
             Self::Platforms => {
                 "What SageMaker and TorchServe's clients ask, where `[server] dialects` says so. Vertex AI's two routes are given by the platform, and take and give what `:classify` does."
+            }
+            Self::Management => {
+                "What operators ask: which models are served, and what versions are called. At `[server] management` only; everywhere else these routes answer 404."
             }
             Self::Server => "Probes, metrics and this description.",
         };

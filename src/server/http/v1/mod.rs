@@ -7,6 +7,7 @@ mod description;
 mod form;
 mod images;
 mod json;
+mod manage;
 mod models;
 mod options;
 mod path;
@@ -48,7 +49,7 @@ pub(super) fn routes() -> Routes {
     let mut routes = Routes::default().get("/v1/models", models::list, description::list());
     for place in [ModelInPath::Model, ModelInPath::Version, ModelInPath::Label] {
         let path = format!("/v1/models/{}", place.path());
-        let verbs = Verb::ALL.map(|verb| (verb.name(), verb.described(place)));
+        let verbs = Verb::of(place).iter().map(|verb| (verb.name(), verb.described(place)));
         routes = routes.with_verbs(&path, named, description::status(place), verbs).get(
             &format!("{path}/metadata"),
             models::metadata,
@@ -70,7 +71,7 @@ async fn named(
     path: ModelPath,
     request: Request,
 ) -> Result<Response, Failure> {
-    match (path.verb.as_deref().map(Verb::named), method) {
+    match (path.verb.as_deref().map(|verb| Verb::named(verb, path.place())), method) {
         (None, Method::GET | Method::HEAD) => models::status(&door, &path),
         (None, method) => Err(Failure::method(&method, Failure::GET)),
         (Some(None), _) => Err(nowhere(State(door), request.uri().clone()).await),
@@ -78,6 +79,9 @@ async fn named(
             Verb::Classify => classify(&door, &call, &path, request, AnswerShape::Classify).await,
             Verb::Predict => predict::predict(&door, &call, &path, request).await,
             Verb::Regress => Err(no_regression(&path)?.into()),
+            Verb::Load => manage::load(&door, &path).await,
+            Verb::Unload => manage::unload(&door, &path).await,
+            Verb::Label => manage::label(&door, &call, &path, request).await,
         },
         (Some(Some(_)), method) => Err(Failure::method(&method, Failure::POST)),
     }

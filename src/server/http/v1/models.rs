@@ -34,6 +34,9 @@ struct VersionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     classes: Option<usize>,
+    /// The names that the version has beside its number, sorted; only where it has any.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    labels: &'a [String],
     /// The model's name, which is the route.
     name: &'a str,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
@@ -44,7 +47,7 @@ struct VersionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     provider: Option<&'a str>,
-    /// Why it failed; only where it has.
+    /// Why it failed and when it is tried again, or why it answers from earlier files than those that are there; only where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<&'a str>,
@@ -82,6 +85,8 @@ pub(super) struct MetadataDocument<'a> {
     instances: usize,
     /// So many threads share one run.
     intra_threads: usize,
+    /// The threads of the session that runs a picture which is alone; `null` where the others are as quick.
+    alone_threads: Option<usize>,
     /// The order of the input's dimensions: `nchw` or `nhwc`.
     #[schema(value_type = String)]
     layout: Value,
@@ -161,11 +166,12 @@ pub(super) async fn list(State(door): State<Arc<HttpDoor>>) -> Response {
 fn entry(model: &ModelStatus) -> VersionEntry<'_> {
     let (state, reason) = match &model.state {
         ModelState::Loading => (VersionState::Loading, None),
-        ModelState::Available => (VersionState::Available, None),
+        ModelState::Available => (VersionState::Available, model.outdated.as_deref()),
         ModelState::Failed(reason) => (VersionState::Failed, Some(&**reason)),
     };
     let info = model.info.as_ref();
     VersionEntry {
+        labels: &model.labels,
         name: &model.name,
         version: model.version,
         state,
@@ -215,6 +221,7 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
         max_batch_size: info.max_batch_size,
         instances: info.instances,
         intra_threads: info.intra_threads,
+        alone_threads: info.alone_threads,
         untrained: info.untrained,
     };
     Ok(reply::json(StatusCode::OK, &document, 2048))

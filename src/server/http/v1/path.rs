@@ -7,7 +7,7 @@ use axum::{
 };
 
 use crate::{
-    server::http::error::Failure,
+    server::http::{description::ModelInPath, error::Failure},
     service::{Error, ErrorKind, Shown, VersionPick},
 };
 
@@ -49,6 +49,15 @@ impl ModelPath {
         self.model.as_deref().map_err(|raw| {
             Error::new(ErrorKind::InvalidArgument, format!("the model name `{}` is not UTF-8 when decoded", Shown(raw)))
         })
+    }
+
+    /// Where the verb stands.
+    pub(super) fn place(&self) -> ModelInPath {
+        match &self.version {
+            None => ModelInPath::Model,
+            Some(Version::Number(_)) => ModelInPath::Version,
+            Some(Version::Label(_)) => ModelInPath::Label,
+        }
     }
 
     /// The version, if the path has one.

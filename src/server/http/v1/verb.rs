@@ -9,14 +9,25 @@ pub(super) enum Verb {
     Classify,
     Predict,
     Regress,
+    Load,
+    Unload,
+    Label,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 3] = [Self::Classify, Self::Predict, Self::Regress];
+    const ALL: [Self; 6] = [Self::Classify, Self::Predict, Self::Regress, Self::Load, Self::Unload, Self::Label];
 
-    /// By its name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verb| verb.name() == name)
+    /// Those that may stand there: a model is loaded as a whole.
+    pub(super) fn of(place: ModelInPath) -> &'static [Self] {
+        match place {
+            ModelInPath::Model => &Self::ALL,
+            ModelInPath::Version | ModelInPath::Label => &Self::ALL[..3],
+        }
+    }
+
+    /// By its name, where it may stand.
+    pub(super) fn named(name: &str, place: ModelInPath) -> Option<Self> {
+        Self::of(place).iter().copied().find(|verb| verb.name() == name)
     }
 
     /// As it stands in a path.
@@ -25,6 +36,9 @@ impl Verb {
             Self::Classify => "classify",
             Self::Predict => "predict",
             Self::Regress => "regress",
+            Self::Load => "load",
+            Self::Unload => "unload",
+            Self::Label => "label",
         }
     }
 
@@ -34,6 +48,9 @@ impl Verb {
             Self::Classify => description::classify(place),
             Self::Predict => description::predict(place),
             Self::Regress => description::regress(place),
+            Self::Load => description::load(),
+            Self::Unload => description::unload(),
+            Self::Label => description::label(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/v2`: the Open Inference Protocol over HTTP, with Triton's binary tensors, classes, statistics and repository index.
+//! `/v2`: the Open Inference Protocol over HTTP, with Triton's binary tensors, classes, statistics and repository.
 
 mod description;
 mod document;
@@ -7,6 +7,7 @@ mod infer;
 mod models;
 mod path;
 mod raw;
+mod repository;
 mod server;
 mod statistics;
 mod values;
@@ -21,7 +22,9 @@ pub(super) fn routes() -> Routes {
         .get("/v2/health/live", server::live, description::live())
         .get("/v2/health/ready", server::ready, description::ready())
         .get("/v2/models/stats", statistics::of_all, description::statistics_of_all())
-        .post("/v2/repository/index", server::index, description::index());
+        .post("/v2/repository/index", repository::index, description::index())
+        .post("/v2/repository/models/{model}/load", repository::load, description::load())
+        .post("/v2/repository/models/{model}/unload", repository::unload, description::unload());
     for place in [ModelInPath::Model, ModelInPath::Version] {
         let model = format!("/v2/models/{}", place.path());
         routes = routes

@@ -4,11 +4,13 @@
 //! more memory than their pictures: their shapes stand here.
 
 mod classify;
+mod manage;
 mod models;
 mod pictures;
 mod predict;
 
 pub(super) use classify::classify;
 pub(in crate::server::http) use classify::{gives_classes, takes_pictures};
+pub(super) use manage::{label, load, unload};
 pub(super) use models::{alive, labels, list, metadata, status};
 pub(super) use predict::{predict, regress};

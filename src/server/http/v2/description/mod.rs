@@ -6,4 +6,4 @@ mod server;
 
 pub(super) use infer::infer;
 pub(super) use models::{config, metadata, model_ready, statistics, statistics_of_all};
-pub(super) use server::{index, live, ready, server_metadata};
+pub(super) use server::{index, live, load, ready, server_metadata, unload};

@@ -5,8 +5,11 @@ use utoipa::openapi::{Required, request_body::RequestBodyBuilder};
 
 use crate::server::{
     http::{
-        description::{Described, RefusalStatus, Tag, content, list, reference},
-        v2::server::{IndexRequest, Live, Ready, ServerMetadata},
+        description::{Described, ModelInPath, RefusalStatus, Tag, content, list, reference},
+        v2::{
+            repository::{IndexRequest, ModelRequest},
+            server::{Live, Ready, ServerMetadata},
+        },
     },
     v2::{EXTENSIONS, NAME, RepositoryEntry, VERSION},
 };
@@ -62,4 +65,45 @@ pub(in crate::server::http::v2) fn index() -> Described {
     .knows::<IndexRequest>()
     .knows::<RepositoryEntry>()
     .answers_with("An entry a version.", [("application/json", entries)], &[])
+}
+
+fn of_repository(id: &str, summary: &str, text: &str) -> Described {
+    let body = RequestBodyBuilder::new()
+        .description(Some("Nothing, or Triton's parameters."))
+        .required(Some(Required::False))
+        .content(
+            "application/json",
+            content(reference::<ModelRequest>()).example(Some(json!({ "parameters": {} }))).build(),
+        )
+        .build();
+    Described::of_model(ModelInPath::Model, Tag::Management, id, summary, text)
+        .body(body)
+        .knows::<ModelRequest>()
+        .answers_with("Done. There is no body.", [], &[])
+        .refuses_because(
+            RefusalStatus::NotFound,
+            "There is no such model, or this is not the management address (`[server] management`).",
+        )
+        .refuses([RefusalStatus::Unimplemented])
+}
+
+pub(in crate::server::http::v2) fn load() -> Described {
+    of_repository(
+        "v2RepositoryLoad",
+        "Serve what is in a model's folder now",
+        "Answered once it is served. Models come from the repository: `config` and files among the parameters are refused.",
+    )
+    .refuses_because(RefusalStatus::InvalidArgument, "It cannot be loaded; `error` says why.")
+}
+
+pub(in crate::server::http::v2) fn unload() -> Described {
+    of_repository(
+        "v2RepositoryUnload",
+        "Serve a model no more",
+        "What is in flight is answered. Only with `[models] control = \"explicit\"`.",
+    )
+    .refuses_because(
+        RefusalStatus::InvalidArgument,
+        "What is in the repository is served; `error` says how to change that.",
+    )
 }

@@ -1,0 +1,97 @@
+//! How many of those who wait one run takes, by their deadlines. Pure: no clock, no lock.
+
+use std::time::Instant;
+
+/// Below this share of what the machine can do, a batch that is small for the sake of one deadline costs others theirs.
+const WORTH_IT: f64 = 0.8;
+
+/// What a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunSize {
+    /// How many images.
+    pub(super) images: usize,
+    /// When they are answered. What must be answered before that is passed over: it is too late for this run and for every other.
+    pub(super) ends: Instant,
+}
+
+/// Decides for a run that begins `now`: as many as can be answered before the first of their deadlines, so that none is late. An accelerator does
+/// a batch of 32 in little more time than one image; there, a batch that is kept small for one deadline may be so much work undone that
+/// everybody behind it is late, and again the batches have to be small. So where the small batch does far less than the machine can, the
+/// size that answers the most images a second in time is taken, without those that it is too late for.
+///
+/// * `deadlines`: of those who wait, in their order; each can be met by a run of one image
+/// * `most`: the most images of one run
+/// * `ends`: when a run of so many images ends
+pub(super) fn run_size(
+    deadlines: &[Option<Instant>],
+    most: usize,
+    now: Instant,
+    ends: impl Fn(usize) -> Instant,
+) -> RunSize {
+    let all = deadlines.len().min(most);
+    let mut soonest = None;
+    let fits = |&images: &usize| {
+        soonest = soonest.into_iter().chain(deadlines[images - 1]).min();
+        soonest.is_none_or(|soonest: Instant| ends(images) <= soonest)
+    };
+    let images = (1..=all).take_while(fits).last().unwrap_or(0);
+    let gentle = RunSize { images, ends: ends(images.max(1)) };
+    if images == all {
+        return gentle;
+    }
+    let rate = |size: &RunSize| size.images as f64 / (size.ends - now).as_secs_f64().max(f64::MIN_POSITIVE);
+    let strict = (images + 1..=most).map(|images| {
+        let ends = ends(images);
+        let in_time = deadlines.iter().filter(|deadline| deadline.is_none_or(|deadline| ends <= deadline)).count();
+        RunSize { images: in_time.min(images), ends }
+    });
+    let best = strict.max_by(|a, b| rate(a).total_cmp(&rate(b)));
+    best.filter(|best| rate(&gentle) < WORTH_IT * rate(best)).unwrap_or(gentle)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// The images of a run and the milliseconds that it has, when a run takes `alone` and `each` milliseconds for an image.
+    fn size(alone: u64, each: u64, deadlines: &[Option<u64>], most: usize) -> (usize, Duration) {
+        let now = Instant::now();
+        let deadlines: Vec<_> = deadlines.iter().map(|deadline| deadline.map(|deadline| now + ms(deadline))).collect();
+        let size = run_size(&deadlines, most, now, |images| now + ms(alone + each * images as u64));
+        (size.images, size.ends - now)
+    }
+
+    #[test]
+    fn without_deadlines_all_are_taken_up_to_the_most() {
+        assert_eq!(size(0, 10, &[None; 3], 8), (3, ms(30)));
+        assert_eq!(size(0, 10, &[None; 9], 8), (8, ms(80)));
+    }
+
+    #[test]
+    fn where_images_take_their_time_one_after_the_other_nobody_is_passed_over() {
+        assert_eq!(size(0, 10, &[Some(35); 8], 8), (3, ms(30)));
+        assert_eq!(size(0, 10, &[Some(10), None, None, None], 8), (1, ms(10)));
+        assert_eq!(size(0, 10, &[None, Some(25), None], 8), (2, ms(20)));
+    }
+
+    #[test]
+    fn one_deadline_does_not_keep_an_accelerators_batch_small() {
+        let mut deadlines = vec![Some(12)];
+        deadlines.extend([Some(100); 31]);
+        // One image in 11 ms, or 31 in 42.
+        assert_eq!(size(10, 1, &deadlines, 32), (31, ms(41)));
+        // 24 of 32 are not so much less that anybody should be too late for it.
+        assert_eq!(size(10, 1, &[Some(34); 32], 32), (24, ms(34)));
+    }
+
+    #[test]
+    fn nothing_waits_for_nobody() {
+        assert_eq!(size(0, 10, &[], 8), (0, ms(10)));
+    }
+}

@@ -1,0 +1,183 @@
+//! The queue under overload, in simulated time: Poisson arrivals, engines that are nothing but a service time. The whole policy is in it
+//! (admission, batches, judgement), so what it makes of a machine can be read off and compared, and no machine's mood is in it.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    job::{JobError, Reply, Terms},
+    policy::{Decision, Policy, decide},
+    queue::Queue,
+    state::{Arrived, Job},
+};
+use crate::tensor::{InputShape, Layout, NumberType};
+
+/// A machine to simulate. Times in milliseconds.
+struct Machine {
+    workers: usize,
+    max_batch_size: usize,
+    /// A run of any size takes this, and this for each image.
+    run: (f64, f64),
+    /// A batch is filled up to the next power of two, as on a GPU.
+    filled: bool,
+    /// The share by which a run may take longer or less.
+    noise: f64,
+    /// From the announcement to the queue.
+    preparation: f64,
+}
+
+/// What came of it: answered in time as a share of the capacity, promised and too late as a share of those.
+#[derive(Debug)]
+struct Outcome {
+    goodput: f64,
+    missed: f64,
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 to 1.
+    fn throw(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrival,
+    Decoded(usize),
+    Ended(usize),
+}
+
+fn ms(milliseconds: f64) -> Duration {
+    Duration::from_secs_f64(milliseconds / 1e3)
+}
+
+impl Machine {
+    fn time(&self, images: usize) -> f64 {
+        let images = if self.filled { images.next_power_of_two() } else { images };
+        self.run.0 + self.run.1 * images as f64
+    }
+
+    /// Images a second, when every batch is full.
+    fn capacity(&self) -> f64 {
+        self.workers as f64 * self.max_batch_size as f64 / self.time(self.max_batch_size) * 1e3
+    }
+
+    /// `seconds` of `load` times what it can do, each image with a deadline.
+    fn offered(&self, load: f64, deadline: f64, seconds: f64) -> Outcome {
+        let policy =
+            Policy { max_batch_size: self.max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: 256 };
+        let queue = Queue::new(policy, self.workers, false);
+        let shape = InputShape { layout: Layout::Nchw, channels: 1, height: 1, width: 1 };
+        let start = Instant::now();
+        let mut dice = Dice(1);
+        let mut events = BinaryHeap::from([Reverse((Duration::ZERO, Event::Arrival))]);
+        let (mut coming, mut running) = (Vec::new(), (0..self.workers).map(|_| Vec::new()).collect::<Vec<Vec<Job>>>());
+        let mut since = vec![start; self.workers];
+        let mut receivers: Vec<oneshot::Receiver<Result<Reply, JobError>>> = Vec::new();
+        let mut good = 0u32;
+        while let Some(Reverse((at, event))) = events.pop() {
+            if at > ms(seconds * 1e3) {
+                break;
+            }
+            let now = start + at;
+            match event {
+                Event::Arrival => {
+                    let next = -dice.throw().max(1e-12).ln() / (load * self.capacity()) * 1e3;
+                    events.push(Reverse((at + ms(next), Event::Arrival)));
+                    let terms = Terms { deadline: Some(now + ms(deadline)), ..Terms::default() };
+                    if let Ok(announced) = queue.announce(&terms, now) {
+                        events.push(Reverse((at + ms(self.preparation), Event::Decoded(coming.len()))));
+                        coming.push(Some((announced, terms)));
+                    }
+                }
+                Event::Decoded(number) => {
+                    if let Some((announced, terms)) = coming[number].take() {
+                        let input = shape.tensor(vec![0; 4].into(), NumberType::Float32).expect("it fits");
+                        let (reply, receiver) = oneshot::channel();
+                        let arrived = Arrived { input, features: false, reply, at: now };
+                        if queue.push(arrived, &terms, Some(announced)).is_ok() {
+                            receivers.push(receiver);
+                        }
+                    }
+                }
+                Event::Ended(worker) => {
+                    let jobs = std::mem::take(&mut running[worker]);
+                    queue.note_run(worker, &jobs, now - since[worker], now);
+                    good +=
+                        jobs.iter().filter(|job| job.deadline.is_some_and(|deadline| now <= deadline)).count() as u32;
+                }
+            }
+            loop {
+                let idle = running.iter().filter(|jobs| jobs.is_empty()).count();
+                let Some(worker) = running.iter().position(Vec::is_empty) else { break };
+                let mut batch = Vec::new();
+                match decide(&policy, queue.depth(), Duration::ZERO, idle) {
+                    Decision::Take(count) => queue.begin(worker, count, now, &mut batch),
+                    Decision::Sleep | Decision::WaitFor(_) => break,
+                }
+                if batch.is_empty() {
+                    continue;
+                }
+                let time = self.time(batch.len()) * (1.0 + self.noise * (2.0 * dice.throw() - 1.0));
+                events.push(Reverse((at + ms(time), Event::Ended(worker))));
+                (running[worker], since[worker]) = (batch, now);
+            }
+        }
+        let (missed, _) = queue.judgement();
+        Outcome { goodput: f64::from(good) / seconds / self.capacity(), missed: missed as f64 / f64::from(good + 1) }
+    }
+}
+
+const PROCESSOR: Machine =
+    Machine { workers: 1, max_batch_size: 8, run: (0.0, 60.0), filled: false, noise: 0.1, preparation: 3.0 };
+const TWO_SESSIONS: Machine = Machine { workers: 2, run: (0.0, 110.0), ..PROCESSOR };
+const SMALL: Machine = Machine { workers: 2, run: (0.05, 0.6), preparation: 0.1, ..PROCESSOR };
+/// A ResNet-50 in fp16 and in fp32 on an H200.
+const HALF: Machine =
+    Machine { workers: 1, max_batch_size: 32, run: (2.6, 0.19), filled: true, noise: 0.15, preparation: 2.0 };
+const SINGLE: Machine = Machine { run: (3.1, 0.59), ..HALF };
+
+/// A machine, what it is offered as a share of its capacity, the deadline in idle latencies, and the share of the capacity that is answered in
+/// time at least.
+fn holds(machine: &Machine, load: f64, deadline: f64, at_least: f64) {
+    let idle = machine.time(1) + machine.preparation;
+    let outcome = machine.offered(load, deadline * idle, 3e4 / machine.capacity());
+    assert!(outcome.goodput >= at_least, "{load} of the capacity, {deadline} latencies: {outcome:?}");
+    assert!(outcome.missed < 0.04, "{load} of the capacity, {deadline} latencies: {outcome:?}");
+}
+
+#[test]
+fn what_a_machine_can_do_is_answered_in_time_when_twice_as_much_is_offered() {
+    for machine in [PROCESSOR, TWO_SESSIONS, SMALL] {
+        holds(&machine, 2.0, 5.0, 0.95);
+        holds(&machine, 2.0, 20.0, 0.95);
+    }
+}
+
+#[test]
+fn an_accelerator_is_not_talked_into_small_batches_by_deadlines() {
+    holds(&HALF, 2.0, 5.0, 0.95);
+    holds(&HALF, 1.2, 10.0, 0.95);
+    holds(&SINGLE, 2.0, 10.0, 0.95);
+    // Two runs of 32 do not fit, two of 16 do, which is 0.88 of the capacity.
+    holds(&SINGLE, 2.0, 5.0, 0.78);
+}
+
+#[test]
+fn nearly_all_is_answered_in_time_below_the_capacity() {
+    for machine in [PROCESSOR, TWO_SESSIONS, SMALL, HALF] {
+        holds(&machine, 0.8, 10.0, 0.98 * 0.8);
+    }
+}
