@@ -41,6 +41,16 @@ impl ServiceTimes {
         self.expected.get(images.saturating_sub(1).min(last)).copied()
     }
 
+    /// The size whose runs do the most images a second, of those that take no longer than `limit`: the smallest of those that do
+    /// about as many. At least one image.
+    pub(super) fn best_size(&self, limit: Duration) -> usize {
+        let sizes = self.expected.iter().enumerate().take_while(|(_, time)| **time <= limit);
+        let rates =
+            sizes.map(|(index, time)| (index + 1, (index + 1) as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)));
+        let best = rates.clone().map(|(_, rate)| rate).fold(0.0, f64::max);
+        rates.filter(|(_, rate)| *rate >= ABOUT_AS_MANY * best).map(|(size, _)| size).next().unwrap_or(1)
+    }
+
     /// What is known of each size; nothing before the first run.
     pub(super) fn all(&self) -> Vec<ExpectedRun> {
         let sizes = self.expected.iter().zip(&self.measured).enumerate();
@@ -50,16 +60,6 @@ impl ServiceTimes {
             is_measured: measured.is_some(),
         };
         sizes.map(run).collect()
-    }
-
-    /// The size whose runs do the most images a second, of those that take no longer than `limit`: the smallest of those that do
-    /// about as many. At least one image.
-    pub(super) fn best_size(&self, limit: Duration) -> usize {
-        let sizes = self.expected.iter().enumerate().take_while(|(_, time)| **time <= limit);
-        let rates =
-            sizes.map(|(index, time)| (index + 1, (index + 1) as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)));
-        let best = rates.clone().map(|(_, rate)| rate).fold(0.0, f64::max);
-        rates.filter(|(_, rate)| *rate >= ABOUT_AS_MANY * best).map(|(size, _)| size).next().unwrap_or(1)
     }
 
     fn expect(&mut self) {

@@ -17,11 +17,12 @@ use super::{
     decide::{RoundStep, Standing, decide, superfluous},
     ends::{Ends, shown},
     failures::Failures,
+    labels::pointed,
     loader::{LoadModel, LoadOptions},
     loads::Loads,
     rounds::Rounds,
     told::tell_served,
-    wanted::{Change, Source, VersionKey, WantedModel},
+    wanted::{Change, ServedFrom, Source, VersionKey, WantedModel},
     watch::Watches,
 };
 use crate::{
@@ -35,14 +36,6 @@ struct Closing {
     done: Option<std::sync::mpsc::Sender<Vec<String>>>,
 }
 
-/// A version that is served.
-struct ServedFrom {
-    /// Tells it from another one that takes its place.
-    number: u64,
-    /// What it was loaded from; `None` where somebody else has loaded it.
-    source: Option<Source>,
-}
-
 pub(super) struct Control<L> {
     writer: RegistryWriter,
     commands: Sender<Command>,
@@ -50,6 +43,8 @@ pub(super) struct Control<L> {
     overlap: bool,
     /// What the last round asked for.
     wanted: BTreeMap<VersionKey, WantedModel>,
+    /// Where it wants labels to point.
+    labels: Labels,
     loads: Loads<L>,
     failures: Failures,
     rounds: Rounds,
@@ -66,6 +61,7 @@ impl<L: LoadModel> Control<L> {
             writer,
             overlap: options.overlap,
             wanted: BTreeMap::new(),
+            labels: Labels::new(),
             loads: Loads::new(loader, options, commands.clone()),
             commands,
             failures: Failures::default(),
@@ -106,7 +102,7 @@ impl<L: LoadModel> Control<L> {
 
     fn follow(&mut self, command: Command) {
         match command {
-            Command::Apply { wanted, labels, tries, done } => self.apply(wanted, &labels, &tries, done),
+            Command::Apply { wanted, labels, tries, done } => self.apply(wanted, labels, &tries, done),
             Command::Serve { model, done } => {
                 self.serve(model, None);
                 // Whoever put it there may have left.
@@ -126,13 +122,16 @@ impl<L: LoadModel> Control<L> {
         }
     }
 
-    fn apply(&mut self, wanted: Vec<WantedModel>, labels: &Labels, tries: &Tries, done: oneshot::Sender<()>) {
+    fn apply(&mut self, wanted: Vec<WantedModel>, labels: Labels, tries: &Tries, done: oneshot::Sender<()>) {
         if self.closing.is_some() {
             return;
         }
-        for (model, labels) in labels {
-            self.writer.label(model, labels);
-        }
+        // Of a model whose settings cannot be read, what they said.
+        let unread = wanted.iter().filter(|version| !labels.contains_key(&*version.name));
+        let kept = unread.filter_map(|it| self.labels.remove_entry(&*it.name)).collect::<Labels>();
+        self.labels = labels.into_iter().chain(kept).collect();
+        let models: Vec<_> = self.labels.keys().cloned().collect();
+        models.iter().for_each(|model| self.point_labels(model));
         let mut open = BTreeSet::new();
         let steps = {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
@@ -168,6 +167,16 @@ impl<L: LoadModel> Control<L> {
         self.rounds.begin(open, done);
     }
 
+    /// Points the labels of a model where they are to point, as far as that answers.
+    fn point_labels(&mut self, model: &str) {
+        let Some(wanted) = self.labels.get(model) else { return };
+        let current = self.writer.labels(model);
+        if current != *wanted {
+            let labels = pointed(wanted, &current, |version| self.writer.classes(model, version).is_some());
+            self.writer.label(model, &labels);
+        }
+    }
+
     /// Where a version stands that is wanted.
     ///
     /// * `under_way`: what is loaded, or waits for it, and from what
@@ -179,11 +188,7 @@ impl<L: LoadModel> Control<L> {
         if tries.rests(&version.name) && self.failures.has(version) {
             return Standing::Resting;
         }
-        match self.served.get(&key) {
-            Some(ServedFrom { source: Some(source), .. }) => Standing::Answers(source.change(&version.source)),
-            Some(ServedFrom { source: None, .. }) => Standing::Answers(Change::Nothing),
-            None => Standing::Absent,
-        }
+        self.served.get(&key).map_or(Standing::Absent, |from| Standing::Answers(from.change(&version.source)))
     }
 
     /// Has a wanted version loaded, or as much of it as has changed.
@@ -193,11 +198,7 @@ impl<L: LoadModel> Control<L> {
         if self.loads.under_way().any(is_it) {
             return;
         }
-        let change = self.served.get(key).map(|from| match &from.source {
-            Some(source) => source.change(&wanted.source),
-            None => Change::Nothing,
-        });
-        let purpose = match change {
+        let purpose = match self.served.get(key).map(|from| from.change(&wanted.source)) {
             Some(Change::Nothing) => return,
             Some(Change::Labels) => match self.writer.classes(&key.0, key.1) {
                 Some(classes) => Purpose::Relabel(classes),
@@ -287,6 +288,7 @@ impl<L: LoadModel> Control<L> {
         } else {
             self.rounds.close(&key);
         }
+        self.point_labels(&key.0);
         self.retire_superfluous(&key.0);
     }
 

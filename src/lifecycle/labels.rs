@@ -48,6 +48,22 @@ impl Relabels {
     }
 }
 
+/// Where labels point now: one that is to point at a version that does not answer yet stays where it is, as long as that answers.
+///
+/// * `wanted`: where they are to point
+/// * `current`: where they point
+pub(super) fn pointed(
+    wanted: &BTreeMap<String, u64>,
+    current: &BTreeMap<String, u64>,
+    answers: impl Fn(u64) -> bool,
+) -> BTreeMap<String, u64> {
+    let point = |(label, version): (&String, &u64)| {
+        let stays = current.get(label).filter(|current| !answers(*version) && answers(**current));
+        (label.clone(), *stays.unwrap_or(version))
+    };
+    wanted.iter().map(point).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +87,16 @@ mod tests {
         let newer = labels(&[("stable", 6)]);
         assert!(relabels.yield_to("m", &newer) && !relabels.yield_to("m", &newer));
         assert_eq!(relabels.in_force("m", &newer), newer);
+    }
+
+    #[test]
+    fn a_label_moves_when_the_version_that_it_is_to_point_at_answers() {
+        let (wanted, current) =
+            (labels(&[("stable", 4), ("canary", 5), ("new", 9)]), labels(&[("stable", 3), ("old", 3)]));
+        let now = |answering: &[u64]| pointed(&wanted, &current, |version| answering.contains(&version));
+        assert_eq!(now(&[3]), labels(&[("stable", 3), ("canary", 5), ("new", 9)]));
+        assert_eq!(now(&[3, 4]), wanted);
+        assert_eq!(now(&[]), wanted, "there is nothing to stay at");
     }
 
     #[test]

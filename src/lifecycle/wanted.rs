@@ -95,6 +95,21 @@ impl Source {
     }
 }
 
+/// A version that is served.
+pub(super) struct ServedFrom {
+    /// Tells it from another one that takes its place.
+    pub(super) number: u64,
+    /// What it was loaded from; `None` where somebody else has loaded it.
+    pub(super) source: Option<Source>,
+}
+
+impl ServedFrom {
+    /// To what is wanted in its place.
+    pub(super) fn change(&self, wanted: &Source) -> Change {
+        self.source.as_ref().map_or(Change::Nothing, |source| source.change(wanted))
+    }
+}
+
 impl WantedModel {
     pub(super) fn key(&self) -> VersionKey {
         (self.name.to_string(), self.version)

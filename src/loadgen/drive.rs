@@ -276,7 +276,7 @@ mod tests {
         let (run, whom) = (begun(plan(open_pace(5))), Gated::new(0));
         let due = told(&run, MS, 20).await;
         let open_the_gate = async {
-            while run.so_far().so_far().0 < 15 {
+            while run.so_far().so_far().0 < 15 || whom.inside.load(Ordering::Relaxed) < 5 {
                 yield_now().await;
             }
             whom.gate.add_permits(5);

@@ -38,7 +38,7 @@ pub enum OutlineError {
     #[error("the server answers {0}: {1}")]
     Refused(ReplyStatus, String),
     /// It said nothing.
-    #[error("no answer from {0}: {1}")]
+    #[error("no answer from {0}: {1}; gRPC's own port wants --protocol grpc")]
     Silent(String, NoReply),
     /// It says something else than `resnetd`.
     #[error("what {0} says of its models is not what resnetd says: {1}")]

@@ -79,8 +79,8 @@ impl Series {
         let mut moments = Vec::new();
         for (place, part) in self.parts.iter().enumerate() {
             let from = place as f64 * interval;
-            let seconds = if from < end { interval.min(end - from) } else { interval };
-            // A sliver of an interval would have a rate that means nothing.
+            let seconds = interval.min(end - from);
+            // What is answered when nothing is sent any more, and a sliver of an interval, have rates that mean nothing.
             if seconds < interval / 4.0 {
                 continue;
             }

@@ -128,6 +128,8 @@ impl RunSummary {
         let last = tally.last.saturating_duration_since(tally.from);
         // Where the number of requests ends a run, the last answer does.
         let window = match tally.window.until {
+            // The last answer may come earlier than the end of the sending.
+            Some(until) if !interrupted && plan.requests.is_none() => until,
             Some(until) => until.min(ended),
             None => last,
         };

@@ -27,6 +27,7 @@ mod trained_elsewhere;
 mod tuning;
 mod versions;
 mod warm_up;
+mod wishes;
 
 pub use activation::needed_after;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};

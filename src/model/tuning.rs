@@ -16,15 +16,15 @@ use super::{
     machine::Machine,
     prepared::Prepared,
     warm_up::WarmUpImages,
+    wishes::{may_add_one, wishes_of},
 };
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError,
-        SessionOptions, Stated,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, SessionOptions, Stated,
     },
-    settings::{Goal, PrecisionChoice, ProviderChoice},
+    settings::Goal,
     tensor::{Batch, Logits},
     tune::{
         Candidate, CircumstancesWatch, Measurement, PreparationLoad,
@@ -143,7 +143,7 @@ impl Tuning<'_> {
     /// made.
     pub(super) fn plan(&self) -> Result<EnginePlan, ModelError> {
         let settings = &self.manifest.runtime;
-        let wishes = self.wishes();
+        let wishes = wishes_of(self.manifest);
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
         let choices: usize = engines.usable.iter().map(|&engine| self.candidates(&wishes, engine).len()).sum();
@@ -179,7 +179,7 @@ impl Tuning<'_> {
     ///
     /// * `progress`: told what is measured next, and how many candidates there are
     pub(super) fn report(&self, progress: Progress<'_>) -> Result<TuningReport, ModelError> {
-        let wishes = self.wishes();
+        let wishes = wishes_of(self.manifest);
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
         let watch = CircumstancesWatch::start();
@@ -307,19 +307,6 @@ impl Tuning<'_> {
         }
     }
 
-    fn wishes(&self) -> Wishes {
-        let Manifest { runtime, batching, .. } = self.manifest;
-        Wishes {
-            provider: asked_provider(runtime.provider),
-            precision: asked_precision(runtime.precision),
-            instances: runtime.instances,
-            intra_threads: runtime.intra_threads,
-            max_batch_size: batching.max_batch_size,
-            goal: runtime.tune_goal,
-            all_engines: runtime.tune,
-        }
-    }
-
     fn cache(&self) -> Cache {
         Cache::at(Path::new(&self.manifest.runtime.tune_cache))
     }
@@ -343,32 +330,6 @@ impl Tuning<'_> {
 
     pub(super) fn graph_error(&self, cause: LoadError) -> ModelError {
         ModelError::Graph { graph: self.graph.to_string(), cause }
-    }
-}
-
-/// Whether there may be a session beside those that serve under load: not where somebody has said how many there are to be.
-fn may_add_one(wishes: &Wishes) -> bool {
-    wishes.instances == 0 && wishes.intra_threads == 0 && wishes.goal == Goal::Throughput
-}
-
-/// The provider that was asked for; `None` where the choice is ours.
-fn asked_provider(choice: ProviderChoice) -> Option<Provider> {
-    match choice {
-        ProviderChoice::Auto => None,
-        ProviderChoice::Cpu => Some(Provider::Cpu),
-        ProviderChoice::Openvino => Some(Provider::Openvino),
-        ProviderChoice::Cuda => Some(Provider::Cuda),
-        ProviderChoice::Tensorrt => Some(Provider::Tensorrt),
-    }
-}
-
-/// The arithmetic that was asked for; `None` where the choice is ours.
-fn asked_precision(choice: PrecisionChoice) -> Option<Precision> {
-    match choice {
-        PrecisionChoice::Auto => None,
-        PrecisionChoice::Fp32 => Some(Precision::Fp32),
-        PrecisionChoice::Bf16 => Some(Precision::Bf16),
-        PrecisionChoice::Fp16 => Some(Precision::Fp16),
     }
 }
 

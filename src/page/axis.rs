@@ -25,6 +25,16 @@ impl ChartAxis {
         Self { label: label.to_owned(), marks, from: 0.0, to: steps * step, by_powers: false }
     }
 
+    /// From 0 to `most` itself, with round marks.
+    pub fn exact(label: &str, most: f64) -> Self {
+        let mut axis = Self::linear(label, most);
+        if most.is_finite() && most > 0.0 {
+            axis.to = most;
+            axis.marks.retain(|(mark, _)| *mark <= most * 1.000_001);
+        }
+        axis
+    }
+
     /// By powers of ten, from at most `least` to at least `most`, both above 0.
     pub fn powers(label: &str, least: f64, most: f64) -> Self {
         let usable = |value: f64| value.is_finite() && value > 0.0;
@@ -95,6 +105,8 @@ mod tests {
         assert_eq!(texts(&ChartAxis::linear("", 47.0)), ["0", "10", "20", "30", "40", "50"]);
         assert_eq!(texts(&ChartAxis::linear("", 0.9)), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(texts(&ChartAxis::linear("", 50_000.0)), ["0", "10k", "20k", "30k", "40k", "50k"]);
+        assert_eq!(texts(&ChartAxis::exact("", 4.1)), ["0", "1", "2", "3", "4"]);
+        assert_eq!(ChartAxis::exact("", 4.1).place(4.1), 1.0);
         for none in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(ChartAxis::linear("", none).place(1.0), 1.0, "{none}");
         }

@@ -65,6 +65,11 @@ impl RegistryWriter {
         });
     }
 
+    /// Where the labels of a model point.
+    pub fn labels(&self, name: &str) -> BTreeMap<String, u64> {
+        self.registry.current().labels.get(name).cloned().unwrap_or_default()
+    }
+
     /// Serves a model from now on, in the place of what had its name and version.
     ///
     /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered

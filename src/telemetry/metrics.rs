@@ -86,15 +86,15 @@ struct ModelLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RefusalLabels {
-    model: Arc<str>,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct VersionLabel {
     model: Arc<str>,
     version: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefusalLabels {
+    model: Arc<str>,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -114,8 +114,8 @@ pub struct Metrics {
     inference_duration: Family<ModelLabel, Histogram>,
     batch_size: Family<ModelLabel, Histogram>,
     worker_restarts: Family<ModelLabel, Count>,
-    refusals: Family<RefusalLabels, Count>,
     load_failures: Family<VersionLabel, Count>,
+    refusals: Family<RefusalLabels, Count>,
     cache_hits: Family<ModelLabel, Count>,
     cache_misses: Family<ModelLabel, Count>,
     shared_runs: Family<ModelLabel, Count>,
@@ -144,8 +144,8 @@ impl Metrics {
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
-            refusals: Family::default(),
             load_failures: Family::default(),
+            refusals: Family::default(),
             cache_hits: Family::default(),
             cache_misses: Family::default(),
             shared_runs: Family::default(),

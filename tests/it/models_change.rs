@@ -13,17 +13,19 @@ use crate::support::{PATIENCE, eventually, follower::Follower, next_tick};
 #[tokio::test]
 async fn a_version_that_appears_takes_over_when_it_answers_and_not_before() {
     let all = Follower::of(&["pets/1"]);
+    all.write("pets/model.toml", "[versions]\nlabels = { live = 1 }");
     all.look().await;
     all.script.held.lock().unwrap().push("pets/2".to_owned());
     all.put("pets/2");
+    all.write("pets/model.toml", "[versions]\nlabels = { live = 2, new = 2 }");
     let round = all.manager.look().await.unwrap();
     eventually("it is being loaded", || all.script.loads().len() == 2).await;
-    assert_eq!(all.answering(), ["pets/1"]);
+    assert_eq!(all.answering(), ["pets/1+live"]);
     assert_eq!(all.service.target("pets", None).unwrap().model().version, 1);
 
     all.script.release();
     round.await;
-    assert_eq!(all.answering(), ["pets/2"]);
+    assert_eq!(all.answering(), ["pets/2+live+new"]);
     assert!(all.service.find("pets", Some(1)).is_err(), "the earlier one is retired");
     fs::remove_dir_all(all.at("pets/2")).unwrap();
     all.look().await;

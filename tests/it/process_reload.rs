@@ -69,6 +69,6 @@ async fn ten_reloads_under_constant_load_fail_no_request() {
         }
         done.store(true, Ordering::Relaxed);
     };
-    futures_util::join!(client(), client(), client(), client(), reload());
+    tokio::join!(client(), client(), client(), client(), reload());
     assert_eq!(server.stop().await.code(), Some(0));
 }

@@ -209,3 +209,85 @@ fn share(part: u64, all: u64) -> String {
     // 99.97 % is not all.
     if part < all && percent > 99.9 { format!("{percent:.2} %") } else { format!("{percent:.1} %") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::loadgen::{
+        form::{PictureForm, WireProtocol},
+        plan::{LoadPlan, Pace},
+        reply::{LoadSample, NoReply, ReplyStatus, ServerReply},
+        tally::LoadTally,
+    };
+
+    const HOSTILE: &str = "<script>\"x\"</script>";
+
+    fn report() -> LoadReport {
+        let from = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut tally = LoadTally::new(from, Some(second), Some(second)).expect("bounds");
+        let reply = |status: u16, words: Option<&str>| ServerReply {
+            status: ReplyStatus::Http(status),
+            sent_bytes: 1,
+            received_bytes: 1,
+            phases: None,
+            batch_size: Some(2),
+            words: words.map(str::to_owned),
+        };
+        let replies = [Ok(reply(200, None)), Ok(reply(500, Some(HOSTILE))), Err(NoReply::Broken(HOSTILE.to_owned()))];
+        for (place, reply) in replies.into_iter().enumerate() {
+            let intended = from + Duration::from_millis(100 * place as u64);
+            tally.add(&LoadSample { intended, sent: intended, ended: intended + Duration::from_millis(7), reply });
+        }
+        let plan = LoadPlan {
+            pace: Pace::Closed { clients: 4 },
+            warm_up: Duration::ZERO,
+            duration: Some(second),
+            requests: None,
+            patience: second,
+            deadline: Some(second),
+            images: 1,
+        };
+        LoadReport {
+            resnetd: "1".to_owned(),
+            started: "2026-01-01T00:00:00Z".to_owned(),
+            url: format!("http://{HOSTILE}"),
+            model: HOSTILE.to_owned(),
+            protocol: WireProtocol::Http1,
+            form: PictureForm::Body,
+            pictures: HOSTILE.to_owned(),
+            images_per_request: 1,
+            body_bytes: 20_000,
+            timeout_ms: Some(1000),
+            priority: None,
+            runs: vec![RunSummary::new(&plan, &tally, second, false)],
+        }
+    }
+
+    #[test]
+    fn nothing_that_others_wrote_is_markup_and_nothing_is_fetched() {
+        let mut page = Vec::new();
+        write(&mut page, &report()).expect("it is written");
+        let page = String::from_utf8(page).expect("text");
+        assert!(!page.contains("<script") && page.matches("&lt;script&gt;").count() >= 5, "{page}");
+        assert!(page.contains("default-src 'none'") && !page.contains("src=") && !page.contains("href="), "{page}");
+    }
+
+    #[test]
+    fn the_page_says_what_was_counted() {
+        let mut page = Vec::new();
+        write(&mut page, &report()).expect("it is written");
+        let page = String::from_utf8(page).expect("text");
+        for part in [
+            "<td>4 clients</td><td>3</td><td>1</td><td>0</td><td>0</td><td>2</td><td>1.00</td>",
+            "33.3 %",
+            "http1 body, one image a request, 20.0 KB",
+        ] {
+            assert!(page.contains(part), "no {part} in {page}");
+        }
+    }
+}

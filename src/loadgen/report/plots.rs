@@ -137,12 +137,12 @@ fn over_rate(
 
 fn rate_axis(lines: &[ChartLine]) -> ChartAxis {
     let most = lines.iter().flat_map(|line| &line.points).map(|point| point.x).fold(0.0, f64::max);
-    ChartAxis::linear("requests a second that were due", most)
+    ChartAxis::exact("requests a second that were due", most)
 }
 
 fn time_axis(run: &RunSummary) -> ChartAxis {
     let last = run.over_time.last().map_or(run.seconds, |moment| moment.at_s.max(run.seconds));
-    ChartAxis::linear("seconds", last)
+    ChartAxis::exact("seconds", last)
 }
 
 fn latency_axis(values: impl Iterator<Item = f64>) -> ChartAxis {

@@ -68,6 +68,8 @@ enum VersionState {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelMetadata)]
 pub(super) struct MetadataDocument<'a> {
+    /// The threads of the session that runs a picture which is alone; `null` where the others are as quick.
+    alone_threads: Option<usize>,
     #[schema(value_type = Architecture)]
     architecture: Value,
     /// How provider, precision, sessions and batch were chosen, in words.
@@ -85,8 +87,6 @@ pub(super) struct MetadataDocument<'a> {
     instances: usize,
     /// So many threads share one run.
     intra_threads: usize,
-    /// The threads of the session that runs a picture which is alone; `null` where the others are as quick.
-    alone_threads: Option<usize>,
     /// The order of the input's dimensions: `nchw` or `nhwc`.
     #[schema(value_type = String)]
     layout: Value,
@@ -203,6 +203,7 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
     let info = &model.info;
     let (model_spec, metadata) = tfserving::metadata(&target);
     let document = MetadataDocument {
+        alone_threads: info.alone_threads,
         model_spec,
         metadata,
         name: &model.name,
@@ -221,7 +222,6 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
         max_batch_size: info.max_batch_size,
         instances: info.instances,
         intra_threads: info.intra_threads,
-        alone_threads: info.alone_threads,
         untrained: info.untrained,
     };
     Ok(reply::json(StatusCode::OK, &document, 2048))
