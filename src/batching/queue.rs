@@ -80,8 +80,13 @@ impl Queue {
         QueueView {
             waiting: state.jobs.len(),
             coming: self.coming.count(),
-            workers: state.lanes.iter().filter(|lane| **lane != Lane::Gone).count(),
-            busy_workers: state.lanes.iter().filter(|lane| matches!(lane, Lane::Running { .. })).count(),
+            workers: state.lanes.iter().chain(&state.lone).filter(|lane| **lane != Lane::Gone).count(),
+            busy_workers: state
+                .lanes
+                .iter()
+                .chain(&state.lone)
+                .filter(|lane| matches!(lane, Lane::Running { .. }))
+                .count(),
             load: state.load.at(now),
             care_factor: state.judgement.factor(),
             deadline_misses: state.judgement.missed(),

@@ -9,7 +9,7 @@ pub struct QueueView {
     pub waiting: usize,
     /// Images that are being decoded and will wait.
     pub coming: usize,
-    /// Sessions.
+    /// Sessions, the one for an image that is alone included.
     pub workers: usize,
     /// Those that run a batch.
     pub busy_workers: usize,

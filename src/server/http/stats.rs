@@ -84,6 +84,9 @@ struct EngineDocument<'a> {
     instances: usize,
     /// Threads that share one run.
     intra_threads: usize,
+    /// Threads of the session for an image that is alone; `null` where there is none.
+    #[schema(required = true)]
+    alone_threads: Option<usize>,
     max_batch_size: usize,
     /// What was measured, and what was chosen of it; that it was set, where it was.
     choice: &'a str,
@@ -230,6 +233,7 @@ fn of_model(of: &VersionStats) -> ModelDocument<'_> {
             precision: &info.precision,
             instances: info.instances,
             intra_threads: info.intra_threads,
+            alone_threads: info.alone_threads,
             max_batch_size: info.max_batch_size,
             choice: &info.choice,
             probability_drift: info.probability_drift,
@@ -306,7 +310,7 @@ pub(super) fn described() -> Described {
                 "version": 1,
                 "architecture": "resnet20-cifar",
                 "engine": {
-                    "provider": "cpu", "precision": "fp32", "instances": 2, "intra_threads": 1, "max_batch_size": 8,
+                    "provider": "cpu", "precision": "fp32", "instances": 2, "intra_threads": 1, "alone_threads": null, "max_batch_size": 8,
                     "choice": "as set; [runtime] tune is off", "probability_drift": null,
                 },
                 "queue": {
