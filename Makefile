@@ -13,7 +13,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-serve bench-arithmetic bench-hostile bench-memory bench-forms fuzz fuzz-targets image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,11 @@ advisories: ## Look the dependencies up in RustSec's database (needs cargo-deny 
 ci: ## Run what CI runs
 	bash .ci/run
 
-bench: runtime ## Run every benchmark
-	$(CARGO) bench --locked --bench '*'
+bench: build ## Measure everything beside its ceiling: target/bench/report.md and plots (ARGS='--quick', '--model DIR --image F')
+	$(PYTHON) benches/report/report.py $(ARGS)
+
+bench-preprocess: ## Decode, resize, crop and normalize, by kind of picture
+	$(CARGO) bench --locked --bench preprocess
 
 bench-serve: runtime ## Served throughput against a bare loop over the same session (ARGS='--model DIR --image F')
 	$(CARGO) bench --locked --bench serve -- $(ARGS)

@@ -5,8 +5,10 @@
 //! does not favour either. Both must name the same class for every image before anything is timed.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod alone;
 #[path = "../support/bare.rs"]
 mod bare;
+mod grpc;
 #[path = "../support/load.rs"]
 mod load;
 mod report;
@@ -23,7 +25,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use resnetd::model::{ModelFolder, RESNET20_CIFAR10, repository};
+use resnetd::{
+    loadgen::RunSummary,
+    model::{ModelFolder, RESNET20_CIFAR10, repository},
+};
 use serde_json::Value;
 
 use bare::Bare;
@@ -57,6 +62,12 @@ struct Arguments {
     /// Batch size of the bare loop [default: the model's max_batch_size]
     #[arg(long)]
     batch: Option<usize>,
+    /// Over gRPC, by the generator of `resnetd bench`, which takes more of the cores than the one for HTTP here
+    #[arg(long, conflicts_with = "requests")]
+    grpc: bool,
+    /// One request at a time against the quickest session alone, instead of throughput
+    #[arg(long, conflicts_with = "grpc")]
+    alone: bool,
     /// Write the figures here too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -89,9 +100,16 @@ fn main() -> Result<()> {
 
     let time = Duration::from_secs_f64(arguments.seconds);
     let serve = |until| {
-        let load = Load { address: server.http, requests: requests.clone(), connections: arguments.connections, until };
+        let connections = if arguments.alone { 1 } else { arguments.connections };
+        let load = Load { address: server.http, requests: requests.clone(), connections, until };
         load::run(load).context("the load generator failed")
     };
+    if arguments.alone {
+        let extent = (arguments.rounds, time, cores);
+        let found = alone::measure(name, folder.as_ref(), &images, extent, || serve(Until::Elapsed(time)))?;
+        println!("{found}");
+        return write(&arguments, &serde_json::to_value(&found)?);
+    }
     let warm_up = time.min(Duration::from_secs(1));
     serve(Until::Elapsed(warm_up))?;
     bare.run(&images, warm_up)?;
@@ -108,13 +126,14 @@ fn main() -> Result<()> {
     };
     let until = arguments.requests.map_or(Until::Elapsed(time), Until::Requests);
     for _ in 0..arguments.rounds {
-        report.rounds.push(round(&server, || serve(until), || bare.run(&images, time))?);
+        let serve = || match arguments.grpc {
+            true => Served::of_run(&grpc::load(server.http, name, &images, arguments.connections, time)?),
+            false => Served::of(&serve(until)?),
+        };
+        report.rounds.push(round(&server, serve, || bare.run(&images, time))?);
     }
     println!("{report}");
-    if let Some(file) = &arguments.json {
-        fs::write(file, format!("{:#}\n", report.json()))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    write(&arguments, &report.json())?;
     let ratio = report.median(|round| round.ratio);
     if let Some(required) = arguments.require {
         ensure!(ratio >= required, "the median ratio is {ratio:.3}, required is {required}");
@@ -122,29 +141,62 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn round(
-    server: &Server,
-    serve: impl FnOnce() -> Result<Outcome>,
-    bare: impl FnOnce() -> Result<f64>,
-) -> Result<Round> {
+fn write(arguments: &Arguments, figures: &Value) -> Result<()> {
+    let Some(file) = &arguments.json else { return Ok(()) };
+    fs::write(file, format!("{figures:#}\n")).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// What a load came to, over whichever protocol.
+struct Served {
+    answers: f64,
+    rate: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    mean_batch: f64,
+}
+
+impl Served {
+    fn of(outcome: &Outcome) -> Result<Self> {
+        ensure!(outcome.refused.is_empty(), "the server refused requests (status: count): {:?}", outcome.refused);
+        Ok(Self {
+            answers: outcome.latencies.len() as f64,
+            rate: outcome.rate(),
+            p50_ms: outcome.percentile_ms(0.5),
+            p99_ms: outcome.percentile_ms(0.99),
+            mean_batch: outcome.mean_batch(),
+        })
+    }
+
+    fn of_run(run: &RunSummary) -> Result<Self> {
+        ensure!(run.answered == run.requests, "the server refused requests: {:?} {:?}", run.statuses, run.errors);
+        let times = run.latency_ms.context("nothing was answered")?;
+        Ok(Self {
+            answers: run.answered as f64,
+            rate: run.requests_per_second,
+            p50_ms: times.p50,
+            p99_ms: times.p99,
+            mean_batch: run.batch_size_mean.unwrap_or(f64::NAN),
+        })
+    }
+}
+
+fn round(server: &Server, serve: impl FnOnce() -> Result<Served>, bare: impl FnOnce() -> Result<f64>) -> Result<Round> {
     let (server_before, own_before) = (cpu_time(server.id())?, cpu_time(process::id())?);
-    let outcome = serve()?;
+    let served = serve()?;
     let (server_after, own_between) = (cpu_time(server.id())?, cpu_time(process::id())?);
-    ensure!(outcome.refused.is_empty(), "the server refused requests (status: count): {:?}", outcome.refused);
     let started = std::time::Instant::now();
     let bare = bare()?;
     let bare_images = bare * started.elapsed().as_secs_f64();
     let own_after = cpu_time(process::id())?;
-    let served = outcome.rate();
     let micros = |time: Duration, images: f64| time.as_secs_f64() * 1e6 / images;
-    let answers = outcome.latencies.len() as f64;
+    let Served { answers, rate, p50_ms, p99_ms, mean_batch } = served;
     Ok(Round {
-        served,
+        served: rate,
         bare,
-        ratio: served / bare,
-        p50_ms: outcome.percentile_ms(0.5),
-        p99_ms: outcome.percentile_ms(0.99),
-        mean_batch: outcome.mean_batch(),
+        ratio: rate / bare,
+        p50_ms,
+        p99_ms,
+        mean_batch,
         server_cpu_us: micros(server_after - server_before, answers),
         client_cpu_us: micros(own_between - own_before, answers),
         bare_cpu_us: micros(own_after - own_between, bare_images),

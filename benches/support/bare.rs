@@ -35,6 +35,21 @@ const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 100_000_000 };
 impl Bare {
     /// The model in `folder`, its highest version, or the built-in one.
     pub(crate) fn load(folder: Option<&ModelFolder>, threads: usize, batch_size: Option<usize>) -> Result<Self> {
+        Self::with(folder, threads, 1, batch_size)
+    }
+
+    /// The same for one image at a time, in one session whose runs share so many threads.
+    #[allow(dead_code, reason = "only the serve benchmark looks at one image alone")]
+    pub(crate) fn alone(folder: Option<&ModelFolder>, intra_threads: usize) -> Result<Self> {
+        Self::with(folder, 1, intra_threads, Some(1))
+    }
+
+    fn with(
+        folder: Option<&ModelFolder>,
+        threads: usize,
+        intra_threads: usize,
+        batch_size: Option<usize>,
+    ) -> Result<Self> {
         let runtime = Runtime::load()?;
         let (batching, settings) = Default::default();
         let (manifest, graph) = match folder {
@@ -50,7 +65,7 @@ impl Bare {
         let mut batch_size = batch_size.unwrap_or(set);
         let mut loops = Vec::new();
         for _ in 0..threads {
-            let executor = runtime.executor(source, SessionOptions::reference(1, batch_size))?;
+            let executor = runtime.executor(source, SessionOptions::reference(intra_threads, batch_size))?;
             let signature = executor.signature().clone();
             batch_size = signature.fixed_batch.unwrap_or(batch_size);
             let image = GraphImage::from(&*signature);
@@ -91,6 +106,24 @@ impl Bare {
             })
         })?;
         Ok(done as f64 / started.elapsed().as_secs_f64())
+    }
+
+    /// Classifies one image after the other for `time`; gives how long each took, ascending.
+    #[allow(dead_code, reason = "only the serve benchmark looks at one image alone")]
+    pub(crate) fn times(&mut self, images: &[Vec<u8>], time: Duration) -> Result<Vec<Duration>> {
+        let round = self.loops.first_mut().context("the bare loop has no thread")?;
+        let started = Instant::now();
+        let mut times = Vec::new();
+        for image in images.iter().cycle() {
+            let begun = Instant::now();
+            round.classify(std::iter::once(image))?;
+            times.push(begun.elapsed());
+            if started.elapsed() >= time {
+                break;
+            }
+        }
+        times.sort_unstable();
+        Ok(times)
     }
 
     /// The most probable class of one image.

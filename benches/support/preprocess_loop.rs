@@ -5,13 +5,15 @@
 use std::io::{BufRead, Write, stdin, stdout};
 use std::time::Instant;
 
-use resnetd::preprocess::{DecodeLimits, Spec, preprocess};
+use resnetd::preprocess::{DecodeLimits, Decoding, Spec, preprocess};
 use resnetd::tensor::{ColorOrder, Layout, Normalizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: preprocess_loop IMAGE")?;
+    let path = std::env::args().nth(1).ok_or("usage: preprocess_loop IMAGE [fast]")?;
     let bytes = std::fs::read(path)?;
-    let (spec, limits) = (Spec::default(), DecodeLimits::default());
+    let is_fast = std::env::args().nth(2).is_some_and(|way| way == "fast");
+    let decode = if is_fast { Decoding::Fast } else { Decoding::Exact };
+    let (spec, limits) = (Spec { decode, ..Spec::default() }, DecodeLimits::default());
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
     let normalizer = Normalizer::new(1.0 / 255.0, mean, std, ColorOrder::Rgb, Layout::Nchw);
     let mut tensor = vec![0f32; 3 * 224 * 224];

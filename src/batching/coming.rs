@@ -1,39 +1,114 @@
-//! Images that were considered and are still being decoded: whoever comes after them waits behind them as well.
+//! Images from their announcement until a worker has them: whoever comes after them waits behind them, decoded or not.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-/// How many there are. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Coming(Arc<AtomicUsize>);
+use super::{
+    policy::Priority,
+    turns::{ClientId, FairTurn, Turns},
+};
 
-/// An image that was considered and will come. Dropped, it is here or does not come.
+/// Where an image stands among those that wait: what is smaller comes first, and of what is equal that which came first.
+pub(super) type Rank = (Priority, FairTurn);
+
+/// The images that were announced and are not here yet, and the turns of all clients. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Coming(Arc<Mutex<Crowd>>);
+
+#[derive(Debug, Default)]
+struct Crowd {
+    /// In no order; there are as many as a model has places.
+    coming: Vec<Rank>,
+    turns: Turns,
+}
+
+/// An image that was considered and will come. Dropped, it was run or does not come.
 #[derive(Debug)]
 pub struct Announced {
     coming: Coming,
+    pub(super) standing: Rank,
+    client: Option<ClientId>,
+    is_here: bool,
     /// By the forecast it cannot be answered in time, and was taken to see whether that is so.
     pub(super) is_sample: bool,
     pub(super) since: Instant,
 }
 
 impl Coming {
+    /// How many are not here yet.
     pub(super) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.crowd().coming.len()
     }
 
-    pub(super) fn announce(&self, is_sample: bool, since: Instant) -> Announced {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Announced { coming: self.clone(), is_sample, since }
+    /// Where an image that comes now would stand, and how many before it are not here yet.
+    pub(super) fn ahead(&self, priority: Priority, client: Option<ClientId>) -> (Rank, usize) {
+        let crowd = self.crowd();
+        let standing = (priority, crowd.turns.peek(priority, client));
+        (standing, crowd.coming.iter().filter(|other| **other <= standing).count())
+    }
+
+    pub(super) fn announce(
+        &self,
+        priority: Priority,
+        client: Option<ClientId>,
+        is_sample: bool,
+        since: Instant,
+    ) -> Announced {
+        let mut crowd = self.crowd();
+        let standing = (priority, crowd.turns.draw(priority, client));
+        crowd.coming.push(standing);
+        drop(crowd);
+        Announced { coming: self.clone(), standing, client, is_here: false, is_sample, since }
+    }
+
+    /// A worker begins to take what waits.
+    pub(super) fn begin(&self) {
+        self.crowd().turns.begin();
+    }
+
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Crowd {
+    fn take_out(&mut self, standing: Rank) {
+        if let Some(place) = self.coming.iter().position(|other| *other == standing) {
+            self.coming.swap_remove(place);
+        }
+    }
+}
+
+impl Announced {
+    /// The image is here.
+    pub(super) fn arrive(&mut self) {
+        if !std::mem::replace(&mut self.is_here, true) {
+            self.coming.crowd().take_out(self.standing);
+        }
+    }
+
+    /// A worker runs it.
+    pub(super) fn run(self) {
+        if self.client.is_some() {
+            let (priority, turn) = self.standing;
+            self.coming.crowd().turns.reach(priority, turn);
+        }
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        self.coming.0.fetch_sub(1, Ordering::Relaxed);
+        if self.is_here && self.client.is_none() {
+            return;
+        }
+        let mut crowd = self.coming.crowd();
+        if !self.is_here {
+            crowd.take_out(self.standing);
+        }
+        if let Some(client) = self.client {
+            crowd.turns.end(self.standing.0, client);
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{coming::Announced, policy::Priority};
+use super::{coming::Announced, policy::Priority, turns::ClientId};
 use crate::tensor::Input;
 
 /// What a job gets back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reply {
     /// What the network says of the image, `f32[K]`.
     pub logits: Box<[f32]>,
@@ -114,6 +114,8 @@ pub struct Terms {
     pub deadline: Option<Instant>,
     /// Whom it may overtake.
     pub priority: Priority,
+    /// Whose it is, where clients take turns.
+    pub client: Option<ClientId>,
     /// One that would wait longer in the queue is refused. `None`: the queue's capacity alone decides.
     pub longest_wait: Option<Duration>,
 }
@@ -127,8 +129,10 @@ pub struct Submission {
     pub announced: Option<Announced>,
     /// When whoever asked stops waiting.
     pub deadline: Option<Instant>,
-    /// Whom it may overtake.
+    /// Whom it may overtake; as it was announced, if it was.
     pub priority: Priority,
+    /// Whose it is, where clients take turns; as it was announced, if it was.
+    pub client: Option<ClientId>,
     /// Whether the network's features are wanted as well; the whole batch is then run with them.
     pub features: bool,
     /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was

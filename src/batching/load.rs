@@ -38,7 +38,8 @@ impl Load {
     /// The mean at `now`: 0 idle, 1 where no worker ever rests. A batch that still runs counts.
     pub(super) fn at(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.since);
-        let share = self.busy as f64 / self.workers as f64;
+        // The worker for one image alone may still run beside them.
+        let share = (self.busy as f64 / self.workers as f64).min(1.0);
         share + (self.mean - share) * (-passed.as_secs_f64() / MEMORY.as_secs_f64()).exp()
     }
 

@@ -21,6 +21,8 @@ mod run_size;
 mod simulation;
 mod state;
 mod times;
+mod turns;
+mod view;
 mod worker;
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
@@ -31,13 +33,29 @@ pub use coming::Announced;
 pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
+pub use turns::ClientId;
+pub use view::{ExpectedRun, QueueView};
 
 use crate::{
     runtime::Executor,
     tensor::{InputShape, Normalizer},
 };
 use queue::Queue;
-use state::Job;
+use state::Arrived;
+
+/// What a model's workers own, one each.
+pub struct Executors<E> {
+    /// For the load: the shape with the most images a second.
+    pub side_by_side: Vec<E>,
+    /// For one image while nothing else is to be done: the quickest shape, where it is another one.
+    pub alone: Option<E>,
+}
+
+impl<E> From<Vec<E>> for Executors<E> {
+    fn from(side_by_side: Vec<E>) -> Self {
+        Self { side_by_side, alone: None }
+    }
+}
 
 /// The way into one model's queue. Clones share it; the sessions belong to its [`Workers`].
 #[derive(Clone)]
@@ -47,7 +65,7 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts one worker for each of `executors`.
+    /// Starts one worker for each of `executors`, a `Vec` of which all run side by side.
     ///
     /// * `normalizer`: how pixels become the network's input
     /// * `shape`: of every image
@@ -59,13 +77,15 @@ impl Batcher {
         policy: Policy,
         normalizer: Normalizer,
         shape: InputShape,
-        executors: Vec<E>,
+        executors: impl Into<Executors<E>>,
     ) -> io::Result<(Self, Workers)> {
-        let queue = Arc::new(Queue::new(policy, executors.len()));
-        let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(executors.len()) };
+        let Executors { side_by_side, alone } = executors.into();
+        let queue = Arc::new(Queue::new(policy, side_by_side.len(), alone.is_some()));
+        let mut workers = Workers { queue: queue.clone(), threads: Vec::with_capacity(side_by_side.len() + 1) };
         let model = Arc::from(name);
-        for (index, executor) in executors.into_iter().enumerate() {
-            let worker = worker::Worker::new(&model, index, queue.clone(), executor, normalizer.clone(), shape)
+        let side_by_side = side_by_side.into_iter().map(|executor| (executor, policy.max_batch_size));
+        for (index, (executor, most)) in side_by_side.chain(alone.map(|executor| (executor, 1))).enumerate() {
+            let worker = worker::Worker::new(&model, index, queue.clone(), executor, normalizer.clone(), shape, most)
                 .map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
             let thread = std::thread::Builder::new().name(format!("{name}/{index}"));
             workers.threads.push(thread.spawn(move || worker.work())?);
@@ -92,13 +112,13 @@ impl Batcher {
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
-        let Submission { input, announced, deadline, priority, features, place } = submission;
+        let Submission { input, announced, deadline, priority, client, features, place } = submission;
         if input.shape() != self.shape {
             return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
         }
         let (reply, receiver) = oneshot::channel();
-        let job = Job { input, deadline, priority, features, reply, enqueued: Instant::now(), is_sample: false };
-        let id = self.queue.push(job, announced)?;
+        let terms = Terms { deadline, priority, client, longest_wait: None };
+        let id = self.queue.push(Arrived { input, features, reply, at: Instant::now() }, &terms, announced)?;
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 
@@ -117,6 +137,11 @@ impl Batcher {
     /// refused ones that would have been answered in time, by sampling.
     pub fn judgement(&self) -> (u64, f64) {
         self.queue.judgement()
+    }
+
+    /// What the queue knows at this moment.
+    pub fn view(&self) -> QueueView {
+        self.queue.view(Instant::now())
     }
 
     /// How many images wait.

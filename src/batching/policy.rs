@@ -61,6 +61,12 @@ pub fn decide(policy: &Policy, waiting: usize, oldest: Duration, idle: usize) ->
     }
 }
 
+/// Whether an image is alone, when nobody runs anything: then all cores are its own, and a session over all of them is the quickest. Two
+/// that wait are done sooner side by side, as is all that comes while somebody runs; and whoever is asked to wait for others does.
+pub fn one_is_alone(policy: &Policy, waiting: usize) -> bool {
+    waiting == 1 && policy.max_queue_delay.is_zero()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

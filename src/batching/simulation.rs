@@ -10,11 +10,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Priority,
     job::{JobError, Reply, Terms},
     policy::{Decision, Policy, decide},
     queue::Queue,
-    state::Job,
+    state::{Arrived, Job},
 };
 use crate::tensor::{InputShape, Layout, NumberType};
 
@@ -79,7 +78,7 @@ impl Machine {
     fn offered(&self, load: f64, deadline: f64, seconds: f64) -> Outcome {
         let policy =
             Policy { max_batch_size: self.max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: 256 };
-        let queue = Queue::new(policy, self.workers);
+        let queue = Queue::new(policy, self.workers, false);
         let shape = InputShape { layout: Layout::Nchw, channels: 1, height: 1, width: 1 };
         let start = Instant::now();
         let mut dice = Dice(1);
@@ -100,17 +99,15 @@ impl Machine {
                     let terms = Terms { deadline: Some(now + ms(deadline)), ..Terms::default() };
                     if let Ok(announced) = queue.announce(&terms, now) {
                         events.push(Reverse((at + ms(self.preparation), Event::Decoded(coming.len()))));
-                        coming.push(Some((announced, terms.deadline)));
+                        coming.push(Some((announced, terms)));
                     }
                 }
                 Event::Decoded(number) => {
-                    if let Some((announced, deadline)) = coming[number].take() {
+                    if let Some((announced, terms)) = coming[number].take() {
                         let input = shape.tensor(vec![0; 4].into(), NumberType::Float32).expect("it fits");
                         let (reply, receiver) = oneshot::channel();
-                        let priority = Priority::DEFAULT;
-                        let job =
-                            Job { input, deadline, priority, features: false, reply, enqueued: now, is_sample: false };
-                        if queue.push(job, Some(announced)).is_ok() {
+                        let arrived = Arrived { input, features: false, reply, at: now };
+                        if queue.push(arrived, &terms, Some(announced)).is_ok() {
                             receivers.push(receiver);
                         }
                     }

@@ -8,11 +8,12 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    coming::{Announced, Coming, Rank},
     forecast::{Forecast, Lane, forecast},
     job::{JobError, Reply, SubmitError, Terms},
     judgement::{Judgement, Timeliness},
     load::Load,
-    policy::{Policy, Priority},
+    policy::{Policy, one_is_alone},
     run_size::run_size,
     times::ServiceTimes,
 };
@@ -27,11 +28,21 @@ const MOST_CARE_FOR_A_RUN: f64 = 1.1;
 /// So many of those who wait are looked at for each place in a batch, since some of them may be too late for it.
 const SEEN_A_PLACE: usize = 2;
 
+/// An image that came, decoded.
+pub(super) struct Arrived {
+    pub(super) input: Input,
+    pub(super) features: bool,
+    pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
+    pub(super) at: Instant,
+}
+
 /// One image on its way.
 pub(super) struct Job {
     pub(super) input: Input,
     pub(super) deadline: Option<Instant>,
-    pub(super) priority: Priority,
+    /// Where it stands, and what it counts for among those who wait; `None` once it is run.
+    pub(super) standing: Rank,
+    pub(super) announced: Option<Announced>,
     pub(super) features: bool,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) enqueued: Instant,
@@ -44,7 +55,7 @@ pub(super) struct Job {
 pub(super) struct JobId(pub(super) u64);
 
 pub(super) struct State {
-    /// By priority; the oldest of one priority first.
+    /// By priority, then turn; the oldest of what is equal first.
     pub(super) jobs: VecDeque<(JobId, Job)>,
     pub(super) next_id: u64,
     pub(super) idle: usize,
@@ -55,6 +66,8 @@ pub(super) struct State {
     pub(super) broken: bool,
     /// By the worker's number.
     pub(super) lanes: Vec<Lane>,
+    /// The worker for one image alone, whose number comes after all others.
+    pub(super) lone: Option<Lane>,
     pub(super) times: ServiceTimes,
     /// From the announcement of an image until it is here, of late.
     pub(super) preparation: Duration,
@@ -65,11 +78,18 @@ pub(super) struct State {
 }
 
 impl State {
-    /// What an image of `priority` has before it, `coming` others that are on their way among it.
-    fn foresee(&self, policy: &Policy, terms: &Terms, coming: usize, now: Instant) -> Option<Forecast> {
-        let ahead = coming + self.jobs.partition_point(|(_, other)| other.priority <= terms.priority);
+    /// What an image of these terms, with a place behind `standing`, has before it, `coming` others that are on their way among it.
+    fn foresee(
+        &self,
+        policy: &Policy,
+        deadline: Option<Instant>,
+        standing: Rank,
+        coming: usize,
+        now: Instant,
+    ) -> Option<Forecast> {
         // Half the time for the run before it, half for its own.
-        let company = terms.deadline.map_or(1, |deadline| self.times.best_size((deadline - now) / 2));
+        let company = deadline.map_or(1, |deadline| self.times.best_size((deadline - now) / 2));
+        let ahead = coming + self.behind(standing);
         forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, company, now)
     }
 
@@ -78,14 +98,17 @@ impl State {
         &self,
         policy: &Policy,
         terms: &Terms,
-        coming: usize,
+        coming: &Coming,
         now: Instant,
     ) -> Result<(), SubmitError> {
         self.is_open(policy, terms.deadline, now)?;
-        if self.is_easy(policy, terms, coming, now) {
+        if self.is_easy(policy, terms, coming.count(), now) {
             return Ok(());
         }
-        let Some(Forecast { begins, ends }) = self.foresee(policy, terms, coming, now) else { return Ok(()) };
+        let (standing, coming) = coming.ahead(terms.priority, terms.client);
+        let Some(Forecast { begins, ends }) = self.foresee(policy, terms.deadline, standing, coming, now) else {
+            return Ok(());
+        };
         let wait = begins - now;
         // What is not decoded yet cannot begin, and what waits is decoded meanwhile.
         let ends = ends + self.preparation.saturating_sub(wait);
@@ -120,8 +143,7 @@ impl State {
         }
         let capacity = policy.queue_capacity;
         if self.jobs.len() >= capacity {
-            let last = Terms { priority: Priority(u32::MAX), ..Terms::default() };
-            let forecast = self.foresee(policy, &last, 0, now);
+            let forecast = forecast(&self.lanes, &self.times, policy.max_batch_size, self.jobs.len(), 1, now);
             let retry_after = forecast.map_or(Duration::ZERO, |forecast| forecast.begins - now);
             return Err(SubmitError::Full { capacity, retry_after });
         }
@@ -138,15 +160,27 @@ impl State {
 
     /// Whether an image that is to be refused for its deadline is taken to see whether that is right.
     pub(super) fn may_sample(&mut self) -> bool {
-        let is_idle = self.jobs.is_empty() && !self.lanes.iter().any(|lane| matches!(lane, Lane::Running { .. }));
+        let is_idle = self.jobs.is_empty() && self.rests();
         self.judgement.refuses(is_idle)
     }
 
     /// A worker does something else from now on.
     pub(super) fn turn(&mut self, worker: usize, to: Lane) {
-        if let Some(lane) = self.lanes.get_mut(worker) {
+        let lone = self.lone.as_mut().filter(|_| worker == self.lanes.len());
+        if let Some(lane) = self.lanes.get_mut(worker).or(lone) {
             *lane = to;
         }
+    }
+
+    /// Whether nobody runs anything.
+    fn rests(&self) -> bool {
+        !self.lanes.iter().chain(&self.lone).any(|lane| matches!(lane, Lane::Running { .. }))
+    }
+
+    /// Whether the image that waits is the lone worker's. It is not after the close: the others end what is there.
+    pub(super) fn is_for_lone(&self, policy: &Policy) -> bool {
+        let is_free = self.lone == Some(Lane::Free) && !self.closed;
+        is_free && one_is_alone(policy, self.jobs.len()) && self.rests()
     }
 
     /// `worker` runs up to `count` jobs from now on; `false` if none of them was worth a run.
@@ -175,7 +209,7 @@ impl State {
         let size = run_size(&deadlines, count, now, ends);
         // Where none is worth a run, all of them go.
         while batch.len() < size.images || deadlines.is_empty() {
-            let Some((_, job)) = self.jobs.pop_front() else { break };
+            let Some((_, mut job)) = self.jobs.pop_front() else { break };
             if job.reply.is_closed() {
                 continue;
             }
@@ -185,23 +219,34 @@ impl State {
                 let _ = job.reply.send(Err(JobError::Expired));
                 continue;
             }
+            if let Some(announced) = job.announced.take() {
+                announced.run();
+            }
             batch.push(job);
         }
     }
 
-    /// Brings the image that has waited longest to the front when it is its turn. Whatever stands there is taken or dropped next.
+    /// Where an image of this standing belongs: behind all that are as urgent.
+    pub(super) fn behind(&self, standing: Rank) -> usize {
+        self.jobs.partition_point(|(_, other)| other.standing <= standing)
+    }
+
+    /// Brings to the front, when it is its turn, the image that has waited longest of those that are first of their priority.
+    /// Whatever stands there is taken or dropped next.
     fn let_the_oldest_go_first(&mut self) {
-        let priority = |job: Option<&(JobId, Job)>| job.map(|(_, job)| job.priority);
+        let priority = |job: Option<&(JobId, Job)>| job.map(|(_, job)| job.standing.0);
         self.runs += 1;
         if self.runs < RUNS_A_TURN_OF_THE_OLDEST {
             return;
         }
         self.runs = 0;
-        // Of one priority, the oldest stands first already.
+        // Of one priority, whoever has its turn stands first already.
         if priority(self.jobs.front()) == priority(self.jobs.back()) {
             return;
         }
-        let oldest = self.jobs.iter().enumerate().min_by_key(|(_, (_, job))| job.enqueued);
+        let mut lane = None;
+        let is_first = |(_, (_, job)): &(usize, &(JobId, Job))| lane.replace(job.standing.0) != Some(job.standing.0);
+        let oldest = self.jobs.iter().enumerate().filter(is_first).min_by_key(|(_, (_, job))| job.enqueued);
         if let Some(oldest) = oldest.map(|(place, _)| place).and_then(|place| self.jobs.remove(place)) {
             self.jobs.push_front(oldest);
         }

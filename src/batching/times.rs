@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::view::ExpectedRun;
+
 /// What a new measurement weighs beside what was known.
 const WEIGHT: f64 = 0.125;
 
@@ -47,6 +49,17 @@ impl ServiceTimes {
             sizes.map(|(index, time)| (index + 1, (index + 1) as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)));
         let best = rates.clone().map(|(_, rate)| rate).fold(0.0, f64::max);
         rates.filter(|(_, rate)| *rate >= ABOUT_AS_MANY * best).map(|(size, _)| size).next().unwrap_or(1)
+    }
+
+    /// What is known of each size; nothing before the first run.
+    pub(super) fn all(&self) -> Vec<ExpectedRun> {
+        let sizes = self.expected.iter().zip(&self.measured).enumerate();
+        let run = |(index, (time, measured)): (usize, (&Duration, &Option<f64>))| ExpectedRun {
+            images: index + 1,
+            time: *time,
+            is_measured: measured.is_some(),
+        };
+        sizes.map(run).collect()
     }
 
     fn expect(&mut self) {

@@ -64,6 +64,8 @@ impl Drop for Leaving {
 impl<E: Executor> Worker<E> {
     /// Takes the memory for its batches.
     ///
+    /// * `most`: the images of the largest
+    ///
     /// # Errors
     /// If there is not so much memory.
     pub(super) fn new(
@@ -73,9 +75,10 @@ impl<E: Executor> Worker<E> {
         executor: E,
         normalizer: Normalizer,
         shape: InputShape,
+        most: usize,
     ) -> Result<Self, TryReserveError> {
-        let batch = Batch::reserved(shape, queue.policy().max_batch_size)?;
-        let jobs = Vec::with_capacity(queue.policy().max_batch_size);
+        let batch = Batch::reserved(shape, most)?;
+        let jobs = Vec::with_capacity(most);
         let (logits, features, at) = (Logits::default(), Logits::default(), Phase::Taking);
         Ok(Self {
             number,
@@ -110,7 +113,7 @@ impl<E: Executor> Worker<E> {
     fn begin_anew(&mut self, reason: &str) -> bool {
         self.breaks += 1;
         match self.at {
-            Phase::Taking => self.queue.broke_while_taking(),
+            Phase::Taking => self.queue.broke_while_taking(self.number),
             Phase::Running => self.queue.broke_while_running(self.number, Instant::now()),
             Phase::Answering => {}
         }

@@ -144,6 +144,7 @@ async fn classify(
         wanted: Wanted::classes(classes),
         deadline: None,
         priority: Priority::DEFAULT,
+        client: None,
         charge: service.open_charge()?,
         trace: TraceContext::new(file.to_string_lossy()),
     };

@@ -9,6 +9,7 @@
     reason = "a comment on an option is its help text, with brackets as usage lines have them"
 )]
 
+mod bench;
 mod build;
 mod check_config;
 mod classify;
@@ -64,6 +65,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Measure every way to run a model on this machine; the server uses the best
     Tune(tune::TuneArgs),
+    /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
+    Bench(bench::BenchArgs),
     /// List, load, unload and label the models of a running server
     Models(models::ModelsArgs),
     /// Check the configuration and every model.toml, and print what is in force
@@ -94,6 +97,7 @@ pub fn run() -> ! {
         Command::Quantize(args) => quantize::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, io_threads};
 use crate::{
-    config::{Config, ControlMode, Flags, PlatformDialect, ServerSection, parse_address},
+    config::{Config, ControlMode, FairKey, Flags, PlatformDialect, ServerSection, parse_address},
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions},
     model::Machine,
     runtime::Runtime,
-    server::{self, DoorOptions, Listeners, Management, Platforms, VertexRoutes},
+    server::{self, DoorOptions, FairBy, Listeners, Management, Platforms, VertexRoutes},
     service::{ModelState, RequestLimits, Service, cores},
     telemetry::{self, Metrics},
 };
@@ -67,12 +67,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let management = management.map(|listener| Management { listener, manager: manager.clone() });
     let listeners = Listeners { http, grpc, management };
-    let doors = tokio::spawn(server::serve(
-        listeners,
-        service.clone(),
-        options(&config.server),
-        stop.clone().cancelled_owned(),
-    ));
+    let doors =
+        tokio::spawn(server::serve(listeners, service.clone(), options(&config), stop.clone().cancelled_owned()));
     let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
         () = stop.cancelled() => Ok(()),
@@ -177,10 +173,13 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
             0 => None,
             milliseconds => Some(Duration::from_millis(milliseconds)),
         },
+        cache_bytes: config.cache.max_bytes,
+        single_flight: config.cache.single_flight,
     }
 }
 
-fn options(server: &ServerSection) -> DoorOptions {
+fn options(config: &Config) -> DoorOptions {
+    let server = &config.server;
     DoorOptions {
         drain_delay: Duration::from_millis(server.drain_delay_ms),
         shutdown_grace: Duration::from_millis(server.shutdown_grace_ms),
@@ -192,6 +191,12 @@ fn options(server: &ServerSection) -> DoorOptions {
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         cors_origins: server.cors_origins.clone(),
         docs: server.docs,
+        fair_by: match &config.limits.fair_by {
+            FairKey::None => FairBy::Nobody,
+            FairKey::ApiKey => FairBy::ApiKey,
+            FairKey::Header(name) => FairBy::Header(name.clone()),
+            FairKey::Address => FairBy::Address,
+        },
         platforms: platforms(server),
         ..DoorOptions::default()
     }

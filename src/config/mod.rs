@@ -2,6 +2,7 @@
 //!
 //! A leaf that only the command line reads: it hands each room the settings that concern it.
 
+mod fair_key;
 mod layers;
 mod load;
 mod platforms;
@@ -12,6 +13,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    fair_key::FairKey,
     layers::Refusal,
     load::{ConfigError, Flags},
     platforms::PlatformDialect,
@@ -33,6 +35,8 @@ pub struct Config {
     pub models: ModelsSection,
     /// `[limits]`
     pub limits: LimitsSection,
+    /// `[cache]`
+    pub cache: CacheSection,
     /// `[batching]`, the defaults of every model.
     pub batching: Batching,
     /// `[runtime]`, the defaults of every model.
@@ -182,6 +186,8 @@ pub struct LimitsSection {
     pub max_timeout_ms: u64,
     /// The longest wait for a worker, in milliseconds: an image that would wait longer is refused; 0: the queue's capacity decides.
     pub target_queue_ms: u64,
+    /// What tells clients apart that take turns.
+    pub fair_by: FairKey,
 }
 
 impl Default for LimitsSection {
@@ -195,8 +201,19 @@ impl Default for LimitsSection {
             default_timeout_ms: 60_000,
             max_timeout_ms: 3_600_000,
             target_queue_ms: 0,
+            fair_by: FairKey::None,
         }
     }
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSection {
+    /// Rows of answers are kept up to so many bytes; 0: none.
+    pub max_bytes: usize,
+    /// Whether requests for the same at the same time share one run.
+    pub single_flight: bool,
 }
 
 /// `[log]`
@@ -297,6 +314,7 @@ impl Config {
             ("limits.default_timeout_ms", &self.limits.default_timeout_ms),
         )?;
         in_range("limits.max_images_per_request", &self.limits.max_images_per_request, 1..=4_096)?;
+        in_range("cache.max_bytes", &self.cache.max_bytes, 0..=1 << 40)?;
         if let Some(problem) = level_problem(&self.log.level) {
             return Err(SettingError::Key { key: "log.level".to_owned(), problem });
         }

@@ -23,6 +23,7 @@ pub(super) fn tell_served(
         probability_drift = info.probability_drift,
         instances = info.instances,
         intra_threads = info.intra_threads,
+        alone_threads = info.alone_threads,
         max_batch_size = info.max_batch_size,
         choice = info.choice,
         load_ms = time.as_millis() as u64,

@@ -63,6 +63,8 @@ pub struct ModelInfo {
     pub instances: usize,
     /// Threads that share one run.
     pub intra_threads: usize,
+    /// The threads of the session for an image that is alone; `None` where there is none beside the others.
+    pub alone_threads: Option<usize>,
     /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.

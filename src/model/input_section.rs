@@ -286,6 +286,15 @@ mod tests {
     }
 
     #[test]
+    fn files_are_decoded_exactly_unless_the_model_says_otherwise() {
+        let image = GraphImage::default();
+        let decoded = |text: &str| (section(text).spec(&image).decode, section(text).in_force(&image).decode);
+        assert_eq!(decoded(""), (Decoding::Exact, Some(Decoding::Exact)));
+        assert_eq!(decoded("decode = \"fast\""), (Decoding::Fast, Some(Decoding::Fast)));
+        assert!(toml::from_str::<InputSection>("decode = \"quick\"").is_err());
+    }
+
+    #[test]
     fn an_image_that_is_not_square_covers_its_box_or_is_stretched_to_it() {
         let spec = section("").spec(&taking(16, 8));
         assert_eq!((spec.resize_size, spec.resize_box, spec.crop_box), (None, Some([19, 10]), Some([16, 8])));

@@ -19,7 +19,7 @@ use super::{
     warm_up::WarmUpImages,
 };
 use crate::{
-    batching::{Batcher, Policy},
+    batching::{Batcher, Executors, Policy},
     inspect::{GraphOutput, Inspection, inspect},
     onnx::CycleError,
     postprocess::parse_labels,
@@ -204,6 +204,8 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
     let opened = if has_threads { open() } else { steps.aside(open)? };
     let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
+    let alone = plan.alone.map(|candidate| tuning.open(candidate, 1)).transpose();
+    let mut alone = alone.map_err(|cause| tuning.graph_error(cause))?.unwrap_or_default();
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
     {
@@ -219,6 +221,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let mut images = WarmUpImages::new(&spec, normalizer.clone(), size);
     let sizes = engine.provider.warmed_sizes(max_batch_size);
     let (FirstRuns { row, one_at_a_time }, features) = steps.aside(|| {
+        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch)?;
         let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
         Ok::<_, ModelError>((runs, features(&mut executors[0], &mut images).map_err(Arc::from)))
     })??;
@@ -265,12 +268,14 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         max_batch_size: policy.max_batch_size,
         instances: shape.instances,
         intra_threads: shape.intra_threads,
+        alone_threads: plan.alone.map(|candidate| candidate.shape.intra_threads),
         provider: engine.provider.to_string(),
         precision: precision.to_owned(),
         probability_drift,
         choice: reason,
     };
     let shape = InputShape::of(&normalizer, size.0, size.1);
+    let executors = Executors { side_by_side: executors, alone: alone.pop() };
     let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
     let capacity = policy.queue_capacity;
     let model = ServedModel {

@@ -27,6 +27,7 @@ mod trained_elsewhere;
 mod tuning;
 mod versions;
 mod warm_up;
+mod wishes;
 
 pub use activation::needed_after;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
@@ -45,3 +46,4 @@ pub use steps::{LoadStep, LoadSteps};
 pub use trained_elsewhere::preset_warning;
 pub use tuning::{Earlier, TuningReport};
 pub use versions::{NamedPolicy, VersionPolicy, VersionsSection, label_problem};
+pub use warm_up::sample_uploads;

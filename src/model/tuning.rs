@@ -16,21 +16,21 @@ use super::{
     machine::Machine,
     prepared::Prepared,
     warm_up::WarmUpImages,
+    wishes::{may_add_one, wishes_of},
 };
 use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Precision, Processor, Provider, RunError,
-        SessionOptions, Stated,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, SessionOptions, Stated,
     },
-    settings::{Goal, PrecisionChoice, ProviderChoice},
+    settings::Goal,
     tensor::{Batch, Logits},
     tune::{
         Candidate, CircumstancesWatch, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
         cache::{Cache, Entry, Found, Key},
-        choose::{Choice, Rules, choose},
+        choose::{Choice, Rules, choose, for_one_alone},
         space::{self, Engines, NetworkFacts, Wishes},
     },
 };
@@ -39,6 +39,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct EnginePlan {
     pub(super) candidate: Candidate,
+    /// The session for an image that is alone, where it is another one.
+    pub(super) alone: Option<Candidate>,
     pub(super) max_batch_size: usize,
     /// The largest difference of a probability from the reference's; `None` where they were not compared.
     pub(super) probability_drift: Option<f64>,
@@ -141,7 +143,7 @@ impl Tuning<'_> {
     /// made.
     pub(super) fn plan(&self) -> Result<EnginePlan, ModelError> {
         let settings = &self.manifest.runtime;
-        let wishes = self.wishes();
+        let wishes = wishes_of(self.manifest);
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
         let choices: usize = engines.usable.iter().map(|&engine| self.candidates(&wishes, engine).len()).sum();
@@ -158,7 +160,7 @@ impl Tuning<'_> {
         if let Some(Entry { found, taken, .. }) = earlier {
             let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
             let reason = format!("measured at an earlier start{taken}: {}", found.reason);
-            return Ok(EnginePlan::of(&found.chosen, reason));
+            return Ok(self.planned(&wishes, &found, reason));
         }
         let watch = CircumstancesWatch::start();
         let (found, passed_over) = self.measure(&wishes, &engines, Effort::QUICK, Depth::Promising, &mut |_, _| {})?;
@@ -168,7 +170,7 @@ impl Tuning<'_> {
         let Some(found) = found else {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
-        let plan = EnginePlan::of(&found.chosen, found.reason.clone());
+        let plan = self.planned(&wishes, &found, found.reason.clone());
         cache.put(&Entry { key, found, taken: Some(watch.end()) });
         Ok(plan)
     }
@@ -177,7 +179,7 @@ impl Tuning<'_> {
     ///
     /// * `progress`: told what is measured next, and how many candidates there are
     pub(super) fn report(&self, progress: Progress<'_>) -> Result<TuningReport, ModelError> {
-        let wishes = self.wishes();
+        let wishes = wishes_of(self.manifest);
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
         let watch = CircumstancesWatch::start();
@@ -222,6 +224,7 @@ impl Tuning<'_> {
             default_drift: None,
             untrained: sessions[0].is_untrained(),
             least_batch: most,
+            may_add_one: may_add_one(wishes),
         };
 
         let ending = self.endings.of_output(&signature.output.name);
@@ -283,26 +286,24 @@ impl Tuning<'_> {
         space::candidates(wishes, engine, self.machine.cores, self.network)
     }
 
+    fn planned(&self, wishes: &Wishes, found: &Found, reason: String) -> EnginePlan {
+        let chosen = &found.chosen;
+        let alone = if may_add_one(wishes) { for_one_alone(&found.measurements, chosen) } else { None };
+        let fits = |_: &&Measurement| {
+            let Candidate { engine, shape } = chosen.candidate;
+            self.demand.check(engine.provider, shape.instances + 1, chosen.batch_size).is_ok()
+        };
+        EnginePlan::of(chosen, alone.filter(fits), reason)
+    }
+
     fn untuned(&self, wishes: &Wishes, engine: Engine, reason: &str) -> EnginePlan {
         EnginePlan {
             candidate: self.candidates(wishes, engine)[0],
+            alone: None,
             max_batch_size: space::default_batch(wishes, engine.provider, self.network),
             probability_drift: None,
             images_per_second: None,
             reason: reason.to_owned(),
-        }
-    }
-
-    fn wishes(&self) -> Wishes {
-        let Manifest { runtime, batching, .. } = self.manifest;
-        Wishes {
-            provider: asked_provider(runtime.provider),
-            precision: asked_precision(runtime.precision),
-            instances: runtime.instances,
-            intra_threads: runtime.intra_threads,
-            max_batch_size: batching.max_batch_size,
-            goal: runtime.tune_goal,
-            all_engines: runtime.tune,
         }
     }
 
@@ -332,27 +333,6 @@ impl Tuning<'_> {
     }
 }
 
-/// The provider that was asked for; `None` where the choice is ours.
-fn asked_provider(choice: ProviderChoice) -> Option<Provider> {
-    match choice {
-        ProviderChoice::Auto => None,
-        ProviderChoice::Cpu => Some(Provider::Cpu),
-        ProviderChoice::Openvino => Some(Provider::Openvino),
-        ProviderChoice::Cuda => Some(Provider::Cuda),
-        ProviderChoice::Tensorrt => Some(Provider::Tensorrt),
-    }
-}
-
-/// The arithmetic that was asked for; `None` where the choice is ours.
-fn asked_precision(choice: PrecisionChoice) -> Option<Precision> {
-    match choice {
-        PrecisionChoice::Auto => None,
-        PrecisionChoice::Fp32 => Some(Precision::Fp32),
-        PrecisionChoice::Bf16 => Some(Precision::Bf16),
-        PrecisionChoice::Fp16 => Some(Precision::Fp16),
-    }
-}
-
 /// How much of what there is gets measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Depth {
@@ -363,9 +343,15 @@ enum Depth {
 }
 
 impl EnginePlan {
-    fn of(row: &Measurement, reason: String) -> Self {
+    fn of(row: &Measurement, alone: Option<&Measurement>, reason: String) -> Self {
+        let also = |alone: &Measurement| {
+            let (shape, ms) = (alone.candidate.shape, alone.alone_ms);
+            format!("; an image that is alone has a session of its own, {shape}: {ms:.2} ms")
+        };
+        let reason = reason + &alone.map(also).unwrap_or_default();
         Self {
             candidate: row.candidate,
+            alone: alone.map(|alone| alone.candidate),
             max_batch_size: row.batch_size,
             probability_drift: row.drift.map(|drift| drift.probability),
             images_per_second: Some(row.images_per_second),

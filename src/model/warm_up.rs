@@ -81,12 +81,29 @@ impl WarmUpImages {
 
     fn jpeg(&self) -> Cow<'static, [u8]> {
         let small = self.images.first().filter(|image| image.width().max(image.height()) < SMALL_SIDE);
-        let encoded = small.and_then(|image| {
-            let (width, height) = (image.width() as usize, image.height() as usize);
-            compress(image.data(), width, height, PixelFormat::Rgb, 90, Subsampling::S420).ok()
-        });
-        encoded.map_or(Cow::Borrowed(PHOTOS[0]), Cow::Owned)
+        small.and_then(encoded).map_or(Cow::Borrowed(PHOTOS[0]), Cow::Owned)
     }
+}
+
+/// The photos as clients of a network would send them: as they are, or as small as its input where that is small.
+///
+/// * `side`: the longer side of what the network takes, where that is known
+pub fn sample_uploads(side: Option<u32>) -> Vec<Cow<'static, [u8]>> {
+    let small = side.filter(|side| *side < SMALL_SIDE).map(|side| Spec {
+        resize_size: Some(side),
+        crop_size: Some(side),
+        ..Spec::default()
+    });
+    let upload = |photo: &'static [u8]| {
+        let small = small.as_ref().and_then(|spec| preprocess(photo, spec, &DecodeLimits::default()).ok());
+        small.as_ref().and_then(encoded).map_or(Cow::Borrowed(photo), Cow::Owned)
+    };
+    PHOTOS.into_iter().map(upload).collect()
+}
+
+fn encoded(image: &Pixels) -> Option<Vec<u8>> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    compress(image.data(), width, height, PixelFormat::Rgb, 90, Subsampling::S420).ok()
 }
 
 fn mirrored(photo: &Pixels) -> Option<Pixels> {
@@ -142,6 +159,18 @@ mod tests {
         let small = Spec { resize_size: Some(32), crop_size: Some(32), ..Spec::default() };
         assert_eq!(size(&small, 32), (Format::Jpeg, 32, 32));
         assert_eq!(size(&Spec::default(), 224), (Format::Jpeg, 385, 256));
+    }
+
+    #[test]
+    fn sample_uploads_are_as_small_as_a_small_network() {
+        let sizes = |side| {
+            let uploads = sample_uploads(side);
+            let probe = |upload: &Cow<'static, [u8]>| crate::preprocess::probe(upload).unwrap();
+            uploads.iter().map(probe).map(|header| (header.width, header.height)).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(Some(32)), [(32, 32); 4]);
+        assert_eq!(sizes(Some(224)), sizes(None));
+        assert_eq!(sizes(None)[0], (385, 256));
     }
 
     #[test]

@@ -42,8 +42,13 @@ impl ScriptedExecutor {
     /// Answers `row` for every image, but holds every batch until [`ScriptedExecutor::release`].
     pub fn blocked(row: &[f32]) -> Self {
         let executor = Self::answering(row);
-        executor.change(|state| state.blocked = true);
+        executor.block();
         executor
+    }
+
+    /// Holds every batch from now on.
+    pub fn block(&self) {
+        self.change(|state| state.blocked = true);
     }
 
     /// Lets every batch through, those held and those to come.

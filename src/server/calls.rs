@@ -1,6 +1,6 @@
 //! Calls of gRPC on the HTTP port: what one door hands to the services of the other, without knowing it.
 
-use std::{pin::Pin, sync::Arc};
+use std::{net::IpAddr, pin::Pin, sync::Arc};
 
 use hyper::{Request, Response};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ pub(super) struct CallOrigin {
     pub(super) leaving: CancellationToken,
     /// The connection is not idle while this lives.
     pub(super) in_work: InWork,
+    /// Where the connection comes from.
+    pub(super) address: IpAddr,
 }
 
 /// Answers calls of gRPC and gRPC-Web. One that is not admitted is answered with the reason, in gRPC's form.

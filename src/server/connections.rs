@@ -2,7 +2,7 @@
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::{
@@ -89,6 +89,8 @@ pub(super) struct Connecting {
     pub(super) activity: Activity,
     /// Its place at the door.
     pub(super) place: Place,
+    /// Where it comes from.
+    pub(super) address: IpAddr,
 }
 
 /// A connection without a request that is told to close gets so long to do it.
@@ -112,7 +114,7 @@ where
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Answers are small and whole: waiting for more of them would only delay.
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(door = life.door, %error, "cannot set TCP_NODELAY");
@@ -125,6 +127,7 @@ where
                     cut: cut.clone(),
                     activity: activity.clone(),
                     place: place.clone(),
+                    address: address.ip(),
                 };
                 let connection = connect(stream, connecting);
                 let life = life.clone();

@@ -11,6 +11,7 @@ mod calls;
 mod coding;
 mod connections;
 mod error;
+mod fair_by;
 pub mod grpc;
 mod http;
 mod places;
@@ -34,12 +35,14 @@ use tracing::{info, warn};
 use crate::service::{ManageModels, Service};
 use coding::Unpacker;
 use connections::Life;
+use fair_by::Clients;
 use request_id::RequestIds;
 use request_log::SlowRequests;
 use shared::Shared;
 use threads::Threads;
 
 pub use error::ServeError;
+pub use fair_by::FairBy;
 #[doc(hidden)]
 pub use http::take_apart;
 pub use platforms::{Platforms, VertexRoutes};
@@ -90,6 +93,7 @@ pub async fn serve(
     let shared = Shared {
         service: service.clone(),
         options: options.clone(),
+        clients: Clients::new(options.fair_by.clone()),
         ids: Arc::new(RequestIds::new()),
         unpacker: Unpacker::new(threads.clone()),
         threads,

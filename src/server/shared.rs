@@ -3,7 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    coding::Unpacker, platforms::Platforms, request_id::RequestIds, request_log::SlowRequests, threads::Threads,
+    coding::Unpacker,
+    fair_by::{Clients, FairBy},
+    platforms::Platforms,
+    request_id::RequestIds,
+    request_log::SlowRequests,
+    threads::Threads,
 };
 use crate::service::{Error, ErrorKind, ManageModels, Service};
 
@@ -37,6 +42,8 @@ pub struct DoorOptions {
     pub docs: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
+    /// What tells clients apart that take turns.
+    pub fair_by: FairBy,
     /// What is answered beside our own routes.
     pub platforms: Platforms,
 }
@@ -57,6 +64,7 @@ impl Default for DoorOptions {
             cors_origins: Vec::new(),
             docs: true,
             slow_request: Duration::from_secs(1),
+            fair_by: FairBy::default(),
             platforms: Platforms::default(),
         }
     }
@@ -67,6 +75,7 @@ impl Default for DoorOptions {
 pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) options: DoorOptions,
+    pub(super) clients: Clients,
     pub(super) ids: Arc<RequestIds>,
     pub(super) unpacker: Unpacker,
     pub(super) threads: Threads,

@@ -17,8 +17,10 @@ pub struct Answer {
     pub outputs: Vec<NamedOutput>,
     /// Where the time went.
     pub timing: Timing,
-    /// The size of the largest batch that one of the images ran in.
+    /// The size of the largest batch that one of the images ran in; 0 where none had to.
     pub batch_size: usize,
+    /// Whether every image's row was kept from an earlier one: nothing was run for it.
+    pub cached: bool,
 }
 
 /// One class of an answer.

@@ -1,8 +1,8 @@
 //! Whose turn it is to decode: every request and every model gets its share of the threads.
 //!
 //! A place is taken three times, in the request, in the model and of all, and each of the three serves in the order of
-//! arrival. So a request of many images waits with as many of them as there are threads, and so does a model with many
-//! requests: whoever comes with one picture waits behind a few others, not behind all.
+//! arrival; where clients take turns, a fourth time, in the client's part of the model. So a request of many images waits with as many of them as there are threads, and so does a model with many
+//! requests, and a client with many: whoever comes with one picture waits behind a few others, not behind all.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct Decoders {
     all: Arc<Semaphore>,
 }
 
-/// The places of one model, or of one request.
+/// The places of one model, of one client at it, or of one request.
 #[derive(Clone, Debug)]
 pub(super) struct Share(Arc<Semaphore>);
 
@@ -29,9 +29,10 @@ impl Share {
 /// A turn to decode; ended when it is dropped.
 #[derive(Debug)]
 pub(super) struct DecodeTurn {
-    // In this order: who waits for all comes first, then who waits inside the model, then inside the request.
+    // In this order: who waits for all comes first, then who waits inside the model, and so on.
     _all: OwnedSemaphorePermit,
     _model: OwnedSemaphorePermit,
+    _client: Option<OwnedSemaphorePermit>,
     _request: OwnedSemaphorePermit,
 }
 
@@ -46,11 +47,17 @@ impl Decoders {
     }
 
     /// Waits for a turn. `None` never happens: the semaphores are not closed.
-    pub(super) async fn turn(&self, request: &Share, model: &Share) -> Option<DecodeTurn> {
+    ///
+    /// * `client`: where clients take turns, its part of the model's
+    pub(super) async fn turn(&self, request: &Share, client: Option<&Share>, model: &Share) -> Option<DecodeTurn> {
         let _request = request.0.clone().acquire_owned().await.ok()?;
+        let _client = match client {
+            Some(client) => Some(client.0.clone().acquire_owned().await.ok()?),
+            None => None,
+        };
         let _model = model.0.clone().acquire_owned().await.ok()?;
         let _all = self.all.clone().acquire_owned().await.ok()?;
-        Some(DecodeTurn { _all, _model, _request })
+        Some(DecodeTurn { _all, _model, _client, _request })
     }
 }
 
@@ -67,17 +74,35 @@ mod tests {
         let decoders = Decoders::new(2);
         let (many, one) = (decoders.share(), decoders.share());
         let (busy, other) = (decoders.share(), decoders.share());
-        let mut running = [decoders.turn(&many, &busy).await, decoders.turn(&many, &busy).await];
-        let mut waiting: Vec<_> = (0..62).map(|_| Box::pin(decoders.turn(&many, &busy))).collect();
+        let mut running = [decoders.turn(&many, None, &busy).await, decoders.turn(&many, None, &busy).await];
+        let mut waiting: Vec<_> = (0..62).map(|_| Box::pin(decoders.turn(&many, None, &busy))).collect();
         for turn in &mut waiting {
             assert!(poll!(turn.as_mut()).is_pending());
         }
-        let mut single = Box::pin(decoders.turn(&one, &other));
+        let mut single = Box::pin(decoders.turn(&one, None, &other));
         assert!(poll!(single.as_mut()).is_pending());
 
         running[0] = None;
 
         // The first of the many waits for its request's place, which it gets with this end, behind the single one.
+        assert!(matches!(poll!(single.as_mut()), Poll::Ready(Some(_))));
+    }
+
+    #[tokio::test]
+    async fn one_client_waits_behind_a_few_requests_of_another_at_the_same_model() {
+        let decoders = Decoders::new(2);
+        let (flood, other, model) = (decoders.share(), decoders.share(), decoders.share());
+        let turn = async |client| decoders.turn(&decoders.share(), Some(client), &model).await;
+        let mut running = [turn(&flood).await, turn(&flood).await];
+        let mut waiting: Vec<_> = (0..62).map(|_| Box::pin(turn(&flood))).collect();
+        for turn in &mut waiting {
+            assert!(poll!(turn.as_mut()).is_pending());
+        }
+        let mut single = Box::pin(turn(&other));
+        assert!(poll!(single.as_mut()).is_pending());
+
+        running[0] = None;
+
         assert!(matches!(poll!(single.as_mut()), Poll::Ready(Some(_))));
     }
 }

@@ -21,6 +21,10 @@ pub struct RequestLimits {
     pub max_timeout: Duration,
     /// An image that would wait longer for a worker is refused. `None`: the queue's capacity alone decides.
     pub target_queue: Option<Duration>,
+    /// Rows of answers are kept up to so many bytes; 0: none are.
+    pub cache_bytes: usize,
+    /// Whether requests for the same at the same time share one run.
+    pub single_flight: bool,
 }
 
 impl RequestLimits {
@@ -39,6 +43,8 @@ impl Default for RequestLimits {
             default_timeout: None,
             max_timeout: Duration::from_secs(3_600),
             target_queue: None,
+            cache_bytes: 0,
+            single_flight: false,
         }
     }
 }

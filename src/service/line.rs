@@ -8,44 +8,45 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::{
-    sync::{OwnedSemaphorePermit, TryAcquireError},
     task::{consume_budget, spawn_blocking, yield_now},
     time::timeout_at,
 };
 
 use super::{
     Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service,
-    Target, Timing, TraceContext, decoders::Share, error::SHORTEST_RETRY, outputs::Outputs, target::Content,
+    Target, Timing, TraceContext,
+    admission::Admitted,
+    answered::{Answered, RowFrom},
+    decoders::Share,
+    error::SHORTEST_RETRY,
+    outputs::Outputs,
+    target::Content,
 };
 use crate::{
-    batching::{JobError, Priority, Reply, Submission, SubmitError, Terms},
+    batching::{ClientId, JobError, Priority, Submission, SubmitError, Terms},
     model::ServedModel,
     postprocess::top_k,
     preprocess::{self, DecodeError, DecodeLimits},
-    telemetry::PhaseTimes,
+    telemetry::{PhaseTimes, RefusalReason},
     tensor::{Input, Misfit},
 };
 
 /// After so many classes that were sorted, the I/O thread does something else first.
 const LOGITS_A_TURN: usize = 16 << 10;
 
-/// An image that went through preprocessing, queue and network.
-struct Answered {
-    reply: Reply,
-    preprocess: Duration,
-}
-
 /// What all images of a request have in common.
-struct Common<'r> {
-    target: &'r Target,
+#[derive(Clone)]
+struct Common {
+    target: Target,
     deadline: Option<Instant>,
     priority: Priority,
+    client: Option<ClientId>,
     /// Whether the network's features are wanted.
     features: bool,
-    charge: &'r Arc<Charge>,
+    charge: Arc<Charge>,
     /// The request's part of the threads that decode.
-    decoding: &'r Share,
-    trace: &'r TraceContext,
+    decoding: Share,
+    trace: TraceContext,
 }
 
 impl Service {
@@ -55,7 +56,7 @@ impl Service {
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
     pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
         let started = Instant::now();
-        let Request { target, items, wanted, deadline, priority, charge, trace } = request;
+        let Request { target, items, wanted, deadline, priority, client, charge, trace } = request;
         let model = target.model();
         let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
@@ -63,16 +64,16 @@ impl Service {
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
-        let mut places = admit(model, items.len())?;
-        let decoding = self.inner.decoders.share();
+        let mut places = Admitted::of(&target.served, items.len(), client)?;
         let common = Common {
-            target: &target,
+            target: target.clone(),
             deadline,
             priority,
+            client,
             features: outputs.want_features(),
-            charge: &charge,
-            decoding: &decoding,
-            trace: &trace,
+            charge,
+            decoding: self.inner.decoders.share(),
+            trace,
         };
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
@@ -80,7 +81,7 @@ impl Service {
             vec![answer.map_err(|error| error.about(ErrorSubject::Image(0)))?]
         } else {
             let answers = items.into_iter().enumerate().map(|(index, item)| {
-                let place = places.split(1);
+                let place = places.split_one();
                 let common = &common;
                 async move {
                     let place = place.ok_or_else(no_image)?;
@@ -101,7 +102,7 @@ impl Service {
             inference_ms: ms(longest(|answer| answer.reply.inference)),
             total_ms: ms(replied.saturating_duration_since(started)),
         };
-        let slowest = answers.iter().map(phases).max_by_key(|times| times.queue + times.input + times.infer);
+        let slowest = answers.iter().map(Answered::phases).max_by_key(|times| times.queue + times.input + times.infer);
         let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         // A network that overflows says nothing about the image; an answer made of the rest would look like one.
         let overflowed = answers.iter().position(|answer| answer.reply.logits.iter().any(|value| !value.is_finite()));
@@ -114,7 +115,8 @@ impl Service {
         let metrics = &target.served.metrics;
         let mut predictions = Vec::with_capacity(answers.len());
         let mut looked_at = 0;
-        for Answered { reply, preprocess } in &mut answers {
+        let cached = answers.iter().all(|answer| answer.from == RowFrom::Cache);
+        for Answered { reply, preprocess, from } in &mut answers {
             if looked_at > LOGITS_A_TURN {
                 looked_at = 0;
                 yield_now().await;
@@ -138,7 +140,10 @@ impl Service {
                 }
                 None => None,
             };
-            metrics.note_image(*preprocess, reply.queued, first);
+            if *from == RowFrom::Run {
+                metrics.note_image(*preprocess, reply.queued);
+            }
+            metrics.note_class(first);
             predictions.extend(classes);
         }
         if let Some(phases) = slowest {
@@ -152,6 +157,7 @@ impl Service {
             outputs: outputs.into_named(),
             timing,
             batch_size,
+            cached,
         })
     }
 
@@ -196,33 +202,42 @@ impl Service {
         wanted.map(|deadline| latest.map_or(deadline, |latest| deadline.min(latest)))
     }
 
-    async fn answer_one(
-        &self,
-        common: &Common<'_>,
-        item: Item,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Answered, Error> {
+    async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
-            let &Common { deadline, priority, features, .. } = common;
-            // Before anything is decoded for it.
-            let terms = Terms { deadline, priority, longest_wait: self.limits().target_queue };
-            let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
-            let (input, place, preprocess) = match item.0 {
-                Content::Tensor(input) => (input, place, Duration::ZERO),
-                Content::Picture(file) => self.prepare(common, file, place).await?,
+            let Some(sharing) = &self.inner.sharing else { return self.run(common, item, place).await };
+            let mut place = Some(place);
+            // The run has the place, and keeps it for the others where this request leaves.
+            let work = || {
+                let (service, common, item, place) = (self.clone(), common.clone(), item.clone(), place.take());
+                async move { service.run(&common, item, place.ok_or_else(no_image)?).await }
             };
-            let place = Some(place);
-            let submission = Submission { input, announced: Some(announced), deadline, priority, features, place };
-            let pending = common.target.model().batcher.submit(submission);
-            match pending.map_err(|error| refused(common, error))?.await {
-                Ok(reply) => Ok(Answered { reply, preprocess }),
-                Err(JobError::Expired) => Err(too_late()),
-                Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
-            }
+            let whose = (common.priority, common.client);
+            sharing.answer(&common.target.served, (&item, common.features), whose, work).await
         };
         match common.deadline {
             Some(deadline) => timeout_at(deadline.into(), work).await.map_err(|_| too_late())?,
             None => work.await,
+        }
+    }
+
+    /// Decodes, waits for a worker, and for its run.
+    async fn run(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
+        let &Common { deadline, priority, client, features, .. } = common;
+        // Before anything is decoded for it.
+        let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
+        let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
+        let (input, place, preprocess) = match item.0 {
+            Content::Tensor(input) => (input, place, Duration::ZERO),
+            Content::Picture(file) => self.prepare(common, file, place).await?,
+        };
+        let Admitted { permit, claim: _claim } = place;
+        let (place, announced) = (Some(permit), Some(announced));
+        let submission = Submission { input, announced, deadline, priority, client, features, place };
+        let pending = common.target.model().batcher.submit(submission);
+        match pending.map_err(|error| refused(common, error))?.await {
+            Ok(reply) => Ok(Answered { reply, preprocess, from: RowFrom::Run }),
+            Err(JobError::Expired) => Err(too_late()),
+            Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }
     }
 
@@ -232,14 +247,15 @@ impl Service {
     ///   decodes it, whoever still waits
     async fn prepare(
         &self,
-        common: &Common<'_>,
+        common: &Common,
         file: Bytes,
-        place: OwnedSemaphorePermit,
-    ) -> Result<(Input, OwnedSemaphorePermit, Duration), Error> {
-        let target = common.target;
+        place: Admitted,
+    ) -> Result<(Input, Admitted, Duration), Error> {
+        let target = &common.target;
         let header = preprocess::probe(&file).map_err(bad_image)?;
         let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
         limits.admit(&header).map_err(bad_image)?;
+        let client = place.claim.as_ref().map(|claim| claim.decoding().clone());
         let work = {
             let target = target.clone();
             move || {
@@ -253,9 +269,10 @@ impl Service {
             consume_budget().await;
             work()
         } else {
-            let turn = self.inner.decoders.turn(common.decoding, &target.served.decoding).await;
+            let turn = self.inner.decoders.turn(&common.decoding, client.as_ref(), &target.served.decoding).await;
             let memory = preprocess::cost(&header, &target.model().spec, &limits);
-            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX))?;
+            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX));
+            let memory = memory.inspect_err(|_| target.served.metrics.note_refused(RefusalReason::Memory))?;
             let held = (common.charge.clone(), memory, turn);
             let decode = spawn_blocking(move || {
                 let _held = held;
@@ -266,24 +283,6 @@ impl Service {
         let (pixels, place, time) = outcome.map_err(bad_image)?;
         let input = target.shape().pixels(pixels).map_err(|misfit| wrong_size(target.model(), misfit))?;
         Ok((input, place, time))
-    }
-}
-
-/// Where the time of one image went, so far.
-fn phases(Answered { reply, preprocess }: &Answered) -> PhaseTimes {
-    let (input, infer) = (*preprocess + reply.fill, reply.inference.saturating_sub(reply.fill));
-    PhaseTimes { queue: reply.queued, input, infer, ..PhaseTimes::default() }
-}
-
-fn admit(model: &ServedModel, images: usize) -> Result<OwnedSemaphorePermit, Error> {
-    let wanted = u32::try_from(images).unwrap_or(u32::MAX);
-    match model.permits.clone().try_acquire_many_owned(wanted) {
-        Ok(places) => Ok(places),
-        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-            let message =
-                format!("model `{}` has {} images in work, its limit; try again later", model.name, model.capacity);
-            Err(Error::new(ErrorKind::Overloaded, message).retry_after(SHORTEST_RETRY))
-        }
     }
 }
 
@@ -344,7 +343,22 @@ fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-fn refused(common: &Common<'_>, error: SubmitError) -> Error {
+/// Why an image was not taken, for the metrics.
+fn reason(error: &SubmitError) -> Option<RefusalReason> {
+    match error {
+        SubmitError::Full { .. } => Some(RefusalReason::QueueFull),
+        SubmitError::Congested { .. } => Some(RefusalReason::TargetQueue),
+        SubmitError::Hopeless { .. } => Some(RefusalReason::Deadline),
+        SubmitError::Expired => Some(RefusalReason::Expired),
+        SubmitError::Closed | SubmitError::Broken => Some(RefusalReason::Unloading),
+        SubmitError::Misfit { .. } => None,
+    }
+}
+
+fn refused(common: &Common, error: SubmitError) -> Error {
+    if let Some(reason) = reason(&error) {
+        common.target.served.metrics.note_refused(reason);
+    }
     match error {
         SubmitError::Full { retry_after, .. } => Error::new(ErrorKind::Overloaded, format!("{error}; try again later"))
             .retry_after(retry_after.max(SHORTEST_RETRY)),
@@ -375,7 +389,7 @@ fn too_late() -> Error {
     Error::new(ErrorKind::DeadlineExceeded, "the request's deadline passed before its answer")
 }
 
-fn engine_failed(common: &Common<'_>, cause: &str) -> Error {
+fn engine_failed(common: &Common, cause: &str) -> Error {
     let (model, request_id) = (common.target.model(), &*common.trace.request_id);
     tracing::error!(model = &*model.name, version = model.version, request_id, cause, "a batch failed");
     Error::new(ErrorKind::Internal, "the network could not be run; the server's log says why")

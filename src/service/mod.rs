@@ -3,11 +3,15 @@
 //! Knows models and stages. Must not know HTTP, gRPC or the command line, nor how models come and go.
 
 mod account;
+mod admission;
 mod answer;
+mod answered;
 mod arrival;
+mod claims;
 mod decoders;
 mod error;
 mod failure;
+mod flights;
 mod held;
 mod limits;
 mod line;
@@ -17,21 +21,28 @@ mod pick;
 mod readiness;
 mod registry;
 mod request;
+mod row_cache;
+mod row_key;
 mod scarcity;
 mod served;
+mod sharing;
+mod stats;
 mod target;
 mod writer;
 
-use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
-    batching::Priority,
+    batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
-    telemetry::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount, TraceContext},
+    telemetry::{
+        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
+        TraceContext,
+    },
 };
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
@@ -45,6 +56,7 @@ pub use readiness::Readiness;
 pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
+pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
 pub use writer::RegistryWriter;
 
@@ -52,6 +64,7 @@ use crate::telemetry::{DoorMetrics, Metrics};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
+use sharing::Sharing;
 
 /// Answers requests for all models. Cheap to clone.
 #[derive(Clone)]
@@ -65,6 +78,9 @@ struct Inner {
     limits: RequestLimits,
     account: Arc<Account>,
     decoders: Decoders,
+    sharing: Option<Sharing>,
+    decode_threads: usize,
+    began: Instant,
 }
 
 impl Service {
@@ -81,6 +97,9 @@ impl Service {
             limits,
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: Decoders::new(threads),
+            sharing: Sharing::new(&limits, threads),
+            decode_threads: threads,
+            began: Instant::now(),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
     }
@@ -124,7 +143,7 @@ impl Service {
 
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes())
+        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes(), self.cache_state())
     }
 
     /// The metrics of a door.
@@ -182,6 +201,11 @@ impl Service {
     /// The bytes that the requests in work take.
     pub fn in_flight_bytes(&self) -> usize {
         self.inner.account.used()
+    }
+
+    /// What is kept of answers.
+    fn cache_state(&self) -> CacheState {
+        self.inner.sharing.as_ref().map(Sharing::state).unwrap_or_default()
     }
 
     fn registry(&self) -> &Registry {

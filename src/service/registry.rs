@@ -53,13 +53,13 @@ impl Registry {
 /// The models by name, then version, as they stood at one moment.
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
-    pub(super) models: BTreeMap<Arc<str>, BTreeMap<u64, Entry>>,
+    pub(super) models: BTreeMap<Arc<str>, BTreeMap<u64, VersionEntry>>,
     /// Names of versions, by model.
     pub(super) labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
 }
 
 #[derive(Clone)]
-pub(super) enum Entry {
+pub(super) enum VersionEntry {
     Loading,
     /// Where there is a failure, it answers from earlier files than those that are there.
     Available(Arc<Served>, Option<Arc<LoadFailure>>),
@@ -82,12 +82,16 @@ const BESIDE_THE_TENSOR: usize = 64 << 10;
 
 impl Snapshot {
     pub(super) fn largest_batch_bytes(&self) -> usize {
-        let served = self.models.values().flat_map(BTreeMap::values).filter_map(Entry::available);
         let bytes = |served: &Arc<Served>| {
             let numbers = served.model.batcher.shape().image_len() * served.model.info.max_batch_size;
             numbers * size_of::<f32>() + BESIDE_THE_TENSOR
         };
-        served.map(bytes).max().unwrap_or(0)
+        self.served().map(bytes).max().unwrap_or(0)
+    }
+
+    /// Every version that answers.
+    pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)
     }
 
     pub(super) fn list(&self) -> Vec<ModelStatus> {
@@ -99,14 +103,14 @@ impl Snapshot {
             .collect()
     }
 
-    fn status_of(&self, name: &Arc<str>, version: u64, entry: &Entry) -> ModelStatus {
+    fn status_of(&self, name: &Arc<str>, version: u64, entry: &VersionEntry) -> ModelStatus {
         let (state, info, outdated) = match entry {
-            Entry::Loading => (ModelState::Loading, None, None),
-            Entry::Available(served, failure) => {
+            VersionEntry::Loading => (ModelState::Loading, None, None),
+            VersionEntry::Available(served, failure) => {
                 let outdated = failure.as_ref().map(|failure| format!("serves its earlier files: {failure}"));
                 (ModelState::Available, Some(served.model.info.clone()), outdated)
             }
-            Entry::Failed(failure) => (ModelState::Failed(failure.to_string()), None, None),
+            VersionEntry::Failed(failure) => (ModelState::Failed(failure.to_string()), None, None),
         };
         let labels = self.labels.get(name).into_iter().flatten().filter(|(_, labelled)| **labelled == version);
         let labels = labels.map(|(label, _)| label.clone()).collect();
@@ -237,17 +241,17 @@ fn model(name: &str) -> ErrorSubject {
     ErrorSubject::Model(Shown(name).to_string())
 }
 
-impl Entry {
+impl VersionEntry {
     pub(super) fn available(&self) -> Option<&Arc<Served>> {
         if let Self::Available(served, _) = self { Some(served) } else { None }
     }
 }
 
 /// The version that was asked for, or the highest, where it answers.
-fn available(versions: &BTreeMap<u64, Entry>, version: Option<u64>) -> Option<&Arc<Served>> {
+fn available(versions: &BTreeMap<u64, VersionEntry>, version: Option<u64>) -> Option<&Arc<Served>> {
     match version {
-        Some(version) => versions.get(&version).and_then(Entry::available),
-        None => versions.values().rev().find_map(Entry::available),
+        Some(version) => versions.get(&version).and_then(VersionEntry::available),
+        None => versions.values().rev().find_map(VersionEntry::available),
     }
 }
 

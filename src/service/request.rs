@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{Charge, Item, Target};
-use crate::{batching::Priority, telemetry::TraceContext};
+use crate::{
+    batching::{ClientId, Priority},
+    telemetry::TraceContext,
+};
 
 /// The default number of classes in an answer.
 pub const DEFAULT_TOP_K: usize = 5;
@@ -21,6 +24,8 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// Whom it may overtake.
     pub priority: Priority,
+    /// Whose it is, where clients take turns.
+    pub client: Option<ClientId>,
     /// The memory that it takes; given back when nothing of it is left.
     pub charge: Arc<Charge>,
     /// What its lines of log carry.

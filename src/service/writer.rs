@@ -10,10 +10,11 @@ use std::{
 
 use super::{
     Readiness,
+    claims::Claims,
     decoders::Share,
     failure::LoadFailure,
-    registry::{Entry, Registry, Snapshot},
-    served::{Retire, Served, Sessions},
+    registry::{Registry, Snapshot, VersionEntry},
+    served::{Retire, Served, Sessions, next_number},
 };
 use crate::{
     batching::{FinishedRun, WorkerObserver},
@@ -42,9 +43,9 @@ impl RegistryWriter {
                     Some(versions) => versions,
                     None => models.entry(name.as_str().into()).or_default(),
                 };
-                let entry = versions.entry(*version).or_insert(Entry::Loading);
-                if let Entry::Failed(_) = entry {
-                    *entry = Entry::Loading;
+                let entry = versions.entry(*version).or_insert(VersionEntry::Loading);
+                if let VersionEntry::Failed(_) = entry {
+                    *entry = VersionEntry::Loading;
                 }
             }
         });
@@ -80,9 +81,11 @@ impl RegistryWriter {
         let (name, version) = (model.name.clone(), model.version);
         let decoding = Share::new(self.decode_threads);
         let sessions = Arc::new(Sessions::new(workers, retire));
-        let served = Arc::new(Served { model, metrics, decoding, sessions });
+        let claims = Arc::new(Claims::new(self.decode_threads));
+        let number = next_number();
+        let served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
         self.change(|models| {
-            models.entry(name).or_default().insert(version, Entry::Available(served, None));
+            models.entry(name).or_default().insert(version, VersionEntry::Available(served, None));
         });
         self.turn(Readiness::Broken, Readiness::Ready);
     }
@@ -92,10 +95,15 @@ impl RegistryWriter {
     /// * `labels`: one a class
     pub fn relabel(&mut self, name: &str, version: u64, labels: Arc<[Arc<str>]>) {
         self.change(|models| {
-            if let Some(Entry::Available(served, failure)) = models.get_mut(name).and_then(|it| it.get_mut(&version)) {
+            if let Some(VersionEntry::Available(served, failure)) =
+                models.get_mut(name).and_then(|it| it.get_mut(&version))
+            {
                 let model = served.model.relabelled(labels);
                 let (metrics, sessions) = (served.metrics.clone(), served.sessions.clone());
-                *served = Arc::new(Served { model, metrics, decoding: served.decoding.clone(), sessions });
+                let (decoding, claims) = (served.decoding.clone(), served.claims.clone());
+                // Its rows are what they were, under other names.
+                let number = served.number;
+                *served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
                 *failure = None;
             }
         });
@@ -108,7 +116,7 @@ impl RegistryWriter {
     pub fn break_down(&mut self, name: &str, version: u64, reason: &str, next_try: Option<Instant>) {
         self.change(|models| {
             if let Some(entry) = models.get_mut(name).and_then(|versions| versions.get_mut(&version)) {
-                *entry = Entry::Failed(Arc::new(LoadFailure::new(reason, next_try)));
+                *entry = VersionEntry::Failed(Arc::new(LoadFailure::new(reason, next_try)));
             }
         });
         if self.registry.current().states().iter().all(|version| version.serving.is_none()) {
@@ -123,22 +131,23 @@ impl RegistryWriter {
         self.metrics.note_load_failure(name, version);
         let failed = Arc::new(LoadFailure::new(reason, next_try));
         self.change(|models| {
-            let entry = models.entry(name.into()).or_default().entry(version).or_insert(Entry::Loading);
+            let entry = models.entry(name.into()).or_default().entry(version).or_insert(VersionEntry::Loading);
             match entry {
-                Entry::Available(_, failure) => *failure = Some(failed),
-                entry => *entry = Entry::Failed(failed),
+                VersionEntry::Available(_, failure) => *failure = Some(failed),
+                entry => *entry = VersionEntry::Failed(failed),
             }
         });
     }
 
     /// A version that answers is what is there again: what failed to take its place is gone.
     pub fn settle(&mut self, name: &str, version: u64) {
-        let is_outdated = |entry: &Entry| matches!(entry, Entry::Available(_, Some(_)));
+        let is_outdated = |entry: &VersionEntry| matches!(entry, VersionEntry::Available(_, Some(_)));
         if self.registry.current().models.get(name).and_then(|it| it.get(&version)).is_none_or(|it| !is_outdated(it)) {
             return;
         }
         self.change(|models| {
-            if let Some(Entry::Available(_, failure)) = models.get_mut(name).and_then(|it| it.get_mut(&version)) {
+            if let Some(VersionEntry::Available(_, failure)) = models.get_mut(name).and_then(|it| it.get_mut(&version))
+            {
                 *failure = None;
             }
         });
@@ -148,7 +157,7 @@ impl RegistryWriter {
     pub fn make_room(&mut self, name: &str, version: u64) {
         self.change(|models| {
             if let Some(entry) = models.get_mut(name).and_then(|versions| versions.get_mut(&version)) {
-                *entry = Entry::Loading;
+                *entry = VersionEntry::Loading;
             }
         });
     }
@@ -197,7 +206,7 @@ impl RegistryWriter {
         });
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<Arc<str>, BTreeMap<u64, Entry>>)) {
+    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<Arc<str>, BTreeMap<u64, VersionEntry>>)) {
         self.replace(|next| change(&mut next.models));
     }
 

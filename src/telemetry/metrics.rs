@@ -7,7 +7,10 @@
 //!
 //! The names are those of the contract with operators; a change is a breaking change.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -18,7 +21,10 @@ use prometheus_client::{
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
-    state::{self, VersionState},
+    model_numbers::ModelCounts,
+    recent::Recent,
+    refusal_reason::RefusalReason,
+    state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
 };
 
@@ -86,6 +92,12 @@ struct VersionLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefusalLabels {
+    model: Arc<str>,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PredictionLabels {
     model: Arc<str>,
     label: Arc<str>,
@@ -103,6 +115,10 @@ pub struct Metrics {
     batch_size: Family<ModelLabel, Histogram>,
     worker_restarts: Family<ModelLabel, Count>,
     load_failures: Family<VersionLabel, Count>,
+    refusals: Family<RefusalLabels, Count>,
+    cache_hits: Family<ModelLabel, Count>,
+    cache_misses: Family<ModelLabel, Count>,
+    shared_runs: Family<ModelLabel, Count>,
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
@@ -129,6 +145,10 @@ impl Metrics {
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
             load_failures: Family::default(),
+            refusals: Family::default(),
+            cache_hits: Family::default(),
+            cache_misses: Family::default(),
+            shared_runs: Family::default(),
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
@@ -162,6 +182,26 @@ impl Metrics {
             "Workers that broke between two runs and began anew",
             self.worker_restarts.clone(),
         );
+        registry.register(
+            "refused_images_total",
+            "Images that were refused although nothing was wrong with them, by the reason",
+            self.refusals.clone(),
+        );
+        for (name, help, family) in [
+            ("cache_hits_total", "Images whose row was kept from an earlier answer", &self.cache_hits),
+            (
+                "cache_misses_total",
+                "Images whose row was looked for among those that are kept, and was not there",
+                &self.cache_misses,
+            ),
+            (
+                "shared_runs_total",
+                "Images that were answered from the run of another request for the same",
+                &self.shared_runs,
+            ),
+        ] {
+            registry.register(name, help, family.clone());
+        }
         registry.register(
             "model_load_failures_total",
             "Loads of a version that failed; what was served before goes on",
@@ -200,6 +240,16 @@ impl Metrics {
             inference_duration: self.inference_duration.get_or_create_owned(&of_model),
             batch_size: self.batch_size.get_or_create_owned(&of_model),
             worker_restarts: self.worker_restarts.get_or_create_owned(&of_model).0,
+            refusals: RefusalReason::ALL.map(|reason| {
+                let labels = RefusalLabels { model: model.clone(), reason: reason.name() };
+                self.refusals.get_or_create_owned(&labels).0
+            }),
+            began: Instant::now(),
+            recent_requests: Recent::new(),
+            recent_images: Recent::new(),
+            cache_hits: self.cache_hits.get_or_create_owned(&of_model).0,
+            cache_misses: self.cache_misses.get_or_create_owned(&of_model).0,
+            shared_runs: self.shared_runs.get_or_create_owned(&of_model).0,
             predictions: self
                 .predictions
                 .as_ref()
@@ -231,14 +281,20 @@ impl Metrics {
         self.request_duration.get_or_create(&door_labels(model, protocol)).observe(time.as_secs_f64());
     }
 
-    /// Everything in Prometheus' text format 0.0.4.
-    ///
-    /// * `versions`, `in_flight_bytes`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize) -> String {
+    /// What is counted, without what is only true in this moment.
+    pub fn own_text(&self) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
-        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes));
+        text
+    }
+
+    /// Everything in Prometheus' text format 0.0.4.
+    ///
+    /// * `versions`, `in_flight_bytes`, `cache`: what is true in this moment
+    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> String {
+        let mut text = self.own_text();
+        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes, cache));
         text
     }
 }
@@ -254,6 +310,15 @@ pub struct ModelMetrics {
     inference_duration: Histogram,
     batch_size: Histogram,
     worker_restarts: Counter,
+    /// By the reason's number.
+    refusals: [Counter; RefusalReason::ALL.len()],
+    /// When this version was served.
+    began: Instant,
+    recent_requests: Recent,
+    recent_images: Recent,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    shared_runs: Counter,
     /// One a class, or none.
     predictions: Vec<Counter>,
     pub(super) sums: RunSums,
@@ -272,6 +337,7 @@ impl ModelMetrics {
         answered.requests.inc();
         answered.duration.observe(time.as_secs_f64());
         self.sums.note_success(time);
+        self.recent_requests.add(self.began.elapsed().as_secs(), 1);
     }
 
     /// Counts where the time of one request went that was answered.
@@ -290,11 +356,45 @@ impl ModelMetrics {
     }
 
     /// Counts one image that went through the line.
-    ///
-    /// * `class`: its most probable one, where there is any
-    pub fn note_image(&self, preprocess: Duration, queued: Duration, class: Option<usize>) {
+    pub fn note_image(&self, preprocess: Duration, queued: Duration) {
         self.preprocess_duration.observe(preprocess.as_secs_f64());
         self.queue_duration.observe(queued.as_secs_f64());
+    }
+
+    /// Counts an image that was refused.
+    pub fn note_refused(&self, reason: RefusalReason) {
+        if let Some(count) = self.refusals.get(reason as usize) {
+            count.inc();
+        }
+    }
+
+    /// What was counted, at this moment.
+    pub fn counts(&self) -> ModelCounts {
+        let now = self.began.elapsed().as_secs();
+        let refused = |reason| (reason, self.refusals.get(reason as usize).map_or(0, Counter::get));
+        ModelCounts {
+            cache_hits: self.cache_hits.get(),
+            cache_misses: self.cache_misses.get(),
+            shared_runs: self.shared_runs.get(),
+            worker_restarts: self.worker_restarts.get(),
+            refusals: RefusalReason::ALL.map(refused),
+            requests_a_second: [10, 60].map(|seconds| self.recent_requests.a_second(now, seconds)),
+            images_a_second: [10, 60].map(|seconds| self.recent_images.a_second(now, seconds)),
+        }
+    }
+
+    /// Counts whether the row of an image was kept.
+    pub fn note_cache(&self, is_hit: bool) {
+        if is_hit { &self.cache_hits } else { &self.cache_misses }.inc();
+    }
+
+    /// Counts an image that was answered from the run of another one.
+    pub fn note_shared_run(&self) {
+        self.shared_runs.inc();
+    }
+
+    /// Counts the most probable class of an image, where there is any.
+    pub fn note_class(&self, class: Option<usize>) {
         if let Some(count) = class.and_then(|class| self.predictions.get(class)) {
             count.inc();
         }
@@ -307,6 +407,7 @@ impl ModelMetrics {
         self.batch_size.observe(images as f64);
         self.inference_duration.observe(time.as_secs_f64());
         if succeeded {
+            self.recent_images.add(self.began.elapsed().as_secs(), images as u64);
             let infer = time.saturating_sub(fill);
             self.sums.note_run(images, PhaseTimes { input: fill, infer, ..PhaseTimes::default() });
         }

@@ -40,6 +40,19 @@ pub struct ServingState {
     pub probability_drift: Option<f64>,
 }
 
+/// What is kept of answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheState {
+    /// Rows, one an image.
+    pub rows: usize,
+    /// What they take.
+    pub bytes: usize,
+    /// What they may take; 0 where nothing is kept.
+    pub max_bytes: usize,
+    /// Rows that made room for others so far.
+    pub evictions: u64,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ModelLabel {
     model: Arc<str>,
@@ -67,7 +80,7 @@ struct BuildLabels {
 type RatioGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// The gauges of `versions`.
-pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Registry {
+pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> Registry {
     let queue_depth = Family::<ModelLabel, Gauge>::default();
     let load_ratio = Family::<ModelLabel, RatioGauge>::default();
     let deadline_misses = Family::<ModelLabel, Counter>::default();
@@ -123,6 +136,12 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize) -> Reg
     let bytes = Gauge::<i64>::default();
     bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));
     registry.register("in_flight_bytes", "Memory that requests in work are charged for", bytes);
+    let bytes = Gauge::<i64>::default();
+    bytes.set(i64::try_from(cache.bytes).unwrap_or(i64::MAX));
+    registry.register("cache_bytes", "Memory of the rows that are kept", bytes);
+    let evictions = Count::default();
+    evictions.0.inc_by(cache.evictions);
+    registry.register("cache_evictions_total", "Rows that made room for others", evictions);
     let lost = Count::default();
     lost.0.inc_by(lost_lines());
     registry.register(

@@ -130,6 +130,15 @@ impl Input {
         self.shape
     }
 
+    /// The bytes that its values are made of, and a number for what they are: of the same bytes another kind has other values.
+    pub fn bytes(&self) -> (u8, &[u8]) {
+        match &self.values {
+            InputValues::Pixels(pixels) => (0, pixels.data()),
+            InputValues::Samples(samples) => (1, samples),
+            InputValues::Tensor(bytes, numbers) => (2 + *numbers as u8, bytes),
+        }
+    }
+
     /// Writes the values that the network reads into `slot`, pixels through `normalizer`.
     ///
     /// # Panics

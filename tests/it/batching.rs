@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnetd::{
-    batching::{Batcher, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
+    batching::{Batcher, Executors, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
     tensor::{Batch, ColorOrder, Input, InputShape, Layout, Logits, Normalizer, NumberType},
 };
@@ -38,9 +38,11 @@ impl Deref for Line {
     }
 }
 
-fn start(policy: Policy, executors: Vec<ScriptedExecutor>) -> Line {
+fn start(policy: Policy, executors: impl Into<Executors<ScriptedExecutor>>) -> Line {
     let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
-    let _release = executors.iter().cloned().map(ReleaseWhenDropped).collect();
+    let executors = executors.into();
+    let all = executors.side_by_side.iter().chain(&executors.alone);
+    let _release = all.cloned().map(ReleaseWhenDropped).collect();
     let (batcher, workers) = Batcher::start("scripted", policy, normalizer, SHAPE, executors).unwrap();
     Line { _release, batcher, workers }
 }
@@ -57,6 +59,7 @@ fn submission(deadline: Option<Instant>) -> Submission {
         announced: None,
         deadline,
         priority: Priority::DEFAULT,
+        client: None,
         features: false,
         place: None,
     }
@@ -82,6 +85,49 @@ fn what_waits_while_a_batch_runs_becomes_the_next_batch() {
         assert_eq!((reply.batch_size, &reply.logits[..]), (5, &LOGITS[..]));
     }
     assert_eq!(network.batch_sizes(), [1, 5]);
+}
+
+#[test]
+fn an_image_that_is_alone_has_a_session_of_its_own_and_what_comes_meanwhile_the_others() {
+    const ALONE: [f32; 3] = [9.0, 8.0, 7.0];
+    let (alone, side_by_side) = (ScriptedExecutor::answering(&ALONE), ScriptedExecutor::blocked(&LOGITS));
+    let executors = Executors { side_by_side: vec![side_by_side.clone()], alone: Some(alone.clone()) };
+    let batcher = start(policy(8, 64), executors);
+    for _ in 0..100 {
+        assert_eq!(submit(&batcher).wait().unwrap().logits[..], ALONE);
+    }
+    alone.block();
+    let first = submit(&batcher);
+    alone.wait_for_batches(101);
+    let second = submit(&batcher);
+    side_by_side.wait_for_batches(1);
+    let waiting = [submit(&batcher), submit(&batcher)];
+
+    side_by_side.release();
+
+    assert_eq!(second.wait().unwrap().logits[..], LOGITS);
+    for answer in waiting {
+        let reply = answer.wait().unwrap();
+        assert_eq!((reply.batch_size, &reply.logits[..]), (2, &LOGITS[..]));
+    }
+    alone.release();
+    assert_eq!(first.wait().unwrap().logits[..], ALONE);
+    assert_eq!(submit(&batcher).wait().unwrap().logits[..], ALONE);
+}
+
+#[test]
+fn images_by_the_thousand_are_all_answered_whoever_is_called_for_them() {
+    let (alone, side_by_side) = (ScriptedExecutor::answering(&LOGITS), ScriptedExecutor::answering(&LOGITS));
+    let executors = Executors { side_by_side: vec![side_by_side; 2], alone: Some(alone) };
+    let line = start(policy(4, 64), executors);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| (0..1_000).for_each(|_| drop(submit(&line).wait().unwrap())));
+        }
+    });
+    let Line { batcher, workers, .. } = line;
+    workers.close();
+    assert_eq!(batcher.submit(submission(None)).map(|_| ()), Err(SubmitError::Closed));
 }
 
 #[test]

@@ -273,6 +273,7 @@ async fn outputs(service: &Service, model: &str, names: &[&str]) -> Result<Vec<V
         wanted: Wanted { classes: None, outputs: names.iter().map(|name| (*name).to_owned()).collect() },
         deadline: None,
         priority: Priority::DEFAULT,
+        client: None,
         charge: service.open_charge().unwrap(),
         trace: TraceContext::new("test"),
     };

@@ -163,6 +163,7 @@ async fn a_model_at_another_speed_than_was_measured_is_measured_anew_while_it_se
                 announced: None,
                 deadline: None,
                 priority: Priority::DEFAULT,
+                client: None,
                 features: false,
                 place: None,
             };

@@ -301,6 +301,7 @@ async fn a_request_of_a_thousand_small_pictures_lets_others_in_between() {
         wanted: Wanted::classes(Default::default()),
         deadline: None,
         priority: Priority::DEFAULT,
+        client: None,
         charge: server.service.open_charge().expect("there is room"),
         trace: TraceContext::new("test"),
     };

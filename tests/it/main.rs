@@ -6,10 +6,12 @@
 )]
 
 mod batching;
+mod bench;
 mod build_model;
 mod damaged_weights;
 mod evaluate;
 mod every_door;
+mod fairness;
 mod features;
 mod fp16;
 mod graph_files;
@@ -60,8 +62,10 @@ mod providers;
 mod pull;
 mod quantize;
 mod request_log;
+mod same_picture;
 mod scripts;
 mod server_life;
+mod stats;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;

@@ -1,45 +1,21 @@
 //! Who comes first, asked over the wire: the header of REST, the field of gRPC.
 
-use std::sync::{Arc, Mutex};
-
 use bytes::Bytes;
-use resnetd::{
-    runtime::{Executor, RunError, scripted::ScriptedExecutor},
-    server::grpc::proto::ClassifyRequest,
-    tensor::{Batch, Logits},
-};
+use resnetd::server::grpc::proto::ClassifyRequest;
 
 use crate::support::{
-    eventually,
     images::gray,
-    server::{MODEL, ReleaseWhenDropped, TestServer, logits, scripted_model},
+    noting::Held,
+    server::{MODEL, TestServer},
 };
 
 const CLASSIFY: &str = "/v1/models/pets:classify";
 
-/// Notes the gray of every picture that it sees.
-struct Noting(ScriptedExecutor, Arc<Mutex<Vec<u32>>>);
-
-impl Executor for Noting {
-    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
-        let grays = batch.data().chunks(batch.image_len()).map(|image| image[0].round() as u32);
-        self.1.lock().expect("no panic").extend(grays);
-        self.0.run(batch, logits)
-    }
-}
-
 #[tokio::test]
 async fn urgent_requests_overtake_bulk_ones_on_both_doors() {
     let server = TestServer::start().await;
-    let network = ScriptedExecutor::blocked(&logits());
-    let _release = ReleaseWhenDropped(network.clone());
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    server.lifecycle.serve(scripted_model(4, Noting(network.clone(), seen.clone()), 64, 1)).await;
-    let target = server.service.target(MODEL, None).expect("it is served");
-    let waiting = |count| {
-        let target = &target;
-        async move { eventually("it waits", || target.model().batcher.depth() == count).await }
-    };
+    let network = Held::at(&server, 64).await;
+    let waiting = async |count| network.waiting(&server, count).await;
 
     let mut clients = Vec::new();
     let mut send = async |gray_value: u8, priority: &[(&str, &str)]| {
@@ -48,7 +24,7 @@ async fn urgent_requests_overtake_bulk_ones_on_both_doors() {
         clients.push(http);
     };
     send(1, &[]).await;
-    eventually("it runs", || seen.lock().expect("no panic").len() == 1).await;
+    waiting(0).await;
     send(2, &[("x-priority", "bulk")]).await;
     waiting(1).await;
     send(3, &[("x-priority", "bulk")]).await;
@@ -77,7 +53,7 @@ async fn urgent_requests_overtake_bulk_ones_on_both_doors() {
     for call in [bulk, urgent] {
         call.await.expect("no panic").expect("an answer");
     }
-    assert_eq!(*seen.lock().expect("no panic"), [1, 5, 7, 4, 2, 3, 6]);
+    assert_eq!(network.seen(), [1, 5, 7, 4, 2, 3, 6]);
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use super::{
     EvaluationReport, ExaminedVersion,
     plots::{heat_map, reliability, shortened},
     table::{percent, verdict},
-    text::escaped,
 };
 use crate::{
     evaluate::{ClassTally, Verdict},
     files,
+    page::{self, escaped},
 };
 
 /// The most classes that a heat map shows.
@@ -22,21 +22,13 @@ const SHOWN_IMAGES: usize = 500;
 const SHOWN_FAILURES: usize = 200;
 const LONGEST_NAME: usize = 48;
 
-/// Not even the browser is to fetch anything.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-
 /// Writes the report.
 ///
 /// # Errors
 /// What `out` says.
 pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Result<()> {
     let name = escaped(report.model);
-    writeln!(
-        out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n<title>{name}: evaluation</title>\n<style>\n{}</style>\n</head>\n<body>",
-        include_str!("page.css")
-    )?;
+    page::begin(out, &format!("{}: evaluation", report.model), include_str!("page.css"))?;
     let versions = report.versions();
     let numbers: Vec<_> = versions.iter().map(|version| version.version.to_string()).collect();
     writeln!(out, "<h1>{name}, version {}</h1>", numbers.join(" against "))?;
@@ -56,7 +48,7 @@ pub fn write(out: &mut dyn io::Write, report: &EvaluationReport<'_>) -> io::Resu
     }
     classes(out, report, &versions)?;
     failures(out, report)?;
-    writeln!(out, "<footer>resnetd {}</footer>\n</body>\n</html>", env!("CARGO_PKG_VERSION"))
+    page::end(out)
 }
 
 fn figures(out: &mut dyn io::Write, report: &EvaluationReport<'_>, versions: &[&ExaminedVersion]) -> io::Result<()> {

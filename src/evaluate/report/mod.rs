@@ -7,6 +7,5 @@ pub mod json;
 mod plots;
 mod subject;
 pub mod table;
-mod text;
 
 pub use subject::{EvaluationReport, ExaminedVersion};

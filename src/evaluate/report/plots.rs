@@ -3,8 +3,11 @@
 
 use std::fmt::Write as _;
 
-use super::{EvaluationReport, ExaminedVersion, text::escaped};
-use crate::evaluate::{CALIBRATION_BINS, CalibrationBin};
+use super::{EvaluationReport, ExaminedVersion};
+use crate::{
+    evaluate::{CALIBRATION_BINS, CalibrationBin},
+    page::{escaped, label, line, rect},
+};
 
 /// Side of the square that the reliability diagram is drawn in.
 const SIDE: f64 = 260.0;
@@ -134,17 +137,4 @@ pub(super) fn shortened(name: &str, most: usize) -> String {
 /// A number that fits a cell.
 fn short(number: f64) -> String {
     if number < 10_000.0 { format!("{number:.0}") } else { format!("{:.0}k", number / 1000.0) }
-}
-
-fn line(svg: &mut String, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-    let _ = write!(svg, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>");
-}
-
-fn rect(svg: &mut String, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
-    let _ =
-        write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>");
-}
-
-fn label(svg: &mut String, anchor: &str, (x, y): (f64, f64), text: &str) {
-    let _ = write!(svg, "<text class=\"tick\" text-anchor=\"{anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
 }

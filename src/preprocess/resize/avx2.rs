@@ -67,12 +67,13 @@ fn round(high: __m256i, low: __m256i) -> __m256i {
     _mm256_srai_epi32::<{ PRECISION as i32 }>(_mm256_add_epi32(sum, half))
 }
 
-/// The taps of one output in groups of four, each weight repeated for the three channels (and one unused lane).
+/// The taps of two neighbouring outputs in groups of four, one output in each half of a register, each weight repeated
+/// for the three channels (and one unused lane).
 pub(super) struct Groups {
     /// Byte offsets into the row, padded with the last one to a multiple of four outputs.
     offsets: Vec<usize>,
-    /// High and low halves: `[w0 w1] * 4` in the lower lane, `[w2 w3] * 4` in the upper one.
-    weights: Vec<[[i16; 16]; 2]>,
+    /// High and low halves of `[w0 w1] * 4`, then those of `[w2 w3] * 4`, of two outputs.
+    weights: Vec<[[i16; 16]; 4]>,
     per_output: usize,
     /// Bytes of a row that the loads touch.
     reach: usize,
@@ -85,21 +86,23 @@ impl Groups {
         let padded = taps.len().next_multiple_of(4);
         let mut groups = Self {
             offsets: Vec::with_capacity(padded),
-            weights: Vec::with_capacity(padded * per_output),
+            weights: Vec::with_capacity(padded / 2 * per_output),
             per_output,
             reach: 0,
         };
-        for output in (0..padded).map(|output| output.min(taps.len() - 1)) {
-            let (start, weights) = taps.of(output);
-            groups.offsets.push(start * 3);
-            // A group's load is 16 bytes, of which it uses 12.
-            groups.reach = groups.reach.max(start * 3 + per_output * 12 + 4);
+        for first in (0..padded).step_by(2) {
+            let outputs = [first, first + 1].map(|output| taps.of(output.min(taps.len() - 1)));
+            for (start, _) in outputs {
+                groups.offsets.push(start * 3);
+                // A group's load is 16 bytes, of which it uses 12.
+                groups.reach = groups.reach.max(start * 3 + per_output * 12 + 4);
+            }
             for group in 0..per_output {
-                let word = |half: usize, lane: usize| {
-                    let tap = group * 4 + lane / 8 * 2 + lane % 2;
-                    weights.get(tap).map_or(0, |&weight| halves(weight)[half])
+                let word = |part: usize, lane: usize| {
+                    let tap = group * 4 + part / 2 * 2 + lane % 2;
+                    outputs[lane / 8].1.get(tap).map_or(0, |&weight| halves(weight)[part % 2])
                 };
-                groups.weights.push([0, 1].map(|half| std::array::from_fn(|lane| word(half, lane))));
+                groups.weights.push([0, 1, 2, 3].map(|part| std::array::from_fn(|lane| word(part, lane))));
             }
         }
         groups
@@ -115,18 +118,24 @@ impl Groups {
 #[target_feature(enable = "avx2")]
 pub(super) fn horizontal(row: &[u8], groups: &Groups, out: &mut [u8]) {
     let row = &row[..groups.reach];
-    // Taps 0 and 1 (lower lane), 2 and 3 (upper lane) side by side as words: r0 r1 g0 g1 b0 b1 0 0.
+    // Taps 0 and 1, then 2 and 3, side by side as words: r0 r1 g0 g1 b0 b1 0 0.
     const Z: i8 = -1;
-    let pairs = _mm256_setr_epi8(
-        0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, //
-        6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11, Z, Z, Z, Z, Z,
-    );
+    let pairs = [
+        _mm256_setr_epi8(
+            0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z, //
+            0, Z, 3, Z, 1, Z, 4, Z, 2, Z, 5, Z, Z, Z, Z, Z,
+        ),
+        _mm256_setr_epi8(
+            6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11, Z, Z, Z, Z, Z, //
+            6, Z, 9, Z, 7, Z, 10, Z, 8, Z, 11, Z, Z, Z, Z, Z,
+        ),
+    ];
     // From (pixel 0, pixel 2) and (pixel 1, pixel 3) with a gap after each to twelve dense bytes.
     let dense = _mm256_setr_epi8(
         0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z, Z, Z, Z, //
         Z, Z, Z, 0, 1, 2, Z, Z, Z, 4, 5, 6, Z, Z, Z, Z,
     );
-    let quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(4 * groups.per_output));
+    let quads = groups.offsets.as_chunks::<4>().0.iter().zip(groups.weights.chunks_exact(2 * groups.per_output));
     // Sixteen bytes are stored, of which the next four pixels overwrite the last four.
     let mut at = 0;
     for (offsets, weights) in quads {
@@ -152,37 +161,31 @@ fn last(out: &mut [u8], pixels: __m128i) {
 /// Four neighbouring output pixels, twelve bytes; the last four are zero.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 2]], pairs: __m256i, dense: __m256i) -> __m128i {
+fn quad(row: &[u8], offsets: &[usize; 4], weights: &[[[i16; 16]; 4]], pairs: [__m256i; 2], dense: __m256i) -> __m128i {
     let (first, second) = weights.split_at(weights.len() / 2);
-    let ((a, b), (c, d)) = (first.split_at(first.len() / 2), second.split_at(second.len() / 2));
-    let (a, b) = (sum(row, offsets[0], a, pairs), sum(row, offsets[1], b, pairs));
-    let first = round(join(a.0, b.0), join(a.1, b.1));
-    let (c, d) = (sum(row, offsets[2], c, pairs), sum(row, offsets[3], d, pairs));
-    let second = round(join(c.0, d.0), join(c.1, d.1));
-    let words = _mm256_packs_epi32(first, second);
+    let words = _mm256_packs_epi32(
+        two(row, [offsets[0], offsets[1]], first, pairs),
+        two(row, [offsets[2], offsets[3]], second, pairs),
+    );
     let bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words, words), dense);
     _mm_or_si128(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes))
 }
 
-/// The sums of one output pixel in halves; the lanes are still to be added.
+/// Two output pixels, rounded, one in each lane.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum(row: &[u8], offset: usize, weights: &[[[i16; 16]; 2]], pairs: __m256i) -> (__m256i, __m256i) {
+fn two(row: &[u8], offsets: [usize; 2], weights: &[[[i16; 16]; 4]], pairs: [__m256i; 2]) -> __m256i {
     let (mut high, mut low) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    for (group, [high_weights, low_weights]) in weights.iter().enumerate() {
-        let pixels = _mm256_broadcastsi128_si256(load_half(row, offset + group * 12));
-        let pixels = _mm256_shuffle_epi8(pixels, pairs);
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(pixels, load_words(high_weights)));
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(pixels, load_words(low_weights)));
+    for (group, weights) in weights.iter().enumerate() {
+        let [one, other] = offsets.map(|offset| load_half(row, offset + group * 12));
+        let pixels = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(one), other);
+        for (pairs, [high_weights, low_weights]) in pairs.iter().zip(weights.as_chunks::<2>().0) {
+            let pixels = _mm256_shuffle_epi8(pixels, *pairs);
+            high = _mm256_add_epi32(high, _mm256_madd_epi16(pixels, load_words(high_weights)));
+            low = _mm256_add_epi32(low, _mm256_madd_epi16(pixels, load_words(low_weights)));
+        }
     }
-    (high, low)
-}
-
-/// Adds the lanes of `a` into the lower lane, those of `b` into the upper one.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn join(a: __m256i, b: __m256i) -> __m256i {
-    _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b))
+    round(high, low)
 }
 
 /// See [`super::scalar::vertical`].

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::{
     server::request_id::RequestId,
-    service::{Charge, Error, ErrorKind},
+    service::{Charge, ClientId, Error, ErrorKind},
     telemetry::{TraceContext, TraceParent},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct GrpcCall {
     pub(super) arrived: Instant,
     /// The memory that it takes.
     pub(super) charge: Arc<Charge>,
+    /// Whose it is, where clients take turns.
+    pub(super) client: Option<ClientId>,
     pub(super) parent: Option<TraceParent>,
     /// Fires when the connection is told to close.
     pub(super) leaving: CancellationToken,

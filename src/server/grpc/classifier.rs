@@ -53,7 +53,8 @@ impl proto::classifier_server::Classifier for Classifier {
         let target = version.and_then(|_| arrival.target());
         let result = match deadline.and_then(|deadline| Ok((target?, deadline))) {
             Ok((target, deadline)) => {
-                let request = convert::request(request, target, deadline, call.charge.clone(), call.trace());
+                let request =
+                    convert::request(request, target, deadline, call.charge.clone(), call.client, call.trace());
                 match self.service.answer(request).await {
                     Ok(answer) => convert::response(answer, &self.threads).await,
                     Err(error) => Err(error),

@@ -15,8 +15,8 @@ use crate::{
         threads::{Threads, is_long},
     },
     service::{
-        Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput, Priority,
-        Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
+        Answer, Charge, ClassesWanted, ClientId, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput,
+        Priority, Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -33,6 +33,7 @@ pub(super) fn request(
     target: Target,
     deadline: Option<Instant>,
     charge: Arc<Charge>,
+    client: Option<ClientId>,
     trace: TraceContext,
 ) -> Request {
     let classes = ClassesWanted {
@@ -49,6 +50,7 @@ pub(super) fn request(
             0 => Priority::DEFAULT,
             number => Priority(number),
         },
+        client,
         charge,
         trace,
     }
@@ -94,6 +96,7 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
             total_ms: answer.timing.total_ms,
         }),
         batch_size: answer.batch_size as u32,
+        cached: answer.cached,
         outputs: answer.outputs.into_iter().map(output).collect(),
     }
 }

@@ -137,11 +137,12 @@ impl GrpcDoor {
     pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = self;
-        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, .. }: Connecting| {
+        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, address, .. }: Connecting| {
             let door = door.clone();
             let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
-                let origin = CallOrigin { payer: payer.clone(), leaving: leaving.clone(), in_work: activity.begin() };
+                let (payer, leaving, in_work) = (payer.clone(), leaving.clone(), activity.begin());
+                let origin = CallOrigin { payer, leaving, in_work, address };
                 let answered = answer(door.clone(), request, origin, Ok(()));
                 async { Ok::<_, Infallible>(answered.await) }
             });
@@ -195,7 +196,7 @@ fn streaming_methods(descriptors: &[u8]) -> Result<Vec<String>, ServeError> {
 async fn answer<B>(
     door: Arc<GrpcDoor>,
     request: Request<B>,
-    CallOrigin { payer, leaving, in_work }: CallOrigin,
+    CallOrigin { payer, leaving, in_work, address }: CallOrigin,
     admitted: Result<(), Error>,
 ) -> Response<Body>
 where
@@ -206,7 +207,8 @@ where
     let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
     let parent = parent.and_then(TraceParent::parse);
     let call = admitted.and_then(|()| payer.open_charge());
-    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, parent, arrived, leaving });
+    let client = door.shared.clients.of(request.headers(), Some(address));
+    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, parent, arrived, leaving });
     let path = request.uri().path().to_owned();
     let mut packer = Packer::of(request.headers());
     let taken = Taken::default();

@@ -137,7 +137,10 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
     let result = match request.request {
         Some(message) => match charge.and_then(|charge| Ok((charge, target?))) {
             Ok((charge, target)) => {
-                match service.answer(convert::request(message, target, deadline, charge, call.trace())).await {
+                match service
+                    .answer(convert::request(message, target, deadline, charge, call.client, call.trace()))
+                    .await
+                {
                     Ok(answer) => convert::response(answer, &threads).await,
                     Err(error) => Err(error),
                 }

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     convert::Infallible,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,8 +29,11 @@ use super::{
     reading::{BodyState, closing, take_turn},
 };
 use crate::{
-    server::{activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog, unread::Unread},
-    service::{Charge, Error, ErrorKind, Payer, Service, Shown, TraceContext},
+    server::{
+        activity::InWork, fair_by::Clients, places::Place, request_id::RequestId, request_log::RequestLog,
+        unread::Unread,
+    },
+    service::{Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, TraceContext},
     telemetry::TraceParent,
 };
 
@@ -47,6 +51,8 @@ pub(super) struct OfConnection {
     pub(super) place: Place,
     /// Its part of the memory.
     pub(super) payer: Payer,
+    /// Where it comes from.
+    pub(super) address: IpAddr,
 }
 
 /// What a handler knows of its request beside method, path and body.
@@ -57,11 +63,13 @@ pub(super) struct HttpCall {
     pub(super) arrived: Instant,
     parent: Option<TraceParent>,
     payer: Option<Payer>,
+    /// Whose it is, where clients take turns.
+    pub(super) client: Option<ClientId>,
     body: Arc<BodyState>,
 }
 
 impl HttpCall {
-    fn of(request: &Request<Incoming>, connection: Option<&OfConnection>) -> Self {
+    fn of(request: &Request<Incoming>, connection: Option<&OfConnection>, clients: &Clients) -> Self {
         let extensions = request.extensions();
         let named = extensions.get::<request_id::RequestId>().map(|id| id.header_value().clone());
         let parent = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
@@ -70,6 +78,7 @@ impl HttpCall {
             arrived: Instant::now(),
             parent: parent.and_then(TraceParent::parse),
             payer: connection.map(|connection| connection.payer.clone()),
+            client: clients.of(request.headers(), connection.map(|connection| connection.address)),
             body: Arc::new(BodyState::of(request.body())),
         }
     }
@@ -132,7 +141,7 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
-    let call = HttpCall::of(&request, connection.as_ref());
+    let call = HttpCall::of(&request, connection.as_ref(), &door.shared.clients);
     let peer = connection.as_ref().map(|connection| &connection.peer);
     // Streams of HTTP/2 are many, and take memory until their answers are read. A connection of HTTP/1 has one request at a time.
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);

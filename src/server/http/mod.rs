@@ -30,6 +30,7 @@ mod reply;
 mod route;
 mod routes;
 mod socket;
+mod stats;
 mod timing;
 mod v1;
 mod v2;
@@ -91,10 +92,11 @@ impl HttpDoor {
         let service = self.service().clone();
         let calls = CallsOfPort { answer: calls, cors: cors(&self.options().cors_origins) };
         let http = stack(Arc::new(self));
-        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, place }: Connecting| {
+        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, place, address }: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
             let payer = service.payer(cut);
-            let answer = OnePort { http: http.clone(), calls: calls.clone(), peer, activity, place, payer, leaving };
+            let (http, calls) = (http.clone(), calls.clone());
+            let answer = OnePort { http, calls, peer, activity, place, payer, leaving, address };
             builder.serve_connection(TokioIo::new(stream), answer).into_owned()
         };
         connections::accept(listener, life, connect).await;

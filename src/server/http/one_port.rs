@@ -6,6 +6,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -72,6 +73,7 @@ pub(super) struct OnePort<H> {
     pub(super) place: Place,
     pub(super) payer: Payer,
     pub(super) leaving: CancellationToken,
+    pub(super) address: IpAddr,
 }
 
 impl<H> Service<Request<Incoming>> for OnePort<H>
@@ -88,6 +90,7 @@ where
             in_work: self.activity.begin(),
             place: self.place.clone(),
             payer: self.payer.clone(),
+            address: self.address,
         };
         if is_call(request.headers()) {
             return Either::Right(Box::pin(self.calls.clone().answered(connection, self.leaving.clone(), request)));
@@ -123,7 +126,7 @@ impl CallsOfPort {
 
 async fn call(
     calls: AnswerCalls,
-    OfConnection { peer, in_work, place, payer }: OfConnection,
+    OfConnection { peer, in_work, place, payer, address }: OfConnection,
     leaving: CancellationToken,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
@@ -143,7 +146,7 @@ async fn call(
     });
     let state = Arc::new(BodyState::of(request.body()));
     let request = request.map(|body| tonic::body::Body::new(Watched { body, state: state.clone() }));
-    let origin = CallOrigin { payer, leaving, in_work };
+    let origin = CallOrigin { payer, leaving, in_work, address };
     tokio::select! {
         biased;
         answer = calls(request, origin, admitted) => {

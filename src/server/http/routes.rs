@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{description::RouteEntry, docs, door::HttpDoor, health, metrics, platforms, route::Routes, v1, v2};
+use super::{description::RouteEntry, docs, door::HttpDoor, health, metrics, platforms, route::Routes, stats, v1, v2};
 use crate::server::platforms::Platforms;
 
 /// Every route, and what is said of it.
@@ -14,7 +14,8 @@ fn routes(platforms: &Platforms) -> Routes {
     let own = Routes::default()
         .get("/livez", health::live, health::live_described())
         .get("/readyz", health::ready, health::ready_described())
-        .get("/metrics", metrics::scrape, metrics::described());
+        .get("/metrics", metrics::scrape, metrics::described())
+        .get("/v1/stats", stats::stats, stats::described());
     v1::routes().and(v2::routes()).and(platforms::routes(platforms)).and(own).and(docs::routes())
 }
 

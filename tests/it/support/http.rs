@@ -1,11 +1,11 @@
 //! A small HTTP/1.1 client on a bare socket: it sends exactly what a test says, malformed or not, and keeps the connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -27,6 +27,13 @@ pub(crate) struct Answer {
 impl HttpClient {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { stream: BufReader::new(TcpStream::connect(address).await.expect("the HTTP door is open")) }
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of this machine");
+        Self { stream: BufReader::new(socket.connect(address).await.expect("the HTTP door is open")) }
     }
 
     /// `GET path`.

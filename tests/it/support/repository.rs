@@ -71,6 +71,7 @@ async fn classes(service: &Service, model: &str, image: bytes::Bytes) -> Vec<Pre
         wanted: Wanted::classes(Default::default()),
         deadline: None,
         priority: Priority::DEFAULT,
+        client: None,
         charge: service.open_charge().unwrap(),
         trace: TraceContext::new("test"),
     };

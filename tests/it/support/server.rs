@@ -277,6 +277,7 @@ pub(crate) fn scripted_model(
         max_batch_size,
         instances: 1,
         intra_threads: 1,
+        alone_threads: None,
         provider: "cpu".to_owned(),
         precision: "fp32".to_owned(),
         probability_drift: Some(0.004),

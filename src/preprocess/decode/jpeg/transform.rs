@@ -16,17 +16,17 @@ pub(super) fn transform(edge: usize, block: &[i16; 64], quantization: &[u16; 64]
         2 => {
             let mut samples = [0; 4];
             idct_scaled::idct_2x2(block, quantization, &mut samples);
-            copy(&samples.as_chunks::<2>().0, to, stride);
+            copy(samples.as_chunks::<2>().0, to, stride);
         }
         4 => {
             let mut samples = [0; 16];
             idct_scaled::idct_4x4(block, quantization, &mut samples);
-            copy(&samples.as_chunks::<4>().0, to, stride);
+            copy(samples.as_chunks::<4>().0, to, stride);
         }
         _ => {
             let mut samples = [0; 64];
             (routines().idct_islow)(block, quantization, &mut samples);
-            copy(&samples.as_chunks::<8>().0, to, stride);
+            copy(samples.as_chunks::<8>().0, to, stride);
         }
     }
 }

@@ -73,6 +73,7 @@ impl Inferring {
             wanted: requested.wanted(),
             deadline: schedule.deadline(arrived, deadline),
             priority: schedule.priority(),
+            client: call.client,
             charge,
             trace: call.trace(),
         };

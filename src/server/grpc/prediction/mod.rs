@@ -137,6 +137,7 @@ impl PredictionService {
             wanted,
             deadline: asked.deadline,
             priority: Priority::DEFAULT,
+            client: asked.call.client,
             charge: asked.call.charge.clone(),
             trace: asked.call.trace(),
         };

@@ -93,6 +93,7 @@ async fn answer(
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
         priority,
+        client: call.client,
         charge,
         trace: call.trace(),
     };
@@ -194,8 +195,13 @@ pub(super) struct ClassifyDocument<'a> {
     #[schema(value_type = Vec<ImageEntry<'a>>)]
     predictions: AnsweredImages<'a>,
     timing_ms: TimingMs,
-    /// The most pictures that were in one run of the network with one of these, those of other requests included.
+    /// The most pictures that were in one run of the network with one of these, those of other requests included; 0 where `cached`.
     batch_size: usize,
+    /// `true` where nothing was run for this answer: what the network says of every picture was kept from an earlier one. Left out
+    /// otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    cached: bool,
 }
 
 /// Where the time went, in milliseconds. Of several pictures the longest counts.
@@ -226,6 +232,7 @@ fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
             total: to_microseconds(timing.total_ms),
         },
         batch_size: answer.batch_size,
+        cached: answer.cached,
     }
 }
 
@@ -249,6 +256,7 @@ mod tests {
             outputs: Vec::new(),
             timing: Timing { preprocess_ms: 2.9, queue_ms: 0.40049, inference_ms: 49.1, total_ms: 52.6 },
             batch_size: 4,
+            cached: false,
         };
         assert_eq!(
             serde_json::to_string(&document(&answer, Encoding::Numbers)).expect("JSON"),

@@ -68,6 +68,8 @@ enum VersionState {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelMetadata)]
 pub(super) struct MetadataDocument<'a> {
+    /// The threads of the session that runs a picture which is alone; `null` where the others are as quick.
+    alone_threads: Option<usize>,
     #[schema(value_type = Architecture)]
     architecture: Value,
     /// How provider, precision, sessions and batch were chosen, in words.
@@ -201,6 +203,7 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: ModelPath)
     let info = &model.info;
     let (model_spec, metadata) = tfserving::metadata(&target);
     let document = MetadataDocument {
+        alone_threads: info.alone_threads,
         model_spec,
         metadata,
         name: &model.name,

@@ -102,6 +102,7 @@ mod tests {
             outputs: Vec::new(),
             timing: Default::default(),
             batch_size: 1,
+            cached: false,
         }
     }
 

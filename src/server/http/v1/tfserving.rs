@@ -198,6 +198,7 @@ mod tests {
             outputs: Vec::new(),
             timing: Default::default(),
             batch_size: 1,
+            cached: false,
         };
         assert_eq!(
             serde_json::to_string(&results(&answer)).expect("JSON"),

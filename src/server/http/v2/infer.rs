@@ -83,6 +83,7 @@ async fn answer(
         wanted: requested.wanted(),
         deadline: schedule.deadline(call.arrived, None),
         priority: schedule.priority(),
+        client: call.client,
         charge,
         trace: call.trace(),
     };

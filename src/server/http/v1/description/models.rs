@@ -97,6 +97,7 @@ pub(in crate::server::http::v1) fn metadata(place: ModelInPath) -> Described {
             "max_batch_size": 8,
             "instances": 2,
             "intra_threads": 1,
+            "alone_threads": null,
             "untrained": false,
         }),
     )

@@ -77,6 +77,7 @@ async fn answer(
         wanted,
         deadline: options.timeout.map(|timeout| call.arrived + timeout),
         priority,
+        client: call.client,
         charge,
         trace: call.trace(),
     };

@@ -1,7 +1,7 @@
 //! Text of others inside a page.
 
 /// `text` as HTML and SVG show it, also inside an attribute in double quotes.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -1,0 +1,63 @@
+//! One image that has its row, wherever that came from.
+
+use std::time::{Duration, Instant};
+
+use super::row_cache::Row;
+use crate::{batching::Reply, telemetry::PhaseTimes};
+
+/// An image that went through the line.
+#[derive(Clone)]
+pub(super) struct Answered {
+    pub(super) reply: Reply,
+    pub(super) preprocess: Duration,
+    pub(super) from: RowFrom,
+}
+
+/// Where a row came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowFrom {
+    /// The image's own run.
+    Run,
+    /// The run of another request that asked the same.
+    SharedRun,
+    /// What was kept.
+    Cache,
+}
+
+impl Answered {
+    /// A row that was kept: nothing was waited for.
+    pub(super) fn kept(row: &Row) -> Self {
+        let reply = Reply {
+            logits: row.logits.clone(),
+            features: row.features.clone(),
+            queued: Duration::ZERO,
+            inference: Duration::ZERO,
+            fill: Duration::ZERO,
+            batch_size: 0,
+        };
+        Self { reply, preprocess: Duration::ZERO, from: RowFrom::Cache }
+    }
+
+    /// The row of a run that was under way already: of its time, what was waited for since `joined`.
+    pub(super) fn shared(self, joined: Instant) -> Self {
+        let waited = joined.elapsed();
+        let inference = self.reply.inference.min(waited);
+        let (queued, fill) = (self.reply.queued.min(waited - inference), self.reply.fill.min(inference));
+        let reply = Reply { inference, queued, fill, ..self.reply };
+        Self { reply, preprocess: Duration::ZERO, from: RowFrom::SharedRun }
+    }
+
+    /// What is worth keeping: nothing that is no number.
+    pub(super) fn row(&self) -> Option<Row> {
+        let Reply { logits, features, .. } = &self.reply;
+        let is_finite = logits.iter().all(|value| value.is_finite());
+        is_finite.then(|| Row { logits: logits.clone(), features: features.clone() })
+    }
+
+    /// Where its time went, so far.
+    pub(super) fn phases(&self) -> PhaseTimes {
+        let Self { reply, preprocess, .. } = self;
+        let (input, infer) = (*preprocess + reply.fill, reply.inference.saturating_sub(reply.fill));
+        PhaseTimes { queue: reply.queued, input, infer, ..PhaseTimes::default() }
+    }
+}
