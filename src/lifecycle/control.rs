@@ -41,6 +41,8 @@ pub(super) struct Control<L> {
     commands: Sender<Command>,
     /// Whether what is replaced is served until the new one can take its place.
     overlap: bool,
+    /// Whether what fails is tried again.
+    retries: bool,
     /// What the last round asked for.
     wanted: BTreeMap<VersionKey, WantedModel>,
     /// Where it wants labels to point.
@@ -60,6 +62,7 @@ impl<L: LoadModel> Control<L> {
         Self {
             writer,
             overlap: options.overlap,
+            retries: options.retries,
             wanted: BTreeMap::new(),
             labels: Labels::new(),
             loads: Loads::new(loader, options, commands.clone()),
@@ -383,7 +386,7 @@ impl<L: LoadModel> Control<L> {
 
     fn fail(&mut self, wanted: &WantedModel, reason: &str, again: bool) {
         let (name, version, now) = (&*wanted.name, wanted.version, Instant::now());
-        let next_try = self.failures.note(wanted, reason, again, now);
+        let next_try = self.failures.note(wanted, reason, again && self.retries, now);
         let kept =
             if self.served.contains_key(&wanted.key()) { "its earlier files are served on" } else { "not served" };
         match next_try {

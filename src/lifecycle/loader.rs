@@ -84,6 +84,8 @@ pub struct LoadOptions {
     pub watch_interval: Duration,
     /// Whether what is replaced is served until the new one can take its place, which takes the memory of both.
     pub overlap: bool,
+    /// Whether what fails is tried again after a while.
+    pub retries: bool,
 }
 
 impl LoadOptions {
@@ -101,6 +103,7 @@ impl Default for LoadOptions {
             time_limit: Duration::from_secs(600),
             watch_interval: Duration::from_secs(5),
             overlap: true,
+            retries: true,
         }
     }
 }

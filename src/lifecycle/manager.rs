@@ -2,7 +2,7 @@
 //! served.
 //!
 //! A thread of its own, because a disk may not answer for minutes, and models go on coming and going meanwhile. It gives way to
-//! traffic and takes no more than a fiftieth of the time, however many folders there are.
+//! traffic and takes about a fiftieth of the time at most, however many folders there are, but it looks once a minute.
 
 use std::{
     io,
@@ -24,6 +24,9 @@ use crate::{
 
 /// A look takes at most one part in so many of the time.
 const PAUSES: u32 = 50;
+
+/// A look that was slow because the disk or the processor was busy does not put off the next one for ever.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the thread is asked.
 enum Wish {
@@ -167,7 +170,8 @@ impl Following {
                 },
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            next_look = self.interval.map(|interval| Instant::now() + interval.max(begun.elapsed() * PAUSES));
+            let pause = (begun.elapsed() * PAUSES).min(LONGEST_PAUSE);
+            next_look = self.interval.map(|interval| Instant::now() + interval.max(pause));
         }
     }
 
