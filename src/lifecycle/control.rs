@@ -142,7 +142,7 @@ impl<L: LoadModel> Control<L> {
         };
         let to_serve: Vec<_> =
             steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None }).collect();
-        self.writer.announce(to_serve.into_iter());
+        self.writer.announce(to_serve);
         self.wanted = wanted.into_iter().map(|version| (version.key(), version)).collect();
         self.failures.retain(|key| self.wanted.contains_key(key));
         self.loads.retain(|key| self.wanted.contains_key(key));
@@ -244,7 +244,8 @@ impl<L: LoadModel> Control<L> {
                     "unloaded before version {number} is loaded in its place, because [models] overlap is false: requests are \
                      refused until then"
                 );
-                (served.remove(&key), watches.end(&key));
+                served.remove(&key);
+                watches.end(&key);
             }
             ends.are_freed(name, |key| served.contains_key(key))
         });

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(seconds(failures.note(&wanted, "no", true, start)), Some(5));
         assert_eq!(seconds(failures.next()), Some(5));
         assert!(failures.due(start + Duration::from_secs(4)).is_empty());
-        assert_eq!(failures.due(start + Duration::from_secs(5)), [key.clone()]);
+        assert_eq!(failures.due(start + Duration::from_secs(5)), std::slice::from_ref(&key));
         assert!(failures.due(start + Duration::from_secs(5)).is_empty(), "once");
         assert!(failures.has(&wanted) && failures.has_for(&key, "no"));
         assert_eq!(seconds(failures.note(&wanted, "no", true, start)), Some(10));

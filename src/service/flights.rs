@@ -93,8 +93,8 @@ mod tests {
 
     const USUAL: Priority = Priority::DEFAULT;
 
-    fn run(gate: oneshot::Receiver<u32>) -> impl Future<Output = Option<u32>> + Send + 'static {
-        async { gate.await.ok() }
+    async fn run(gate: oneshot::Receiver<u32>) -> Option<u32> {
+        gate.await.ok()
     }
 
     fn count<K, T: Clone>(flights: &Flights<K, T>) -> usize {

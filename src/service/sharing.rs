@@ -23,12 +23,15 @@ use crate::{
 /// From so many bytes on, a key is made on a thread that may take its time.
 const LONG: usize = 16 << 10;
 
+/// Who shares a run: whoever asks for this, and where clients take turns, only one of them.
+type SharedBy = (RowKey, Option<ClientId>);
+
 /// What was kept, and what is under way.
 pub(super) struct Sharing {
     keys: Arc<RowKeys>,
     hashing: Semaphore,
     cache: Arc<RowCache>,
-    flights: Option<Flights<(RowKey, Option<ClientId>), Result<Answered, Error>>>,
+    flights: Option<Flights<SharedBy, Result<Answered, Error>>>,
 }
 
 impl Sharing {

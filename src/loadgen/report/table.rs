@@ -80,8 +80,11 @@ pub fn write(out: &mut dyn io::Write, report: &LoadReport) -> io::Result<()> {
     notes(out, report)
 }
 
+/// Reads one of the quantiles.
+type QuantileOf = fn(&LatencyQuantiles) -> f64;
+
 /// What a latency is told by.
-pub(super) const PERCENTILES: [(&str, fn(&LatencyQuantiles) -> f64); 6] = [
+pub(super) const PERCENTILES: [(&str, QuantileOf); 6] = [
     ("p50", |times| times.p50),
     ("p90", |times| times.p90),
     ("p95", |times| times.p95),
