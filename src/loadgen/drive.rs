@@ -51,7 +51,7 @@ impl LoadRun {
     /// Begins now.
     ///
     /// # Errors
-    /// Never: see [`LoadTally::new`].
+    /// Never: see `LoadTally::new`.
     pub fn begin(plan: LoadPlan) -> Result<Arc<Self>, CreationError> {
         let start = Instant::now();
         let tally = Mutex::new(LoadTally::new(start + plan.warm_up, plan.duration, plan.deadline)?);
