@@ -13,22 +13,20 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    command::{Breakdown, Command, Labels, Made, Purpose, Tries},
+    command::{Command, Labels, Made, Purpose, Tries},
     decide::{RoundStep, Standing, decide, superfluous},
-    ends::{Ends, shown},
+    ends::shown,
     failures::Failures,
     labels::pointed,
     loader::{LoadModel, LoadOptions},
     loads::Loads,
     rounds::Rounds,
+    serving::Serving,
     told::tell_served,
-    wanted::{Change, ServedFrom, Source, VersionKey, WantedModel},
+    wanted::{Change, Source, VersionKey, WantedModel},
     watch::Watches,
 };
-use crate::{
-    model::{LoadedModel, ModelState},
-    service::RegistryWriter,
-};
+use crate::{model::LoadedModel, service::RegistryWriter};
 
 struct Closing {
     deadline: Option<Instant>,
@@ -37,8 +35,7 @@ struct Closing {
 }
 
 pub(super) struct Control<L> {
-    writer: RegistryWriter,
-    commands: Sender<Command>,
+    serving: Serving,
     /// Whether what is replaced is served until the new one can take its place.
     overlap: bool,
     /// Whether what fails is tried again.
@@ -50,30 +47,21 @@ pub(super) struct Control<L> {
     loads: Loads<L>,
     failures: Failures,
     rounds: Rounds,
-    served: BTreeMap<VersionKey, ServedFrom>,
-    watches: Watches,
-    ends: Ends,
     closing: Option<Closing>,
-    next: u64,
 }
 
 impl<L: LoadModel> Control<L> {
     pub(super) fn new(writer: RegistryWriter, loader: L, options: LoadOptions, commands: Sender<Command>) -> Self {
         Self {
-            writer,
+            serving: Serving::new(writer, Watches::new(options.watch_interval), commands.clone()),
             overlap: options.overlap,
             retries: options.retries,
             wanted: BTreeMap::new(),
             labels: Labels::new(),
-            loads: Loads::new(loader, options, commands.clone()),
-            commands,
+            loads: Loads::new(loader, options, commands),
             failures: Failures::default(),
             rounds: Rounds::default(),
-            served: BTreeMap::new(),
-            watches: Watches::new(options.watch_interval),
-            ends: Ends::default(),
             closing: None,
-            next: 0,
         }
     }
 
@@ -113,14 +101,14 @@ impl<L: LoadModel> Control<L> {
             }
             Command::SetReady { done } => {
                 self.loads.give_way();
-                self.writer.set_ready();
+                self.serving.writer.set_ready();
                 // Whoever opened the gate may have left.
                 let _ = done.send(());
             }
             Command::Loaded { load, outcome } => self.loaded(load, outcome),
-            Command::Retired { key, workers } => self.ends.end(key, workers, &self.commands),
+            Command::Retired { key, workers } => self.serving.retired(key, workers),
             Command::Broken { served, key } => self.broken(served, &key),
-            Command::Freed { end } => self.ends.freed(end),
+            Command::Freed { end } => self.serving.ends.freed(end),
             Command::Close { limit, done } => self.close(limit, done),
         }
     }
@@ -138,11 +126,11 @@ impl<L: LoadModel> Control<L> {
         let mut open = BTreeSet::new();
         let steps = {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
-            decide(&wanted, &self.writer.list(), |version| self.standing(version, &under_way, tries))
+            decide(&wanted, &self.serving.writer.list(), |version| self.standing(version, &under_way, tries))
         };
         let to_serve: Vec<_> =
             steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None }).collect();
-        self.writer.announce(to_serve);
+        self.serving.writer.announce(to_serve);
         self.wanted = wanted.into_iter().map(|version| (version.key(), version)).collect();
         self.failures.retain(|key| self.wanted.contains_key(key));
         self.loads.retain(|key| self.wanted.contains_key(key));
@@ -161,7 +149,7 @@ impl<L: LoadModel> Control<L> {
                 }
                 RoundStep::Settle(key) => {
                     self.failures.forget(&key);
-                    self.writer.settle(&key.0, key.1);
+                    self.serving.writer.settle(&key.0, key.1);
                 }
                 RoundStep::Retire(key) => self.retire(&key),
             }
@@ -173,10 +161,10 @@ impl<L: LoadModel> Control<L> {
     /// Points the labels of a model where they are to point, as far as that answers.
     fn point_labels(&mut self, model: &str) {
         let Some(wanted) = self.labels.get(model) else { return };
-        let current = self.writer.labels(model);
+        let current = self.serving.writer.labels(model);
         if current != *wanted {
-            let labels = pointed(wanted, &current, |version| self.writer.classes(model, version).is_some());
-            self.writer.label(model, &labels);
+            let labels = pointed(wanted, &current, |version| self.serving.writer.classes(model, version).is_some());
+            self.serving.writer.label(model, &labels);
         }
     }
 
@@ -191,7 +179,7 @@ impl<L: LoadModel> Control<L> {
         if tries.rests(&version.name) && self.failures.has(version) {
             return Standing::Resting;
         }
-        self.served.get(&key).map_or(Standing::Absent, |from| Standing::Answers(from.change(&version.source)))
+        self.serving.served.get(&key).map_or(Standing::Absent, |from| Standing::Answers(from.change(&version.source)))
     }
 
     /// Has a wanted version loaded, or as much of it as has changed.
@@ -201,9 +189,9 @@ impl<L: LoadModel> Control<L> {
         if self.loads.under_way().any(is_it) {
             return;
         }
-        let purpose = match self.served.get(key).map(|from| from.change(&wanted.source)) {
+        let purpose = match self.serving.served.get(key).map(|from| from.change(&wanted.source)) {
             Some(Change::Nothing) => return,
-            Some(Change::Labels) => match self.writer.classes(&key.0, key.1) {
+            Some(Change::Labels) => match self.serving.writer.classes(&key.0, key.1) {
                 Some(classes) => Purpose::Relabel(classes),
                 None => Purpose::Serve,
             },
@@ -216,39 +204,16 @@ impl<L: LoadModel> Control<L> {
     fn try_again(&mut self) {
         for key in self.failures.due(Instant::now()) {
             if self.loads.under_way().all(|under_way| under_way.key() != key) {
-                self.writer.announce([&key]);
+                self.serving.writer.announce([&key]);
                 self.begin(&key);
             }
         }
     }
 
     fn start_loads(&mut self) {
-        let Self { loads, overlap, writer, wanted, served, watches, ends, .. } = self;
-        let failed = loads.start(|version, purpose| {
-            if *overlap || purpose != Purpose::Serve {
-                return true;
-            }
-            let (name, number) = (&*version.name, version.version);
-            for status in writer.list().iter().filter(|it| &*it.name == name && it.state == ModelState::Available) {
-                let key = (name.to_owned(), status.version);
-                if status.version == number {
-                    writer.make_room(name, status.version);
-                } else if !wanted.contains_key(&key) {
-                    writer.remove(name, status.version);
-                } else {
-                    continue;
-                }
-                tracing::info!(
-                    model = name,
-                    version = status.version,
-                    "unloaded before version {number} is loaded in its place, because [models] overlap is false: requests are \
-                     refused until then"
-                );
-                served.remove(&key);
-                watches.end(&key);
-            }
-            ends.are_freed(name, |key| served.contains_key(key))
-        });
+        let Self { loads, overlap, serving, wanted, .. } = self;
+        let failed = loads
+            .start(|version, purpose| *overlap || purpose != Purpose::Serve || serving.unload_before(version, wanted));
         for (wanted, purpose, reason) in failed {
             self.failed(&wanted, purpose, &reason, true);
         }
@@ -258,8 +223,7 @@ impl<L: LoadModel> Control<L> {
         let Some(loading) = self.loads.ended(load) else {
             // It was left behind and has come after all, too late: its threads end like those of any other.
             if let Ok(Made::Model(loaded)) = outcome {
-                let key = (loaded.model.name.to_string(), loaded.model.version);
-                self.throw_away(key, *loaded);
+                self.serving.throw_away(*loaded);
             }
             return;
         };
@@ -273,14 +237,14 @@ impl<L: LoadModel> Control<L> {
             }
             (Ok(Made::Labels(labels)), Some(_)) => {
                 tracing::info!(model = key.0, version = key.1, "its classes have other names now; its sessions stay");
-                self.writer.relabel(&key.0, key.1, labels);
-                if let Some(from) = self.served.get_mut(&key) {
+                self.serving.writer.relabel(&key.0, key.1, labels);
+                if let Some(from) = self.serving.served.get_mut(&key) {
                     from.source = Some(wanted.source.clone());
                 }
                 self.failures.forget(&key);
             }
             // Meanwhile nobody wants it any more.
-            (Ok(Made::Model(loaded)), None) => self.throw_away(key.clone(), *loaded),
+            (Ok(Made::Model(loaded)), None) => self.serving.throw_away(*loaded),
             // What failed is not what is there now, and that is loaded next.
             (Err(_), Some(Change::Labels | Change::Everything)) => {}
             (Err(reason), Some(Change::Nothing)) => self.failed(&wanted, purpose, &reason, true),
@@ -306,7 +270,7 @@ impl<L: LoadModel> Control<L> {
     /// Has those models measured anew that are served at another speed than was measured.
     fn look_at_paces(&mut self) {
         let under_way: BTreeSet<_> = self.loads.under_way().map(WantedModel::key).collect();
-        let off = self.watches.look(Instant::now(), |key| under_way.contains(key));
+        let off = self.serving.watches.look(Instant::now(), |key| under_way.contains(key));
         for wanted in off {
             self.loads.push(wanted, Purpose::MeasureAnew);
         }
@@ -316,50 +280,30 @@ impl<L: LoadModel> Control<L> {
     ///
     /// * `origin`: what it was loaded from and why, where it can be loaded again
     fn serve(&mut self, loaded: LoadedModel, origin: Option<(&WantedModel, Purpose)>) {
-        let key = (loaded.model.name.to_string(), loaded.model.version);
-        self.next += 1;
-        let number = self.next;
-        match origin {
-            Some((wanted, purpose)) => self.watches.begin(wanted, &loaded, purpose == Purpose::MeasureAnew),
-            None => self.watches.end(&key),
-        }
-        let source = origin.map(|(wanted, _)| wanted.source.clone());
-        self.served.insert(key.clone(), ServedFrom { number, source });
-        self.failures.forget(&key);
-        let retire = self.ends.begin(&key, &self.commands);
-        let breakdown = Breakdown { served: number, key, commands: self.commands.clone() };
-        loaded.model.batcher.observe(Box::new(breakdown));
-        self.writer.serve(loaded, retire);
-    }
-
-    /// Ends a model that was loaded and is of no use.
-    fn throw_away(&mut self, key: VersionKey, loaded: LoadedModel) {
-        drop(self.ends.begin(&key, &self.commands));
-        self.ends.end(key, loaded.workers, &self.commands);
+        self.failures.forget(&(loaded.model.name.to_string(), loaded.model.version));
+        self.serving.put(loaded, origin);
     }
 
     fn retire(&mut self, key: &VersionKey) {
         tracing::info!(model = key.0, version = key.1, "no longer wanted: retired");
-        self.writer.remove(&key.0, key.1);
-        self.served.remove(key);
-        self.watches.end(key);
+        self.serving.take_away(key);
         self.rounds.close(key);
     }
 
     /// Earlier versions of a model can go once what takes their place answers.
     fn retire_superfluous(&mut self, model: &str) {
         let of_model = (model.to_owned(), 0)..=(model.to_owned(), u64::MAX);
-        for key in superfluous(self.wanted.range(of_model).map(|(_, version)| version), &self.writer.versions(model)) {
+        for key in
+            superfluous(self.wanted.range(of_model).map(|(_, version)| version), &self.serving.writer.versions(model))
+        {
             self.retire(&key);
         }
     }
 
     fn broken(&mut self, served: u64, key: &VersionKey) {
-        if self.served.get(key).is_none_or(|from| from.number != served) {
+        if !self.serving.lost(served, key) {
             return;
         }
-        self.watches.end(key);
-        self.served.remove(key);
         let (name, version) = (&*key.0, key.1);
         let reason = "all of its workers have broken, and the log says how";
         let (reason, next_try) = match self.wanted.get(key).cloned() {
@@ -367,7 +311,7 @@ impl<L: LoadModel> Control<L> {
             None => (format!("{reason}; restart the server to load it again"), None),
         };
         tracing::error!(model = name, version, "served no more: {reason}");
-        self.writer.break_down(name, version, &reason, next_try);
+        self.serving.writer.break_down(name, version, &reason, next_try);
     }
 
     /// * `again`: whether it is tried again after a while
@@ -378,7 +322,7 @@ impl<L: LoadModel> Control<L> {
                 version = wanted.version,
                 "not measured anew, served as before: {reason}"
             );
-            self.watches.keep_measured(&wanted.key());
+            self.serving.watches.keep_measured(&wanted.key());
         } else if self.wanted.contains_key(&wanted.key()) {
             self.fail(wanted, reason, again);
         }
@@ -388,8 +332,11 @@ impl<L: LoadModel> Control<L> {
     fn fail(&mut self, wanted: &WantedModel, reason: &str, again: bool) {
         let (name, version, now) = (&*wanted.name, wanted.version, Instant::now());
         let next_try = self.failures.note(wanted, reason, again && self.retries, now);
-        let kept =
-            if self.served.contains_key(&wanted.key()) { "its earlier files are served on" } else { "not served" };
+        let kept = if self.serving.served.contains_key(&wanted.key()) {
+            "its earlier files are served on"
+        } else {
+            "not served"
+        };
         match next_try {
             Some(at) => {
                 let next_try_s = (at - now).as_secs();
@@ -397,18 +344,14 @@ impl<L: LoadModel> Control<L> {
             }
             None => tracing::error!(model = name, version, "{kept}: {reason}"),
         }
-        self.writer.fail(name, version, reason, next_try);
+        self.serving.writer.fail(name, version, reason, next_try);
     }
 
     fn close(&mut self, limit: Duration, done: std::sync::mpsc::Sender<Vec<String>>) {
         self.wanted.clear();
         self.loads.retain(|_| false);
         self.failures.retain(|_| false);
-        self.watches.clear();
-        self.served.clear();
-        for status in self.writer.list() {
-            self.writer.remove(&status.name, status.version);
-        }
+        self.serving.clear();
         self.rounds.clear();
         self.closing = Some(Closing { deadline: Instant::now().checked_add(limit), done: Some(done) });
     }
@@ -417,10 +360,10 @@ impl<L: LoadModel> Control<L> {
     /// minutes, and nobody will use what it makes.
     fn conclude_closing(&mut self) {
         let loads = self.loads.running().map(|it| format!("loading {}", shown(&it.key())));
-        let still_running: Vec<_> = loads.chain(self.ends.still_running()).collect();
+        let still_running: Vec<_> = loads.chain(self.serving.ends.still_running()).collect();
         let Some(closing) = &mut self.closing else { return };
         let is_late = closing.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if !self.ends.is_empty() && !is_late {
+        if !self.serving.ends.is_empty() && !is_late {
             return;
         }
         closing.deadline = None;
@@ -431,12 +374,12 @@ impl<L: LoadModel> Control<L> {
     }
 
     fn is_done(&self) -> bool {
-        self.ends.is_empty() && self.loads.running().next().is_none()
+        self.serving.ends.is_empty() && self.loads.running().next().is_none()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let closing = self.closing.as_ref().and_then(|closing| closing.deadline);
-        [self.loads.next_deadline(), closing, self.watches.next_look(), self.failures.next()]
+        [self.loads.next_deadline(), closing, self.serving.watches.next_look(), self.failures.next()]
             .into_iter()
             .flatten()
             .min()

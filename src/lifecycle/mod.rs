@@ -22,6 +22,7 @@ mod loader;
 mod loads;
 mod manager;
 mod rounds;
+mod serving;
 mod settle;
 mod told;
 mod wanted;
