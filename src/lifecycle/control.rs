@@ -13,26 +13,24 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    closing::Closing,
     command::{Command, Labels, Made, Purpose, Tries},
     decide::{RoundStep, Standing, decide, superfluous},
+    demands::Demands,
     ends::shown,
     failures::Failures,
-    labels::pointed,
     loader::{LoadModel, LoadOptions},
-    loads::Loads,
+    loads::{Begin, Loads},
     rounds::Rounds,
     serving::Serving,
     told::tell_served,
     wanted::{Change, Source, VersionKey, WantedModel},
     watch::Watches,
 };
-use crate::{model::LoadedModel, service::RegistryWriter};
-
-struct Closing {
-    deadline: Option<Instant>,
-    /// Until it was answered.
-    done: Option<std::sync::mpsc::Sender<Vec<String>>>,
-}
+use crate::{
+    model::LoadedModel,
+    service::{ColdCall, RegistryWriter},
+};
 
 pub(super) struct Control<L> {
     serving: Serving,
@@ -40,6 +38,8 @@ pub(super) struct Control<L> {
     overlap: bool,
     /// Whether what fails is tried again.
     retries: bool,
+    /// Where models are loaded when somebody asks for them.
+    demands: Option<Demands>,
     /// What the last round asked for.
     wanted: BTreeMap<VersionKey, WantedModel>,
     /// Where it wants labels to point.
@@ -56,6 +56,7 @@ impl<L: LoadModel> Control<L> {
             serving: Serving::new(writer, Watches::new(options.watch_interval), commands.clone()),
             overlap: options.overlap,
             retries: options.retries,
+            demands: options.on_demand.map(Demands::new),
             wanted: BTreeMap::new(),
             labels: Labels::new(),
             loads: Loads::new(loader, options, commands),
@@ -72,8 +73,9 @@ impl<L: LoadModel> Control<L> {
             self.try_again();
             self.start_loads();
             self.rounds.conclude();
-            if self.closing.is_some() {
-                self.conclude_closing();
+            if let Some(closing) = &mut self.closing {
+                let loads = self.loads.running().map(|it| format!("loading {}", shown(&it.key())));
+                closing.conclude(&self.serving.ends, loads.collect());
                 if self.is_done() {
                     return;
                 }
@@ -94,6 +96,14 @@ impl<L: LoadModel> Control<L> {
     fn follow(&mut self, command: Command) {
         match command {
             Command::Apply { wanted, labels, tries, done } => self.apply(wanted, labels, &tries, done),
+            Command::Called(call) => self.called(call),
+            Command::Cool { model, done } => {
+                if let Some(demands) = &self.demands {
+                    demands.cool(&model, &mut self.serving, &self.wanted);
+                }
+                // Whoever asked may have left.
+                let _ = done.send(());
+            }
             Command::Serve { model, done } => {
                 self.serve(model, None);
                 // Whoever put it there may have left.
@@ -128,14 +138,30 @@ impl<L: LoadModel> Control<L> {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
             decide(&wanted, &self.serving.writer.list(), |version| self.standing(version, &under_way, tries))
         };
-        let to_serve: Vec<_> =
-            steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None }).collect();
-        self.serving.writer.announce(to_serve);
+        let before = std::mem::take(&mut self.wanted);
         self.wanted = wanted.into_iter().map(|version| (version.key(), version)).collect();
+        let to_load = steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None });
+        let (cold, to_serve): (Vec<_>, Vec<_>) = to_load.cloned().partition(|key| self.rests_cold(key, tries));
+        self.serving.writer.announce(&to_serve);
+        let cold: BTreeSet<_> = cold.into_iter().collect();
+        if let Some(demands) = &self.demands {
+            let is_same = |key: &VersionKey| {
+                let pair = before.get(key).zip(self.wanted.get(key));
+                pair.is_some_and(|(before, now)| before.source.change(&now.source) == Change::Nothing)
+            };
+            demands.shelve(&cold, is_same, &mut self.serving);
+            // Labels can point at them from now on.
+            cold.iter().for_each(|(model, _)| self.point_labels(model));
+        }
         self.failures.retain(|key| self.wanted.contains_key(key));
         self.loads.retain(|key| self.wanted.contains_key(key));
+        self.serving.retain_sizes(|key| self.wanted.contains_key(key));
+        if let Some(demands) = &mut self.demands {
+            demands.retain(|key| self.wanted.contains_key(key));
+        }
         for step in steps {
             match step {
+                RoundStep::Load(key) if cold.contains(&key) => {}
                 RoundStep::Load(key) | RoundStep::Relabel(key) => {
                     self.begin(&key);
                     open.insert(key);
@@ -160,11 +186,8 @@ impl<L: LoadModel> Control<L> {
 
     /// Points the labels of a model where they are to point, as far as that answers.
     fn point_labels(&mut self, model: &str) {
-        let Some(wanted) = self.labels.get(model) else { return };
-        let current = self.serving.writer.labels(model);
-        if current != *wanted {
-            let labels = pointed(wanted, &current, |version| self.serving.writer.classes(model, version).is_some());
-            self.serving.writer.label(model, &labels);
+        if let Some(wanted) = self.labels.get(model) {
+            self.serving.point_labels(model, wanted);
         }
     }
 
@@ -203,19 +226,47 @@ impl<L: LoadModel> Control<L> {
     /// Tries those again that have failed and waited long enough.
     fn try_again(&mut self) {
         for key in self.failures.due(Instant::now()) {
-            if self.loads.under_way().all(|under_way| under_way.key() != key) {
+            if let Some(demands) = self.demands.as_ref().filter(|_| self.rests_cold(&key, &Tries::AtTheirTime)) {
+                demands.shelve(&BTreeSet::from([key]), |_| false, &mut self.serving);
+            } else if self.loads.under_way().all(|under_way| under_way.key() != key) {
                 self.serving.writer.announce([&key]);
                 self.begin(&key);
             }
         }
     }
 
+    /// A request waits for a version. Where that has come or gone meanwhile, it is told, or looks again.
+    fn called(&mut self, call: ColdCall) {
+        let key = (call.model.to_string(), call.version);
+        let Some(demands) = self.demands.as_mut().filter(|_| self.wanted.contains_key(&key)) else { return };
+        let waits = demands.take(call, &self.serving, self.loads.begun(&key), Instant::now());
+        if waits && self.loads.under_way().all(|under_way| under_way.key() != key) {
+            self.serving.writer.announce([&key]);
+            self.begin(&key);
+        }
+    }
+
+    /// Whether a version is loaded only when somebody asks for it.
+    fn rests_cold(&self, key: &VersionKey, tries: &Tries) -> bool {
+        self.demands.as_ref().is_some_and(|demands| demands.rests(key, tries, &self.serving, &self.wanted))
+    }
+
     fn start_loads(&mut self) {
-        let Self { loads, overlap, serving, wanted, .. } = self;
-        let failed = loads
-            .start(|version, purpose| *overlap || purpose != Purpose::Serve || serving.unload_before(version, wanted));
+        let now = Instant::now();
+        let Self { loads, overlap, serving, wanted, demands, .. } = self;
+        let failed = loads.start(|version, purpose, loading| match (purpose, demands.as_mut()) {
+            (Purpose::Serve, _) if *overlap && serving.has_earlier(version, wanted) => Begin::BesideEarlier,
+            (Purpose::Serve, _) if !*overlap && !serving.unload_before(version, wanted) => Begin::NotYet,
+            (Purpose::Serve, Some(demands)) => demands.may_begin(version, serving, wanted, loading, now),
+            _ => Begin::Now,
+        });
         for (wanted, purpose, reason) in failed {
             self.failed(&wanted, purpose, &reason, true);
+        }
+        let Self { loads, serving, rounds, demands, .. } = self;
+        for key in demands.as_mut().map(|demands| demands.give_up(now, serving)).unwrap_or_default() {
+            loads.retain(|other| *other != key);
+            rounds.close(&key);
         }
     }
 
@@ -231,9 +282,26 @@ impl<L: LoadModel> Control<L> {
         let key = wanted.key();
         let now_wanted = self.wanted.get(&key).map(|now| wanted.source.change(&now.source));
         match (outcome, now_wanted) {
+            // It was unloaded while it was measured anew.
+            (Ok(Made::Model(loaded)), Some(_))
+                if purpose == Purpose::MeasureAnew && self.serving.writer.is_cold(&key.0, key.1) =>
+            {
+                self.serving.throw_away(*loaded);
+            }
             (Ok(Made::Model(loaded)), Some(_)) => {
-                tell_served(&loaded.model.info, &wanted, took, &steps);
-                self.serve(*loaded, Some((&wanted, purpose)));
+                match self.demands.as_ref().and_then(|demands| demands.too_large(loaded.bytes)) {
+                    Some(reason) => {
+                        self.serving.throw_away(*loaded);
+                        self.failed(&wanted, purpose, &reason, false);
+                    }
+                    None => {
+                        tell_served(&loaded.model.info, &wanted, took, &steps);
+                        self.serve(*loaded, Some((&wanted, purpose)));
+                        if let Some(demands) = &mut self.demands {
+                            demands.came(&key, took, &mut self.serving, &self.wanted);
+                        }
+                    }
+                }
             }
             (Ok(Made::Labels(labels)), Some(_)) => {
                 tracing::info!(model = key.0, version = key.1, "its classes have other names now; its sessions stay");
@@ -345,32 +413,19 @@ impl<L: LoadModel> Control<L> {
             None => tracing::error!(model = name, version, "{kept}: {reason}"),
         }
         self.serving.writer.fail(name, version, reason, next_try);
+        if let Some(demands) = &mut self.demands {
+            demands.callers.let_go(&wanted.key());
+        }
     }
 
     fn close(&mut self, limit: Duration, done: std::sync::mpsc::Sender<Vec<String>>) {
         self.wanted.clear();
         self.loads.retain(|_| false);
         self.failures.retain(|_| false);
+        self.demands = None;
         self.serving.clear();
         self.rounds.clear();
-        self.closing = Some(Closing { deadline: Instant::now().checked_add(limit), done: Some(done) });
-    }
-
-    /// Answers whoever closed, as soon as every model is gone or when the time is up. A load is not waited for: it may take
-    /// minutes, and nobody will use what it makes.
-    fn conclude_closing(&mut self) {
-        let loads = self.loads.running().map(|it| format!("loading {}", shown(&it.key())));
-        let still_running: Vec<_> = loads.chain(self.serving.ends.still_running()).collect();
-        let Some(closing) = &mut self.closing else { return };
-        let is_late = closing.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if !self.serving.ends.is_empty() && !is_late {
-            return;
-        }
-        closing.deadline = None;
-        if let Some(done) = closing.done.take() {
-            // Whoever closed may not wait for the answer.
-            let _ = done.send(still_running);
-        }
+        self.closing = Some(Closing::new(Instant::now().checked_add(limit), done));
     }
 
     fn is_done(&self) -> bool {
@@ -378,8 +433,9 @@ impl<L: LoadModel> Control<L> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let closing = self.closing.as_ref().and_then(|closing| closing.deadline);
-        [self.loads.next_deadline(), closing, self.serving.watches.next_look(), self.failures.next()]
+        let closing = self.closing.as_ref().and_then(Closing::deadline);
+        let room = self.demands.as_ref().and_then(|demands| demands.next_look(Instant::now()));
+        [self.loads.next_deadline(), closing, self.serving.watches.next_look(), self.failures.next(), room]
             .into_iter()
             .flatten()
             .min()

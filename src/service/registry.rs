@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -15,7 +15,10 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick, failure::LoadFailure, served::Served,
+    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick,
+    cold::{Cold, ColdCall, TakeCall},
+    failure::LoadFailure,
+    served::Served,
 };
 use crate::{
     model::{ModelState, ModelStatus, ServedModel},
@@ -31,12 +34,19 @@ pub(super) struct Registry {
     /// Of the current snapshot; on the way of every request, so it is kept.
     pub(super) largest_batch_bytes: AtomicUsize,
     pub(super) readiness: watch::Sender<Readiness>,
+    /// Whoever loads what is asked for; nobody where everything is loaded.
+    pub(super) loads: OnceLock<TakeCall>,
 }
 
 impl Registry {
     pub(super) fn new() -> Self {
         let readiness = watch::Sender::new(Readiness::Loading);
-        Self { current: ArcSwap::default(), largest_batch_bytes: AtomicUsize::new(0), readiness }
+        Self {
+            current: ArcSwap::default(),
+            largest_batch_bytes: AtomicUsize::new(0),
+            readiness,
+            loads: OnceLock::new(),
+        }
     }
 
     /// The bytes of the largest batch that a model takes, as a tensor of floats in a message.
@@ -47,6 +57,13 @@ impl Registry {
     /// What is served now. To be let go soon: as long as it is held, so is every model in it.
     pub(super) fn current(&self) -> Guard<Arc<Snapshot>> {
         self.current.load()
+    }
+
+    /// Asks for a version that is not loaded.
+    pub(super) fn call(&self, call: ColdCall) {
+        if let Some(take) = self.loads.get() {
+            take(call);
+        }
     }
 }
 
@@ -64,6 +81,15 @@ pub(super) enum VersionEntry {
     /// Where there is a failure, it answers from earlier files than those that are there.
     Available(Arc<Served>, Option<Arc<LoadFailure>>),
     Failed(Arc<LoadFailure>),
+    /// It is loaded once somebody asks for it.
+    Cold(Arc<Cold>),
+}
+
+/// What a request finds.
+pub(super) enum Found {
+    Answers(Target),
+    /// A version that has to be loaded first, by name and number.
+    Cold(Arc<str>, u64, Arc<Cold>),
 }
 
 /// What one version of a model has done since it is served.
@@ -111,6 +137,7 @@ impl Snapshot {
                 (ModelState::Available, Some(served.model.info.clone()), outdated)
             }
             VersionEntry::Failed(failure) => (ModelState::Failed(failure.to_string()), None, None),
+            VersionEntry::Cold(cold) => (ModelState::NotLoaded(cold.reason.to_string()), cold.info.clone(), None),
         };
         let labels = self.labels.get(name).into_iter().flatten().filter(|(_, labelled)| **labelled == version);
         let labels = labels.map(|(label, _)| label.clone()).collect();
@@ -129,7 +156,7 @@ impl Snapshot {
             Some(version) => versions.iter().position(|status| status.version == version),
             None => versions
                 .iter()
-                .rposition(|status| status.state == ModelState::Available)
+                .rposition(|status| matches!(status.state, ModelState::Available | ModelState::NotLoaded(_)))
                 .or(versions.len().checked_sub(1)),
         };
         position.map(|position| versions.swap_remove(position)).ok_or_else(|| {
@@ -147,7 +174,7 @@ impl Snapshot {
             Some((name, versions)) => self
                 .number(name, pick)
                 .ok()
-                .and_then(|version| available(versions, version))
+                .and_then(|version| answering(versions, version)?.1.available())
                 .map_or_else(|| Subject::Known(name.clone()), |served| Subject::Served(served.metrics.clone())),
         }
     }
@@ -178,7 +205,7 @@ impl Snapshot {
     pub(super) fn statistics(&self, name: Option<&str>, version: Option<u64>) -> Result<Vec<VersionStatistics>, Error> {
         if let Some(name) = name {
             match version {
-                Some(version) => self.target(name, VersionPick::Number(version)).map(drop)?,
+                Some(version) => self.answers(name, VersionPick::Number(version)).map(drop)?,
                 None => self.versions(name).map(drop)?,
             }
         }
@@ -201,18 +228,52 @@ impl Snapshot {
                 versions.iter().map(move |(version, entry)| VersionState {
                     model: name.clone(),
                     version: *version,
+                    waiting: if let VersionEntry::Cold(cold) = entry { Some(cold.waiting()) } else { None },
                     serving: entry.available().map(|served| serving_state(&served.model)),
                 })
             })
             .collect()
     }
 
-    /// The version that a request means. The hot path: two look-ups and a count.
+    /// The version that a request means, where it answers at once.
     pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
-        if let Some(versions) = self.models.get(name)
-            && let Some(served) = available(versions, self.number(name, pick)?)
+        match self.find(name, pick)? {
+            Found::Answers(target) => Ok(target),
+            Found::Cold(name, version, cold) => {
+                let reason = &cold.reason;
+                let message = format!(
+                    "model `{name}` version {version} is not loaded, and what it looks like is known once it is: send it a picture, or load \
+                     it by `resnetd models load {name}`; {reason}"
+                );
+                Err(Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY))
+            }
+        }
+    }
+
+    /// The name of a model that answers, if need be after it was loaded.
+    pub(super) fn answers(&self, name: &str, pick: VersionPick<'_>) -> Result<Arc<str>, Error> {
+        Ok(match self.find(name, pick)? {
+            Found::Answers(target) => target.model().name.clone(),
+            Found::Cold(name, ..) => name,
+        })
+    }
+
+    /// Whether any version answers, if need be after it was loaded.
+    pub(super) fn has_any(&self) -> bool {
+        let mut entries = self.models.values().flat_map(BTreeMap::values);
+        entries.any(|entry| matches!(entry, VersionEntry::Available(..) | VersionEntry::Cold(_)))
+    }
+
+    /// The version that a request means. The hot path: two look-ups and a count.
+    pub(super) fn find(&self, name: &str, pick: VersionPick<'_>) -> Result<Found, Error> {
+        if let Some((name, versions)) = self.models.get_key_value(name)
+            && let Some((version, entry)) = answering(versions, self.number(name, pick)?)
         {
-            return Ok(Target { served: served.clone() });
+            match entry {
+                VersionEntry::Available(served, _) => return Ok(Found::Answers(Target { served: served.clone() })),
+                VersionEntry::Cold(cold) => return Ok(Found::Cold(name.clone(), version, cold.clone())),
+                VersionEntry::Loading | VersionEntry::Failed(_) => {}
+            }
         }
         let status = self.status(name, pick)?;
         Err(match status.state {
@@ -220,7 +281,7 @@ impl Snapshot {
                 let message = format!("model `{name}` version {} is not served: {reason}", status.version);
                 Error::new(ErrorKind::NotFound, message).about(model(name))
             }
-            ModelState::Loading | ModelState::Available => {
+            ModelState::Loading | ModelState::Available | ModelState::NotLoaded(_) => {
                 let message = format!("model `{name}` version {} is loading; try again soon", status.version);
                 Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY)
             }
@@ -247,11 +308,13 @@ impl VersionEntry {
     }
 }
 
-/// The version that was asked for, or the highest, where it answers.
-fn available(versions: &BTreeMap<u64, VersionEntry>, version: Option<u64>) -> Option<&Arc<Served>> {
+/// The version that was asked for, or the highest, where it answers or would once it is loaded: what is meant must not depend on what
+/// happens to be loaded.
+fn answering(versions: &BTreeMap<u64, VersionEntry>, version: Option<u64>) -> Option<(u64, &VersionEntry)> {
+    let answers = |entry: &VersionEntry| matches!(entry, VersionEntry::Available(..) | VersionEntry::Cold(_));
     match version {
-        Some(version) => versions.get(&version).and_then(VersionEntry::available),
-        None => versions.values().rev().find_map(VersionEntry::available),
+        Some(version) => versions.get(&version).filter(|entry| answers(entry)).map(|entry| (version, entry)),
+        None => versions.iter().rev().find(|(_, entry)| answers(entry)).map(|(version, entry)| (*version, entry)),
     }
 }
 

@@ -90,6 +90,7 @@ impl Follower {
             watch_interval: None,
             settle: Duration::from_secs(3600),
             explicit: None,
+            on_demand: false,
         };
         fs::create_dir_all(&options.dir).unwrap();
         change(&mut options);
