@@ -112,8 +112,8 @@ mod tests {
             (Some(10), None, 0, None),
             (Some(9), None, 0, Some(10)),
             (None, None, 0, None),
-            (Some(9), Some(0), 1, None),
-            (Some(8), Some(0), 1, Some(9)),
+            (Some(10), Some(0), 1, None),
+            (Some(9), Some(0), 1, Some(9)),
             // It takes longer than the last one: nobody knows.
             (Some(13), Some(0), 12, None),
         ];

@@ -115,6 +115,12 @@ impl Snapshot {
         self.served().map(bytes).max().unwrap_or(0)
     }
 
+    /// Whether anything is unloaded that will be loaded again.
+    pub(super) fn has_been_loaded(&self) -> bool {
+        let mut entries = self.models.values().flat_map(BTreeMap::values);
+        entries.any(|entry| matches!(entry, VersionEntry::Cold(cold) if cold.info.is_some()))
+    }
+
     /// Every version that answers.
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)

@@ -311,7 +311,9 @@ impl RegistryWriter {
     fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
-        self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
+        // What was loaded once comes again, and its requests before it.
+        let before = if next.has_been_loaded() { self.registry.largest_batch_bytes() } else { 0 };
+        self.registry.largest_batch_bytes.store(next.largest_batch_bytes().max(before), Ordering::Relaxed);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});
     }

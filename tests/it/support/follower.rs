@@ -1,6 +1,7 @@
 //! A repository on disk and a service that follows it, whose loader does what the test says.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
@@ -8,7 +9,9 @@ use std::{
 };
 
 use resnetd::{
-    lifecycle::{Lifecycle, LoadModel, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions, WantedModel},
+    lifecycle::{
+        Lifecycle, LoadModel, LoadOptions, ModelDefaults, ModelManager, OnDemand, RepositoryOptions, WantedModel,
+    },
     model::{LoadSteps, LoadedModel, ModelState},
     runtime::scripted::ScriptedExecutor,
     service::{RequestLimits, Service},
@@ -27,6 +30,8 @@ pub(crate) struct Script {
     loads: Mutex<Vec<String>>,
     /// Loads of these fail.
     pub(crate) corrupt: Mutex<Vec<String>>,
+    /// What these take, in bytes.
+    pub(crate) sizes: Mutex<BTreeMap<String, u64>>,
     /// Loads of these wait until they are taken out.
     pub(crate) held: Mutex<Vec<String>>,
     changed: Condvar,
@@ -58,6 +63,7 @@ impl LoadModel for Scripted {
         }
         let mut loaded = scripted_model(wanted.version, ScriptedExecutor::answering(&logits()), 64, 8);
         loaded.model.name = wanted.name.clone();
+        loaded.bytes = self.0.sizes.lock().unwrap().get(&name).copied().unwrap_or(0);
         Ok(loaded)
     }
 }
@@ -75,6 +81,13 @@ impl Follower {
     /// Nobody looks at the repository unless the test does.
     pub(crate) fn of(models: &[&str]) -> Self {
         Self::with(models, |_| (), |_| ())
+    }
+
+    /// Models are loaded when somebody asks for them; a load does not wait for room.
+    pub(crate) fn on_demand(models: &[&str], change: impl FnOnce(&mut OnDemand)) -> Self {
+        let mut limits = OnDemand { patience: Duration::ZERO, ..OnDemand::default() };
+        change(&mut limits);
+        Self::with(models, |options| options.on_demand = true, |options| options.on_demand = Some(limits))
     }
 
     pub(crate) fn with(
