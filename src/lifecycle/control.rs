@@ -156,9 +156,6 @@ impl<L: LoadModel> Control<L> {
         self.failures.retain(|key| self.wanted.contains_key(key));
         self.loads.retain(|key| self.wanted.contains_key(key));
         self.serving.retain_sizes(|key| self.wanted.contains_key(key));
-        if let Some(demands) = &mut self.demands {
-            demands.retain(|key| self.wanted.contains_key(key));
-        }
         for step in steps {
             match step {
                 RoundStep::Load(key) if cold.contains(&key) => {}
@@ -179,6 +176,10 @@ impl<L: LoadModel> Control<L> {
                 }
                 RoundStep::Retire(key) => self.retire(&key),
             }
+        }
+        // Whoever waits for what is gone looks for it once more, and it is gone by now.
+        if let Some(demands) = &mut self.demands {
+            demands.retain(|key| self.wanted.contains_key(key));
         }
         open.extend(self.loads.under_way().map(WantedModel::key).filter(|key| self.wanted.contains_key(key)));
         self.rounds.begin(open, done);
@@ -298,6 +299,7 @@ impl<L: LoadModel> Control<L> {
                         tell_served(&loaded.model.info, &wanted, took, &steps);
                         self.serve(*loaded, Some((&wanted, purpose)));
                         if let Some(demands) = &mut self.demands {
+                            let took = (purpose == Purpose::Serve).then_some(took);
                             demands.came(&key, took, &mut self.serving, &self.wanted);
                         }
                     }

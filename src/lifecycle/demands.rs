@@ -58,6 +58,8 @@ impl Demands {
         is_same: impl Fn(&VersionKey) -> bool,
         serving: &mut Serving,
     ) {
+        // Other files have another size.
+        keys.iter().filter(|key| !is_same(key)).for_each(|key| serving.forget_size(key));
         let news = keys.iter().filter(|key| !(is_same(key) && serving.writer.is_cold(&key.0, key.1)));
         let news: Vec<_> = news.map(|key| (key, self.callers.expected(&key.0))).collect();
         if !news.is_empty() {
@@ -78,14 +80,18 @@ impl Demands {
     }
 
     /// A version was loaded and is served: those who waited for it get it, and where it is larger than was known, others go.
+    ///
+    /// * `took`: how long its load took, where that says anything of the next one
     pub(super) fn came(
         &mut self,
         key: &VersionKey,
-        took: Duration,
+        took: Option<Duration>,
         serving: &mut Serving,
         wanted: &BTreeMap<VersionKey, WantedModel>,
     ) {
-        self.callers.note_load(&key.0, took);
+        if let Some(took) = took {
+            self.callers.note_load(&key.0, took);
+        }
         if let Some(target) = serving.writer.target(&key.0, key.1) {
             self.callers.answer(key, &Ok(target));
         }

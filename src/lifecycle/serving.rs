@@ -124,6 +124,11 @@ impl Serving {
         self.sizes.get(key).copied().unwrap_or_else(by_files)
     }
 
+    /// Its files are other ones.
+    pub(super) fn forget_size(&mut self, key: &VersionKey) {
+        self.sizes.remove(key);
+    }
+
     /// Forgets the sizes of what is not wanted any more.
     pub(super) fn retain_sizes(&mut self, is_wanted: impl Fn(&VersionKey) -> bool) {
         self.sizes.retain(|key, _| is_wanted(key) || self.served.contains_key(key));

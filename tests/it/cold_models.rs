@@ -65,8 +65,8 @@ async fn models_are_listed_without_a_load_and_one_load_serves_all_who_ask() {
 
     let waiting = asking(&all, "pets", 5);
     eventually("five wait", || has_metric(&all, "resnetd_waiting_for_load_requests{model=\"pets\"} 5")).await;
-    assert!(not_loaded(&all, "pets").contains("being loaded"));
     eventually("it is being loaded", || all.script.loads() == ["pets/1"]).await;
+    assert!(not_loaded(&all, "pets").contains("being loaded"));
     all.script.release();
     for target in waiting {
         assert_eq!(&*target.await.unwrap().unwrap().model().name, "pets");
