@@ -106,6 +106,8 @@ mod tests {
 
     const MB: u64 = 1_000_000;
 
+    type Case = (&'static [(&'static str, u64)], &'static [u64], u64, Room);
+
     /// Models of so many megabytes, each used a second after the one before it; those in capitals are in use.
     fn loaded(models: &[(&str, u64)]) -> Vec<Occupant> {
         let start = Instant::now();
@@ -123,7 +125,7 @@ mod tests {
         let limits = OnDemand { max_loaded: Some(3), max_bytes: Some(100 * MB), ..OnDemand::default() };
         let unload = |name: &str| Room::Unload((name.to_owned(), 1));
         // What is loaded, what passes, how large the next one is, what has to be done.
-        let cases: [(&[(&str, u64)], &[u64], u64, Room); 12] = [
+        let cases: [Case; 12] = [
             (&[], &[], 10, Room::There),
             (&[("a", 10), ("b", 10)], &[], 80, Room::There),
             (&[("a", 10), ("b", 10)], &[], 81, unload("a")),
