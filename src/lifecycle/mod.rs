@@ -13,6 +13,7 @@
 
 mod command;
 mod control;
+mod core_watch;
 mod decide;
 mod ends;
 mod failures;

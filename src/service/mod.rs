@@ -77,9 +77,8 @@ struct Inner {
     metrics: Arc<Metrics>,
     limits: RequestLimits,
     account: Arc<Account>,
-    decoders: Decoders,
+    decoders: Arc<Decoders>,
     sharing: Option<Sharing>,
-    decode_threads: usize,
     began: Instant,
 }
 
@@ -91,17 +90,17 @@ impl Service {
         let metrics = Arc::new(metrics);
         let registry = Arc::new(Registry::new());
         let threads = if decode_threads > 0 { decode_threads } else { cores() };
+        let decoders = Arc::new(Decoders::new(threads));
         let inner = Inner {
             registry: registry.clone(),
             metrics: metrics.clone(),
             limits,
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
-            decoders: Decoders::new(threads),
+            decoders: decoders.clone(),
             sharing: Sharing::new(&limits, threads),
-            decode_threads: threads,
             began: Instant::now(),
         };
-        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
+        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, decoders, decode_threads == 0))
     }
 
     /// Every model and version, sorted by name, then version.

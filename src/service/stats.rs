@@ -58,7 +58,7 @@ impl Service {
         ServerStats {
             uptime: self.inner.began.elapsed(),
             cores: cores(),
-            decode_threads: self.inner.decode_threads,
+            decode_threads: self.inner.decoders.threads(),
             in_flight_bytes: [self.in_flight_bytes(), self.limits().max_in_flight_bytes],
             cache: self.cache_state(),
             models: served.iter().map(|served| of_version(served, &text)).collect(),

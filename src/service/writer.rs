@@ -11,7 +11,7 @@ use std::{
 use super::{
     Readiness,
     claims::Claims,
-    decoders::Share,
+    decoders::Decoders,
     failure::LoadFailure,
     registry::{Registry, Snapshot, VersionEntry},
     served::{Retire, Served, Sessions, next_number},
@@ -26,12 +26,27 @@ use crate::{
 pub struct RegistryWriter {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    decode_threads: usize,
+    decoders: Arc<Decoders>,
+    decoders_follow_cores: bool,
 }
 
 impl RegistryWriter {
-    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, decode_threads: usize) -> Self {
-        Self { registry, metrics, decode_threads }
+    /// * `decoders_follow_cores`: nobody has said how many threads decode
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        decoders: Arc<Decoders>,
+        decoders_follow_cores: bool,
+    ) -> Self {
+        Self { registry, metrics, decoders, decoders_follow_cores }
+    }
+
+    /// The process may use so many cores now. To be called now and then though nothing has changed: threads that are too many end
+    /// with what they do.
+    pub fn follow_cores(&self, cores: usize) {
+        if self.decoders_follow_cores {
+            self.decoders.resize(cores);
+        }
     }
 
     /// Announces versions that are about to be loaded, so that clients are told "loading" and not "unknown". One that answers already
@@ -79,9 +94,9 @@ impl RegistryWriter {
         let metrics = Arc::new(metrics);
         model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
-        let decoding = Share::new(self.decode_threads);
+        let decoding = self.decoders.share();
         let sessions = Arc::new(Sessions::new(workers, retire));
-        let claims = Arc::new(Claims::new(self.decode_threads));
+        let claims = Arc::new(Claims::new(self.decoders.threads()));
         let number = next_number();
         let served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
         self.change(|models| {

@@ -57,6 +57,7 @@ mod process_log;
 mod process_memory;
 mod process_reload;
 mod process_repository;
+mod process_share;
 mod process_signals;
 mod providers;
 mod pull;
