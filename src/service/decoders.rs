@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The threads that may decode at a time. Decoding is the expensive, attackable step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decoders {
     threads: usize,
     all: Arc<Semaphore>,
@@ -44,6 +44,11 @@ impl Decoders {
     /// The places of a new request.
     pub(super) fn share(&self) -> Share {
         Share::new(self.threads)
+    }
+
+    /// Whether nobody decodes.
+    pub(super) fn are_idle(&self) -> bool {
+        self.all.available_permits() == self.threads
     }
 
     /// Waits for a turn. `None` never happens: the semaphores are not closed.
