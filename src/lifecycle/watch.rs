@@ -192,7 +192,7 @@ mod tests {
         (1..=30).find_map(|look| {
             for _ in 0..5 * images_a_second / 10 {
                 let time = Duration::from_secs_f64(2.0 * busy * 10.0 / images_a_second as f64);
-                tallying.ran(&FinishedRun { images: 10, time, fill: Duration::ZERO, succeeded: true });
+                tallying.ran(&FinishedRun { images: 10, shadows: 0, time, fill: Duration::ZERO, succeeded: true });
             }
             watch.look(start + Duration::from_secs(5 * look)).map(|off| (5 * look, off))
         })

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The threads that may decode at a time. Decoding is the expensive, attackable step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decoders {
     state: Mutex<Threads>,
     all: Arc<Semaphore>,
@@ -74,6 +74,11 @@ impl Decoders {
 
     fn lock(&self) -> MutexGuard<'_, Threads> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody decodes.
+    pub(super) fn are_idle(&self) -> bool {
+        self.all.available_permits() == self.threads
     }
 
     /// Waits for a turn. `None` never happens: the semaphores are not closed.

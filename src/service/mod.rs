@@ -8,6 +8,7 @@ mod answer;
 mod answered;
 mod arrival;
 mod claims;
+mod content;
 mod decoders;
 mod error;
 mod failure;
@@ -28,6 +29,8 @@ mod served;
 mod sharing;
 mod stats;
 mod target;
+mod traffic;
+mod watched;
 mod writer;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
@@ -40,8 +43,8 @@ pub use crate::{
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
     telemetry::{
-        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
-        TraceContext,
+        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
+        TimedCount, TraceContext,
     },
 };
 pub use account::{Charge, Payer};
@@ -58,6 +61,7 @@ pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
+pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
 use crate::telemetry::{DoorMetrics, Metrics};

@@ -15,10 +15,11 @@ use super::{
     failure::LoadFailure,
     registry::{Registry, Snapshot, VersionEntry},
     served::{Retire, Served, Sessions, next_number},
+    traffic::Traffic,
 };
 use crate::{
     batching::{FinishedRun, WorkerObserver},
-    model::{LoadedModel, ModelStatus},
+    model::{LoadedModel, ModelStatus, TrafficSection},
     telemetry::{Metrics, ModelMetrics},
 };
 
@@ -83,6 +84,27 @@ impl RegistryWriter {
     /// Where the labels of a model point.
     pub fn labels(&self, name: &str) -> BTreeMap<String, u64> {
         self.registry.current().labels.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Shares the requests of these models out among their versions so from now on. Where that is how it is done already, nothing begins
+    /// anew.
+    pub fn share_out<'s>(&mut self, sections: impl IntoIterator<Item = (&'s str, &'s TrafficSection)>) {
+        for (name, section) in sections {
+            let is_so = match self.registry.current().traffic.get(name) {
+                Some(traffic) => traffic.section() == section,
+                None => section.is_empty(),
+            };
+            if is_so {
+                continue;
+            }
+            self.replace(|next| {
+                if section.is_empty() {
+                    next.traffic.remove(name);
+                } else {
+                    next.traffic.insert(name.into(), Arc::new(Traffic::new(section)));
+                }
+            });
+        }
     }
 
     /// Serves a model from now on, in the place of what had its name and version.
@@ -179,12 +201,13 @@ impl RegistryWriter {
 
     /// Serves a version no more, and forgets that there was one.
     pub fn remove(&mut self, name: &str, version: u64) {
-        self.replace(|Snapshot { models, labels }| {
+        self.replace(|Snapshot { models, labels, traffic, .. }| {
             if let Some(versions) = models.get_mut(name) {
                 versions.remove(&version);
                 if versions.is_empty() {
                     models.remove(name);
                     labels.remove(name);
+                    traffic.remove(name);
                 }
             }
         });
@@ -228,6 +251,7 @@ impl RegistryWriter {
     fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
+        next.find_ways(self.metrics.traffic());
         self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});
@@ -239,7 +263,10 @@ struct Counting(Arc<ModelMetrics>);
 
 impl WorkerObserver for Counting {
     fn ran(&self, run: &FinishedRun) {
-        self.0.note_run(run.images, run.time, run.fill, run.succeeded);
+        let awaited = run.images.saturating_sub(run.shadows);
+        if awaited > 0 {
+            self.0.note_run(awaited, run.time, run.fill, run.succeeded);
+        }
     }
 
     fn answered(&self, images: usize, time: Duration) {

@@ -70,6 +70,7 @@ mod stats;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;
+mod traffic;
 mod upgrade;
 mod v2_bad_calls;
 mod v2_bad_requests;
