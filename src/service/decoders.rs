@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The threads that may decode at a time. Decoding is the expensive, attackable step.
 #[derive(Clone, Debug)]
 pub(super) struct Decoders {
-    state: Mutex<Threads>,
+    state: Arc<Mutex<Threads>>,
     all: Arc<Semaphore>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct DecodeTurn {
 
 impl Decoders {
     pub(super) fn new(threads: usize) -> Self {
-        let state = Mutex::new(Threads { wanted: threads, there: threads });
+        let state = Arc::new(Mutex::new(Threads { wanted: threads, there: threads }));
         Self { state, all: Arc::new(Semaphore::new(threads)) }
     }
 
@@ -78,7 +78,7 @@ impl Decoders {
 
     /// Whether nobody decodes.
     pub(super) fn are_idle(&self) -> bool {
-        self.all.available_permits() == self.threads
+        self.all.available_permits() >= self.threads()
     }
 
     /// Waits for a turn. `None` never happens: the semaphores are not closed.

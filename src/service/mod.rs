@@ -81,7 +81,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     limits: RequestLimits,
     account: Arc<Account>,
-    decoders: Arc<Decoders>,
+    decoders: Decoders,
     sharing: Option<Sharing>,
     began: Instant,
 }
@@ -94,7 +94,7 @@ impl Service {
         let metrics = Arc::new(metrics);
         let registry = Arc::new(Registry::new());
         let threads = if decode_threads > 0 { decode_threads } else { cores() };
-        let decoders = Arc::new(Decoders::new(threads));
+        let decoders = Decoders::new(threads);
         let inner = Inner {
             registry: registry.clone(),
             metrics: metrics.clone(),

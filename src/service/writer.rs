@@ -27,7 +27,7 @@ use crate::{
 pub struct RegistryWriter {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    decoders: Arc<Decoders>,
+    decoders: Decoders,
     decoders_follow_cores: bool,
 }
 
@@ -36,7 +36,7 @@ impl RegistryWriter {
     pub(super) fn new(
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
-        decoders: Arc<Decoders>,
+        decoders: Decoders,
         decoders_follow_cores: bool,
     ) -> Self {
         Self { registry, metrics, decoders, decoders_follow_cores }
