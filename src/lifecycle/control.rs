@@ -53,7 +53,7 @@ pub(super) struct Control<L> {
 impl<L: LoadModel> Control<L> {
     pub(super) fn new(writer: RegistryWriter, loader: L, options: LoadOptions, commands: Sender<Command>) -> Self {
         Self {
-            serving: Serving::new(writer, Watches::new(options.watch_interval), commands.clone()),
+            serving: Serving::new(writer, Watches::new(options.watch_interval, loader.cores()), commands.clone()),
             overlap: options.overlap,
             retries: options.retries,
             demands: options.on_demand.map(Demands::new),
@@ -133,6 +133,7 @@ impl<L: LoadModel> Control<L> {
         self.labels = labels.into_iter().chain(kept).collect();
         let models: Vec<_> = self.labels.keys().cloned().collect();
         models.iter().for_each(|model| self.point_labels(model));
+        self.serving.writer.share_out(wanted.iter().filter_map(WantedModel::traffic));
         let mut open = BTreeSet::new();
         let steps = {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
@@ -337,10 +338,12 @@ impl<L: LoadModel> Control<L> {
         }
     }
 
-    /// Has those models measured anew that are served at another speed than was measured.
+    /// Has those models measured anew that are served at another speed than was measured, or on other cores.
     fn look_at_paces(&mut self) {
         let under_way: BTreeSet<_> = self.loads.under_way().map(WantedModel::key).collect();
-        let off = self.serving.watches.look(Instant::now(), |key| under_way.contains(key));
+        let Self { serving, loads, .. } = self;
+        let off = serving.watches.look(Instant::now(), || loads.cores(), |key| under_way.contains(key));
+        serving.writer.follow_cores(serving.watches.cores());
         for wanted in off {
             self.loads.push(wanted, Purpose::MeasureAnew);
         }

@@ -18,6 +18,7 @@ mod callers;
 mod closing;
 mod command;
 mod control;
+mod core_watch;
 mod decide;
 mod demands;
 mod ends;

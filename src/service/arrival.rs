@@ -5,8 +5,8 @@ use std::{
     time::Instant,
 };
 
-use super::{Error, Service, Target, VersionPick, pick::KeptPick, registry::Found};
-use crate::telemetry::{Protocol, RequestMeter};
+use super::{Error, Service, SplitKeys, Target, VersionPick, pick::KeptPick, registry::Found};
+use crate::telemetry::{Protocol, RequestMeter, Subject};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
 /// client.
@@ -26,19 +26,18 @@ impl Service {
     /// Looks up what a request is for, in one look at what is served, and begins to measure it.
     ///
     /// * `model`: as the client wrote it; the metrics are not told a name that is not known
+    /// * `keys`: where the model's requests are shared out among its versions, what decides
     /// * `started`: when the request came
     pub fn arrive<'v>(
         &self,
         protocol: Protocol,
         model: &str,
         version: impl Into<VersionPick<'v>>,
+        keys: &SplitKeys,
         started: Instant,
     ) -> Arrival<'_> {
         let (snapshot, version) = (self.registry().current(), version.into());
-        let subject = snapshot.subject(model, version);
-        let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
-        let found = snapshot.find(model, version);
-        let (target, cold) = match found {
+        let (target, cold) = match snapshot.routed(model, version, keys) {
             Ok(Found::Answers(target)) => {
                 target.served.last_use.note(started);
                 (Ok(target), None)
@@ -46,6 +45,11 @@ impl Service {
             Ok(Found::Cold(name, ..)) => (snapshot.target(model, version), Some((name, KeptPick::of(version)))),
             Err(error) => (Err(error), None),
         };
+        let subject = match &target {
+            Ok(target) => Subject::Served(target.served.metrics.clone()),
+            Err(_) => snapshot.subject(model),
+        };
+        let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
         Arrival { service: self, meter, started, target, cold, loaded: OnceLock::new() }
     }
 }

@@ -17,10 +17,10 @@ use super::{
     Target, Timing, TraceContext,
     admission::Admitted,
     answered::{Answered, RowFrom},
+    content::Content,
     decoders::Share,
     error::SHORTEST_RETRY,
     outputs::Outputs,
-    target::Content,
 };
 use crate::{
     batching::{ClientId, JobError, Priority, Submission, SubmitError, Terms},
@@ -50,11 +50,11 @@ struct Common {
 }
 
 impl Service {
-    /// Answers a request. Dropping the future gives up its places in the queue.
+    /// Does the work of a request. Dropping the future gives up its places in the queue.
     ///
     /// # Errors
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
-    pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
+    pub(super) async fn work(&self, request: Request) -> Result<Answer, Error> {
         let started = Instant::now();
         let Request { target, items, wanted, deadline, priority, client, charge, trace } = request;
         let model = target.model();
@@ -68,7 +68,7 @@ impl Service {
         let common = Common {
             target: target.clone(),
             deadline,
-            priority,
+            priority: priority.min(Priority::LAST),
             client,
             features: outputs.want_features(),
             charge,
@@ -226,16 +226,25 @@ impl Service {
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
+        let mut mirrored = common.target.course.as_ref().and_then(|course| course.mirror(&item.0));
         let (input, place, preprocess) = match item.0 {
             Content::Tensor(input) => (input, place, Duration::ZERO),
             Content::Picture(file) => self.prepare(common, file, place).await?,
         };
+        if let Some(mirrored) = &mut mirrored {
+            mirrored.see(&input);
+        }
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
         let submission = Submission { input, announced, deadline, priority, client, features, place };
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {
-            Ok(reply) => Ok(Answered { reply, preprocess, from: RowFrom::Run }),
+            Ok(reply) => {
+                if let Some(mirrored) = mirrored {
+                    mirrored.compare(&reply.logits, &self.spare());
+                }
+                Ok(Answered { reply, preprocess, from: RowFrom::Run })
+            }
             Err(JobError::Expired) => Err(too_late()),
             Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }

@@ -9,6 +9,7 @@ mod answered;
 mod arrival;
 mod claims;
 mod cold;
+mod content;
 mod decoders;
 mod error;
 mod failure;
@@ -30,7 +31,9 @@ mod served;
 mod sharing;
 mod stats;
 mod target;
+mod traffic;
 mod warming;
+mod watched;
 mod writer;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
@@ -43,8 +46,8 @@ pub use crate::{
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::top_k,
     telemetry::{
-        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
-        TraceContext,
+        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
+        TimedCount, TraceContext,
     },
 };
 pub use account::{Charge, Payer};
@@ -62,6 +65,7 @@ pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
+pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
 use crate::telemetry::{DoorMetrics, Metrics};
@@ -83,7 +87,6 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
-    decode_threads: usize,
     began: Instant,
 }
 
@@ -95,17 +98,17 @@ impl Service {
         let metrics = Arc::new(metrics);
         let registry = Arc::new(Registry::new());
         let threads = if decode_threads > 0 { decode_threads } else { cores() };
+        let decoders = Decoders::new(threads);
         let inner = Inner {
             registry: registry.clone(),
             metrics: metrics.clone(),
             limits,
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
-            decoders: Decoders::new(threads),
+            decoders: decoders.clone(),
             sharing: Sharing::new(&limits, threads),
-            decode_threads: threads,
             began: Instant::now(),
         };
-        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
+        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, decoders, decode_threads == 0))
     }
 
     /// Every model and version, sorted by name, then version.

@@ -3,7 +3,7 @@
 //! A request never waits for a lock, and what it found stays valid until it is answered. Only `writer` changes it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -15,14 +15,15 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick,
+    Error, ErrorKind, ErrorSubject, Readiness, Shown, SplitKeys, Target, VersionPick,
     cold::{Cold, ColdCall, TakeCall},
     failure::LoadFailure,
     served::Served,
+    traffic::{Routing, Traffic},
 };
 use crate::{
     model::{ModelState, ModelStatus, ServedModel},
-    telemetry::{RunStatistics, ServingState, Subject, VersionState},
+    telemetry::{RunStatistics, ServingState, Subject, TrafficFamilies, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
@@ -73,6 +74,12 @@ pub(super) struct Snapshot {
     pub(super) models: BTreeMap<Arc<str>, BTreeMap<u64, VersionEntry>>,
     /// Names of versions, by model.
     pub(super) labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
+    /// How requests are shared out among versions, by model, where they are.
+    pub(super) traffic: BTreeMap<Arc<str>, Arc<Traffic>>,
+    /// The ways that come of it for the versions that answer.
+    pub(super) ways: BTreeMap<Arc<str>, Arc<Routing>>,
+    /// The headers that decide.
+    pub(super) keys: Arc<[Arc<str>]>,
 }
 
 #[derive(Clone)]
@@ -121,6 +128,25 @@ impl Snapshot {
         entries.any(|entry| matches!(entry, VersionEntry::Cold(cold) if cold.info.is_some()))
     }
 
+    /// Finds the ways of shared-out requests anew, where anything has changed.
+    pub(super) fn find_ways(&mut self, families: &Arc<TrafficFamilies>) {
+        let none = BTreeMap::new();
+        let ways = self.traffic.iter().map(|(name, traffic)| {
+            let served: Vec<_> = self
+                .models
+                .get(name)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .filter_map(VersionEntry::available)
+                .collect();
+            let labels = self.labels.get(name).unwrap_or(&none);
+            (name.clone(), Arc::new(Routing::of(traffic, name, &served, labels, families)))
+        });
+        self.ways = ways.collect();
+        let keys: BTreeSet<_> = self.traffic.values().filter_map(|traffic| traffic.key().cloned()).collect();
+        self.keys = keys.into_iter().collect();
+    }
+
     /// Every version that answers.
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)
@@ -147,7 +173,8 @@ impl Snapshot {
         };
         let labels = self.labels.get(name).into_iter().flatten().filter(|(_, labelled)| **labelled == version);
         let labels = labels.map(|(label, _)| label.clone()).collect();
-        ModelStatus { name: name.clone(), version, state, info, outdated, labels }
+        let turned_back = self.ways.get(name).and_then(|ways| ways.turned_back(version));
+        ModelStatus { name: name.clone(), version, state, info, outdated, turned_back, labels }
     }
 
     pub(super) fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {
@@ -160,10 +187,11 @@ impl Snapshot {
         let version = self.number(name, pick)?;
         let position = match version {
             Some(version) => versions.iter().position(|status| status.version == version),
-            None => versions
-                .iter()
-                .rposition(|status| matches!(status.state, ModelState::Available | ModelState::NotLoaded(_)))
-                .or(versions.len().checked_sub(1)),
+            None => {
+                let default = self.default(name).map(|(version, _)| version);
+                let position = default.and_then(|default| versions.iter().position(|status| status.version == default));
+                position.or(versions.len().checked_sub(1))
+            }
         };
         position.map(|position| versions.swap_remove(position)).ok_or_else(|| {
             let known = versions.iter().map(|status| status.version.to_string()).collect::<Vec<_>>().join(", ");
@@ -173,16 +201,19 @@ impl Snapshot {
         })
     }
 
-    /// Whom a request for a model counts for.
-    pub(super) fn subject(&self, name: &str, pick: VersionPick<'_>) -> Subject {
-        match self.models.get_key_value(name) {
-            None => Subject::Unknown,
-            Some((name, versions)) => self
-                .number(name, pick)
-                .ok()
-                .and_then(|version| answering(versions, version)?.1.available())
-                .map_or_else(|| Subject::Known(name.clone()), |served| Subject::Served(served.metrics.clone())),
-        }
+    /// Whom a request for a model counts for that has no version.
+    pub(super) fn subject(&self, name: &str) -> Subject {
+        self.models.get_key_value(name).map_or(Subject::Unknown, |(name, _)| Subject::Known(name.clone()))
+    }
+
+    /// The version that answers where none is named, or would once it is loaded: the highest that `[traffic]` does not name, else the
+    /// highest. What is meant must not depend on what happens to be loaded.
+    fn default(&self, name: &str) -> Option<(u64, &VersionEntry)> {
+        let versions = self.models.get(name)?;
+        let answering = || versions.iter().rev().filter(|(_, entry)| entry.answers());
+        let ways = self.ways.get(name);
+        let default = answering().find(|(version, _)| ways.is_none_or(|ways| !ways.names(**version)));
+        default.or_else(|| answering().next()).map(|(version, entry)| (*version, entry))
     }
 
     /// The number of the version that is meant; `None` for the highest.
@@ -241,6 +272,19 @@ impl Snapshot {
             .collect()
     }
 
+    /// The version that a request to work gets. The hot path: two look-ups and a count.
+    pub(super) fn routed(&self, name: &str, pick: VersionPick<'_>, keys: &SplitKeys) -> Result<Found, Error> {
+        if pick == VersionPick::Highest
+            && let Some(ways) = self.ways.get(name)
+            // Where the default has to be loaded first, others do not get its share.
+            && self.default(name).is_some_and(|(_, entry)| entry.available().is_some())
+            && let Some((served, course)) = ways.way(name, keys)
+        {
+            return Ok(Found::Answers(Target { served, course: Some(course) }));
+        }
+        self.find(name, pick)
+    }
+
     /// The version that a request means, where it answers at once.
     pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
         match self.find(name, pick)? {
@@ -267,16 +311,21 @@ impl Snapshot {
     /// Whether any version answers, if need be after it was loaded.
     pub(super) fn has_any(&self) -> bool {
         let mut entries = self.models.values().flat_map(BTreeMap::values);
-        entries.any(|entry| matches!(entry, VersionEntry::Available(..) | VersionEntry::Cold(_)))
+        entries.any(VersionEntry::answers)
     }
 
-    /// The version that a request means. The hot path: two look-ups and a count.
+    /// The version that is meant, by default where none is named.
     pub(super) fn find(&self, name: &str, pick: VersionPick<'_>) -> Result<Found, Error> {
         if let Some((name, versions)) = self.models.get_key_value(name)
-            && let Some((version, entry)) = answering(versions, self.number(name, pick)?)
+            && let Some((version, entry)) = match self.number(name, pick)? {
+                Some(version) => versions.get(&version).map(|entry| (version, entry)),
+                None => self.default(name),
+            }
         {
             match entry {
-                VersionEntry::Available(served, _) => return Ok(Found::Answers(Target { served: served.clone() })),
+                VersionEntry::Available(served, _) => {
+                    return Ok(Found::Answers(Target { served: served.clone(), course: None }));
+                }
                 VersionEntry::Cold(cold) => return Ok(Found::Cold(name.clone(), version, cold.clone())),
                 VersionEntry::Loading | VersionEntry::Failed(_) => {}
             }
@@ -309,18 +358,13 @@ fn model(name: &str) -> ErrorSubject {
 }
 
 impl VersionEntry {
+    /// Whether requests are answered, if need be once it was loaded for them.
+    fn answers(&self) -> bool {
+        matches!(self, Self::Available(..) | Self::Cold(_))
+    }
+
     pub(super) fn available(&self) -> Option<&Arc<Served>> {
         if let Self::Available(served, _) = self { Some(served) } else { None }
-    }
-}
-
-/// The version that was asked for, or the highest, where it answers or would once it is loaded: what is meant must not depend on what
-/// happens to be loaded.
-fn answering(versions: &BTreeMap<u64, VersionEntry>, version: Option<u64>) -> Option<(u64, &VersionEntry)> {
-    let answers = |entry: &VersionEntry| matches!(entry, VersionEntry::Available(..) | VersionEntry::Cold(_));
-    match version {
-        Some(version) => versions.get(&version).filter(|entry| answers(entry)).map(|entry| (version, entry)),
-        None => versions.iter().rev().find(|(_, entry)| answers(entry)).map(|(version, entry)| (*version, entry)),
     }
 }
 

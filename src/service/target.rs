@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, served::Served};
+use super::{
+    Error, ErrorKind, ErrorSubject, PROBABILITIES, content::Content, outputs, served::Served, traffic::Course,
+};
 use crate::{
     model::ServedModel,
-    tensor::{Input, InputShape, NumberType},
+    tensor::{InputShape, NumberType},
 };
 
 /// One version of one model, found for one request: it stays until the request is answered, even if another version is
@@ -15,6 +17,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Target {
     pub(super) served: Arc<Served>,
+    /// How it was chosen among several versions, where it was.
+    pub(super) course: Option<Arc<Course>>,
 }
 
 impl Target {
@@ -100,9 +104,3 @@ impl std::fmt::Debug for Target {
 /// One image of a request. Made by its [`Target`]: numbers that do not fit the model cannot become one.
 #[derive(Clone, Debug)]
 pub struct Item(pub(super) Content);
-
-#[derive(Clone, Debug)]
-pub(super) enum Content {
-    Picture(Bytes),
-    Tensor(Input),
-}

@@ -12,15 +12,16 @@ use super::{
     Readiness, Target,
     claims::Claims,
     cold::{Cold, ColdCall},
-    decoders::Share,
+    decoders::Decoders,
     failure::LoadFailure,
     last_use::LastUse,
     registry::{Registry, Snapshot, VersionEntry},
     served::{Retire, Served, Sessions, next_number},
+    traffic::Traffic,
 };
 use crate::{
     batching::{FinishedRun, WorkerObserver},
-    model::{LoadedModel, ModelStatus},
+    model::{LoadedModel, ModelStatus, TrafficSection},
     telemetry::{Metrics, ModelMetrics},
 };
 
@@ -31,12 +32,27 @@ const NOT_LOADED_YET: &str = "not loaded yet: the first request loads it";
 pub struct RegistryWriter {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    decode_threads: usize,
+    decoders: Decoders,
+    decoders_follow_cores: bool,
 }
 
 impl RegistryWriter {
-    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, decode_threads: usize) -> Self {
-        Self { registry, metrics, decode_threads }
+    /// * `decoders_follow_cores`: nobody has said how many threads decode
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        decoders: Decoders,
+        decoders_follow_cores: bool,
+    ) -> Self {
+        Self { registry, metrics, decoders, decoders_follow_cores }
+    }
+
+    /// The process may use so many cores now. To be called now and then though nothing has changed: threads that are too many end
+    /// with what they do.
+    pub fn follow_cores(&self, cores: usize) {
+        if self.decoders_follow_cores {
+            self.decoders.resize(cores);
+        }
     }
 
     /// Announces versions that are about to be loaded, so that clients are told "loading" and not "unknown". One that answers already
@@ -121,16 +137,17 @@ impl RegistryWriter {
     pub fn target(&self, name: &str, version: u64) -> Option<Target> {
         let current = self.registry.current();
         let served = current.models.get(name)?.get(&version)?.available()?.clone();
-        Some(Target { served })
+        Some(Target { served, course: None })
     }
 
     /// When a version that answers was used last, and whether a request uses it now.
     pub fn usage(&self, name: &str, version: u64) -> Option<(Instant, bool)> {
         let current = self.registry.current();
         let served = current.models.get(name)?.get(&version)?.available()?;
-        // The current snapshot has it, and whoever has it beside that uses it. An earlier snapshot that somebody looks at in this moment
+        // The current snapshot has it, also in the ways of its traffic, and whoever has it beside that uses it. An earlier snapshot that somebody looks at in this moment
         // looks like use, too.
-        let is_used = Arc::strong_count(served) > 1 || Arc::strong_count(&served.sessions) > 1;
+        let holds = 1 + current.ways.get(name).map_or(0, |ways| ways.holds(served));
+        let is_used = Arc::strong_count(served) > holds || Arc::strong_count(&served.sessions) > 1;
         Some((served.last_use.at(), is_used))
     }
 
@@ -153,6 +170,27 @@ impl RegistryWriter {
         self.registry.current().labels.get(name).cloned().unwrap_or_default()
     }
 
+    /// Shares the requests of these models out among their versions so from now on. Where that is how it is done already, nothing begins
+    /// anew.
+    pub fn share_out<'s>(&mut self, sections: impl IntoIterator<Item = (&'s str, &'s TrafficSection)>) {
+        for (name, section) in sections {
+            let is_so = match self.registry.current().traffic.get(name) {
+                Some(traffic) => traffic.section() == section,
+                None => section.is_empty(),
+            };
+            if is_so {
+                continue;
+            }
+            self.replace(|next| {
+                if section.is_empty() {
+                    next.traffic.remove(name);
+                } else {
+                    next.traffic.insert(name.into(), Arc::new(Traffic::new(section)));
+                }
+            });
+        }
+    }
+
     /// Serves a model from now on, in the place of what had its name and version.
     ///
     /// * `retire`: called once, when the model is no longer served and the last request that uses it is answered
@@ -163,9 +201,9 @@ impl RegistryWriter {
         model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
         self.metrics.events().note_load(&name, version);
-        let decoding = Share::new(self.decode_threads);
+        let decoding = self.decoders.share();
         let sessions = Arc::new(Sessions::new(workers, retire));
-        let claims = Arc::new(Claims::new(self.decode_threads));
+        let claims = Arc::new(Claims::new(self.decoders.threads()));
         let number = next_number();
         let last_use = LastUse::new(Instant::now());
         let served = Arc::new(Served { number, model, metrics, decoding, claims, last_use, sessions });
@@ -249,12 +287,13 @@ impl RegistryWriter {
 
     /// Serves a version no more, and forgets that there was one.
     pub fn remove(&mut self, name: &str, version: u64) {
-        self.replace(|Snapshot { models, labels }| {
+        self.replace(|Snapshot { models, labels, traffic, .. }| {
             if let Some(versions) = models.get_mut(name) {
                 versions.remove(&version);
                 if versions.is_empty() {
                     models.remove(name);
                     labels.remove(name);
+                    traffic.remove(name);
                 }
             }
         });
@@ -311,6 +350,7 @@ impl RegistryWriter {
     fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
+        next.find_ways(self.metrics.traffic());
         // What was loaded once comes again, and its requests before it.
         let before = if next.has_been_loaded() { self.registry.largest_batch_bytes() } else { 0 };
         self.registry.largest_batch_bytes.store(next.largest_batch_bytes().max(before), Ordering::Relaxed);
@@ -324,7 +364,10 @@ struct Counting(Arc<ModelMetrics>);
 
 impl WorkerObserver for Counting {
     fn ran(&self, run: &FinishedRun) {
-        self.0.note_run(run.images, run.time, run.fill, run.succeeded);
+        let awaited = run.images.saturating_sub(run.shadows);
+        if awaited > 0 {
+            self.0.note_run(awaited, run.time, run.fill, run.succeeded);
+        }
     }
 
     fn answered(&self, images: usize, time: Duration) {

@@ -8,8 +8,7 @@
 //! The names are those of the contract with operators; a change is a breaking change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,8 +25,10 @@ use super::{
     model_numbers::ModelCounts,
     recent::Recent,
     refusal_reason::RefusalReason,
+    seen::Seen,
     state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
+    traffic::TrafficFamilies,
 };
 
 /// Which door a request came through.
@@ -118,10 +119,8 @@ pub struct Metrics {
     pub(super) predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
-    /// How requests have ended so far that were not answered.
-    pub(super) codes: RwLock<BTreeSet<&'static str>>,
-    /// The classes that are counted, by model.
-    pub(super) classes: Mutex<BTreeMap<Arc<str>, BTreeSet<Arc<str>>>>,
+    pub(super) seen: Seen,
+    traffic: Arc<TrafficFamilies>,
 }
 
 impl Default for Metrics {
@@ -152,8 +151,8 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
-            codes: RwLock::default(),
-            classes: Mutex::default(),
+            seen: Seen::default(),
+            traffic: Arc::default(),
         };
         metrics.register();
         metrics
@@ -211,6 +210,7 @@ impl Metrics {
             self.in_flight.clone(),
         );
         self.doors.register(registry);
+        self.traffic.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
         }
@@ -223,8 +223,7 @@ impl Metrics {
     pub fn model(&self, model: &Arc<str>, version: u64, labels: &[Arc<str>], max_batch_size: usize) -> ModelMetrics {
         let of_model = ModelLabel { model: model.clone() };
         if self.predictions.is_some() {
-            let mut classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
-            classes.entry(model.clone()).or_default().extend(labels.iter().cloned());
+            self.seen.note_classes(model, labels);
         }
         let answered = Protocol::ALL.map(|protocol| Answered {
             requests: self.requests.get_or_create_owned(&request_labels(model, Some(version), protocol, OK)).0,
@@ -265,6 +264,11 @@ impl Metrics {
         self.doors.door(door)
     }
 
+    /// The counts of shared-out and mirrored traffic.
+    pub fn traffic(&self) -> &Arc<TrafficFamilies> {
+        &self.traffic
+    }
+
     /// What becomes of loads.
     pub fn events(&self) -> &ModelEvents {
         &self.events
@@ -279,9 +283,7 @@ impl Metrics {
         code: &'static str,
         time: Duration,
     ) {
-        if !self.codes.read().unwrap_or_else(PoisonError::into_inner).contains(code) {
-            self.codes.write().unwrap_or_else(PoisonError::into_inner).insert(code);
-        }
+        self.seen.note_code(code);
         self.requests.get_or_create(&request_labels(model, version, protocol, code)).0.inc();
         self.request_duration.get_or_create(&door_labels(model, protocol)).observe(time.as_secs_f64());
     }

@@ -12,10 +12,12 @@ mod model_numbers;
 mod quantiles;
 mod recent;
 mod refusal_reason;
+mod seen;
 mod series_end;
 mod state;
 mod statistics;
 mod trace;
+mod traffic;
 
 pub use door::DoorMetrics;
 pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
@@ -28,5 +30,6 @@ pub use refusal_reason::RefusalReason;
 pub use state::{CacheState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
 pub use trace::{TraceContext, TraceParent};
+pub use traffic::{GuardRule, ShadowMetrics, ShadowOutcome, TrafficFamilies};
 
 pub(crate) use meter::Subject;

@@ -3,7 +3,7 @@
 //! The library gives no list of a family's series, so what can be in one is taken from fixed lists and from what was seen. Whoever
 //! still holds handles goes on counting into what nobody reads.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::{
     metrics::{DoorLabels, Metrics, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, request_labels},
@@ -14,6 +14,7 @@ impl Metrics {
     /// A version is gone, and the last request for it is answered.
     pub fn end_version(&self, model: &str, version: u64) {
         self.events.end(model, version);
+        self.traffic().end(&model.into(), version);
         self.end_requests(&model.into(), Some(version));
     }
 
@@ -34,17 +35,16 @@ impl Metrics {
         for reason in RefusalReason::ALL {
             self.refusals.remove(&RefusalLabels { model: model.clone(), reason: reason.name() });
         }
-        let classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner).remove(&model);
+        let classes = self.seen.take_classes(&model);
         if let Some(predictions) = &self.predictions {
-            for label in classes.into_iter().flatten() {
+            for label in classes {
                 predictions.remove(&PredictionLabels { model: model.clone(), label });
             }
         }
     }
 
     fn end_requests(&self, model: &Arc<str>, version: Option<u64>) {
-        let codes = self.codes.read().unwrap_or_else(PoisonError::into_inner);
-        for code in codes.iter().copied().chain([OK]) {
+        for code in self.seen.codes().into_iter().chain([OK]) {
             for protocol in Protocol::ALL {
                 self.requests.remove(&request_labels(model, version, protocol, code));
             }

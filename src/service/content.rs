@@ -1,0 +1,14 @@
+//! What one image of a request is, as it came through the door.
+
+use bytes::Bytes;
+
+use crate::tensor::Input;
+
+/// An image before anything was done with it.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// An encoded file.
+    Picture(Bytes),
+    /// Numbers that fit the network.
+    Tensor(Input),
+}
