@@ -137,9 +137,10 @@ async fn a_clients_own_deadline_is_how_long_it_waits_and_it_is_told_when_to_come
     assert!(grpc.classify(request).await.is_err());
 
     // All of them asked for one load, which goes on.
-    assert_eq!(managed.all.script.loads(), ["pets/1"]);
+    eventually("it is being loaded", || managed.all.script.loads() == ["pets/1"]).await;
     managed.all.script.release();
     eventually("it is loaded", || managed.all.answering() == ["pets/1"]).await;
+    assert_eq!(managed.all.script.loads(), ["pets/1"]);
     assert_eq!(http.post("/v1/models/pets:classify", "image/png", &images::png()).await.status, 200);
 }
 
