@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Error, Service, SplitKeys, Target, VersionPick, pick::KeptPick, registry::Found};
+use super::{Error, Service, SplitKeys, Target, VersionPick, pick::KeptPick, registry::FoundVersion};
 use crate::telemetry::{Protocol, RequestMeter, Subject};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
@@ -38,11 +38,11 @@ impl Service {
     ) -> Arrival<'_> {
         let (snapshot, version) = (self.registry().current(), version.into());
         let (target, cold) = match snapshot.routed(model, version, keys) {
-            Ok(Found::Answers(target)) => {
+            Ok(FoundVersion::Answers(target)) => {
                 target.served.last_use.note(started);
                 (Ok(target), None)
             }
-            Ok(Found::Cold(name, ..)) => (snapshot.target(model, version), Some((name, KeptPick::of(version)))),
+            Ok(FoundVersion::Cold(name, ..)) => (snapshot.target(model, version), Some((name, KeptPick::of(version)))),
             Err(error) => (Err(error), None),
         };
         let subject = match &target {

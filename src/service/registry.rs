@@ -93,7 +93,7 @@ pub(super) enum VersionEntry {
 }
 
 /// What a request finds.
-pub(super) enum Found {
+pub(super) enum FoundVersion {
     Answers(Target),
     /// A version that has to be loaded first, by name and number.
     Cold(Arc<str>, u64, Arc<Cold>),
@@ -273,14 +273,14 @@ impl Snapshot {
     }
 
     /// The version that a request to work gets. The hot path: two look-ups and a count.
-    pub(super) fn routed(&self, name: &str, pick: VersionPick<'_>, keys: &SplitKeys) -> Result<Found, Error> {
+    pub(super) fn routed(&self, name: &str, pick: VersionPick<'_>, keys: &SplitKeys) -> Result<FoundVersion, Error> {
         if pick == VersionPick::Highest
             && let Some(ways) = self.ways.get(name)
             // Where the default has to be loaded first, others do not get its share.
             && self.default(name).is_some_and(|(_, entry)| entry.available().is_some())
             && let Some((served, course)) = ways.way(name, keys)
         {
-            return Ok(Found::Answers(Target { served, course: Some(course) }));
+            return Ok(FoundVersion::Answers(Target { served, course: Some(course) }));
         }
         self.find(name, pick)
     }
@@ -288,8 +288,8 @@ impl Snapshot {
     /// The version that a request means, where it answers at once.
     pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
         match self.find(name, pick)? {
-            Found::Answers(target) => Ok(target),
-            Found::Cold(name, version, cold) => {
+            FoundVersion::Answers(target) => Ok(target),
+            FoundVersion::Cold(name, version, cold) => {
                 let reason = &cold.reason;
                 let message = format!(
                     "model `{name}` version {version} is not loaded, and what it looks like is known once it is: send it a picture, or load \
@@ -303,8 +303,8 @@ impl Snapshot {
     /// The name of a model that answers, if need be after it was loaded.
     pub(super) fn answers(&self, name: &str, pick: VersionPick<'_>) -> Result<Arc<str>, Error> {
         Ok(match self.find(name, pick)? {
-            Found::Answers(target) => target.model().name.clone(),
-            Found::Cold(name, ..) => name,
+            FoundVersion::Answers(target) => target.model().name.clone(),
+            FoundVersion::Cold(name, ..) => name,
         })
     }
 
@@ -315,7 +315,7 @@ impl Snapshot {
     }
 
     /// The version that is meant, by default where none is named.
-    pub(super) fn find(&self, name: &str, pick: VersionPick<'_>) -> Result<Found, Error> {
+    pub(super) fn find(&self, name: &str, pick: VersionPick<'_>) -> Result<FoundVersion, Error> {
         if let Some((name, versions)) = self.models.get_key_value(name)
             && let Some((version, entry)) = match self.number(name, pick)? {
                 Some(version) => versions.get(&version).map(|entry| (version, entry)),
@@ -324,9 +324,9 @@ impl Snapshot {
         {
             match entry {
                 VersionEntry::Available(served, _) => {
-                    return Ok(Found::Answers(Target { served: served.clone(), course: None }));
+                    return Ok(FoundVersion::Answers(Target { served: served.clone(), course: None }));
                 }
-                VersionEntry::Cold(cold) => return Ok(Found::Cold(name.clone(), version, cold.clone())),
+                VersionEntry::Cold(cold) => return Ok(FoundVersion::Cold(name.clone(), version, cold.clone())),
                 VersionEntry::Loading | VersionEntry::Failed(_) => {}
             }
         }

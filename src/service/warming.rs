@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use super::{
     Error, Target, VersionPick,
     cold::{ColdCall, still_loading},
-    registry::{Found, Registry},
+    registry::{FoundVersion, Registry},
 };
 
 impl Registry {
@@ -31,8 +31,8 @@ impl Registry {
         loop {
             let found = self.current().find(name, pick)?;
             let (model, version, cold) = match found {
-                Found::Answers(target) => return Ok(target),
-                Found::Cold(model, version, cold) => (model, version, cold),
+                FoundVersion::Answers(target) => return Ok(target),
+                FoundVersion::Cold(model, version, cold) => (model, version, cold),
             };
             if !called.insert(version) {
                 return Err(refusal.unwrap_or_else(|| still_loading(&model, version, cold.expected)));

@@ -25,7 +25,7 @@ use super::{
     model_numbers::ModelCounts,
     recent::Recent,
     refusal_reason::RefusalReason,
-    seen::Seen,
+    seen::SeenLabels,
     state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
     traffic::TrafficFamilies,
@@ -119,7 +119,7 @@ pub struct Metrics {
     pub(super) predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
-    pub(super) seen: Seen,
+    pub(super) seen: SeenLabels,
     traffic: Arc<TrafficFamilies>,
 }
 
@@ -151,7 +151,7 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
-            seen: Seen::default(),
+            seen: SeenLabels::default(),
             traffic: Arc::default(),
         };
         metrics.register();

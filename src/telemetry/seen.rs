@@ -6,14 +6,14 @@ use std::{
 };
 
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct SeenLabels {
     /// How requests have ended that were not answered.
     codes: RwLock<BTreeSet<&'static str>>,
     /// The classes that are counted, by model.
     classes: Mutex<BTreeMap<Arc<str>, BTreeSet<Arc<str>>>>,
 }
 
-impl Seen {
+impl SeenLabels {
     pub(super) fn note_code(&self, code: &'static str) {
         if !self.codes.read().unwrap_or_else(PoisonError::into_inner).contains(code) {
             self.codes.write().unwrap_or_else(PoisonError::into_inner).insert(code);
