@@ -161,7 +161,8 @@ impl GraphFacts {
         steps: &'a LoadSteps,
     ) -> Tuning<'a> {
         let inspection = self.inspection.as_ref().ok();
-        let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
+        let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now())
+            .beside_earlier(steps.is_beside_earlier());
         Tuning {
             machine,
             graph,
@@ -246,6 +247,8 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
             "served one image at a time, slower than it could be: {reason}; export the graph with a free batch in every layer"
         );
     }
+    let of_alone = plan.alone.map_or(0, |candidate| tuning.demand.bytes(candidate.engine.provider, 1, 1));
+    let bytes = tuning.demand.bytes(engine.provider, shape.instances, max_batch_size).saturating_add(of_alone);
     let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
     let labels = labels_for(name, labels, row.len())?;
     let ending = facts.endings.of_output(&signature.output.name);
@@ -301,7 +304,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     };
-    Ok(LoadedModel { model, workers, pace: images_per_second.map(PaceJudge::new) })
+    Ok(LoadedModel { model, workers, pace: images_per_second.map(PaceJudge::new), bytes })
 }
 
 /// The settings as the batching stage takes them, with the largest batch that was found.

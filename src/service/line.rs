@@ -195,7 +195,7 @@ impl Service {
     }
 
     /// The client's deadline, or ours where it has none; never later than allowed.
-    fn deadline(&self, asked: Option<Instant>, started: Instant) -> Option<Instant> {
+    pub(super) fn deadline(&self, asked: Option<Instant>, started: Instant) -> Option<Instant> {
         let limits = self.limits();
         let latest = started.checked_add(limits.max_timeout);
         let wanted = asked.or_else(|| limits.default_timeout.and_then(|timeout| started.checked_add(timeout)));

@@ -8,12 +8,14 @@ mod answer;
 mod answered;
 mod arrival;
 mod claims;
+mod cold;
 mod content;
 mod decoders;
 mod error;
 mod failure;
 mod flights;
 mod held;
+mod last_use;
 mod limits;
 mod line;
 mod manage;
@@ -30,6 +32,7 @@ mod sharing;
 mod stats;
 mod target;
 mod traffic;
+mod warming;
 mod watched;
 mod writer;
 
@@ -50,6 +53,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
+pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
 pub use manage::{LabelTarget, ManageModels, Managed};
@@ -128,12 +132,20 @@ impl Service {
         self.registry().current().versions(name)
     }
 
-    /// The version of a model that answers.
+    /// The version of a model that answers at once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] and, while it loads, [`ErrorKind::Unavailable`].
+    /// [`ErrorKind::NotFound`] and, while it loads or where a request has to load it first, [`ErrorKind::Unavailable`].
     pub fn target<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<Target, Error> {
         self.registry().current().target(name, version.into())
+    }
+
+    /// The name of a model of which a version answers requests, if need be after it was loaded for the first of them.
+    ///
+    /// # Errors
+    /// As for [`Service::target`].
+    pub fn answers<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<Arc<str>, Error> {
+        self.registry().current().answers(name, version.into())
     }
 
     /// What has been done by every version that answers, or by those of one model, or by one of them.

@@ -8,6 +8,8 @@
 mod batching;
 mod bench;
 mod build_model;
+mod cold_doors;
+mod cold_models;
 mod damaged_weights;
 mod evaluate;
 mod every_door;

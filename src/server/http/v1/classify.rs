@@ -77,7 +77,8 @@ async fn answer(
     }
     let most = limits.max_images_per_request;
     let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
-    let target = arrival.target()?;
+    let deadline = options.timeout.map(|timeout| call.arrived + timeout);
+    let target = arrival.warmed(deadline).await?;
     let form = answer_form(&head.headers, &options, &upload, shape)?;
     let wanted = Wanted {
         // What is one output has no place for classes.
@@ -91,7 +92,7 @@ async fn answer(
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
         wanted,
-        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        deadline,
         priority,
         client: call.client,
         charge,
