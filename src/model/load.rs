@@ -23,7 +23,10 @@ use crate::{
     inspect::{GraphOutput, Inspection, inspect},
     onnx::CycleError,
     postprocess::parse_labels,
-    runtime::{self, Element, FeaturesOf, GraphSource, Provider, Stated, check_size, pairs_may_overflow, with_share},
+    runtime::{
+        self, Element, FeaturesOf, GraphSource, Provider, SharedWeights, Stated, check_size, pairs_may_overflow,
+        with_share,
+    },
     settings::Batching,
     tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
@@ -200,13 +203,22 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         tracing::warn!(model = name, version, "memory allows batches of {max_batch_size} images, not of {wanted}");
     }
     steps.begin(LoadStep::MakingSessions);
-    let open = || tuning.open(plan.candidate, max_batch_size);
+    let alike = plan.alone.filter(|alone| alone.engine == engine);
+    let sessions = shape.instances + usize::from(alike.is_some());
+    let shared = steps.aside(|| tuning.shared_weights(engine, sessions))?.unwrap_or_else(|cause| {
+        tracing::warn!(model = name, version, "each of its {sessions} sessions has weights of its own: {cause}");
+        None
+    });
+    let prepared = shared.as_ref().map_or(graph, SharedWeights::graph);
+    let open = || tuning.open(prepared, plan.candidate, max_batch_size);
+    let open_alone =
+        |candidate: Candidate| tuning.open(if candidate.engine == engine { prepared } else { graph }, candidate, 1);
     let share = manifest.runtime.share;
     // A session that has threads gets them as far back as the thread that makes it.
     let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
     let opened = if has_threads { with_share(share, open)? } else { steps.aside(open)? };
     let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
-    let alone = with_share(share, || plan.alone.map(|candidate| tuning.open(candidate, 1)).transpose())?;
+    let alone = with_share(share, || plan.alone.map(open_alone).transpose())?;
     let mut alone = alone.map_err(|cause| tuning.graph_error(cause))?.unwrap_or_default();
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)

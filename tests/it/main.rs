@@ -68,6 +68,7 @@ mod request_log;
 mod same_picture;
 mod scripts;
 mod server_life;
+mod shared_weights;
 mod stats;
 mod support;
 mod tfs_grpc;
