@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    guard::{Outcome, Stable, note_stable},
+    guard::{Observed, Stable, note_stable},
     guarded::Guarded,
     mirror::{Mirror, Mirrored},
 };
@@ -39,9 +39,9 @@ impl Course {
         let Some(side) = &self.side else { return };
         let outcome = match outcome {
             // What is kept says nothing of the version's speed.
-            Ok(answer) => Outcome::Answered((!answer.cached).then_some(took)),
-            Err(error) if is_fault(error.kind) => Outcome::Fault,
-            Err(_) => Outcome::Answered(None),
+            Ok(answer) => Observed::Answered((!answer.cached).then_some(took)),
+            Err(error) if is_fault(error.kind) => Observed::Fault,
+            Err(_) => Observed::Answered(None),
         };
         match side {
             Side::Stable(stable, began) => note_stable(stable, began.elapsed(), outcome),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::window::{Counts, Window};
+use super::window::{Counts, SlidingWindow};
 use crate::{model::GuardSection, telemetry::GuardRule};
 
 /// Times are compared after every answer at first, then so rarely that it is done about so often within a window.
@@ -15,7 +15,7 @@ const LOOKS_AT_TIMES: u64 = 64;
 
 /// What came of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::service) enum Outcome {
+pub(in crate::service) enum Observed {
     /// An answer, or a refusal that is the client's own fault; how long an answer took that says something of the version.
     Answered(Option<Duration>),
     /// A fault of the server.
@@ -70,29 +70,29 @@ impl fmt::Display for Broken {
 }
 
 /// What the version that others are compared with did.
-pub(in crate::service) type Stable = Arc<Mutex<Window>>;
+pub(in crate::service) type Stable = Arc<Mutex<SlidingWindow>>;
 
 /// The guard of one version, as it is served now.
 #[derive(Debug)]
 pub(in crate::service) struct Guard {
     rules: GuardSection,
     stable: Stable,
-    own: Mutex<Window>,
+    own: Mutex<SlidingWindow>,
     broken: OnceLock<Broken>,
 }
 
 pub(in crate::service) fn stable(rules: &GuardSection) -> Stable {
-    Arc::new(Mutex::new(Window::new(rules.window())))
+    Arc::new(Mutex::new(SlidingWindow::new(rules.window())))
 }
 
 /// Counts what the default version did.
-pub(in crate::service) fn note_stable(stable: &Stable, at: Duration, outcome: Outcome) {
+pub(in crate::service) fn note_stable(stable: &Stable, at: Duration, outcome: Observed) {
     note(&mut lock(stable), at, outcome);
 }
 
 impl Guard {
     pub(in crate::service) fn new(rules: &GuardSection, stable: &Stable) -> Self {
-        let own = Mutex::new(Window::new(rules.window()));
+        let own = Mutex::new(SlidingWindow::new(rules.window()));
         Self { rules: rules.clone(), stable: stable.clone(), own, broken: OnceLock::new() }
     }
 
@@ -102,7 +102,7 @@ impl Guard {
     }
 
     /// Counts what came of a request of this version; where that breaks a rule, which one: told once.
-    pub(in crate::service) fn note(&self, at: Duration, outcome: Outcome) -> Option<Broken> {
+    pub(in crate::service) fn note(&self, at: Duration, outcome: Observed) -> Option<Broken> {
         if self.broken().is_some() {
             return None;
         }
@@ -113,7 +113,7 @@ impl Guard {
         self.broken.set(broken).is_ok().then_some(broken)
     }
 
-    fn judge(&self, own: &Window, at: Duration) -> Option<Broken> {
+    fn judge(&self, own: &SlidingWindow, at: Duration) -> Option<Broken> {
         let least = self.rules.min_requests;
         let Counts { answers, faults, compared, agreed } = own.counts(at);
         let rate = |part: u64, of: u64| part as f64 / of.max(1) as f64;
@@ -139,19 +139,19 @@ impl Guard {
     }
 }
 
-fn note(window: &mut Window, at: Duration, outcome: Outcome) {
+fn note(window: &mut SlidingWindow, at: Duration, outcome: Observed) {
     let (count, time): (fn(&mut Counts), _) = match outcome {
-        Outcome::Answered(time) => (|counts| counts.answers += 1, time),
-        Outcome::Fault => (|counts| (counts.answers, counts.faults) = (counts.answers + 1, counts.faults + 1), None),
-        Outcome::Compared { agrees: false } => (|counts| counts.compared += 1, None),
-        Outcome::Compared { agrees: true } => {
+        Observed::Answered(time) => (|counts| counts.answers += 1, time),
+        Observed::Fault => (|counts| (counts.answers, counts.faults) = (counts.answers + 1, counts.faults + 1), None),
+        Observed::Compared { agrees: false } => (|counts| counts.compared += 1, None),
+        Observed::Compared { agrees: true } => {
             (|counts| (counts.compared, counts.agreed) = (counts.compared + 1, counts.agreed + 1), None)
         }
     };
     window.note(at, count, time);
 }
 
-fn lock(window: &Mutex<Window>) -> MutexGuard<'_, Window> {
+fn lock(window: &Mutex<SlidingWindow>) -> MutexGuard<'_, SlidingWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -174,14 +174,14 @@ mod tests {
             Self { guard: Guard::new(&rules, &stable), stable, at: Duration::ZERO }
         }
 
-        fn own(&mut self, times: usize, outcome: Outcome) -> Option<Broken> {
+        fn own(&mut self, times: usize, outcome: Observed) -> Option<Broken> {
             (0..times).find_map(|_| {
                 self.at += Duration::from_millis(100);
                 self.guard.note(self.at, outcome)
             })
         }
 
-        fn stable(&mut self, times: usize, outcome: Outcome) {
+        fn stable(&mut self, times: usize, outcome: Observed) {
             for _ in 0..times {
                 self.at += Duration::from_millis(100);
                 note_stable(&self.stable, self.at, outcome);
@@ -189,46 +189,46 @@ mod tests {
         }
     }
 
-    const FINE: Outcome = Outcome::Answered(None);
+    const FINE: Observed = Observed::Answered(None);
 
-    fn took(millis: u64) -> Outcome {
-        Outcome::Answered(Some(Duration::from_millis(millis)))
+    fn took(millis: u64) -> Observed {
+        Observed::Answered(Some(Duration::from_millis(millis)))
     }
 
     #[test]
     fn faults_turn_a_version_back_once_there_were_enough_requests() {
         let mut trial = Trial::of(|rules| rules.max_error_rate = Some(0.25));
-        assert_eq!(trial.own(9, Outcome::Fault), None, "too few to judge by");
+        assert_eq!(trial.own(9, Observed::Fault), None, "too few to judge by");
         let broken = trial.own(1, FINE).expect("nine of ten failed");
         assert_eq!(broken, Broken::ErrorRate { faults: 9, answers: 10, stable: 0.0 });
         assert_eq!(broken.to_string(), "9 of 10 requests failed (90.00 %, and 0.00 % of the default version's)");
-        assert_eq!((trial.own(50, Outcome::Fault), trial.guard.broken()), (None, Some(&broken)), "told once");
+        assert_eq!((trial.own(50, Observed::Fault), trial.guard.broken()), (None, Some(&broken)), "told once");
     }
 
     #[test]
     fn as_many_faults_as_are_allowed_do_no_harm() {
         let mut trial = Trial::of(|rules| rules.max_error_rate = Some(0.25));
         for _ in 0..100 {
-            assert_eq!((trial.own(3, FINE), trial.own(1, Outcome::Fault)), (None, None));
+            assert_eq!((trial.own(3, FINE), trial.own(1, Observed::Fault)), (None, None));
         }
-        assert!(trial.own(2, Outcome::Fault).is_some(), "more than every fourth of the last 600");
+        assert!(trial.own(2, Observed::Fault).is_some(), "more than every fourth of the last 600");
     }
 
     #[test]
     fn faults_that_the_default_version_has_as_well_are_not_this_ones() {
         let mut trial = Trial::of(|rules| rules.max_error_rate = Some(0.1));
-        trial.stable(100, Outcome::Fault);
-        assert_eq!(trial.own(100, Outcome::Fault), None);
+        trial.stable(100, Observed::Fault);
+        assert_eq!(trial.own(100, Observed::Fault), None);
         // They are forgotten a minute later.
         trial.at += Duration::from_secs(70);
-        assert!(trial.own(10, Outcome::Fault).is_some());
+        assert!(trial.own(10, Observed::Fault).is_some());
     }
 
     #[test]
     fn faults_of_long_ago_are_forgotten() {
         let mut trial = Trial::of(|rules| rules.max_error_rate = Some(0.3));
         for _ in 0..20 {
-            assert_eq!(trial.own(9, Outcome::Fault), None);
+            assert_eq!(trial.own(9, Observed::Fault), None);
             trial.at += Duration::from_secs(70);
         }
         assert_eq!(trial.own(100, FINE), None);
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_version_that_says_something_else_too_often_is_turned_back() {
         let mut trial = Trial::of(|rules| rules.min_agreement = Some(0.9));
-        let (same, other) = (Outcome::Compared { agrees: true }, Outcome::Compared { agrees: false });
+        let (same, other) = (Observed::Compared { agrees: true }, Observed::Compared { agrees: false });
         assert_eq!((trial.own(99, same), trial.own(11, other)), (None, None));
         let broken = trial.own(1, other).expect("99 of 111");
         assert_eq!(broken, Broken::Agreement { agreed: 99, compared: 111 });

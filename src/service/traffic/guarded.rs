@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::guard::{Guard, Outcome};
+use super::guard::{Guard, Observed};
 use crate::telemetry::TrafficFamilies;
 
 /// What belongs to a version's guard: whose it is, for the line and the count when it breaks a rule.
@@ -18,7 +18,7 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Counts an outcome; the one that breaks a rule turns the version back.
-    pub(super) fn note(&self, outcome: Outcome) {
+    pub(super) fn note(&self, outcome: Observed) {
         if let Some(broken) = self.guard.note(self.began.elapsed(), outcome) {
             let rule = broken.rule();
             self.families.tripped(&self.model, self.version, rule).inc();

@@ -11,7 +11,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{guard::Outcome, guarded::Guarded};
+use super::{guard::Observed, guarded::Guarded};
 use crate::{
     batching::{Priority, Submission},
     postprocess::top_k,
@@ -160,7 +160,7 @@ impl Mirrored {
                 Err(outcome) => {
                     mirror.metrics.note(outcome);
                     if let (ShadowOutcome::Failed, Some(guarded)) = (outcome, &mirror.guarded) {
-                        guarded.note(Outcome::Fault);
+                        guarded.note(Observed::Fault);
                     }
                 }
             }
@@ -207,7 +207,7 @@ impl Mirror {
         if !is_answer {
             self.metrics.note(ShadowOutcome::Failed);
             if let Some(guarded) = &self.guarded {
-                guarded.note(Outcome::Fault);
+                guarded.note(Observed::Fault);
             }
             return;
         }
@@ -215,8 +215,8 @@ impl Mirror {
         let differences = ours.iter().zip(&theirs).map(|(our, their)| f64::from((our - their).abs()));
         self.metrics.note_comparison(agrees, differences.fold(0.0, f64::max));
         if let Some(guarded) = &self.guarded {
-            guarded.note(Outcome::Answered(None));
-            guarded.note(Outcome::Compared { agrees });
+            guarded.note(Observed::Answered(None));
+            guarded.note(Observed::Compared { agrees });
         }
     }
 }

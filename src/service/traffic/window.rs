@@ -26,7 +26,7 @@ pub(super) struct Counts {
 
 /// Counts and times of the last while.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct SlidingWindow {
     slice: Duration,
     slices: Vec<Slice>,
 }
@@ -38,7 +38,7 @@ struct Slice {
     times: Vec<u32>,
 }
 
-impl Window {
+impl SlidingWindow {
     /// * `length`: how far back it reaches; a tenth of it is forgotten at a time
     pub(super) fn new(length: Duration) -> Self {
         let slice = || Slice { number: 0, counts: Counts::default(), times: vec![0; STEPS] };
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_window_does_not_count() {
-        let mut window = Window::new(seconds(60.0));
+        let mut window = SlidingWindow::new(seconds(60.0));
         for second in 0..200 {
             window.note(seconds(f64::from(second)), |counts| counts.answers += 1, None);
         }
@@ -123,12 +123,12 @@ mod tests {
         assert!((54..=60).contains(&counted(199.0)), "{}", counted(199.0));
         assert!((24..=36).contains(&counted(230.0)), "{}", counted(230.0));
         assert_eq!(counted(262.0), 0);
-        assert_eq!(Window::new(seconds(1.0)).counts(seconds(0.0)), Counts::default());
+        assert_eq!(SlidingWindow::new(seconds(1.0)).counts(seconds(0.0)), Counts::default());
     }
 
     #[test]
     fn the_middle_time_is_found_to_a_hundredth() {
-        let mut window = Window::new(seconds(10.0));
+        let mut window = SlidingWindow::new(seconds(10.0));
         assert_eq!(window.median(seconds(0.0)), None);
         for millis in 1..=101 {
             window.note(seconds(1.0), |_| (), Some(Duration::from_millis(millis)));
@@ -136,7 +136,7 @@ mod tests {
         let (median, all) = window.median(seconds(2.0)).unwrap();
         assert!(all == 101 && (median.as_secs_f64() / 0.051 - 1.0).abs() < 0.011, "{median:?}");
         assert_eq!(window.median(seconds(30.0)), None);
-        let mut odd = Window::new(seconds(10.0));
+        let mut odd = SlidingWindow::new(seconds(10.0));
         for time in [Duration::ZERO, Duration::MAX] {
             odd.note(seconds(1.0), |_| (), Some(time));
         }
