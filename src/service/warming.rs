@@ -18,8 +18,9 @@ impl Registry {
     /// The version that a request means; has it loaded and waits for that where it is not.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] with the reason where it cannot be loaded, [`ErrorKind::Unavailable`] where that takes longer than the
-    /// request waits or nothing can make room for it.
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) with the reason where it cannot be loaded,
+    /// [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) where that takes longer than the request waits, or where nothing can
+    /// make room for it.
     pub(super) async fn warmed(
         &self,
         name: &str,
