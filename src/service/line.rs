@@ -1,53 +1,30 @@
 //! One request's way: admit → preprocess → submit → await → classes and outputs.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::future::try_join_all;
-use tokio::{
-    task::{consume_budget, spawn_blocking, yield_now},
-    time::timeout_at,
-};
+use tokio::{task::yield_now, time::timeout_at};
 
 use super::{
-    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service,
-    Target, Timing, TraceContext,
+    Answer, Error, ErrorKind, ErrorSubject, Item, Request, Service, Target, Timing,
     admission::Admitted,
     answered::{Answered, RowFrom},
+    classes::Classes,
     decoders::Share,
     error::SHORTEST_RETRY,
     outputs::Outputs,
+    preparing::{Common, Prepared},
     target::Content,
 };
 use crate::{
-    batching::{ClientId, JobError, Priority, Submission, SubmitError, Terms},
-    model::ServedModel,
+    batching::{JobError, Submission, SubmitError, Terms},
     postprocess::top_k,
-    preprocess::{self, DecodeError, DecodeLimits},
+    preprocess,
     telemetry::{PhaseTimes, RefusalReason},
-    tensor::{Input, Misfit},
 };
 
 /// After so many classes that were sorted, the I/O thread does something else first.
 const LOGITS_A_TURN: usize = 16 << 10;
-
-/// What all images of a request have in common.
-#[derive(Clone)]
-struct Common {
-    target: Target,
-    deadline: Option<Instant>,
-    priority: Priority,
-    client: Option<ClientId>,
-    /// Whether the network's features are wanted.
-    features: bool,
-    charge: Arc<Charge>,
-    /// The request's part of the threads that decode.
-    decoding: Share,
-    trace: TraceContext,
-}
 
 impl Service {
     /// Answers a request. Dropping the future gives up its places in the queue.
@@ -55,10 +32,23 @@ impl Service {
     /// # Errors
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
     pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
+        self.answer_within(request, self.inner.decoders.share(), false).await.map(|(answer, _)| answer)
+    }
+
+    /// The same as a part of a call.
+    ///
+    /// * `decoding`: the call's part of the threads that decode
+    /// * `keep_rows`: whether every image's row of probabilities comes with the answer
+    pub(super) async fn answer_within(
+        &self,
+        request: Request,
+        decoding: Share,
+        keep_rows: bool,
+    ) -> Result<(Answer, Vec<Box<[f32]>>), Error> {
         let started = Instant::now();
         let Request { target, items, wanted, deadline, priority, client, charge, trace } = request;
         let model = target.model();
-        let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
+        let classes = wanted.classes.map(|classes| Classes::of(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
@@ -72,7 +62,7 @@ impl Service {
             client,
             features: outputs.want_features(),
             charge,
-            decoding: self.inner.decoders.share(),
+            decoding,
             trace,
         };
         let mut answers = if items.len() == 1 {
@@ -116,7 +106,8 @@ impl Service {
         let mut predictions = Vec::with_capacity(answers.len());
         let mut looked_at = 0;
         let cached = answers.iter().all(|answer| answer.from == RowFrom::Cache);
-        for Answered { reply, preprocess, from } in &mut answers {
+        let mut rows = Vec::new();
+        for Answered { reply, preprocess, from, is_decoded_elsewhere } in &mut answers {
             if looked_at > LOGITS_A_TURN {
                 looked_at = 0;
                 yield_now().await;
@@ -127,11 +118,11 @@ impl Service {
                 outputs.add_features(features);
             }
             outputs.add_raw(&reply.logits);
-            if classes.is_some() || outputs.want_probabilities() {
+            if classes.is_some() || outputs.want_probabilities() || keep_rows {
                 model.activation.apply(&mut reply.logits);
                 outputs.add_probabilities(&reply.logits);
             }
-            let classes = classes.map(|classes| name_classes(model, &reply.logits, classes));
+            let classes = classes.map(|classes| classes.name(&model.info.labels, &reply.logits));
             let first = match &classes {
                 Some(classes) => classes.first().map(|class| class.index),
                 // Whoever asked for outputs made an answer of them all the same.
@@ -141,15 +132,18 @@ impl Service {
                 None => None,
             };
             if *from == RowFrom::Run {
-                metrics.note_image(*preprocess, reply.queued);
+                metrics.note_image((!*is_decoded_elsewhere).then_some(*preprocess), reply.queued);
             }
             metrics.note_class(first);
             predictions.extend(classes);
+            if keep_rows {
+                rows.push(std::mem::take(&mut reply.logits));
+            }
         }
         if let Some(phases) = slowest {
             metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
         }
-        Ok(Answer {
+        let answer = Answer {
             model: model.name.clone(),
             version: model.version,
             architecture: model.info.architecture.clone(),
@@ -158,7 +152,8 @@ impl Service {
             timing,
             batch_size,
             cached,
-        })
+        };
+        Ok((answer, rows))
     }
 
     /// Whether a request may have so many images: asked before they are taken out of it.
@@ -182,7 +177,7 @@ impl Service {
         let limit = self.limits().max_request_pixels;
         // What has no header is refused with its index, when it is its turn.
         let headers = items.iter().filter_map(|item| match &item.0 {
-            Content::Picture(file) if items.len() > 1 => preprocess::probe(file).ok(),
+            Content::Picture(picture) if items.len() > 1 => preprocess::probe(&picture.file).ok(),
             _ => None,
         });
         let pixels = headers.fold(0u64, |sum, header| sum.saturating_add(header.work()));
@@ -195,7 +190,7 @@ impl Service {
     }
 
     /// The client's deadline, or ours where it has none; never later than allowed.
-    fn deadline(&self, asked: Option<Instant>, started: Instant) -> Option<Instant> {
+    pub(super) fn deadline(&self, asked: Option<Instant>, started: Instant) -> Option<Instant> {
         let limits = self.limits();
         let latest = started.checked_add(limits.max_timeout);
         let wanted = asked.or_else(|| limits.default_timeout.and_then(|timeout| started.checked_add(timeout)));
@@ -226,121 +221,24 @@ impl Service {
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
-        let (input, place, preprocess) = match item.0 {
-            Content::Tensor(input) => (input, place, Duration::ZERO),
-            Content::Picture(file) => self.prepare(common, file, place).await?,
+        let Prepared { input, place, time, is_shared } = match item.0 {
+            Content::Tensor(input) => Prepared { input, place, time: Duration::ZERO, is_shared: false },
+            Content::Picture(picture) => self.prepare(common, picture, place).await?,
         };
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
         let submission = Submission { input, announced, deadline, priority, client, features, place };
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {
-            Ok(reply) => Ok(Answered { reply, preprocess, from: RowFrom::Run }),
+            Ok(reply) => Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared }),
             Err(JobError::Expired) => Err(too_late()),
             Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }
     }
-
-    /// Decodes, resizes and crops; tells how long it took without the wait for a thread.
-    ///
-    /// * `place`: travels with the work, and so does the charge for its memory: an image counts as in work while a thread
-    ///   decodes it, whoever still waits
-    async fn prepare(
-        &self,
-        common: &Common,
-        file: Bytes,
-        place: Admitted,
-    ) -> Result<(Input, Admitted, Duration), Error> {
-        let target = &common.target;
-        let header = preprocess::probe(&file).map_err(bad_image)?;
-        let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
-        limits.admit(&header).map_err(bad_image)?;
-        let client = place.claim.as_ref().map(|claim| claim.decoding().clone());
-        let work = {
-            let target = target.clone();
-            move || {
-                let started = Instant::now();
-                let pixels = preprocess::preprocess(&file, &target.model().spec, &limits)?;
-                Ok((pixels, place, started.elapsed()))
-            }
-        };
-        let outcome = if header.is_quick() {
-            // A request may have thousands of them: after some, the I/O thread does something else first.
-            consume_budget().await;
-            work()
-        } else {
-            let turn = self.inner.decoders.turn(&common.decoding, client.as_ref(), &target.served.decoding).await;
-            let memory = preprocess::cost(&header, &target.model().spec, &limits);
-            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX));
-            let memory = memory.inspect_err(|_| target.served.metrics.note_refused(RefusalReason::Memory))?;
-            let held = (common.charge.clone(), memory, turn);
-            let decode = spawn_blocking(move || {
-                let _held = held;
-                work()
-            });
-            decode.await.map_err(|_| Error::new(ErrorKind::Internal, "decoding failed"))?
-        };
-        let (pixels, place, time) = outcome.map_err(bad_image)?;
-        let input = target.shape().pixels(pixels).map_err(|misfit| wrong_size(target.model(), misfit))?;
-        Ok((input, place, time))
-    }
-}
-
-/// What was asked of the classes, within what the model has.
-#[derive(Clone, Copy)]
-struct Classes {
-    top_k: usize,
-    minimum: f32,
-}
-
-fn check_classes(wanted: ClassesWanted, classes: usize) -> Result<Classes, Error> {
-    if let Some(minimum) = wanted.min_probability.filter(|minimum| !(0.0..=1.0).contains(minimum)) {
-        let message = format!("min_probability is {minimum}, allowed is 0 to 1");
-        return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("min_probability")));
-    }
-    let minimum = wanted.min_probability.unwrap_or(f32::NEG_INFINITY);
-    match wanted.top_k {
-        None => Ok(Classes { top_k: DEFAULT_TOP_K.min(classes), minimum }),
-        Some(top_k) if (1..=classes).contains(&top_k) => Ok(Classes { top_k, minimum }),
-        Some(top_k) => {
-            let message = format!("top_k is {top_k}, allowed is 1 to {classes}, the number of classes");
-            Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("top_k")))
-        }
-    }
-}
-
-fn name_classes(model: &ServedModel, row: &[f32], Classes { top_k: k, minimum }: Classes) -> Vec<Prediction> {
-    let named = top_k(row, k, minimum).into_iter().map(|(index, probability)| Prediction {
-        index,
-        label: model.info.labels[index].clone(),
-        probability,
-    });
-    named.collect()
 }
 
 fn no_image() -> Error {
     Error::new(ErrorKind::InvalidArgument, "the request has no image; send at least one").about(ErrorSubject::Images)
-}
-
-fn bad_image(error: DecodeError) -> Error {
-    let kind = match error {
-        DecodeError::UnsupportedFormat { .. } => ErrorKind::UnsupportedFormat,
-        DecodeError::TooLarge { .. } => ErrorKind::TooLarge,
-        _ => ErrorKind::InvalidArgument,
-    };
-    Error::new(kind, error.to_string())
-}
-
-fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
-    let message = match misfit {
-        Misfit::Size { height, width, got_height, got_width } => format!(
-            "the image is {got_width}x{got_height}, model `{}` takes {width}x{height}: \
-             send that size, or set [input] crop_size in its model.toml",
-            model.name
-        ),
-        Misfit::Bytes { .. } => format!("model `{}`: {misfit}", model.name),
-    };
-    Error::new(ErrorKind::InvalidArgument, message)
 }
 
 /// Why an image was not taken, for the metrics.

@@ -128,6 +128,14 @@ fn absent(name: &str, model: &ServedModel, reason: Option<String>) -> Error {
     refused(format!("model `{model}` has no output `{name}`{reason}; it has `{there}`"))
 }
 
+/// Whether the values after the activation say how probable each class is.
+pub(super) fn gives_probabilities(model: &ServedModel) -> bool {
+    match model.activation {
+        Activation::Softmax | Activation::Sigmoid | Activation::Exp => true,
+        Activation::None => no_logits(model).is_some(),
+    }
+}
+
 /// Why the graph's output is no row of logits.
 fn no_logits(model: &ServedModel) -> Option<String> {
     let outputs = model.info.inspection.iter().flat_map(|inspection| &inspection.outputs);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, served::Served};
+use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, picture::Picture, served::Served};
 use crate::{
     model::ServedModel,
     tensor::{Input, InputShape, NumberType},
@@ -25,7 +25,7 @@ impl Target {
 
     /// An encoded picture, as it came: JPEG, PNG and the like.
     pub fn picture(&self, file: Bytes) -> Item {
-        Item(Content::Picture(file))
+        Item(Content::Picture(Picture::new(file)))
     }
 
     /// Images as numbers, `[images, C, H, W]` in the model's own layout, little-endian: each item is a slice of `bytes`.
@@ -103,6 +103,6 @@ pub struct Item(pub(super) Content);
 
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    Picture(Bytes),
+    Picture(Picture),
     Tensor(Input),
 }

@@ -65,6 +65,7 @@ mod request_log;
 mod same_picture;
 mod scripts;
 mod server_life;
+mod several_models;
 mod stats;
 mod support;
 mod tfs_grpc;

@@ -29,6 +29,13 @@ pub(super) struct ImageEntry<'a> {
     outputs: Option<ImageOutputs<'a>>,
 }
 
+impl<'a> ImageEntry<'a> {
+    /// Classes, and nothing else.
+    pub(super) fn of_classes(classes: &'a [Prediction]) -> Self {
+        Self { classes, outputs: None }
+    }
+}
+
 /// A class, and how probable it is.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClassOfPicture)]

@@ -1,0 +1,74 @@
+//! A picture of a request, and what was made of it already: several models may want it prepared alike, and it is decoded once then.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::Error;
+use crate::{preprocess::Spec, tensor::Pixels};
+
+/// A file, and where its pixels are kept for others.
+#[derive(Clone)]
+pub(super) struct Picture {
+    pub(super) file: Bytes,
+    preparations: Option<Arc<Preparations>>,
+}
+
+/// What one way to prepare a picture gave, and how long it took. Whoever comes first does it, and the others wait; where that one
+/// leaves before it is done, the next one does it.
+pub(super) type Preparation = OnceCell<Result<(Pixels, Duration), Error>>;
+
+/// By the way in which it is prepared. There are as many as models were asked at most: a list will do.
+#[derive(Default)]
+struct Preparations(Mutex<Vec<(Spec, Arc<Preparation>)>>);
+
+impl Picture {
+    /// Of one request for one model.
+    pub(super) fn new(file: Bytes) -> Self {
+        Self { file, preparations: None }
+    }
+
+    /// For several models: clones know what was made for each other.
+    pub(super) fn shared(file: Bytes) -> Self {
+        Self { file, preparations: Some(Arc::default()) }
+    }
+
+    /// Where the pixels are that `spec` wants; `None` where nobody else may want them.
+    pub(super) fn preparation(&self, spec: &Spec) -> Option<Arc<Preparation>> {
+        let mut known = self.preparations.as_ref()?.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, preparation)) = known.iter().find(|(its, _)| its == spec) {
+            return Some(preparation.clone());
+        }
+        let preparation = Arc::new(Preparation::new());
+        known.push((spec.clone(), preparation.clone()));
+        Some(preparation)
+    }
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a picture of {} bytes", self.file.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_what_is_prepared_alike_and_nothing_else() {
+        let (one, other) = (Spec::default(), Spec { crop_size: Some(32), ..Spec::default() });
+        let picture = Picture::shared(Bytes::from_static(b"x"));
+        let clone = picture.clone();
+        let (first, second) = (picture.preparation(&one), clone.preparation(&one));
+        let (first, second) = (first.expect("it is shared"), second.expect("it is shared"));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&first, &picture.preparation(&other).expect("it is shared")));
+        assert!(Picture::new(Bytes::new()).preparation(&one).is_none());
+    }
+}
