@@ -135,6 +135,7 @@ impl<L: LoadModel> Control<L> {
         self.labels = labels.into_iter().chain(kept).collect();
         let models: Vec<_> = self.labels.keys().cloned().collect();
         models.iter().for_each(|model| self.point_labels(model));
+        self.writer.cascades(wanted.iter().filter_map(|it| Some((&*it.name, it.cascade()?))));
         let mut open = BTreeSet::new();
         let steps = {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();

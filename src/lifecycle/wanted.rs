@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::settle::Settled;
 use crate::{
     model::{
-        BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, VersionsSection,
+        BuiltIn, CascadeSection, Manifest, ModelFolder, RESNET20_CIFAR10, VersionsSection,
         fingerprint::{Fingerprint, look_at_model},
         labels_file,
         repository::{RepositoryError, scan},
     },
+    service::CascadeRule,
     settings::{Batching, RuntimeSettings},
 };
 
@@ -82,6 +83,7 @@ impl Source {
         let of_sessions = |manifest: &Manifest| {
             let mut manifest = manifest.clone();
             (manifest.versions, manifest.output.labels) = (VersionsSection::default(), None);
+            manifest.cascade = CascadeSection::default();
             manifest
         };
         if now.folder.path != wanted.folder.path
@@ -122,6 +124,17 @@ impl WantedModel {
             Source::BuiltIn(_, manifest) => Some(&manifest.versions.labels),
             Source::Broken(_) => None,
         }
+    }
+
+    /// Whom its model asks first, if anybody; `None` where that cannot be read.
+    pub(super) fn cascade(&self) -> Option<Option<CascadeRule>> {
+        let section = match &self.source {
+            Source::Folder(FolderSource { manifest, .. }) => &manifest.cascade,
+            Source::BuiltIn(_, manifest) => &manifest.cascade,
+            Source::Broken(_) => return None,
+        };
+        let rule = |first: &String| CascadeRule { first: first.as_str().into(), threshold: section.threshold };
+        Some(section.first.as_ref().map(rule))
     }
 
     fn broken(name: &str, version: u64, reason: impl ToString) -> Self {
@@ -246,6 +259,7 @@ mod tests {
         let cases = [
             (source(1, 1, ""), Change::Nothing),
             (source(1, 1, "[versions]\npolicy = \"all\"\nlabels = { stable = 1 }"), Change::Nothing),
+            (source(1, 1, "[cascade]\nfirst = \"small\""), Change::Nothing),
             (source(1, 2, ""), Change::Labels),
             (source(1, 1, "[output]\nlabels = \"names.txt\""), Change::Labels),
             (source(2, 1, ""), Change::Everything),

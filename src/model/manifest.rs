@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cascade::CascadeSection,
     input_section::{GraphImage, InputSection},
     versions::VersionsSection,
 };
@@ -39,6 +40,9 @@ pub struct Manifest {
     pub runtime: RuntimeSettings,
     /// `[versions]`
     pub versions: VersionsSection,
+    /// `[cascade]`
+    #[serde(skip_serializing_if = "CascadeSection::is_absent")]
+    pub cascade: CascadeSection,
 }
 
 /// `[output]`: what the classes are called.
@@ -155,6 +159,7 @@ impl Manifest {
             return Err(SettingError::Key { key: "output.labels".to_owned(), problem });
         }
         self.versions.validate()?;
+        self.cascade.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
     }

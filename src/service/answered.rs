@@ -49,6 +49,17 @@ impl Answered {
         Self { reply, preprocess: Duration::ZERO, from: RowFrom::SharedRun, is_decoded_elsewhere: false }
     }
 
+    /// The row of a run that came after another one for the same image: its time counts, too.
+    pub(super) fn after(&mut self, earlier: &Self) {
+        let (reply, its) = (&mut self.reply, &earlier.reply);
+        reply.queued += its.queued;
+        reply.inference += its.inference;
+        reply.fill += its.fill;
+        if !self.is_decoded_elsewhere {
+            self.preprocess += earlier.preprocess;
+        }
+    }
+
     /// What is worth keeping: nothing that is no number.
     pub(super) fn row(&self) -> Option<Row> {
         let Reply { logits, features, .. } = &self.reply;

@@ -1,6 +1,6 @@
 //! The mean of what several models say, where they speak of the same classes. Pure.
 
-use super::{Error, ErrorKind, ErrorSubject, Target, outputs};
+use super::{Error, ErrorKind, ErrorSubject, Target, labels_difference, outputs};
 
 /// Whether the models' probabilities have a mean: they tell the same classes apart, in the same order, and say how probable each is.
 ///
@@ -20,24 +20,11 @@ pub(super) fn check(targets: &[&Target]) -> Result<(), Error> {
     let (its, labels) = names(first);
     for other in others {
         let (name, others) = names(other);
-        if let Some(difference) = difference((&its, &labels), (&name, &others)) {
+        if let Some(difference) = labels_difference((&its, &labels), (&name, &others)) {
             return Err(refused(format!("{difference}: there is no mean of different classes, leave one of them out")));
         }
     }
     Ok(())
-}
-
-/// Where two models' classes differ, in words; `None` where they do not.
-pub(super) fn difference<T: AsRef<str> + PartialEq>(
-    (one, labels): (&str, &[T]),
-    (other, others): (&str, &[T]),
-) -> Option<String> {
-    if labels.len() != others.len() {
-        return Some(format!("model `{one}` has {} classes and `{other}` has {}", labels.len(), others.len()));
-    }
-    let index = labels.iter().zip(others).position(|(label, other)| label != other)?;
-    let (label, its) = (labels.get(index)?.as_ref(), others.get(index)?.as_ref());
-    Some(format!("class {index} is `{label}` in model `{one}` and `{its}` in `{other}`"))
 }
 
 /// The mean of each class; the rows have one length.
@@ -59,19 +46,5 @@ mod tests {
     fn the_mean_is_of_each_class() {
         assert_eq!(mean(&[&[0.25, 0.75], &[0.75, 0.25], &[0.5, 0.5]]), [0.5, 0.5]);
         assert_eq!(mean(&[&[0.1, 0.9]]), [0.1, 0.9]);
-    }
-
-    #[test]
-    fn the_first_difference_of_classes_is_named() {
-        let (pets, cars) = (("pets", &["cat", "dog"][..]), ("cars", &["cat", "bus"][..]));
-        assert_eq!(difference(pets, ("more", &["cat", "dog"])), None);
-        assert_eq!(
-            difference(pets, cars).expect("they differ"),
-            "class 1 is `dog` in model `pets` and `bus` in `cars`"
-        );
-        assert_eq!(
-            difference(pets, ("one", &["cat"])).expect("they differ"),
-            "model `pets` has 2 classes and `one` has 1"
-        );
     }
 }

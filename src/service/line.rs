@@ -1,6 +1,9 @@
 //! One request's way: admit → preprocess → submit → await → classes and outputs.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::try_join_all;
 use tokio::{task::yield_now, time::timeout_at};
@@ -12,8 +15,10 @@ use super::{
     classes::Classes,
     decoders::Share,
     error::SHORTEST_RETRY,
+    escalation::InTurn,
     outputs::Outputs,
-    preparing::{Common, Prepared},
+    preparing::{Common, ReadyPicture},
+    served::Served,
     target::Content,
 };
 use crate::{
@@ -54,7 +59,6 @@ impl Service {
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
-        let mut places = Admitted::of(&target.served, items.len(), client)?;
         let common = Common {
             target: target.clone(),
             deadline,
@@ -65,17 +69,23 @@ impl Service {
             decoding,
             trace,
         };
+        // Numbers are made for one network, and so is what only one says.
+        let cascade = target.cascade.as_ref().filter(|_| !of_numbers && outputs.want_nothing_else());
+        let in_turn = cascade.and_then(|cascade| InTurn::of(cascade, &common));
+        let begins = in_turn.as_ref().map_or(&target, |in_turn| &in_turn.first.target);
+        self.check_images(begins, items.len())?;
+        let mut places = Admitted::of(&begins.served, items.len(), client)?;
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
-            let answer = self.answer_one(&common, item, places).await;
+            let answer = self.answer_either(&common, in_turn.as_ref(), item, places).await;
             vec![answer.map_err(|error| error.about(ErrorSubject::Image(0)))?]
         } else {
             let answers = items.into_iter().enumerate().map(|(index, item)| {
                 let place = places.split_one();
-                let common = &common;
+                let (common, in_turn) = (&common, in_turn.as_ref());
                 async move {
                     let place = place.ok_or_else(no_image)?;
-                    let answer = self.answer_one(common, item, place).await;
+                    let answer = self.answer_either(common, in_turn, item, place).await;
                     let named = |error: Error| Error { message: format!("image {index}: {}", error.message), ..error };
                     answer.map_err(|error| named(error).about(ErrorSubject::Image(index)))
                 }
@@ -84,7 +94,8 @@ impl Service {
         };
 
         let replied = Instant::now();
-        let longest = |phase: fn(&Answered) -> Duration| answers.iter().map(phase).max().unwrap_or_default();
+        let all = || answers.iter().map(|(answer, _)| answer);
+        let longest = |phase: fn(&Answered) -> Duration| all().map(phase).max().unwrap_or_default();
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         let timing = Timing {
             preprocess_ms: ms(longest(|answer| answer.preprocess)),
@@ -92,10 +103,10 @@ impl Service {
             inference_ms: ms(longest(|answer| answer.reply.inference)),
             total_ms: ms(replied.saturating_duration_since(started)),
         };
-        let slowest = answers.iter().map(Answered::phases).max_by_key(|times| times.queue + times.input + times.infer);
-        let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
+        let slowest = all().map(Answered::phases).max_by_key(|times| times.queue + times.input + times.infer);
+        let batch_size = all().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         // A network that overflows says nothing about the image; an answer made of the rest would look like one.
-        let overflowed = answers.iter().position(|answer| answer.reply.logits.iter().any(|value| !value.is_finite()));
+        let overflowed = all().position(|answer| answer.reply.logits.iter().any(|value| !value.is_finite()));
         if let Some(image) = overflowed {
             if of_numbers {
                 return Err(beyond_the_network(image));
@@ -105,9 +116,16 @@ impl Service {
         let metrics = &target.served.metrics;
         let mut predictions = Vec::with_capacity(answers.len());
         let mut looked_at = 0;
-        let cached = answers.iter().all(|answer| answer.from == RowFrom::Cache);
-        let mut rows = Vec::new();
-        for Answered { reply, preprocess, from, is_decoded_elsewhere } in &mut answers {
+        let cached = all().all(|answer| answer.from == RowFrom::Cache);
+        let (mut rows, mut answered_by) = (Vec::new(), Vec::new());
+        for (Answered { reply, preprocess, from, is_decoded_elsewhere }, first) in &mut answers {
+            let by = first.as_ref().unwrap_or(&target.served);
+            if let Some(cascade) = cascade {
+                answered_by.push(by.model.name.clone());
+                if let Some(obstacle) = cascade.standing.obstacle() {
+                    cascade.metrics.note(obstacle);
+                }
+            }
             if looked_at > LOGITS_A_TURN {
                 looked_at = 0;
                 yield_now().await;
@@ -119,11 +137,11 @@ impl Service {
             }
             outputs.add_raw(&reply.logits);
             if classes.is_some() || outputs.want_probabilities() || keep_rows {
-                model.activation.apply(&mut reply.logits);
+                by.model.activation.apply(&mut reply.logits);
                 outputs.add_probabilities(&reply.logits);
             }
             let classes = classes.map(|classes| classes.name(&model.info.labels, &reply.logits));
-            let first = match &classes {
+            let class = match &classes {
                 Some(classes) => classes.first().map(|class| class.index),
                 // Whoever asked for outputs made an answer of them all the same.
                 None if metrics.counts_predictions() => {
@@ -132,9 +150,9 @@ impl Service {
                 None => None,
             };
             if *from == RowFrom::Run {
-                metrics.note_image((!*is_decoded_elsewhere).then_some(*preprocess), reply.queued);
+                by.metrics.note_image((!*is_decoded_elsewhere).then_some(*preprocess), reply.queued);
             }
-            metrics.note_class(first);
+            metrics.note_class(class);
             predictions.extend(classes);
             if keep_rows {
                 rows.push(std::mem::take(&mut reply.logits));
@@ -152,6 +170,7 @@ impl Service {
             timing,
             batch_size,
             cached,
+            answered_by,
         };
         Ok((answer, rows))
     }
@@ -197,7 +216,22 @@ impl Service {
         wanted.map(|deadline| latest.map_or(deadline, |latest| deadline.min(latest)))
     }
 
-    async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
+    /// Answers an image by the model that was asked for, or by those of its cascade, and then with the first one where that did.
+    async fn answer_either(
+        &self,
+        common: &Common,
+        in_turn: Option<&InTurn>,
+        item: Item,
+        place: Admitted,
+    ) -> Result<(Answered, Option<Arc<Served>>), Error> {
+        match in_turn {
+            Some(in_turn) => self.answer_in_turn(in_turn, item, place).await,
+            None => self.answer_one(common, item, place).await.map(|answered| (answered, None)),
+        }
+    }
+
+    /// Answers an image by one model, from what is kept or under way, or by a run.
+    pub(super) async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
             let Some(sharing) = &self.inner.sharing else { return self.run(common, item, place).await };
             let mut place = Some(place);
@@ -221,8 +255,8 @@ impl Service {
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
-        let Prepared { input, place, time, is_shared } = match item.0 {
-            Content::Tensor(input) => Prepared { input, place, time: Duration::ZERO, is_shared: false },
+        let ReadyPicture { input, place, time, is_shared } = match item.0 {
+            Content::Tensor(input) => ReadyPicture { input, place, time: Duration::ZERO, is_shared: false },
             Content::Picture(picture) => self.prepare(common, picture, place).await?,
         };
         let Admitted { permit, claim: _claim } = place;

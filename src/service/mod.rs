@@ -7,11 +7,13 @@ mod admission;
 mod answer;
 mod answered;
 mod arrival;
+mod cascade;
 mod claims;
 mod classes;
 mod decoders;
 mod ensemble;
 mod error;
+mod escalation;
 mod failure;
 mod flights;
 mod held;
@@ -43,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
-    postprocess::top_k,
+    postprocess::{labels_difference, top_k},
     telemetry::{
         CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
         TraceContext,
@@ -52,6 +54,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
+pub use cascade::CascadeRule;
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
 pub use manage::{LabelTarget, ManageModels, Managed};

@@ -47,6 +47,11 @@ impl Outputs {
         self.want(Source::Probabilities)
     }
 
+    /// Whether nothing is wanted that is a network's own: probabilities of the same classes are anybody's.
+    pub(super) fn want_nothing_else(&self) -> bool {
+        self.0.iter().all(|(source, _)| *source == Source::Probabilities)
+    }
+
     pub(super) fn want_features(&self) -> bool {
         self.want(Source::Features)
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::task::{consume_budget, spawn_blocking};
 
 use super::{
-    Charge, Error, ErrorKind, Service, Target, TraceContext, admission::Admitted, decoders::Share, picture::Picture,
+    Charge, Error, ErrorKind, Service, Target, TraceContext, admission::Admitted, decoders::Share, picture::PictureFile,
 };
 use crate::{
     batching::{ClientId, Priority},
@@ -35,7 +35,7 @@ pub(super) struct Common {
 }
 
 /// A picture that the network can be given.
-pub(super) struct Prepared {
+pub(super) struct ReadyPicture {
     pub(super) input: Input,
     pub(super) place: Admitted,
     /// How long it took, without the wait for a thread.
@@ -49,12 +49,17 @@ impl Service {
     ///
     /// * `place`: travels with the work, and so does the charge for its memory: an image counts as in work while a thread
     ///   decodes it, whoever still waits
-    pub(super) async fn prepare(&self, common: &Common, picture: Picture, place: Admitted) -> Result<Prepared, Error> {
+    pub(super) async fn prepare(
+        &self,
+        common: &Common,
+        picture: PictureFile,
+        place: Admitted,
+    ) -> Result<ReadyPicture, Error> {
         let (shape, model) = (common.target.shape(), common.target.model());
         let fitting = |pixels| shape.pixels(pixels).map_err(|misfit| wrong_size(model, misfit));
         let Some(preparation) = picture.preparation(&model.spec) else {
             let (pixels, place, time) = self.decode(common, picture.file, place).await?;
-            return Ok(Prepared { input: fitting(pixels)?, place, time, is_shared: false });
+            return Ok(ReadyPicture { input: fitting(pixels)?, place, time, is_shared: false });
         };
         let (mut place, mut is_shared) = (Some(place), true);
         let decode = || async {
@@ -66,7 +71,7 @@ impl Service {
         };
         let (pixels, time) = preparation.get_or_init(decode).await.clone()?;
         let place = place.ok_or_else(lost)?;
-        Ok(Prepared { input: fitting(pixels)?, place, time, is_shared })
+        Ok(ReadyPicture { input: fitting(pixels)?, place, time, is_shared })
     }
 
     async fn decode(

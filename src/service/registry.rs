@@ -15,7 +15,8 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick, failure::LoadFailure, served::Served,
+    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick, cascade::Cascades, failure::LoadFailure,
+    served::Served,
 };
 use crate::{
     model::{ModelState, ModelStatus, ServedModel},
@@ -56,6 +57,7 @@ pub(super) struct Snapshot {
     pub(super) models: BTreeMap<Arc<str>, BTreeMap<u64, VersionEntry>>,
     /// Names of versions, by model.
     pub(super) labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
+    pub(super) cascades: Cascades,
 }
 
 #[derive(Clone)]
@@ -92,6 +94,11 @@ impl Snapshot {
     /// Every version that answers.
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)
+    }
+
+    /// The version of a model that answers where none is named.
+    pub(super) fn highest(&self, name: &str) -> Option<&Arc<Served>> {
+        available(self.models.get(name)?, None)
     }
 
     pub(super) fn list(&self) -> Vec<ModelStatus> {
@@ -212,7 +219,8 @@ impl Snapshot {
         if let Some(versions) = self.models.get(name)
             && let Some(served) = available(versions, self.number(name, pick)?)
         {
-            return Ok(Target { served: served.clone() });
+            let cascade = if pick == VersionPick::Highest { self.cascades.get(name).cloned() } else { None };
+            return Ok(Target { served: served.clone(), cascade });
         }
         let status = self.status(name, pick)?;
         Err(match status.state {

@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        service::picture::Picture,
+        service::picture::PictureFile,
         tensor::{InputShape, Layout, NumberType},
     };
 
@@ -72,7 +72,7 @@ mod tests {
             Content::Tensor(shape.tensor(bytes, numbers).expect("it fits"))
         };
         let samples = Content::Tensor(shape.samples(Bytes::from_static(&[1; 4])).expect("they fit"));
-        let picture = |file: &'static [u8]| Content::Picture(Picture::new(Bytes::from_static(file)));
+        let picture = |file: &'static [u8]| Content::Picture(PictureFile::new(Bytes::from_static(file)));
         let (keys, others) = (RowKeys::new(), RowKeys::new());
         let different = [
             keys.of(1, false, &picture(&[1; 4])),

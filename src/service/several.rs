@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use super::{
     Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service, Target,
-    TraceContext, Wanted, classes::Classes, ensemble, picture::Picture, target::Content,
+    TraceContext, Wanted, classes::Classes, ensemble, picture::PictureFile, target::Content,
 };
 use crate::{
     batching::{ClientId, Priority},
@@ -63,7 +63,7 @@ impl Service {
         let mean_of_one = targets.first().map(|target| (*target).clone());
         let deadline = self.deadline(deadline, Instant::now());
         let decoding = self.inner.decoders.share();
-        let pictures: Vec<_> = pictures.into_iter().map(Picture::shared).collect();
+        let pictures: Vec<_> = pictures.into_iter().map(PictureFile::shared).collect();
         let answers = asked.into_iter().map(|one| async {
             let (target, wanted) = one?;
             let items = pictures.iter().map(|picture| Item(Content::Picture(picture.clone()))).collect();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, ErrorKind, ErrorSubject, PROBABILITIES, outputs, picture::Picture, served::Served};
+use super::{
+    Error, ErrorKind, ErrorSubject, PROBABILITIES, cascade::Cascade, outputs, picture::PictureFile, served::Served,
+};
 use crate::{
     model::ServedModel,
     tensor::{Input, InputShape, NumberType},
@@ -15,6 +17,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Target {
     pub(super) served: Arc<Served>,
+    /// Whom to ask first, where no version was named.
+    pub(super) cascade: Option<Arc<Cascade>>,
 }
 
 impl Target {
@@ -25,7 +29,7 @@ impl Target {
 
     /// An encoded picture, as it came: JPEG, PNG and the like.
     pub fn picture(&self, file: Bytes) -> Item {
-        Item(Content::Picture(Picture::new(file)))
+        Item(Content::Picture(PictureFile::new(file)))
     }
 
     /// Images as numbers, `[images, C, H, W]` in the model's own layout, little-endian: each item is a slice of `bytes`.
@@ -101,8 +105,18 @@ impl std::fmt::Debug for Target {
 #[derive(Clone, Debug)]
 pub struct Item(pub(super) Content);
 
+impl Item {
+    /// The same for several models: a picture is decoded once where they prepare it alike.
+    pub(super) fn for_several(self) -> Self {
+        match self.0 {
+            Content::Picture(picture) => Self(Content::Picture(picture.for_several())),
+            content => Self(content),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    Picture(Picture),
+    Picture(PictureFile),
     Tensor(Input),
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Readiness,
+    CascadeRule, Readiness,
+    cascade::{self, Cascade, FirstStanding},
     claims::Claims,
     decoders::Share,
     failure::LoadFailure,
@@ -68,6 +69,26 @@ impl RegistryWriter {
     /// Where the labels of a model point.
     pub fn labels(&self, name: &str) -> BTreeMap<String, u64> {
         self.registry.current().labels.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Has the requests that name no version of these models follow a cascade from now on, or none. Nothing is loaded for it.
+    pub fn cascades<'n>(&mut self, rules: impl IntoIterator<Item = (&'n str, Option<CascadeRule>)>) {
+        rules.into_iter().for_each(|(name, rule)| self.cascade(name, rule));
+    }
+
+    fn cascade(&mut self, name: &str, rule: Option<CascadeRule>) {
+        if self.registry.current().cascades.get(name).map(|cascade| &cascade.rule) == rule.as_ref() {
+            return;
+        }
+        let name: Arc<str> = name.into();
+        let cascade = rule.map(|rule| {
+            let metrics = Arc::new(self.metrics.cascades.of(&name, &rule.first));
+            Arc::new(Cascade { rule, metrics, standing: FirstStanding::Missing })
+        });
+        self.replace(|next| match cascade {
+            Some(cascade) => drop(next.cascades.insert(name, cascade)),
+            None => drop(next.cascades.remove(&name)),
+        });
     }
 
     /// Serves a model from now on, in the place of what had its name and version.
@@ -164,12 +185,13 @@ impl RegistryWriter {
 
     /// Serves a version no more, and forgets that there was one.
     pub fn remove(&mut self, name: &str, version: u64) {
-        self.replace(|Snapshot { models, labels }| {
+        self.replace(|Snapshot { models, labels, cascades }| {
             if let Some(versions) = models.get_mut(name) {
                 versions.remove(&version);
                 if versions.is_empty() {
                     models.remove(name);
                     labels.remove(name);
+                    cascades.remove(name);
                 }
             }
         });
@@ -213,6 +235,9 @@ impl RegistryWriter {
     fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
+        let mut cascades = std::mem::take(&mut next.cascades);
+        cascade::settle(&mut cascades, |name| next.highest(name).cloned());
+        next.cascades = cascades;
         self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});

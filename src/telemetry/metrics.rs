@@ -19,6 +19,7 @@ use prometheus_client::{
 };
 
 use super::{
+    cascade::CascadeFamily,
     count::Count,
     door::{DoorFamilies, DoorMetrics},
     model_numbers::ModelCounts,
@@ -122,6 +123,7 @@ pub struct Metrics {
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
+    pub(crate) cascades: CascadeFamily,
 }
 
 impl Default for Metrics {
@@ -152,6 +154,7 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
+            cascades: CascadeFamily::default(),
         };
         metrics.register();
         metrics
@@ -213,6 +216,7 @@ impl Metrics {
             self.in_flight.clone(),
         );
         self.doors.register(registry);
+        self.cascades.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
         }

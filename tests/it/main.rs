@@ -8,6 +8,8 @@
 mod batching;
 mod bench;
 mod build_model;
+mod cascade;
+mod cascade_changes;
 mod damaged_weights;
 mod evaluate;
 mod every_door;
@@ -70,6 +72,7 @@ mod stats;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;
+mod tune_cascade;
 mod upgrade;
 mod v2_bad_calls;
 mod v2_bad_requests;

@@ -64,7 +64,7 @@ async fn answer(
     path.version()?;
     // The range of `top_k` is the model's, where there is one.
     let classes = || arrival.target().ok().map(|target| target.model().classes());
-    let Taken { headers, priority, mut options, charge, upload } = take(door, call, request, classes).await?;
+    let TakenUpload { headers, priority, mut options, charge, upload } = take(door, call, request, classes).await?;
     let target = arrival.target()?;
     if options.ensemble.is_some() {
         return Err(one_model(&target).into());
@@ -100,7 +100,7 @@ async fn answer(
 }
 
 /// A request that has come whole.
-pub(super) struct Taken {
+pub(super) struct TakenUpload {
     pub(super) headers: HeaderMap,
     pub(super) priority: Priority,
     pub(super) options: RequestOptions,
@@ -117,7 +117,7 @@ pub(super) async fn take(
     call: &HttpCall,
     request: Request,
     classes: impl Fn() -> Option<usize>,
-) -> Result<Taken, Failure> {
+) -> Result<TakenUpload, Failure> {
     let service = door.service();
     let (head, incoming) = request.into_parts();
     let priority = priority::asked(&head.headers)?;
@@ -132,7 +132,7 @@ pub(super) async fn take(
     }
     let most = service.limits().max_images_per_request;
     let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
-    Ok(Taken { headers: head.headers, priority, options, charge, upload })
+    Ok(TakenUpload { headers: head.headers, priority, options, charge, upload })
 }
 
 fn one_model(target: &Target) -> Error {
@@ -292,6 +292,7 @@ mod tests {
             timing: Timing { preprocess_ms: 2.9, queue_ms: 0.40049, inference_ms: 49.1, total_ms: 52.6 },
             batch_size: 4,
             cached: false,
+            answered_by: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&document(&answer, Encoding::Numbers)).expect("JSON"),

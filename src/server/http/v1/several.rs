@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     accept::AnswerForm,
     asked::Encoding,
-    classify::{ClassifyDocument, Taken, document, take, with_hint},
+    classify::{ClassifyDocument, TakenUpload, document, take, with_hint},
     images::ImageEntry,
     names::{NamedModel, named_models},
     options::{Ensemble, RequestOptions},
@@ -97,7 +97,7 @@ async fn answer(
         model.version()?;
     }
     let classes = || arrivals.iter().find_map(|arrival| arrival.target().ok()).map(|target| target.model().classes());
-    let Taken { headers, priority, options, charge, upload } = take(door, call, request, classes).await?;
+    let TakenUpload { headers, priority, options, charge, upload } = take(door, call, request, classes).await?;
     check_form(&headers, &options, upload.dialect)?;
     let mut asked = Vec::with_capacity(named.len());
     for arrival in arrivals {
