@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod evaluate;
 pub mod files;
+pub mod heap;
 pub mod inspect;
 pub mod lifecycle;
 pub mod loadgen;

@@ -84,7 +84,7 @@ pub trait WorkerObserver: Send + Sync + 'static {
     /// A run ended; its images are answered next.
     fn ran(&self, _run: &FinishedRun) {}
 
-    /// They are answered; how many, and how long that took. Not told of a run that failed.
+    /// They are answered; how many that somebody waits for, and how long that took. Not told of a run that failed, nor where nobody waits.
     fn answered(&self, _images: usize, _time: Duration) {}
 
     /// A worker broke between two runs and begins anew; the images that it had are answered with an error.
@@ -99,6 +99,8 @@ pub trait WorkerObserver: Send + Sync + 'static {
 pub struct FinishedRun {
     /// How many images it had.
     pub images: usize,
+    /// Of them, those of [`Priority::SHADOW`].
+    pub shadows: usize,
     /// From the first of them to the network's last word.
     pub time: Duration,
     /// The part of it in which the batch was filled.

@@ -144,6 +144,11 @@ impl Batcher {
         self.queue.view(Instant::now())
     }
 
+    /// Whether no image waits, nor is being decoded and will.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// How many images wait.
     pub fn depth(&self) -> usize {
         self.queue.depth()

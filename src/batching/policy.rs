@@ -24,6 +24,12 @@ impl Priority {
 
     /// What work has that fills what others leave.
     pub const BULK: Self = Self(200);
+
+    /// What nobody waits for: run where nothing else is to be run, and in no count of what is served.
+    pub const SHADOW: Self = Self(u32::MAX);
+
+    /// The last that somebody may ask for.
+    pub const LAST: Self = Self(u32::MAX - 1);
 }
 
 impl Default for Priority {

@@ -13,7 +13,7 @@ use super::{
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Decision, Policy, decide},
-    state::{Arrived, Job, JobId, State},
+    state::{Arrived, Job, JobId, State, is_awaited},
     times::ServiceTimes,
     view::QueueView,
 };
@@ -59,6 +59,11 @@ impl Queue {
 
     pub(super) fn depth(&self) -> usize {
         self.lock().jobs.len()
+    }
+
+    /// Whether nobody waits, or is on the way to.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().jobs.is_empty() && self.coming.count() == 0
     }
 
     pub(super) fn load(&self, now: Instant) -> f64 {
@@ -229,6 +234,9 @@ impl Queue {
     pub(super) fn note_run(&self, worker: usize, jobs: &[Job], time: Duration, now: Instant) {
         let mut state = self.lock();
         state.turn(worker, Lane::Free);
+        if !is_awaited(jobs) {
+            return;
+        }
         if self.lone != Some(worker) {
             state.times.note(jobs.len(), time);
         }
@@ -250,10 +258,12 @@ impl Queue {
     }
 
     /// The same for one that broke before its run was noted.
-    pub(super) fn broke_while_running(&self, worker: usize, now: Instant) {
+    pub(super) fn broke_while_running(&self, worker: usize, jobs: &[Job], now: Instant) {
         let mut state = self.lock();
         state.turn(worker, Lane::Free);
-        state.load.end_run(now);
+        if is_awaited(jobs) {
+            state.load.end_run(now);
+        }
     }
 
     /// Shows `what` to every observer.

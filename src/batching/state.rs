@@ -13,7 +13,7 @@ use super::{
     job::{JobError, Reply, SubmitError, Terms},
     judgement::{Judgement, Timeliness},
     load::Load,
-    policy::{Policy, one_is_alone},
+    policy::{Policy, Priority, one_is_alone},
     run_size::run_size,
     times::ServiceTimes,
 };
@@ -48,6 +48,18 @@ pub(super) struct Job {
     pub(super) enqueued: Instant,
     /// By the forecast it cannot be answered in time, and was taken to see whether that is so.
     pub(super) is_sample: bool,
+}
+
+impl Job {
+    /// Whether it is one that nobody waits for.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.standing.0 == Priority::SHADOW
+    }
+}
+
+/// Whether a run is for somebody: what is not is no load, and tells nothing of how long others wait.
+pub(super) fn is_awaited(jobs: &[Job]) -> bool {
+    jobs.iter().any(|job| !job.is_shadow())
 }
 
 /// Tells a queue's jobs apart.
@@ -190,7 +202,9 @@ impl State {
             return false;
         }
         self.turn(worker, Lane::Running { since: now, images: batch.len() });
-        self.load.begin_run(now);
+        if is_awaited(batch) {
+            self.load.begin_run(now);
+        }
         true
     }
 

@@ -114,7 +114,7 @@ impl<E: Executor> Worker<E> {
         self.breaks += 1;
         match self.at {
             Phase::Taking => self.queue.broke_while_taking(self.number),
-            Phase::Running => self.queue.broke_while_running(self.number, Instant::now()),
+            Phase::Running => self.queue.broke_while_running(self.number, &self.jobs, Instant::now()),
             Phase::Answering => {}
         }
         let failed = JobError::Failed(format!("the worker broke: {reason}"));
@@ -142,7 +142,8 @@ impl<E: Executor> Worker<E> {
             self.queue.note_run(self.number, &self.jobs, inference, finished);
             self.at = Phase::Answering;
             let fill = filled.map_or(Duration::ZERO, |filled| filled.saturating_duration_since(started));
-            let run = FinishedRun { images: batch_size, time: inference, fill, succeeded: outcome.is_ok() };
+            let shadows = self.jobs.iter().filter(|job| job.is_shadow()).count();
+            let run = FinishedRun { images: batch_size, shadows, time: inference, fill, succeeded: outcome.is_ok() };
             self.queue.tell(|observer| observer.ran(&run));
             match outcome {
                 Ok(()) => {
@@ -154,7 +155,10 @@ impl<E: Executor> Worker<E> {
                         answer(job, Ok(Reply { logits: row.into(), features, queued, inference, fill, batch_size }));
                     }
                     let time = finished.elapsed();
-                    self.queue.tell(|observer| observer.answered(batch_size, time));
+                    let awaited = batch_size - shadows;
+                    if awaited > 0 {
+                        self.queue.tell(|observer| observer.answered(awaited, time));
+                    }
                 }
                 Err(error) => self.jobs.drain(..).for_each(|job| answer(job, Err(error.clone()))),
             }

@@ -67,13 +67,16 @@ fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manife
     if !missing.is_empty() {
         bail!("[versions] policy names {missing:?}, and there is {:?}: put it there, or leave it out", folder.versions);
     }
-    let served = manifest.versions.pick(&folder.versions);
+    let served = manifest.served_versions(&folder.versions);
     let Some(highest) = served.last() else {
         bail!("[versions] policy names no version; there is {:?}", folder.versions);
     };
     let dangling = manifest.versions.dangling(&served);
     if !dangling.is_empty() {
         bail!("[versions] labels point {dangling:?} at versions that are not served; served are {served:?}");
+    }
+    for line in manifest.traffic.unserved(&manifest.versions.labels, &served) {
+        complain(&format!("warning: {}: {line}", files::shown(&folder.path)));
     }
     // What the graph says is a part of what is in force. Whether it can be run is seen when it is loaded.
     let inspection = inspect_file(&folder.graph(*highest)).ok();

@@ -81,7 +81,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
         Metrics::default(),
     );
     let options = LoadOptions { retries: false, ..LoadOptions::default() };
-    let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores()), options)?;
+    let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores), options)?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
     lifecycle.apply(wanted_models(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
     let model = choose(service.list(), args.model.as_deref())?;

@@ -22,7 +22,6 @@ mod inspect;
 mod interrupt;
 mod io_threads;
 mod kept;
-mod memory;
 mod models;
 mod openapi;
 mod output;
@@ -38,6 +37,7 @@ use std::io::{self, Write as _};
 
 use clap::{Parser, Subcommand};
 
+use crate::heap;
 use config_args::ConfigArgs;
 
 /// Serves ResNet image classifiers over HTTP and gRPC, and makes them.
@@ -88,7 +88,7 @@ pub fn run() -> ! {
     let serving = matches!(command, Command::Serve(_));
     let outcome = match command {
         Command::Serve(args) => {
-            memory::give_back_early();
+            heap::give_back_early();
             serve::run(&args)
         }
         Command::Classify(args) => classify::run(&args),

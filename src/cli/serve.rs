@@ -54,7 +54,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
-    let machine = Machine::new(runtime, cores());
+    let machine = Machine::new(runtime, cores);
     let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
     let manager = Arc::new(lifecycle.follow(repository_options(&config), service.clone())?);
     tracing::info!(

@@ -71,7 +71,7 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     settings.tune = true;
     let goal = settings.tune_goal;
 
-    let machine = Machine::new(Runtime::load()?, cores());
+    let machine = Machine::new(Runtime::load()?, cores);
     let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
     let mut begun = 0;

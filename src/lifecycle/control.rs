@@ -65,12 +65,12 @@ impl<L: LoadModel> Control<L> {
             retries: options.retries,
             wanted: BTreeMap::new(),
             labels: Labels::new(),
+            watches: Watches::new(options.watch_interval, loader.cores()),
             loads: Loads::new(loader, options, commands.clone()),
             commands,
             failures: Failures::default(),
             rounds: Rounds::default(),
             served: BTreeMap::new(),
-            watches: Watches::new(options.watch_interval),
             ends: Ends::default(),
             closing: None,
             next: 0,
@@ -136,6 +136,7 @@ impl<L: LoadModel> Control<L> {
         let models: Vec<_> = self.labels.keys().cloned().collect();
         models.iter().for_each(|model| self.point_labels(model));
         self.writer.cascades(wanted.iter().filter_map(|it| Some((&*it.name, it.cascade()?))));
+        self.writer.share_out(wanted.iter().filter_map(WantedModel::traffic));
         let mut open = BTreeSet::new();
         let steps = {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
@@ -304,10 +305,11 @@ impl<L: LoadModel> Control<L> {
         }
     }
 
-    /// Has those models measured anew that are served at another speed than was measured.
+    /// Has those models measured anew that are served at another speed than was measured, or on other cores.
     fn look_at_paces(&mut self) {
         let under_way: BTreeSet<_> = self.loads.under_way().map(WantedModel::key).collect();
-        let off = self.watches.look(Instant::now(), |key| under_way.contains(key));
+        let off = self.watches.look(Instant::now(), || self.loads.cores(), |key| under_way.contains(key));
+        self.writer.follow_cores(self.watches.cores());
         for wanted in off {
             self.loads.push(wanted, Purpose::MeasureAnew);
         }

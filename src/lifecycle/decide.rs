@@ -104,7 +104,15 @@ mod tests {
     }
 
     fn status(name: &str, version: u64, state: ModelState) -> ModelStatus {
-        ModelStatus { name: name.into(), version, state, info: None, outdated: None, labels: Vec::new() }
+        ModelStatus {
+            name: name.into(),
+            version,
+            state,
+            info: None,
+            outdated: None,
+            turned_back: None,
+            labels: Vec::new(),
+        }
     }
 
     fn key(name: &str, version: u64) -> VersionKey {

@@ -10,7 +10,7 @@ use super::{
     command::{Command, give},
     wanted::VersionKey,
 };
-use crate::{batching::Workers, service::Retire};
+use crate::{batching::Workers, heap, service::Retire};
 
 /// What is not gone yet.
 #[derive(Default)]
@@ -36,6 +36,7 @@ impl Ends {
         let (end, commands) = (self.next, commands.clone());
         let thread = std::thread::Builder::new().name("free a model".to_owned()).spawn(move || {
             workers.close();
+            heap::give_back();
             give(&commands, Command::Freed { end });
         });
         match thread {

@@ -29,6 +29,11 @@ pub trait LoadModel: Send + Sync + 'static {
         self.load(wanted, steps)
     }
 
+    /// The cores that models may use at this moment.
+    fn cores(&self) -> usize {
+        cores()
+    }
+
     /// The names of its classes as they are now, for a version that is served.
     ///
     /// * `classes`: how many it has
@@ -46,6 +51,10 @@ pub trait LoadModel: Send + Sync + 'static {
 }
 
 impl LoadModel for Machine {
+    fn cores(&self) -> usize {
+        Machine::cores(self)
+    }
+
     fn load(&self, wanted: &WantedModel, steps: &LoadSteps) -> Result<LoadedModel, String> {
         load(self, wanted, Earlier::Counts, steps)
     }

@@ -58,6 +58,11 @@ impl<L: LoadModel> Loads<L> {
         }
     }
 
+    /// The cores that models may use now.
+    pub(super) fn cores(&self) -> usize {
+        self.loader.cores()
+    }
+
     /// Traffic comes from now on, and what is loaded gives way to it.
     pub(super) fn give_way(&mut self) {
         self.beside_traffic = true;

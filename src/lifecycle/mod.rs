@@ -14,6 +14,7 @@
 mod cascades;
 mod command;
 mod control;
+mod core_watch;
 mod decide;
 mod ends;
 mod failures;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::settle::Settled;
 use crate::{
     model::{
-        BuiltIn, CascadeSection, Manifest, ModelFolder, RESNET20_CIFAR10, VersionsSection,
+        BuiltIn, CascadeSection, Manifest, ModelFolder, RESNET20_CIFAR10, TrafficSection, VersionsSection,
         fingerprint::{Fingerprint, look_at_model},
         labels_file,
         repository::{RepositoryError, scan},
@@ -84,6 +84,7 @@ impl Source {
             let mut manifest = manifest.clone();
             (manifest.versions, manifest.output.labels) = (VersionsSection::default(), None);
             manifest.cascade = CascadeSection::default();
+            manifest.traffic = TrafficSection::default();
             manifest
         };
         if now.folder.path != wanted.folder.path
@@ -119,9 +120,18 @@ impl WantedModel {
 
     /// What its model calls its versions; `None` where that cannot be read.
     pub(super) fn labels(&self) -> Option<&BTreeMap<String, u64>> {
+        self.manifest().map(|manifest| &manifest.versions.labels)
+    }
+
+    /// Its model, and how the requests for it are shared out; `None` where that cannot be read.
+    pub(super) fn traffic(&self) -> Option<(&str, &TrafficSection)> {
+        self.manifest().map(|manifest| (&*self.name, &manifest.traffic))
+    }
+
+    fn manifest(&self) -> Option<&Manifest> {
         match &self.source {
-            Source::Folder(FolderSource { manifest, .. }) => Some(&manifest.versions.labels),
-            Source::BuiltIn(_, manifest) => Some(&manifest.versions.labels),
+            Source::Folder(FolderSource { manifest, .. }) => Some(manifest),
+            Source::BuiltIn(_, manifest) => Some(manifest),
             Source::Broken(_) => None,
         }
     }
@@ -208,7 +218,7 @@ pub(super) fn versions(seen: &Settled, folder: ModelFolder, defaults: &ModelDefa
             "[versions] policy names {missing:?}, and there is {there:?}: put it there, or leave it out"
         );
     }
-    let picked = section.pick(&folder.versions);
+    let picked = manifest.served_versions(&folder.versions);
     if picked.is_empty() {
         let reason = "[versions] policy in its model.toml picks none of the versions on disk";
         return vec![WantedModel::broken(&folder.name, highest, reason)];
@@ -220,6 +230,9 @@ pub(super) fn versions(seen: &Settled, folder: ModelFolder, defaults: &ModelDefa
             model,
             "[versions] labels point {dangling:?} at versions that are not served: point them elsewhere"
         );
+    }
+    for line in manifest.traffic.unserved(&section.labels, &picked) {
+        tracing::warn!(model = &*folder.name, "{line}");
     }
     let labels = Fingerprint::of_file(&labels_file(&folder.path, manifest.output.labels.as_deref()));
     let (name, folder, manifest) = (Arc::from(folder.name.as_str()), Arc::new(folder), Arc::new(manifest));
@@ -260,6 +273,7 @@ mod tests {
             (source(1, 1, ""), Change::Nothing),
             (source(1, 1, "[versions]\npolicy = \"all\"\nlabels = { stable = 1 }"), Change::Nothing),
             (source(1, 1, "[cascade]\nfirst = \"small\""), Change::Nothing),
+            (source(1, 1, "[traffic]\nsplit = { \"2\" = 5 }\nshadow = 2"), Change::Nothing),
             (source(1, 2, ""), Change::Labels),
             (source(1, 1, "[output]\nlabels = \"names.txt\""), Change::Labels),
             (source(2, 1, ""), Change::Everything),

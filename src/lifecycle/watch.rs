@@ -1,4 +1,4 @@
-//! Watching whether served models are as fast as they were measured. Time is given: the control task looks every few seconds.
+//! Watching whether served models are as fast as they were measured, on as many cores. Time is given: the control task looks every few seconds.
 
 use std::{
     collections::BTreeMap,
@@ -9,24 +9,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::wanted::{VersionKey, WantedModel};
+use super::{
+    core_watch::{CoreChange, CoreWatch},
+    wanted::{VersionKey, WantedModel},
+};
 use crate::{
     batching::{FinishedRun, WorkerObserver},
     model::LoadedModel,
     tune::{PaceJudge, WatchedStretch},
 };
 
-/// The models that are watched: those that were measured, and can be loaded again.
+/// The models that are watched: those that can be loaded again.
 pub(super) struct Watches {
     interval: Duration,
     next_look: Instant,
-    models: BTreeMap<VersionKey, (WantedModel, Watch)>,
+    cores: CoreWatch,
+    /// Without a watch where no pace was measured.
+    models: BTreeMap<VersionKey, (WantedModel, Option<Watch>)>,
 }
 
 impl Watches {
     /// * `interval`: from one look to the next
-    pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, next_look: Instant::now(), models: BTreeMap::new() }
+    /// * `cores`: that the process may use
+    pub(super) fn new(interval: Duration, cores: usize) -> Self {
+        Self { interval, next_look: Instant::now(), cores: CoreWatch::new(cores), models: BTreeMap::new() }
     }
 
     /// Watches a model that is about to be served.
@@ -35,14 +41,17 @@ impl Watches {
     /// * `anew`: it was measured anew and takes its own place: what was learned there is kept
     pub(super) fn begin(&mut self, wanted: &WantedModel, loaded: &LoadedModel, anew: bool) {
         let before = self.models.remove(&wanted.key()).filter(|_| anew);
-        let Some(pace) = &loaded.pace else { return };
-        let mut judge = pace.clone();
-        if let Some((_, before)) = before {
-            judge = before.judge;
-            judge.measured_again(pace.measured());
+        let watch = loaded.pace.as_ref().map(|pace| {
+            let mut judge = pace.clone();
+            if let Some((_, Some(before))) = before {
+                judge = before.judge;
+                judge.measured_again(pace.measured());
+            }
+            Watch::new(judge, loaded.model.info.instances, Instant::now())
+        });
+        if let Some(watch) = &watch {
+            loaded.model.batcher.observe(Box::new(Tallying(watch.tally.clone())));
         }
-        let watch = Watch::new(judge, loaded.model.info.instances, Instant::now());
-        loaded.model.batcher.observe(Box::new(Tallying(watch.tally.clone())));
         self.models.insert(wanted.key(), (wanted.clone(), watch));
     }
 
@@ -56,7 +65,7 @@ impl Watches {
 
     /// A model could not be measured anew: what was measured before stands.
     pub(super) fn keep_measured(&mut self, key: &VersionKey) {
-        if let Some((_, watch)) = self.models.get_mut(key) {
+        if let Some((_, Some(watch))) = self.models.get_mut(key) {
             watch.judge.measured_again(watch.judge.measured());
         }
     }
@@ -66,16 +75,34 @@ impl Watches {
         (!self.models.is_empty()).then_some(self.next_look)
     }
 
+    /// The cores that the process may use; a change counts once it has stayed for a while.
+    pub(super) fn cores(&self) -> usize {
+        self.cores.known()
+    }
+
     /// The models that are to be measured anew, if it is time to look.
     ///
+    /// * `cores`: that the process may use now
     /// * `is_under_way`: they are loaded already
-    pub(super) fn look(&mut self, now: Instant, is_under_way: impl Fn(&VersionKey) -> bool) -> Vec<WantedModel> {
+    pub(super) fn look(
+        &mut self,
+        now: Instant,
+        cores: impl FnOnce() -> usize,
+        is_under_way: impl Fn(&VersionKey) -> bool,
+    ) -> Vec<WantedModel> {
         if now < self.next_look {
             return Vec::new();
         }
         self.next_look = now + self.interval;
+        if let Some(CoreChange { from, to }) = self.cores.look(cores(), now) {
+            tracing::info!(
+                "the process may use {to} cores now instead of {from}: every model is measured anew for them, beside what it serves"
+            );
+            return self.models.values().map(|(wanted, _)| wanted.clone()).collect();
+        }
         let mut off = Vec::new();
         for (key, (wanted, watch)) in &mut self.models {
+            let Some(watch) = watch else { continue };
             let look = watch.look(now);
             if let Some(OffPace { served, measured }) = look.filter(|_| !is_under_way(key)) {
                 tracing::info!(
@@ -157,6 +184,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::wanted::Source;
 
     /// Looks every five seconds, after runs of two workers that take a share of their time.
     fn due_after(watch: &mut Watch, start: Instant, images_a_second: u64, busy: f64) -> Option<(u64, OffPace)> {
@@ -164,7 +192,7 @@ mod tests {
         (1..=30).find_map(|look| {
             for _ in 0..5 * images_a_second / 10 {
                 let time = Duration::from_secs_f64(2.0 * busy * 10.0 / images_a_second as f64);
-                tallying.ran(&FinishedRun { images: 10, time, fill: Duration::ZERO, succeeded: true });
+                tallying.ran(&FinishedRun { images: 10, shadows: 0, time, fill: Duration::ZERO, succeeded: true });
             }
             watch.look(start + Duration::from_secs(5 * look)).map(|off| (5 * look, off))
         })
@@ -185,5 +213,22 @@ mod tests {
             let start = Instant::now();
             assert_eq!(due_after(&mut Watch::new(PaceJudge::new(70.0), 2, start), start, speed, busy), None, "{speed}");
         }
+    }
+
+    #[test]
+    fn when_the_cores_have_changed_for_good_every_model_is_measured_anew() {
+        let (interval, start) = (Duration::from_secs(5), Instant::now());
+        let mut watches = Watches::new(interval, 4);
+        let wanted = WantedModel { name: "net".into(), version: 1, source: Source::Broken(String::new()) };
+        watches.models.insert(wanted.key(), (wanted, None));
+        let later = |seconds| start + Duration::from_secs(seconds);
+
+        let mut look = |at, cores| watches.look(later(at), || cores, |_| false).len();
+
+        assert_eq!(
+            [(6, 4), (12, 2), (14, 2), (18, 2), (24, 2), (30, 2)].map(|(at, cores)| look(at, cores)),
+            [0, 0, 0, 0, 1, 0]
+        );
+        assert_eq!(watches.cores(), 2);
     }
 }

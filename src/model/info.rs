@@ -31,6 +31,8 @@ pub struct ModelStatus {
     pub info: Option<Arc<ModelInfo>>,
     /// Why it answers from earlier files than those that are there now; `None` where it does not.
     pub outdated: Option<String>,
+    /// Why it gets no requests but those that name it, where a rule of its model's traffic says so.
+    pub turned_back: Option<String>,
     /// The names that it has beside its number, sorted.
     pub labels: Vec<String>,
 }

@@ -23,7 +23,7 @@ use crate::{
     inspect::{GraphOutput, Inspection, inspect},
     onnx::CycleError,
     postprocess::parse_labels,
-    runtime::{self, Element, FeaturesOf, GraphSource, Provider, Stated, check_size, pairs_may_overflow},
+    runtime::{self, Element, FeaturesOf, GraphSource, Provider, Stated, check_size, pairs_may_overflow, with_share},
     settings::Batching,
     tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
@@ -200,11 +200,12 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     }
     steps.begin(LoadStep::MakingSessions);
     let open = || tuning.open(plan.candidate, max_batch_size);
+    let share = manifest.runtime.share;
     // A session that has threads gets them as far back as the thread that makes it.
     let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
-    let opened = if has_threads { open() } else { steps.aside(open)? };
+    let opened = if has_threads { with_share(share, open)? } else { steps.aside(open)? };
     let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
-    let alone = plan.alone.map(|candidate| tuning.open(candidate, 1)).transpose();
+    let alone = with_share(share, || plan.alone.map(|candidate| tuning.open(candidate, 1)).transpose())?;
     let mut alone = alone.map_err(|cause| tuning.graph_error(cause))?.unwrap_or_default();
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
@@ -276,7 +277,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     };
     let shape = InputShape::of(&normalizer, size.0, size.1);
     let executors = Executors { side_by_side: executors, alone: alone.pop() };
-    let (batcher, workers) = Batcher::start(name, policy, normalizer, shape, executors)?;
+    let (batcher, workers) = with_share(share, || Batcher::start(name, policy, normalizer, shape, executors))??;
     let capacity = policy.queue_capacity;
     let model = ServedModel {
         name: name.into(),

@@ -8,15 +8,21 @@ use crate::runtime::Runtime;
 pub struct Machine {
     /// The engine.
     pub runtime: Runtime,
-    /// How many cores models may use.
-    pub cores: usize,
+    cores: fn() -> usize,
     measuring: Mutex<()>,
 }
 
 impl Machine {
     /// A machine on which nothing is measured yet.
-    pub fn new(runtime: Runtime, cores: usize) -> Self {
+    ///
+    /// * `cores`: how many models may use at the moment
+    pub fn new(runtime: Runtime, cores: fn() -> usize) -> Self {
         Self { runtime, cores, measuring: Mutex::default() }
+    }
+
+    /// How many cores models may use now; a quota may change while the process runs.
+    pub fn cores(&self) -> usize {
+        (self.cores)()
     }
 
     /// Waits for the turn to measure, which ends with the guard: two models that measure side by side would measure each

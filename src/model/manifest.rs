@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     cascade::CascadeSection,
     input_section::{GraphImage, InputSection},
+    traffic::TrafficSection,
     versions::VersionsSection,
 };
 use crate::{
@@ -43,6 +44,8 @@ pub struct Manifest {
     /// `[cascade]`
     #[serde(skip_serializing_if = "CascadeSection::is_absent")]
     pub cascade: CascadeSection,
+    /// `[traffic]`
+    pub traffic: TrafficSection,
 }
 
 /// `[output]`: what the classes are called.
@@ -135,6 +138,17 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Picks the versions that are served from those on disk, which come sorted: what `[versions]` picks of those that `[traffic]` does not
+    /// name, and those that it names.
+    pub fn served_versions(&self, on_disk: &[u64]) -> Vec<u64> {
+        let named = self.traffic.versions(&self.versions.labels);
+        let (named, others): (Vec<_>, Vec<_>) = on_disk.iter().partition(|version| named.contains(version));
+        let mut served = self.versions.pick(&others);
+        served.extend(named);
+        served.sort_unstable();
+        served
+    }
+
     /// `[input]` and `[output]` in one line, with every default: two models of one graph may differ in them.
     pub(super) fn images_and_answers(&self) -> String {
         // Structs of numbers and words always serialize.
@@ -160,6 +174,7 @@ impl Manifest {
         }
         self.versions.validate()?;
         self.cascade.validate()?;
+        self.traffic.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
     }

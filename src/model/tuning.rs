@@ -134,7 +134,7 @@ impl Tuning<'_> {
             return None;
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
-        let options = SessionOptions::reference(self.machine.cores, 1);
+        let options = SessionOptions::reference(self.machine.cores(), 1);
         let stated = Stated { features: Vec::new(), ..self.stated.clone() };
         self.machine.runtime.executor_for(GraphSource::Memory(&file), options, &stated).ok()
     }
@@ -283,7 +283,7 @@ impl Tuning<'_> {
     }
 
     fn candidates(&self, wishes: &Wishes, engine: Engine) -> Vec<Candidate> {
-        space::candidates(wishes, engine, self.machine.cores, self.network)
+        space::candidates(wishes, engine, self.machine.cores(), self.network)
     }
 
     fn planned(&self, wishes: &Wishes, found: &Found, reason: String) -> EnginePlan {
@@ -319,7 +319,7 @@ impl Tuning<'_> {
             libraries: self.machine.runtime.fingerprint(),
             processor: processor.name.clone(),
             features: processor.features.clone(),
-            cores: self.machine.cores,
+            cores: self.machine.cores(),
             engines: engines.usable.clone(),
             set: [wishes.instances, wishes.intra_threads, wishes.max_batch_size],
             goal: wishes.goal,
@@ -408,6 +408,6 @@ impl Workbench for ModelBench<'_> {
     }
 
     fn preparation(&self) -> PreparationLoad {
-        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.machine.cores }
+        PreparationLoad { prepare: self.images.upload(), threads: self.tuning.machine.cores() }
     }
 }

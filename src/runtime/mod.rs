@@ -40,7 +40,7 @@ pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use quiet::{behind_traffic, step_back};
+pub use quiet::{behind_traffic, step_back, with_share};
 pub use signature::{FeaturesOf, Signature, SignatureError, Stated, check_size};
 
 use crate::{

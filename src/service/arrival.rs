@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Error, Service, Target, VersionPick};
-use crate::telemetry::{Protocol, RequestMeter};
+use super::{Error, Service, SplitKeys, Target, VersionPick};
+use crate::telemetry::{Protocol, RequestMeter, Subject};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
 /// client.
@@ -17,18 +17,24 @@ impl Service {
     /// Looks up what a request is for, in one look at what is served, and begins to measure it.
     ///
     /// * `model`: as the client wrote it; the metrics are not told a name that is not known
+    /// * `keys`: where the model's requests are shared out among its versions, what decides
     /// * `started`: when the request came
     pub fn arrive<'v>(
         &self,
         protocol: Protocol,
         model: &str,
         version: impl Into<VersionPick<'v>>,
+        keys: &SplitKeys,
         started: Instant,
     ) -> Arrival<'_> {
         let (snapshot, version) = (self.registry().current(), version.into());
-        let subject = snapshot.subject(model, version);
+        let target = snapshot.routed(model, version, keys);
+        let subject = match &target {
+            Ok(target) => Subject::Served(target.served.metrics.clone()),
+            Err(_) => snapshot.subject(model),
+        };
         let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
-        Arrival { meter, target: snapshot.target(model, version) }
+        Arrival { meter, target }
     }
 }
 

@@ -49,6 +49,15 @@ impl FirstStanding {
         }
     }
 
+    /// Whether it goes for this version of the model that is asked for, too: one that gets a part of its requests may tell other classes
+    /// apart.
+    pub(super) fn is_for(&self, own: &Arc<Served>) -> bool {
+        match self {
+            Self::First(first) => first.model.info.labels == own.model.info.labels,
+            Self::Missing | Self::OtherLabels(_) => true,
+        }
+    }
+
     /// Why the first model is not asked; `None` where it is.
     pub(super) fn obstacle(&self) -> Option<CascadeReason> {
         match self {

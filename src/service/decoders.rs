@@ -4,15 +4,22 @@
 //! arrival; where clients take turns, a fourth time, in the client's part of the model. So a request of many images waits with as many of them as there are threads, and so does a model with many
 //! requests, and a client with many: whoever comes with one picture waits behind a few others, not behind all.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The threads that may decode at a time. Decoding is the expensive, attackable step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decoders {
-    threads: usize,
+    state: Arc<Mutex<Threads>>,
     all: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    wanted: usize,
+    /// Places that there are, taken or not: more than are wanted until those that are too many are given back.
+    there: usize,
 }
 
 /// The places of one model, of one client at it, or of one request.
@@ -38,12 +45,40 @@ pub(super) struct DecodeTurn {
 
 impl Decoders {
     pub(super) fn new(threads: usize) -> Self {
-        Self { threads, all: Arc::new(Semaphore::new(threads)) }
+        let state = Arc::new(Mutex::new(Threads { wanted: threads, there: threads }));
+        Self { state, all: Arc::new(Semaphore::new(threads)) }
+    }
+
+    /// How many threads may decode.
+    pub(super) fn threads(&self) -> usize {
+        self.lock().wanted
+    }
+
+    /// Lets so many threads decode from now on. Turns that are taken are not ended: called again and again, it takes away what was
+    /// given back meanwhile.
+    pub(super) fn resize(&self, threads: usize) {
+        let mut state = self.lock();
+        state.wanted = threads;
+        if threads > state.there {
+            self.all.add_permits(threads - state.there);
+            state.there = threads;
+        } else {
+            state.there -= self.all.forget_permits(state.there - threads);
+        }
     }
 
     /// The places of a new request.
     pub(super) fn share(&self) -> Share {
-        Share::new(self.threads)
+        Share::new(self.threads())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Threads> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody decodes.
+    pub(super) fn are_idle(&self) -> bool {
+        self.all.available_permits() >= self.threads()
     }
 
     /// Waits for a turn. `None` never happens: the semaphores are not closed.
@@ -104,5 +139,23 @@ mod tests {
         running[0] = None;
 
         assert!(matches!(poll!(single.as_mut()), Poll::Ready(Some(_))));
+    }
+
+    #[tokio::test]
+    async fn threads_become_fewer_as_turns_end_and_more_at_once() {
+        let decoders = Decoders::new(2);
+        let model = decoders.share();
+        let turn = || Box::pin(async { decoders.turn(&Share::new(1), None, &model).await });
+        let mut running = [turn().await, turn().await];
+
+        decoders.resize(1);
+        running[0] = None;
+        decoders.resize(1);
+
+        let mut waiting = turn();
+        assert!(poll!(waiting.as_mut()).is_pending(), "one still runs, and there is one place");
+        decoders.resize(2);
+        assert!(matches!(poll!(waiting.as_mut()), Poll::Ready(Some(_))));
+        assert_eq!(decoders.threads(), 2);
     }
 }

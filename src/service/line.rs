@@ -13,16 +13,16 @@ use super::{
     admission::Admitted,
     answered::{Answered, RowFrom},
     classes::Classes,
+    content::Content,
     decoders::Share,
     error::SHORTEST_RETRY,
     escalation::InTurn,
     outputs::Outputs,
     preparing::{Common, ReadyPicture},
     served::Served,
-    target::Content,
 };
 use crate::{
-    batching::{JobError, Submission, SubmitError, Terms},
+    batching::{JobError, Priority, Submission, SubmitError, Terms},
     postprocess::top_k,
     preprocess,
     telemetry::{PhaseTimes, RefusalReason},
@@ -32,19 +32,14 @@ use crate::{
 const LOGITS_A_TURN: usize = 16 << 10;
 
 impl Service {
-    /// Answers a request. Dropping the future gives up its places in the queue.
-    ///
-    /// # Errors
-    /// Every [`ErrorKind`]; with several images the message starts with the image's index.
-    pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
-        self.answer_within(request, self.inner.decoders.share(), false).await.map(|(answer, _)| answer)
-    }
-
-    /// The same as a part of a call.
+    /// Does the work of a request. Dropping the future gives up its places in the queue.
     ///
     /// * `decoding`: the call's part of the threads that decode
     /// * `keep_rows`: whether every image's row of probabilities comes with the answer
-    pub(super) async fn answer_within(
+    ///
+    /// # Errors
+    /// Every [`ErrorKind`]; with several images the message starts with the image's index.
+    pub(super) async fn work(
         &self,
         request: Request,
         decoding: Share,
@@ -62,7 +57,7 @@ impl Service {
         let common = Common {
             target: target.clone(),
             deadline,
-            priority,
+            priority: priority.min(Priority::LAST),
             client,
             features: outputs.want_features(),
             charge,
@@ -71,6 +66,7 @@ impl Service {
         };
         // Numbers are made for one network, and so is what only one says.
         let cascade = target.cascade.as_ref().filter(|_| !of_numbers && outputs.want_nothing_else());
+        let cascade = cascade.filter(|cascade| cascade.standing.is_for(&target.served));
         let in_turn = cascade.and_then(|cascade| InTurn::of(cascade, &common));
         let begins = in_turn.as_ref().map_or(&target, |in_turn| &in_turn.first.target);
         self.check_images(begins, items.len())?;
@@ -255,16 +251,25 @@ impl Service {
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
+        let mut mirrored = common.target.course.as_ref().and_then(|course| course.mirror(&item.0));
         let ReadyPicture { input, place, time, is_shared } = match item.0 {
             Content::Tensor(input) => ReadyPicture { input, place, time: Duration::ZERO, is_shared: false },
             Content::Picture(picture) => self.prepare(common, picture, place).await?,
         };
+        if let Some(mirrored) = &mut mirrored {
+            mirrored.see(&input);
+        }
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
         let submission = Submission { input, announced, deadline, priority, client, features, place };
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {
-            Ok(reply) => Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared }),
+            Ok(reply) => {
+                if let Some(mirrored) = mirrored {
+                    mirrored.compare(&reply.logits, &self.spare());
+                }
+                Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared })
+            }
             Err(JobError::Expired) => Err(too_late()),
             Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }

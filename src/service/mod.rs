@@ -10,6 +10,7 @@ mod arrival;
 mod cascade;
 mod claims;
 mod classes;
+mod content;
 mod decoders;
 mod ensemble;
 mod error;
@@ -35,6 +36,8 @@ mod several;
 mod sharing;
 mod stats;
 mod target;
+mod traffic;
+mod watched;
 mod writer;
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Instant};
@@ -47,8 +50,8 @@ pub use crate::{
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
     postprocess::{labels_difference, top_k},
     telemetry::{
-        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, TimedCount,
-        TraceContext,
+        CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
+        TimedCount, TraceContext,
     },
 };
 pub use account::{Charge, Payer};
@@ -67,6 +70,7 @@ pub use served::Retire;
 pub use several::{SeveralAnswers, SeveralRequest};
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
+pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
 use crate::telemetry::{DoorMetrics, Metrics};
@@ -88,7 +92,6 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
-    decode_threads: usize,
     began: Instant,
 }
 
@@ -100,17 +103,17 @@ impl Service {
         let metrics = Arc::new(metrics);
         let registry = Arc::new(Registry::new());
         let threads = if decode_threads > 0 { decode_threads } else { cores() };
+        let decoders = Decoders::new(threads);
         let inner = Inner {
             registry: registry.clone(),
             metrics: metrics.clone(),
             limits,
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
-            decoders: Decoders::new(threads),
+            decoders: decoders.clone(),
             sharing: Sharing::new(&limits, threads),
-            decode_threads: threads,
             began: Instant::now(),
         };
-        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, threads))
+        (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, decoders, decode_threads == 0))
     }
 
     /// Every model and version, sorted by name, then version.

@@ -3,7 +3,7 @@
 //! A request never waits for a lock, and what it found stays valid until it is answered. Only `writer` changes it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,12 +15,15 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, Readiness, Shown, Target, VersionPick, cascade::Cascades, failure::LoadFailure,
+    Error, ErrorKind, ErrorSubject, Readiness, Shown, SplitKeys, Target, VersionPick,
+    cascade::Cascades,
+    failure::LoadFailure,
     served::Served,
+    traffic::{Routing, Traffic},
 };
 use crate::{
     model::{ModelState, ModelStatus, ServedModel},
-    telemetry::{RunStatistics, ServingState, Subject, VersionState},
+    telemetry::{RunStatistics, ServingState, Subject, TrafficFamilies, VersionState},
 };
 
 /// When a client should ask again for a model that is loading.
@@ -58,6 +61,12 @@ pub(super) struct Snapshot {
     /// Names of versions, by model.
     pub(super) labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
     pub(super) cascades: Cascades,
+    /// How requests are shared out among versions, by model, where they are.
+    pub(super) traffic: BTreeMap<Arc<str>, Arc<Traffic>>,
+    /// The ways that come of it for the versions that answer.
+    pub(super) ways: BTreeMap<Arc<str>, Arc<Routing>>,
+    /// The headers that decide.
+    pub(super) keys: Arc<[Arc<str>]>,
 }
 
 #[derive(Clone)]
@@ -91,14 +100,28 @@ impl Snapshot {
         self.served().map(bytes).max().unwrap_or(0)
     }
 
+    /// Finds the ways of shared-out requests anew, where anything has changed.
+    pub(super) fn find_ways(&mut self, families: &Arc<TrafficFamilies>) {
+        let none = BTreeMap::new();
+        let ways = self.traffic.iter().map(|(name, traffic)| {
+            let served: Vec<_> = self
+                .models
+                .get(name)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .filter_map(VersionEntry::available)
+                .collect();
+            let labels = self.labels.get(name).unwrap_or(&none);
+            (name.clone(), Arc::new(Routing::of(traffic, name, &served, labels, families)))
+        });
+        self.ways = ways.collect();
+        let keys: BTreeSet<_> = self.traffic.values().filter_map(|traffic| traffic.key().cloned()).collect();
+        self.keys = keys.into_iter().collect();
+    }
+
     /// Every version that answers.
     pub(super) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.models.values().flat_map(BTreeMap::values).filter_map(VersionEntry::available)
-    }
-
-    /// The version of a model that answers where none is named.
-    pub(super) fn highest(&self, name: &str) -> Option<&Arc<Served>> {
-        available(self.models.get(name)?, None)
     }
 
     pub(super) fn list(&self) -> Vec<ModelStatus> {
@@ -121,7 +144,8 @@ impl Snapshot {
         };
         let labels = self.labels.get(name).into_iter().flatten().filter(|(_, labelled)| **labelled == version);
         let labels = labels.map(|(label, _)| label.clone()).collect();
-        ModelStatus { name: name.clone(), version, state, info, outdated, labels }
+        let turned_back = self.ways.get(name).and_then(|ways| ways.turned_back(version));
+        ModelStatus { name: name.clone(), version, state, info, outdated, turned_back, labels }
     }
 
     pub(super) fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {
@@ -134,10 +158,11 @@ impl Snapshot {
         let version = self.number(name, pick)?;
         let position = match version {
             Some(version) => versions.iter().position(|status| status.version == version),
-            None => versions
-                .iter()
-                .rposition(|status| status.state == ModelState::Available)
-                .or(versions.len().checked_sub(1)),
+            None => {
+                let default = self.default(name).map(|served| served.model.version);
+                let position = default.and_then(|default| versions.iter().position(|status| status.version == default));
+                position.or(versions.len().checked_sub(1))
+            }
         };
         position.map(|position| versions.swap_remove(position)).ok_or_else(|| {
             let known = versions.iter().map(|status| status.version.to_string()).collect::<Vec<_>>().join(", ");
@@ -147,16 +172,18 @@ impl Snapshot {
         })
     }
 
-    /// Whom a request for a model counts for.
-    pub(super) fn subject(&self, name: &str, pick: VersionPick<'_>) -> Subject {
-        match self.models.get_key_value(name) {
-            None => Subject::Unknown,
-            Some((name, versions)) => self
-                .number(name, pick)
-                .ok()
-                .and_then(|version| available(versions, version))
-                .map_or_else(|| Subject::Known(name.clone()), |served| Subject::Served(served.metrics.clone())),
-        }
+    /// Whom a request for a model counts for that has no version.
+    pub(super) fn subject(&self, name: &str) -> Subject {
+        self.models.get_key_value(name).map_or(Subject::Unknown, |(name, _)| Subject::Known(name.clone()))
+    }
+
+    /// The version that answers where none is named: the highest that `[traffic]` does not name, else the highest.
+    pub(super) fn default(&self, name: &str) -> Option<&Arc<Served>> {
+        let versions = self.models.get(name)?;
+        let answering = || versions.values().rev().filter_map(VersionEntry::available);
+        let ways = self.ways.get(name);
+        let is_default = |served: &&Arc<Served>| ways.is_none_or(|ways| !ways.names(served.model.version));
+        answering().find(is_default).or_else(|| answering().next())
     }
 
     /// The number of the version that is meant; `None` for the highest.
@@ -214,13 +241,27 @@ impl Snapshot {
             .collect()
     }
 
-    /// The version that a request means. The hot path: two look-ups and a count.
-    pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
-        if let Some(versions) = self.models.get(name)
-            && let Some(served) = available(versions, self.number(name, pick)?)
+    /// The version that a request to work gets. The hot path: two look-ups and a count.
+    pub(super) fn routed(&self, name: &str, pick: VersionPick<'_>, keys: &SplitKeys) -> Result<Target, Error> {
+        if pick == VersionPick::Highest
+            && let Some((served, course)) = self.ways.get(name).and_then(|ways| ways.way(name, keys))
         {
-            let cascade = if pick == VersionPick::Highest { self.cascades.get(name).cloned() } else { None };
-            return Ok(Target { served: served.clone(), cascade });
+            return Ok(Target { served, course: Some(course), cascade: self.cascades.get(name).cloned() });
+        }
+        self.target(name, pick)
+    }
+
+    /// The version that is meant, by default where none is named.
+    pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
+        if let Some(versions) = self.models.get(name) {
+            let served = match self.number(name, pick)? {
+                Some(version) => versions.get(&version).and_then(VersionEntry::available),
+                None => self.default(name),
+            };
+            if let Some(served) = served {
+                let cascade = self.cascades.get(name).filter(|_| pick == VersionPick::Highest).cloned();
+                return Ok(Target { served: served.clone(), course: None, cascade });
+            }
         }
         let status = self.status(name, pick)?;
         Err(match status.state {
@@ -252,14 +293,6 @@ fn model(name: &str) -> ErrorSubject {
 impl VersionEntry {
     pub(super) fn available(&self) -> Option<&Arc<Served>> {
         if let Self::Available(served, _) = self { Some(served) } else { None }
-    }
-}
-
-/// The version that was asked for, or the highest, where it answers.
-fn available(versions: &BTreeMap<u64, VersionEntry>, version: Option<u64>) -> Option<&Arc<Served>> {
-    match version {
-        Some(version) => versions.get(&version).and_then(VersionEntry::available),
-        None => versions.values().rev().find_map(VersionEntry::available),
     }
 }
 

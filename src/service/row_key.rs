@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::target::Content;
+use super::content::Content;
 use crate::tensor::Input;
 
 /// Two images of one key have the same row: 128 bits of SHA-256, which processors compute by themselves at about 1.5 GB/s.

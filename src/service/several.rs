@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use super::{
     Answer, Charge, ClassesWanted, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service, Target,
-    TraceContext, Wanted, classes::Classes, ensemble, picture::PictureFile, target::Content,
+    TraceContext, Wanted, classes::Classes, content::Content, ensemble, picture::PictureFile,
 };
 use crate::{
     batching::{ClientId, Priority},

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Service, cores, served::Served};
+use super::{Service, TrafficView, cores, registry::Snapshot, served::Served};
 use crate::{
     batching::QueueView,
     model::ModelInfo,
@@ -47,6 +47,8 @@ pub struct VersionStats {
     pub counts: ModelCounts,
     /// How long it takes; of all versions of the model together.
     pub latencies: ModelLatencies,
+    /// Its part in the model's shared-out and mirrored traffic, where it has one.
+    pub traffic: Option<TrafficView>,
 }
 
 impl Service {
@@ -58,15 +60,15 @@ impl Service {
         ServerStats {
             uptime: self.inner.began.elapsed(),
             cores: cores(),
-            decode_threads: self.inner.decode_threads,
+            decode_threads: self.inner.decoders.threads(),
             in_flight_bytes: [self.in_flight_bytes(), self.limits().max_in_flight_bytes],
             cache: self.cache_state(),
-            models: served.iter().map(|served| of_version(served, &text)).collect(),
+            models: served.iter().map(|served| of_version(&snapshot, served, &text)).collect(),
         }
     }
 }
 
-fn of_version(served: &Served, text: &str) -> VersionStats {
+fn of_version(snapshot: &Snapshot, served: &Served, text: &str) -> VersionStats {
     let (model, metrics) = (&served.model, &served.metrics);
     VersionStats {
         model: model.name.clone(),
@@ -77,5 +79,6 @@ fn of_version(served: &Served, text: &str) -> VersionStats {
         statistics: metrics.statistics(),
         counts: metrics.counts(),
         latencies: ModelLatencies::of(text, &model.name),
+        traffic: snapshot.ways.get(&model.name).and_then(|ways| ways.view(model.version)),
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, PROBABILITIES, cascade::Cascade, outputs, picture::PictureFile, served::Served,
+    Error, ErrorKind, ErrorSubject, PROBABILITIES, cascade::Cascade, content::Content, outputs, picture::PictureFile,
+    served::Served, traffic::Course,
 };
 use crate::{
     model::ServedModel,
-    tensor::{Input, InputShape, NumberType},
+    tensor::{InputShape, NumberType},
 };
 
 /// One version of one model, found for one request: it stays until the request is answered, even if another version is
@@ -19,6 +20,8 @@ pub struct Target {
     pub(super) served: Arc<Served>,
     /// Whom to ask first, where no version was named.
     pub(super) cascade: Option<Arc<Cascade>>,
+    /// How it was chosen among several versions, where it was.
+    pub(super) course: Option<Arc<Course>>,
 }
 
 impl Target {
@@ -113,10 +116,4 @@ impl Item {
             content => Self(content),
         }
     }
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Content {
-    Picture(PictureFile),
-    Tensor(Input),
 }

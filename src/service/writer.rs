@@ -12,14 +12,15 @@ use super::{
     CascadeRule, Readiness,
     cascade::{self, Cascade, FirstStanding},
     claims::Claims,
-    decoders::Share,
+    decoders::Decoders,
     failure::LoadFailure,
     registry::{Registry, Snapshot, VersionEntry},
     served::{Retire, Served, Sessions, next_number},
+    traffic::Traffic,
 };
 use crate::{
     batching::{FinishedRun, WorkerObserver},
-    model::{LoadedModel, ModelStatus},
+    model::{LoadedModel, ModelStatus, TrafficSection},
     telemetry::{Metrics, ModelMetrics},
 };
 
@@ -27,12 +28,27 @@ use crate::{
 pub struct RegistryWriter {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    decode_threads: usize,
+    decoders: Decoders,
+    decoders_follow_cores: bool,
 }
 
 impl RegistryWriter {
-    pub(super) fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, decode_threads: usize) -> Self {
-        Self { registry, metrics, decode_threads }
+    /// * `decoders_follow_cores`: nobody has said how many threads decode
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        decoders: Decoders,
+        decoders_follow_cores: bool,
+    ) -> Self {
+        Self { registry, metrics, decoders, decoders_follow_cores }
+    }
+
+    /// The process may use so many cores now. To be called now and then though nothing has changed: threads that are too many end
+    /// with what they do.
+    pub fn follow_cores(&self, cores: usize) {
+        if self.decoders_follow_cores {
+            self.decoders.resize(cores);
+        }
     }
 
     /// Announces versions that are about to be loaded, so that clients are told "loading" and not "unknown". One that answers already
@@ -82,13 +98,34 @@ impl RegistryWriter {
         }
         let name: Arc<str> = name.into();
         let cascade = rule.map(|rule| {
-            let metrics = Arc::new(self.metrics.cascades.of(&name, &rule.first));
+            let metrics = Arc::new(self.metrics.traffic().cascades.of(&name, &rule.first));
             Arc::new(Cascade { rule, metrics, standing: FirstStanding::Missing })
         });
         self.replace(|next| match cascade {
             Some(cascade) => drop(next.cascades.insert(name, cascade)),
             None => drop(next.cascades.remove(&name)),
         });
+    }
+
+    /// Shares the requests of these models out among their versions so from now on. Where that is how it is done already, nothing begins
+    /// anew.
+    pub fn share_out<'s>(&mut self, sections: impl IntoIterator<Item = (&'s str, &'s TrafficSection)>) {
+        for (name, section) in sections {
+            let is_so = match self.registry.current().traffic.get(name) {
+                Some(traffic) => traffic.section() == section,
+                None => section.is_empty(),
+            };
+            if is_so {
+                continue;
+            }
+            self.replace(|next| {
+                if section.is_empty() {
+                    next.traffic.remove(name);
+                } else {
+                    next.traffic.insert(name.into(), Arc::new(Traffic::new(section)));
+                }
+            });
+        }
     }
 
     /// Serves a model from now on, in the place of what had its name and version.
@@ -100,9 +137,9 @@ impl RegistryWriter {
         let metrics = Arc::new(metrics);
         model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
-        let decoding = Share::new(self.decode_threads);
+        let decoding = self.decoders.share();
         let sessions = Arc::new(Sessions::new(workers, retire));
-        let claims = Arc::new(Claims::new(self.decode_threads));
+        let claims = Arc::new(Claims::new(self.decoders.threads()));
         let number = next_number();
         let served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
         self.change(|models| {
@@ -185,13 +222,14 @@ impl RegistryWriter {
 
     /// Serves a version no more, and forgets that there was one.
     pub fn remove(&mut self, name: &str, version: u64) {
-        self.replace(|Snapshot { models, labels, cascades }| {
+        self.replace(|Snapshot { models, labels, cascades, traffic, .. }| {
             if let Some(versions) = models.get_mut(name) {
                 versions.remove(&version);
                 if versions.is_empty() {
                     models.remove(name);
                     labels.remove(name);
                     cascades.remove(name);
+                    traffic.remove(name);
                 }
             }
         });
@@ -235,8 +273,9 @@ impl RegistryWriter {
     fn replace(&mut self, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
+        next.find_ways(self.metrics.traffic());
         let mut cascades = std::mem::take(&mut next.cascades);
-        cascade::settle(&mut cascades, |name| next.highest(name).cloned());
+        cascade::settle(&mut cascades, |name| next.default(name).cloned());
         next.cascades = cascades;
         self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
         self.registry.current.store(Arc::new(next));
@@ -249,7 +288,10 @@ struct Counting(Arc<ModelMetrics>);
 
 impl WorkerObserver for Counting {
     fn ran(&self, run: &FinishedRun) {
-        self.0.note_run(run.images, run.time, run.fill, run.succeeded);
+        let awaited = run.images.saturating_sub(run.shadows);
+        if awaited > 0 {
+            self.0.note_run(awaited, run.time, run.fill, run.succeeded);
+        }
     }
 
     fn answered(&self, images: usize, time: Duration) {

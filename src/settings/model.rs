@@ -48,6 +48,8 @@ pub struct RuntimeSettings {
     pub instances: usize,
     /// Threads that share one run; 0: found likewise.
     pub intra_threads: usize,
+    /// The model's weight when several want the cores: 1 is full, with 0.5 it gets half as much as one with 1.
+    pub share: f64,
     /// Whether what is left open is found by measurement.
     pub tune: bool,
     /// What it should be best at.
@@ -66,6 +68,7 @@ impl Default for RuntimeSettings {
             max_probability_drift: 0.02,
             instances: 0,
             intra_threads: 0,
+            share: 1.0,
             tune: true,
             tune_goal: Goal::Throughput,
             tune_time_limit_ms: 10_000,
@@ -83,6 +86,7 @@ impl RuntimeSettings {
         in_range("runtime.max_probability_drift", &self.max_probability_drift, 0.0..=1.0)?;
         in_range("runtime.instances", &self.instances, 0..=256)?;
         in_range("runtime.intra_threads", &self.intra_threads, 0..=1024)?;
+        in_range("runtime.share", &self.share, 0.02..=1.0)?;
         in_range("runtime.tune_time_limit_ms", &self.tune_time_limit_ms, 0..=3_600_000)
     }
 }

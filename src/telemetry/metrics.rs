@@ -19,7 +19,6 @@ use prometheus_client::{
 };
 
 use super::{
-    cascade::CascadeFamily,
     count::Count,
     door::{DoorFamilies, DoorMetrics},
     model_numbers::ModelCounts,
@@ -27,6 +26,7 @@ use super::{
     refusal_reason::RefusalReason,
     state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
+    traffic::TrafficFamilies,
 };
 
 /// Which door a request came through.
@@ -123,7 +123,7 @@ pub struct Metrics {
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
-    pub(crate) cascades: CascadeFamily,
+    traffic: Arc<TrafficFamilies>,
 }
 
 impl Default for Metrics {
@@ -154,7 +154,7 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
-            cascades: CascadeFamily::default(),
+            traffic: Arc::default(),
         };
         metrics.register();
         metrics
@@ -216,7 +216,7 @@ impl Metrics {
             self.in_flight.clone(),
         );
         self.doors.register(registry);
-        self.cascades.register(registry);
+        self.traffic.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
         }
@@ -265,6 +265,11 @@ impl Metrics {
     /// The handles of a door.
     pub fn door(&self, door: &'static str) -> DoorMetrics {
         self.doors.door(door)
+    }
+
+    /// The counts of shared-out and mirrored traffic.
+    pub fn traffic(&self) -> &Arc<TrafficFamilies> {
+        &self.traffic
     }
 
     /// Counts a load that failed, of a version that is on disk.

@@ -15,6 +15,7 @@ mod refusal_reason;
 mod state;
 mod statistics;
 mod trace;
+mod traffic;
 
 pub use cascade::{CascadeMetrics, CascadeReason};
 pub use door::DoorMetrics;
@@ -27,5 +28,6 @@ pub use refusal_reason::RefusalReason;
 pub use state::{CacheState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
 pub use trace::{TraceContext, TraceParent};
+pub use traffic::{GuardRule, ShadowMetrics, ShadowOutcome, TrafficFamilies};
 
 pub(crate) use meter::Subject;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// One upright 8-bit RGB image, rows top to bottom, `u8[H, W, 3]`. Clones share the samples: several models may want the same.
+/// One upright 8-bit RGB image, rows top to bottom, `u8[H, W, 3]`. Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pixels {
     width: u32,

@@ -123,7 +123,7 @@ fn what_is_measured_anew_passes_over_what_is_kept_and_takes_its_place() {
     };
     let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
     let wanted = wanted_models(&folder.path().join("none"), None, &defaults).unwrap().remove(0);
-    let machine = Machine::new(runtime(), 2);
+    let machine = Machine::new(runtime(), || 2);
     let steps = LoadSteps::new(&wanted.name, wanted.version);
     let kept =
         || fs::read_dir(folder.path().join("cache")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::{
     server::request_id::RequestId,
-    service::{Charge, ClientId, Error, ErrorKind},
+    service::{Charge, ClientId, Error, ErrorKind, SplitKeys},
     telemetry::{TraceContext, TraceParent},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct GrpcCall {
     pub(super) charge: Arc<Charge>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
+    /// What decides between versions of a model.
+    pub(super) keys: SplitKeys,
     pub(super) parent: Option<TraceParent>,
     /// Fires when the connection is told to close.
     pub(super) leaving: CancellationToken,

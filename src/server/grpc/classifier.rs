@@ -49,7 +49,7 @@ impl proto::classifier_server::Classifier for Classifier {
         let (model, label) = (request.model.clone(), request.version_label.clone());
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
-        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, call.arrived);
+        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived);
         let target = version.and_then(|_| arrival.target());
         let result = match deadline.and_then(|deadline| Ok((target?, deadline))) {
             Ok((target, deadline)) => {

@@ -58,7 +58,7 @@ use super::{
     unread::Unread,
 };
 use crate::{
-    service::{Error, Shown},
+    service::{Error, Shown, SplitKeys},
     telemetry::{Protocol, TraceParent},
 };
 use call::{GrpcCall, Taken};
@@ -208,7 +208,8 @@ where
     let parent = parent.and_then(TraceParent::parse);
     let call = admitted.and_then(|()| payer.open_charge());
     let client = door.shared.clients.of(request.headers(), Some(address));
-    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, parent, arrived, leaving });
+    let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
+    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, keys, parent, arrived, leaving });
     let path = request.uri().path().to_owned();
     let mut packer = Packer::of(request.headers());
     let taken = Taken::default();
@@ -307,7 +308,7 @@ impl GrpcDoor {
         let log = RequestLog::start("grpc", id, &self.shared.slow).since(arrived).at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
-            self.shared.service.arrive(Protocol::Grpc, "", None, arrived).finish(Some(code));
+            self.shared.service.arrive(Protocol::Grpc, "", None, &SplitKeys::default(), arrived).finish(Some(code));
         }
     }
 }

@@ -132,7 +132,7 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
     let version = convert::version(message.map_or(0, |message| message.version), &label);
     let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
     let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
-    let arrival = service.arrive(Protocol::Grpc, &model, picked, started);
+    let arrival = service.arrive(Protocol::Grpc, &model, picked, &call.keys, started);
     let target = version.and_then(|_| arrival.target());
     let result = match request.request {
         Some(message) => match charge.and_then(|charge| Ok((charge, target?))) {
@@ -170,6 +170,6 @@ fn broken(panic: &tokio::task::JoinError) -> Status {
 fn refuse(stream: &Stream, status: Status) -> Status {
     let status = mend(status, "ClassifyStream");
     let code = error_code(status.metadata().as_ref());
-    stream.service.arrive(Protocol::Grpc, "", None, Instant::now()).finish(Some(code));
+    stream.service.arrive(Protocol::Grpc, "", None, &stream.call.keys, Instant::now()).finish(Some(code));
     status
 }

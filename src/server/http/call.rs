@@ -30,10 +30,9 @@ use super::{
 };
 use crate::{
     server::{
-        activity::InWork, fair_by::Clients, places::Place, request_id::RequestId, request_log::RequestLog,
-        unread::Unread,
+        activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog, shared::Shared, unread::Unread,
     },
-    service::{Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, TraceContext},
+    service::{Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, SplitKeys, TraceContext},
     telemetry::TraceParent,
 };
 
@@ -65,11 +64,13 @@ pub(super) struct HttpCall {
     payer: Option<Payer>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
+    /// What decides between versions of a model.
+    pub(super) keys: SplitKeys,
     body: Arc<BodyState>,
 }
 
 impl HttpCall {
-    fn of(request: &Request<Incoming>, connection: Option<&OfConnection>, clients: &Clients) -> Self {
+    fn of(request: &Request<Incoming>, connection: Option<&OfConnection>, shared: &Shared) -> Self {
         let extensions = request.extensions();
         let named = extensions.get::<request_id::RequestId>().map(|id| id.header_value().clone());
         let parent = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
@@ -78,7 +79,8 @@ impl HttpCall {
             arrived: Instant::now(),
             parent: parent.and_then(TraceParent::parse),
             payer: connection.map(|connection| connection.payer.clone()),
-            client: clients.of(request.headers(), connection.map(|connection| connection.address)),
+            client: shared.clients.of(request.headers(), connection.map(|connection| connection.address)),
+            keys: shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes())),
             body: Arc::new(BodyState::of(request.body())),
         }
     }
@@ -141,7 +143,7 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
-    let call = HttpCall::of(&request, connection.as_ref(), &door.shared.clients);
+    let call = HttpCall::of(&request, connection.as_ref(), &door.shared);
     let peer = connection.as_ref().map(|connection| &connection.peer);
     // Streams of HTTP/2 are many, and take memory until their answers are read. A connection of HTTP/1 has one request at a time.
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);

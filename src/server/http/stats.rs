@@ -12,7 +12,7 @@ use super::{
     door::HttpDoor,
     reply,
 };
-use crate::service::{Quantiles, RunsOfSize, ServerStats, VersionStats};
+use crate::service::{Quantiles, RunsOfSize, ServerStats, TrafficView, VersionStats};
 
 /// The server and every version that answers, at this moment.
 #[derive(Serialize, ToSchema)]
@@ -72,6 +72,28 @@ struct ModelDocument<'a> {
     cache: CacheCounts,
     /// Workers that broke and began anew; of all versions of the model.
     worker_restarts: u64,
+    /// Its part in the model's shared-out and mirrored requests; only where `[traffic]` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    traffic: Option<TrafficDocument>,
+}
+
+/// What a version gets of the requests that name none.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TrafficPart)]
+struct TrafficDocument {
+    /// The share that is meant for it; `null` where it only mirrors.
+    #[schema(required = true)]
+    share_percent: Option<f64>,
+    /// The rule of `[traffic.guard]` that it broke, with the figures: it gets nothing and mirrors nothing since. `null` where it did not.
+    #[schema(required = true)]
+    turned_back: Option<String>,
+    /// Images that it was to run for comparison, by what became of them; `null` where it mirrors none.
+    #[schema(required = true)]
+    shadow_requests: Option<BTreeMap<&'static str, u64>>,
+    /// Of those that were compared, the ones of which both versions say the same class.
+    #[schema(required = true)]
+    shadow_agreements: Option<u64>,
 }
 
 /// How it runs, and why.
@@ -268,6 +290,18 @@ fn of_model(of: &VersionStats) -> ModelDocument<'_> {
         },
         cache: CacheCounts { hits: counts.cache_hits, misses: counts.cache_misses, shared_runs: counts.shared_runs },
         worker_restarts: counts.worker_restarts,
+        traffic: of.traffic.as_ref().map(traffic),
+    }
+}
+
+fn traffic(TrafficView { share_percent, turned_back, shadow }: &TrafficView) -> TrafficDocument {
+    TrafficDocument {
+        share_percent: *share_percent,
+        turned_back: turned_back.clone(),
+        shadow_requests: shadow
+            .as_ref()
+            .map(|shadow| shadow.outcomes.iter().map(|(outcome, count)| (outcome.name(), *count)).collect()),
+        shadow_agreements: shadow.as_ref().map(|shadow| shadow.agreements),
     }
 }
 

@@ -1,7 +1,9 @@
 //! A repository on disk and a service that follows it, whose loader does what the test says.
 
 use std::{
+    collections::BTreeMap,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
     time::Duration,
@@ -11,10 +13,12 @@ use resnetd::{
     lifecycle::{Lifecycle, LoadModel, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions, WantedModel},
     model::{LoadSteps, LoadedModel, ModelState},
     runtime::scripted::ScriptedExecutor,
+    server::{self, DoorOptions, Listeners},
     service::{RequestLimits, Service},
     telemetry::Metrics,
 };
 use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
     PATIENCE, next_tick,
@@ -27,6 +31,8 @@ pub(crate) struct Script {
     loads: Mutex<Vec<String>>,
     /// Loads of these fail.
     pub(crate) corrupt: Mutex<Vec<String>>,
+    /// The networks of these; all others answer at once.
+    pub(crate) networks: Mutex<BTreeMap<String, ScriptedExecutor>>,
     /// Loads of these wait until they are taken out.
     pub(crate) held: Mutex<Vec<String>>,
     changed: Condvar,
@@ -56,7 +62,9 @@ impl LoadModel for Scripted {
         if self.0.corrupt.lock().unwrap().contains(&name) {
             return Err("its graph is cut off".to_owned());
         }
-        let mut loaded = scripted_model(wanted.version, ScriptedExecutor::answering(&logits()), 64, 8);
+        let network = self.0.networks.lock().unwrap().get(&name).cloned();
+        let network = network.unwrap_or_else(|| ScriptedExecutor::answering(&logits()));
+        let mut loaded = scripted_model(wanted.version, network, 64, 8);
         loaded.model.name = wanted.name.clone();
         Ok(loaded)
     }
@@ -102,6 +110,19 @@ impl Follower {
         Self { folder, script, service, lifecycle, manager }
     }
 
+    /// Opens the doors.
+    pub(crate) async fn doors(&self) -> Doors {
+        self.lifecycle.set_ready().await;
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listeners = Listeners { http: listen().await, grpc: listen().await, management: None };
+        let (http, grpc) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
+        let service = self.service.clone();
+        let served = tokio::spawn(async move {
+            drop(server::serve(listeners, service, DoorOptions::default(), std::future::pending()).await);
+        });
+        Doors { http, grpc, served }
+    }
+
     /// The place of something in the repository.
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join("models").join(name)
@@ -131,6 +152,19 @@ impl Follower {
                 format!("{}/{}{labels}", status.name, status.version)
             })
             .collect()
+    }
+}
+
+/// The doors of a service, on free ports. Dropped, they are closed.
+pub(crate) struct Doors {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    served: JoinHandle<()>,
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        self.served.abort();
     }
 }
 

@@ -106,6 +106,10 @@ impl ServerProcess {
     }
 
     /// Sends a signal.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn send(&self, signal: libc::c_int) {
         send(&self.child, signal);
     }

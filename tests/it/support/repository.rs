@@ -35,7 +35,7 @@ pub(crate) fn load(repository: &Path) -> Serving {
 /// The same in its parts.
 pub(crate) fn served(repository: &Path) -> (Service, Lifecycle) {
     let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
-    let lifecycle = Lifecycle::start(writer, Machine::new(runtime(), 2), LoadOptions::default()).unwrap();
+    let lifecycle = Lifecycle::start(writer, Machine::new(runtime(), || 2), LoadOptions::default()).unwrap();
     // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
     let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
     let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };

@@ -13,6 +13,10 @@ const PAIR_BITS: u32 = 10;
 /// The same where no values are asked for.
 const SKIP_BITS: u32 = 12;
 
+/// As many blocks have to be read that a look-up of their codes pays, which takes 6 us to make. Fewer are read symbol by
+/// symbol; a picture of 32x32 pixels has 24.
+const FEW_BLOCKS: usize = 256;
+
 /// More places than a block has.
 const NONE: u32 = 127;
 
@@ -143,8 +147,12 @@ pub(super) struct AcCodes<'a> {
 }
 
 impl<'a> AcCodes<'a> {
-    pub(super) fn new(table: &'a HuffmanTable) -> Self {
+    /// * `blocks`: how many will be read with them
+    pub(super) fn new(table: &'a HuffmanTable, blocks: usize) -> Self {
         let mut pairs = boxed(Pair::none());
+        if blocks < FEW_BLOCKS {
+            return Self { table, pairs, skips: None };
+        }
         for (bits, pair) in (0..).zip(pairs.iter_mut()) {
             *pair = pair_of(table, bits);
         }
@@ -262,8 +270,12 @@ pub(super) struct DcCodes<'a> {
 }
 
 impl<'a> DcCodes<'a> {
-    pub(super) fn new(table: &'a HuffmanTable) -> Self {
+    /// * `blocks`: how many will be read with them
+    pub(super) fn new(table: &'a HuffmanTable, blocks: usize) -> Self {
         let mut steps = boxed(0);
+        if blocks < FEW_BLOCKS {
+            return Self { table, steps };
+        }
         for (bits, step) in (0..).zip(steps.iter_mut()) {
             let Some((size, length)) = symbol(table, bits, PAIR_BITS) else { continue };
             let taken = length + u32::from(size);

@@ -44,6 +44,7 @@ pub(super) fn read(
     let (columns, rows) = upsampler.wanted_units(sink);
     let units = geometry.units.0 * geometry.units.1;
     let wanted_units = columns.len() * rows.len();
+    let blocks: usize = plan.iter().map(|part| part.num_blocks * units).sum();
     let mut codes: Vec<(DcCodes<'_>, AcCodes<'_>)> = Vec::new();
     let mut known = Vec::new();
     for part in &plan {
@@ -52,7 +53,7 @@ pub(super) fn read(
             std::ptr::eq(dc.table, part.dc_table) && std::ptr::eq(ac.table, part.ac_table)
         };
         let index = codes.iter().position(is_of_part).unwrap_or_else(|| {
-            codes.push((DcCodes::new(part.dc_table), AcCodes::new(part.ac_table)));
+            codes.push((DcCodes::new(part.dc_table, blocks), AcCodes::new(part.ac_table, blocks)));
             codes.len() - 1
         });
         let component = &geometry.components[part.comp_idx];

@@ -48,17 +48,23 @@ fn reference(bytes: &[u8], metadata: &JpegMetadata, units: usize) -> (Vec<[i16; 
     (blocks, End::Whole)
 }
 
-/// The same as it is read here; every block, or none of them but for its average.
-fn ours(bytes: &[u8], metadata: &JpegMetadata, units: usize, skips: bool) -> (Vec<[i16; 64]>, End) {
+/// The same as it is read here, with look-ups for a picture of so many `blocks`; every block, or none of them but for its
+/// average.
+fn ours(
+    bytes: &[u8],
+    metadata: &JpegMetadata,
+    units: usize,
+    (blocks_to_read, skips): (usize, bool),
+) -> (Vec<[i16; 64]>, End) {
     let JpegMetadata { frame, scan, dc_huffman_tables, ac_huffman_tables, .. } = metadata;
     let plan = resolve_mcu_plan(frame, scan, dc_huffman_tables, ac_huffman_tables).unwrap();
     let mut bits = Bits::new(&bytes[metadata.entropy_data_offset..]);
     let codes = plan.iter().map(|part| {
-        let mut ac = AcCodes::new(part.ac_table);
+        let mut ac = AcCodes::new(part.ac_table, blocks_to_read);
         if skips {
             ac.make_skips();
         }
-        (DcCodes::new(part.dc_table), ac)
+        (DcCodes::new(part.dc_table, blocks_to_read), ac)
     });
     let codes: Vec<_> = codes.collect();
     let mut averages = [0; 4];
@@ -133,13 +139,16 @@ fn files() -> Vec<(String, Vec<u8>, JpegMetadata, usize)> {
 
 fn compare(name: &str, bytes: &[u8], metadata: &JpegMetadata, units: usize) -> End {
     let (expected, end) = reference(bytes, metadata, units);
-    let (blocks, our_end) = ours(bytes, metadata, units, false);
-    assert_eq!(our_end, end, "{name}");
-    // Where it fails, how many blocks of the last unit are counted is nobody's concern.
-    let count = if end == End::Whole { expected.len() } else { expected.len().min(blocks.len()) };
-    let different = (0..count).find(|&index| blocks[index] != expected[index]);
-    assert_eq!(different, None, "{name}: block");
-    let (averages, our_end) = ours(bytes, metadata, units, true);
+    let mut count = expected.len();
+    for blocks_to_read in [0, usize::MAX] {
+        let (blocks, our_end) = ours(bytes, metadata, units, (blocks_to_read, false));
+        assert_eq!(our_end, end, "{name}, of {blocks_to_read} blocks");
+        // Where it fails, how many blocks of the last unit are counted is nobody's concern.
+        count = if end == End::Whole { expected.len() } else { count.min(blocks.len()) };
+        let different = (0..count).find(|&index| blocks[index] != expected[index]);
+        assert_eq!(different, None, "{name}, of {blocks_to_read} blocks: block");
+    }
+    let (averages, our_end) = ours(bytes, metadata, units, (usize::MAX, true));
     assert_eq!(our_end, end, "{name}, passed over");
     let different = (0..count.min(averages.len())).find(|&index| averages[index][0] != expected[index][0]);
     assert_eq!(different, None, "{name}: average of block");

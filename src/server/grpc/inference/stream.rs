@@ -149,6 +149,6 @@ async fn answer(
 fn refuse(stream: &InferStream, status: Status) -> Status {
     let status = mend(status, "ModelStreamInfer");
     let code = error_code(status.metadata().as_ref());
-    stream.inferring.service.arrive(Protocol::Grpc, "", None, Instant::now()).finish(Some(code));
+    stream.inferring.service.arrive(Protocol::Grpc, "", None, &stream.call.keys, Instant::now()).finish(Some(code));
     status
 }

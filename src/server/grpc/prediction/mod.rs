@@ -69,7 +69,7 @@ impl PredictionService {
         let version = spec::version(&spec);
         // A number that is no version's is none of a model's, as 0 is none; the client is told below.
         let picked = version.as_ref().map_or(VersionPick::Number(0), |version| *version);
-        let arrival = self.service.arrive(Protocol::Grpc, &spec.name, picked, call.arrived);
+        let arrival = self.service.arrive(Protocol::Grpc, &spec.name, picked, &call.keys, call.arrived);
         let outcome = match (version, deadline) {
             (Ok(_), Ok(deadline)) => {
                 work(message, Asked { call: &call, spec: &spec, deadline, arrival: &arrival }).await

@@ -47,7 +47,8 @@ struct VersionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     provider: Option<&'a str>,
-    /// Why it failed and when it is tried again, or why it answers from earlier files than those that are there; only where it does.
+    /// Why it failed and when it is tried again, why it answers from earlier files than those that are there, or what turned it back
+    /// that had a share of the requests; only where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<&'a str>,
@@ -166,7 +167,7 @@ pub(super) async fn list(State(door): State<Arc<HttpDoor>>) -> Response {
 fn entry(model: &ModelStatus) -> VersionEntry<'_> {
     let (state, reason) = match &model.state {
         ModelState::Loading => (VersionState::Loading, None),
-        ModelState::Available => (VersionState::Available, model.outdated.as_deref()),
+        ModelState::Available => (VersionState::Available, model.outdated.as_deref().or(model.turned_back.as_deref())),
         ModelState::Failed(reason) => (VersionState::Failed, Some(&**reason)),
     };
     let info = model.info.as_ref();

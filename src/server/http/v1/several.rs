@@ -54,7 +54,9 @@ pub(super) async fn classify(
         Err(error) => {
             let failure = Failure::from(error);
             // Of no model that is known.
-            service.arrive(Protocol::Http, "", VersionPick::Highest, call.arrived).finish(Some(failure.code()));
+            service
+                .arrive(Protocol::Http, "", VersionPick::Highest, &call.keys, call.arrived)
+                .finish(Some(failure.code()));
             return Err(failure);
         }
     };
@@ -63,7 +65,7 @@ pub(super) async fn classify(
         .iter()
         .map(|model| {
             let version = model.version().unwrap_or(VersionPick::Number(0));
-            service.arrive(Protocol::Http, &model.name, version, call.arrived)
+            service.arrive(Protocol::Http, &model.name, version, &call.keys, call.arrived)
         })
         .collect();
     let outcome = answer(door, call, &named, &arrivals, request).await;

@@ -1,0 +1,64 @@
+//! The course that a request took to its version, for what is to be seen of it when it ends.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    guard::{Outcome, Stable, note_stable},
+    guarded::Guarded,
+    mirror::{Mirror, Mirrored},
+};
+use crate::service::{
+    answer::Answer,
+    content::Content,
+    error::{Error, ErrorKind},
+};
+
+/// Which way an unversioned request went.
+#[derive(Debug)]
+pub(in crate::service) struct Course {
+    pub(super) side: Option<Side>,
+    pub(super) mirror: Option<Arc<Mirror>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Side {
+    /// To the default version; the clock of the window.
+    Stable(Stable, Instant),
+    /// To one that is held against it.
+    Canary(Arc<Guarded>),
+}
+
+impl Course {
+    /// Counts how a request ended.
+    ///
+    /// * `took`: from the door to the answer
+    pub(in crate::service) fn note(&self, outcome: Result<&Answer, &Error>, took: Duration) {
+        let Some(side) = &self.side else { return };
+        let outcome = match outcome {
+            // What is kept says nothing of the version's speed.
+            Ok(answer) => Outcome::Answered((!answer.cached).then_some(took)),
+            Err(error) if is_fault(error.kind) => Outcome::Fault,
+            Err(_) => Outcome::Answered(None),
+        };
+        match side {
+            Side::Stable(stable, began) => note_stable(stable, began.elapsed(), outcome),
+            Side::Canary(guarded) => guarded.note(outcome),
+        }
+    }
+
+    /// An image that is about to be run may be mirrored.
+    pub(in crate::service) fn mirror(&self, content: &Content) -> Option<Mirrored> {
+        self.mirror.as_ref()?.begin(content)
+    }
+}
+
+/// What a client cannot help.
+fn is_fault(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Internal | ErrorKind::Overloaded | ErrorKind::DeadlineExceeded | ErrorKind::Unavailable => true,
+        ErrorKind::InvalidArgument | ErrorKind::UnsupportedFormat | ErrorKind::TooLarge | ErrorKind::NotFound => false,
+    }
+}

@@ -1,0 +1,48 @@
+//! Models with different shares of the cores, served by the program itself.
+#![cfg(target_os = "linux")]
+
+use std::{fs, path::Path, process::Stdio};
+
+use crate::support::program::ServerProcess;
+
+/// A copy of the built-in model whose session has a thread of its own beside the worker's.
+fn model(repository: &Path, name: &str, share: &str) {
+    let from = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/models/resnet20-cifar10"));
+    let folder = repository.join(name);
+    fs::create_dir_all(folder.join("1")).unwrap();
+    for file in ["labels.txt", "1/model.onnx"] {
+        fs::copy(from.join(file), folder.join(file)).unwrap();
+    }
+    let manifest = fs::read_to_string(from.join("model.toml")).unwrap();
+    let runtime = format!("[runtime]\nprovider = \"cpu\"\ninstances = 1\nintra_threads = 2\nshare = {share}\n");
+    fs::write(folder.join("model.toml"), format!("{manifest}\n{runtime}")).unwrap();
+}
+
+/// The name and the niceness of each thread of a process.
+fn threads(id: u32) -> Vec<(String, i32)> {
+    let of = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        let (start, rest) = stat.rsplit_once(") ")?;
+        let nice = rest.split(' ').nth(16)?.parse().ok()?;
+        Some((start.split_once('(')?.1.to_owned(), nice))
+    };
+    fs::read_dir(format!("/proc/{id}/task")).unwrap().filter_map(|thread| of(thread.unwrap())).collect()
+}
+
+#[tokio::test]
+async fn the_threads_of_a_model_with_half_a_share_stand_further_back() {
+    let repository = tempfile::tempdir().unwrap();
+    model(repository.path(), "full", "1");
+    model(repository.path(), "half", "0.5");
+    let folder = repository.path().to_str().unwrap();
+    let server = ServerProcess::start(&[("RESNETD__MODELS__DIR", folder)], Stdio::null()).await;
+
+    let threads = threads(server.id());
+
+    let of = |worker: &str| threads.iter().find(|(name, _)| name == worker).map(|(_, nice)| *nice);
+    let full = of("full/0").expect("it has a worker");
+    assert_eq!(of("half/0"), Some(full + 3), "1.25 to the third is 1.95: {threads:?}");
+    let behind = threads.iter().filter(|(_, nice)| *nice == full + 3).count();
+    assert_eq!(behind, 2, "the session's own thread is as far back as its worker: {threads:?}");
+    server.stop().await;
+}
