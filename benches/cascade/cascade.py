@@ -1,7 +1,7 @@
 """A cascade on a labelled folder: the threshold that `resnetd tune --cascade` finds, then accuracy and time over a running server.
 
     python3 benches/cascade/cascade.py --binary target/release/resnetd --data DIR --calibration DIR [--max-drop 0.2] [--rounds 3]
-                                       [--first MODEL_FOLDER]
+                                       [--first MODEL_FOLDER] [--most IMAGES_A_CLASS]
 
 The larger model is the built-in `resnet20-cifar10`; the first one is its int8 version, made from the calibration images, or the model in
 MODEL_FOLDER. Both folders have images in folders named after their class. The threshold is chosen on every other image of each class and
@@ -37,10 +37,10 @@ def ran(command, **more):
     return done.stdout
 
 
-def halves(data, root):
+def halves(data, root, most):
     """The images of a folder, every other one in each half."""
     for folder in sorted(path for path in data.iterdir() if path.is_dir()):
-        for place, image in enumerate(sorted(folder.iterdir())):
+        for place, image in enumerate(sorted(folder.iterdir())[:most]):
             half = root / ("measured" if place % 2 else "chosen") / folder.name
             half.mkdir(parents=True, exist_ok=True)
             os.symlink(image.resolve(), half / image.name)
@@ -103,6 +103,7 @@ def main():
     parser.add_argument("--calibration", type=pathlib.Path)
     parser.add_argument("--first", type=pathlib.Path)
     parser.add_argument("--max-drop", default="0.2")
+    parser.add_argument("--most", type=int, help="images a class", default=None)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -115,10 +116,11 @@ def main():
             shutil.copytree(BUILT_IN, models / "small")
             ran([args.binary, "quantize", "small", "--calibration", args.calibration, "--models", models, "--force"])
             shutil.rmtree(models / "small/1")
-        halves(args.data, scratch)
+        halves(args.data, scratch, args.most)
         tuned = [args.binary, "tune", "large", "--cascade", "small", "--models", models, "--max-drop", args.max_drop]
-        print(ran([*tuned, "--data", scratch / "chosen"]))
-        threshold = json.loads(ran([*tuned, "--data", scratch / "chosen", "--format", "json"]))["chosen"]["threshold"]
+        found = json.loads(ran([*tuned, "--data", scratch / "chosen", "--format", "json"]))
+        print(json.dumps({key: value for key, value in found.items() if key != "data"}))
+        threshold = found["chosen"]["threshold"]
         with open(models / "large/model.toml", "a", encoding="utf-8") as manifest:
             manifest.write(f'\n[cascade]\nfirst = "small"\nthreshold = {threshold}\n')
         classes = (BUILT_IN / "labels.txt").read_text(encoding="utf-8").split()
