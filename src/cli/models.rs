@@ -41,7 +41,7 @@ enum Action {
         /// The model's name
         name: String,
     },
-    /// Serve a model no more ([models] control = "explicit")
+    /// Serve a model no more ([models] control = "explicit"), or until it is asked for (load = "on_demand")
     Unload {
         /// The model's name
         name: String,

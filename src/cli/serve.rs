@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, io_threads};
 use crate::{
-    config::{Config, ControlMode, FairKey, Flags, PlatformDialect, ServerSection, parse_address},
-    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions},
+    config::{
+        Config, ControlMode, FairKey, Flags, LoadMode, MOST_LOADED, PlatformDialect, ServerSection, parse_address,
+    },
+    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, ModelManager, OnDemand, RepositoryOptions},
     model::Machine,
     runtime::Runtime,
     server::{self, DoorOptions, FairBy, Listeners, Management, Platforms, VertexRoutes},
-    service::{ModelState, RequestLimits, Service, cores},
+    service::{RequestLimits, Service, cores},
     telemetry::{self, Metrics},
 };
 
@@ -108,7 +110,7 @@ async fn load(
     control: ControlMode,
 ) -> anyhow::Result<()> {
     manager.look().await.map_err(anyhow::Error::msg)?.await;
-    let answers = || service.list().iter().any(|model| model.state == ModelState::Available);
+    let answers = || service.list().iter().any(|model| model.state.answers());
     if control == ControlMode::Watch && !answers() {
         bail!("no model could be loaded; the log says why for each");
     }
@@ -141,6 +143,7 @@ fn repository_options(config: &Config) -> RepositoryOptions {
         watch_interval: interval.map(Duration::from_millis),
         settle: Duration::from_millis(models.settle_ms),
         explicit: (models.control == ControlMode::Explicit).then(|| models.preload.clone()),
+        on_demand: models.load == LoadMode::OnDemand,
     }
 }
 
@@ -153,6 +156,11 @@ fn load_options(config: &Config) -> LoadOptions {
         time_limit: Duration::from_millis(config.models.load_timeout_ms),
         threads_beside_traffic: threads,
         overlap: config.models.overlap,
+        on_demand: (config.models.load == LoadMode::OnDemand).then(|| OnDemand {
+            max_loaded: Some(config.models.max_loaded).filter(|most| *most < MOST_LOADED),
+            max_bytes: Some(config.models.max_bytes).filter(|bytes| *bytes > 0),
+            ..OnDemand::default()
+        }),
         ..LoadOptions::default()
     }
 }

@@ -129,6 +129,12 @@ pub struct ModelsSection {
     pub control: ControlMode,
     /// Where calls do: what is loaded at the start, `*` for everything.
     pub preload: Vec<String>,
+    /// When models are loaded.
+    pub load: LoadMode,
+    /// With `on_demand`: the most versions that are loaded side by side.
+    pub max_loaded: usize,
+    /// With `on_demand`: the most bytes that they take together; 0: no limit.
+    pub max_bytes: u64,
     /// From one look at the repository to the next, in milliseconds; 0: nobody looks.
     pub watch_interval_ms: u64,
     /// How long files must be unchanged that did not appear by a rename, in milliseconds.
@@ -147,6 +153,9 @@ impl Default for ModelsSection {
             dir: PathBuf::from("models"),
             control: ControlMode::Watch,
             preload: vec!["*".to_owned()],
+            load: LoadMode::All,
+            max_loaded: MOST_LOADED,
+            max_bytes: 0,
             watch_interval_ms: 2_000,
             settle_ms: 5_000,
             load_threads: 0,
@@ -154,6 +163,19 @@ impl Default for ModelsSection {
             load_timeout_ms: 600_000,
         }
     }
+}
+
+/// The default of `[models] max_loaded`: more than a machine holds, and so no limit.
+pub const MOST_LOADED: usize = 1_000_000;
+
+/// When models are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadMode {
+    /// When the server starts, and when they come.
+    All,
+    /// When somebody asks for them.
+    OnDemand,
 }
 
 /// Who says what is served.
@@ -164,6 +186,30 @@ pub enum ControlMode {
     Watch,
     /// What was asked for is.
     Explicit,
+}
+
+impl ModelsSection {
+    fn validate_limits(&self) -> Result<(), SettingError> {
+        let refuse = |key: &str, problem: String| Err(SettingError::Key { key: format!("models.{key}"), problem });
+        match (self.load, self.max_loaded, self.max_bytes) {
+            (LoadMode::All, MOST_LOADED, 0) => Ok(()),
+            (LoadMode::All, MOST_LOADED, bytes) => refuse(
+                "max_bytes",
+                format!("is {bytes} and `models.load` is \"all\": set load = \"on_demand\", or leave max_bytes out"),
+            ),
+            (LoadMode::All, loaded, _) => refuse(
+                "max_loaded",
+                format!("is {loaded} and `models.load` is \"all\": set load = \"on_demand\", or leave max_loaded out"),
+            ),
+            (LoadMode::OnDemand, 0, _) => refuse(
+                "max_loaded",
+                format!(
+                    "is 0, and nothing could be loaded: set 1 or more, or leave it out for no limit ({MOST_LOADED})"
+                ),
+            ),
+            (LoadMode::OnDemand, loaded, _) => in_range("models.max_loaded", &loaded, 1..=MOST_LOADED),
+        }
+    }
 }
 
 /// `[limits]`
@@ -288,6 +334,7 @@ impl Config {
         }
         in_range("models.settle_ms", &self.models.settle_ms, 0..=DAY_MS)?;
         in_range("models.load_threads", &self.models.load_threads, 0..=1024)?;
+        self.models.validate_limits()?;
         let least_in_flight = match self.limits.max_body_bytes {
             0 => 32 << 20,
             _ => 1_024,

@@ -15,6 +15,7 @@ use super::wanted::{VersionKey, WantedModel};
 use crate::{
     batching::{WorkerObserver, Workers},
     model::LoadedModel,
+    service::ColdCall,
 };
 
 /// Names of versions, by model.
@@ -24,6 +25,10 @@ pub(super) type Labels = BTreeMap<String, BTreeMap<String, u64>>;
 pub(super) enum Command {
     /// Make this what is served; say so when every load of it has ended.
     Apply { wanted: Vec<WantedModel>, labels: Labels, tries: Tries, done: oneshot::Sender<()> },
+    /// A request waits for a version that is not loaded.
+    Called(ColdCall),
+    /// Serve a model no more until somebody asks for it.
+    Cool { model: String, done: oneshot::Sender<()> },
     /// Put a model in place.
     Serve { model: LoadedModel, done: oneshot::Sender<()> },
     /// Traffic may come.

@@ -13,36 +13,33 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    command::{Breakdown, Command, Labels, Made, Purpose, Tries},
+    closing::Closing,
+    command::{Command, Labels, Made, Purpose, Tries},
     decide::{RoundStep, Standing, decide, superfluous},
-    ends::{Ends, shown},
+    demands::Demands,
+    ends::shown,
     failures::Failures,
-    labels::pointed,
     loader::{LoadModel, LoadOptions},
-    loads::Loads,
+    loads::{Begin, Loads},
     rounds::Rounds,
+    serving::Serving,
     told::tell_served,
-    wanted::{Change, ServedFrom, Source, VersionKey, WantedModel},
+    wanted::{Change, Source, VersionKey, WantedModel},
     watch::Watches,
 };
 use crate::{
-    model::{LoadedModel, ModelState},
-    service::RegistryWriter,
+    model::LoadedModel,
+    service::{ColdCall, RegistryWriter},
 };
 
-struct Closing {
-    deadline: Option<Instant>,
-    /// Until it was answered.
-    done: Option<std::sync::mpsc::Sender<Vec<String>>>,
-}
-
 pub(super) struct Control<L> {
-    writer: RegistryWriter,
-    commands: Sender<Command>,
+    serving: Serving,
     /// Whether what is replaced is served until the new one can take its place.
     overlap: bool,
     /// Whether what fails is tried again.
     retries: bool,
+    /// Where models are loaded when somebody asks for them.
+    demands: Option<Demands>,
     /// What the last round asked for.
     wanted: BTreeMap<VersionKey, WantedModel>,
     /// Where it wants labels to point.
@@ -50,30 +47,22 @@ pub(super) struct Control<L> {
     loads: Loads<L>,
     failures: Failures,
     rounds: Rounds,
-    served: BTreeMap<VersionKey, ServedFrom>,
-    watches: Watches,
-    ends: Ends,
     closing: Option<Closing>,
-    next: u64,
 }
 
 impl<L: LoadModel> Control<L> {
     pub(super) fn new(writer: RegistryWriter, loader: L, options: LoadOptions, commands: Sender<Command>) -> Self {
         Self {
-            writer,
+            serving: Serving::new(writer, Watches::new(options.watch_interval, loader.cores()), commands.clone()),
             overlap: options.overlap,
             retries: options.retries,
+            demands: options.on_demand.map(Demands::new),
             wanted: BTreeMap::new(),
             labels: Labels::new(),
-            watches: Watches::new(options.watch_interval, loader.cores()),
-            loads: Loads::new(loader, options, commands.clone()),
-            commands,
+            loads: Loads::new(loader, options, commands),
             failures: Failures::default(),
             rounds: Rounds::default(),
-            served: BTreeMap::new(),
-            ends: Ends::default(),
             closing: None,
-            next: 0,
         }
     }
 
@@ -84,8 +73,9 @@ impl<L: LoadModel> Control<L> {
             self.try_again();
             self.start_loads();
             self.rounds.conclude();
-            if self.closing.is_some() {
-                self.conclude_closing();
+            if let Some(closing) = &mut self.closing {
+                let loads = self.loads.running().map(|it| format!("loading {}", shown(&it.key())));
+                closing.conclude(&self.serving.ends, loads.collect());
                 if self.is_done() {
                     return;
                 }
@@ -106,6 +96,14 @@ impl<L: LoadModel> Control<L> {
     fn follow(&mut self, command: Command) {
         match command {
             Command::Apply { wanted, labels, tries, done } => self.apply(wanted, labels, &tries, done),
+            Command::Called(call) => self.called(call),
+            Command::Cool { model, done } => {
+                if let Some(demands) = &self.demands {
+                    demands.cool(&model, &mut self.serving, &self.wanted);
+                }
+                // Whoever asked may have left.
+                let _ = done.send(());
+            }
             Command::Serve { model, done } => {
                 self.serve(model, None);
                 // Whoever put it there may have left.
@@ -113,14 +111,14 @@ impl<L: LoadModel> Control<L> {
             }
             Command::SetReady { done } => {
                 self.loads.give_way();
-                self.writer.set_ready();
+                self.serving.writer.set_ready();
                 // Whoever opened the gate may have left.
                 let _ = done.send(());
             }
             Command::Loaded { load, outcome } => self.loaded(load, outcome),
-            Command::Retired { key, workers } => self.ends.end(key, workers, &self.commands),
+            Command::Retired { key, workers } => self.serving.retired(key, workers),
             Command::Broken { served, key } => self.broken(served, &key),
-            Command::Freed { end } => self.ends.freed(end),
+            Command::Freed { end } => self.serving.ends.freed(end),
             Command::Close { limit, done } => self.close(limit, done),
         }
     }
@@ -135,21 +133,34 @@ impl<L: LoadModel> Control<L> {
         self.labels = labels.into_iter().chain(kept).collect();
         let models: Vec<_> = self.labels.keys().cloned().collect();
         models.iter().for_each(|model| self.point_labels(model));
-        self.writer.cascades(wanted.iter().filter_map(|it| Some((&*it.name, it.cascade()?))));
-        self.writer.share_out(wanted.iter().filter_map(WantedModel::traffic));
+        self.serving.writer.cascades(wanted.iter().filter_map(|it| Some((&*it.name, it.cascade()?))));
+        self.serving.writer.share_out(wanted.iter().filter_map(WantedModel::traffic));
         let mut open = BTreeSet::new();
         let steps = {
             let under_way: BTreeMap<_, _> = self.loads.under_way().map(|it| (it.key(), &it.source)).collect();
-            decide(&wanted, &self.writer.list(), |version| self.standing(version, &under_way, tries))
+            decide(&wanted, &self.serving.writer.list(), |version| self.standing(version, &under_way, tries))
         };
-        let to_serve: Vec<_> =
-            steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None }).collect();
-        self.writer.announce(to_serve);
+        let before = std::mem::take(&mut self.wanted);
         self.wanted = wanted.into_iter().map(|version| (version.key(), version)).collect();
+        let to_load = steps.iter().filter_map(|it| if let RoundStep::Load(key) = it { Some(key) } else { None });
+        let (cold, to_serve): (Vec<_>, Vec<_>) = to_load.cloned().partition(|key| self.rests_cold(key, tries));
+        self.serving.writer.announce(&to_serve);
+        let cold: BTreeSet<_> = cold.into_iter().collect();
+        if let Some(demands) = &self.demands {
+            let is_same = |key: &VersionKey| {
+                let pair = before.get(key).zip(self.wanted.get(key));
+                pair.is_some_and(|(before, now)| before.source.change(&now.source) == Change::Nothing)
+            };
+            demands.shelve(&cold, is_same, &mut self.serving);
+            // Labels can point at them from now on.
+            cold.iter().for_each(|(model, _)| self.point_labels(model));
+        }
         self.failures.retain(|key| self.wanted.contains_key(key));
         self.loads.retain(|key| self.wanted.contains_key(key));
+        self.serving.retain_sizes(|key| self.wanted.contains_key(key));
         for step in steps {
             match step {
+                RoundStep::Load(key) if cold.contains(&key) => {}
                 RoundStep::Load(key) | RoundStep::Relabel(key) => {
                     self.begin(&key);
                     open.insert(key);
@@ -163,10 +174,14 @@ impl<L: LoadModel> Control<L> {
                 }
                 RoundStep::Settle(key) => {
                     self.failures.forget(&key);
-                    self.writer.settle(&key.0, key.1);
+                    self.serving.writer.settle(&key.0, key.1);
                 }
                 RoundStep::Retire(key) => self.retire(&key),
             }
+        }
+        // Whoever waits for what is gone looks for it once more, and it is gone by now.
+        if let Some(demands) = &mut self.demands {
+            demands.retain(|key| self.wanted.contains_key(key));
         }
         open.extend(self.loads.under_way().map(WantedModel::key).filter(|key| self.wanted.contains_key(key)));
         self.rounds.begin(open, done);
@@ -174,11 +189,8 @@ impl<L: LoadModel> Control<L> {
 
     /// Points the labels of a model where they are to point, as far as that answers.
     fn point_labels(&mut self, model: &str) {
-        let Some(wanted) = self.labels.get(model) else { return };
-        let current = self.writer.labels(model);
-        if current != *wanted {
-            let labels = pointed(wanted, &current, |version| self.writer.classes(model, version).is_some());
-            self.writer.label(model, &labels);
+        if let Some(wanted) = self.labels.get(model) {
+            self.serving.point_labels(model, wanted);
         }
     }
 
@@ -193,7 +205,7 @@ impl<L: LoadModel> Control<L> {
         if tries.rests(&version.name) && self.failures.has(version) {
             return Standing::Resting;
         }
-        self.served.get(&key).map_or(Standing::Absent, |from| Standing::Answers(from.change(&version.source)))
+        self.serving.served.get(&key).map_or(Standing::Absent, |from| Standing::Answers(from.change(&version.source)))
     }
 
     /// Has a wanted version loaded, or as much of it as has changed.
@@ -203,9 +215,9 @@ impl<L: LoadModel> Control<L> {
         if self.loads.under_way().any(is_it) {
             return;
         }
-        let purpose = match self.served.get(key).map(|from| from.change(&wanted.source)) {
+        let purpose = match self.serving.served.get(key).map(|from| from.change(&wanted.source)) {
             Some(Change::Nothing) => return,
-            Some(Change::Labels) => match self.writer.classes(&key.0, key.1) {
+            Some(Change::Labels) => match self.serving.writer.classes(&key.0, key.1) {
                 Some(classes) => Purpose::Relabel(classes),
                 None => Purpose::Serve,
             },
@@ -217,42 +229,47 @@ impl<L: LoadModel> Control<L> {
     /// Tries those again that have failed and waited long enough.
     fn try_again(&mut self) {
         for key in self.failures.due(Instant::now()) {
-            if self.loads.under_way().all(|under_way| under_way.key() != key) {
-                self.writer.announce([&key]);
+            if let Some(demands) = self.demands.as_ref().filter(|_| self.rests_cold(&key, &Tries::AtTheirTime)) {
+                demands.shelve(&BTreeSet::from([key]), |_| false, &mut self.serving);
+            } else if self.loads.under_way().all(|under_way| under_way.key() != key) {
+                self.serving.writer.announce([&key]);
                 self.begin(&key);
             }
         }
     }
 
+    /// A request waits for a version. Where that has come or gone meanwhile, it is told, or looks again.
+    fn called(&mut self, call: ColdCall) {
+        let key = (call.model.to_string(), call.version);
+        let Some(demands) = self.demands.as_mut().filter(|_| self.wanted.contains_key(&key)) else { return };
+        let waits = demands.take(call, &self.serving, self.loads.begun(&key), Instant::now());
+        if waits && self.loads.under_way().all(|under_way| under_way.key() != key) {
+            self.serving.writer.announce([&key]);
+            self.begin(&key);
+        }
+    }
+
+    /// Whether a version is loaded only when somebody asks for it.
+    fn rests_cold(&self, key: &VersionKey, tries: &Tries) -> bool {
+        self.demands.as_ref().is_some_and(|demands| demands.rests(key, tries, &self.serving, &self.wanted))
+    }
+
     fn start_loads(&mut self) {
-        let Self { loads, overlap, writer, wanted, served, watches, ends, .. } = self;
-        let failed = loads.start(|version, purpose| {
-            if *overlap || purpose != Purpose::Serve {
-                return true;
-            }
-            let (name, number) = (&*version.name, version.version);
-            for status in writer.list().iter().filter(|it| &*it.name == name && it.state == ModelState::Available) {
-                let key = (name.to_owned(), status.version);
-                if status.version == number {
-                    writer.make_room(name, status.version);
-                } else if !wanted.contains_key(&key) {
-                    writer.remove(name, status.version);
-                } else {
-                    continue;
-                }
-                tracing::info!(
-                    model = name,
-                    version = status.version,
-                    "unloaded before version {number} is loaded in its place, because [models] overlap is false: requests are \
-                     refused until then"
-                );
-                served.remove(&key);
-                watches.end(&key);
-            }
-            ends.are_freed(name, |key| served.contains_key(key))
+        let now = Instant::now();
+        let Self { loads, overlap, serving, wanted, demands, .. } = self;
+        let failed = loads.start(|version, purpose, loading| match (purpose, demands.as_mut()) {
+            (Purpose::Serve, _) if *overlap && serving.has_earlier(version, wanted) => Begin::BesideEarlier,
+            (Purpose::Serve, _) if !*overlap && !serving.unload_before(version, wanted) => Begin::NotYet,
+            (Purpose::Serve, Some(demands)) => demands.may_begin(version, serving, wanted, loading, now),
+            _ => Begin::Now,
         });
         for (wanted, purpose, reason) in failed {
             self.failed(&wanted, purpose, &reason, true);
+        }
+        let Self { loads, serving, rounds, demands, .. } = self;
+        for key in demands.as_mut().map(|demands| demands.give_up(now, serving)).unwrap_or_default() {
+            loads.retain(|other| *other != key);
+            rounds.close(&key);
         }
     }
 
@@ -260,8 +277,7 @@ impl<L: LoadModel> Control<L> {
         let Some(loading) = self.loads.ended(load) else {
             // It was left behind and has come after all, too late: its threads end like those of any other.
             if let Ok(Made::Model(loaded)) = outcome {
-                let key = (loaded.model.name.to_string(), loaded.model.version);
-                self.throw_away(key, *loaded);
+                self.serving.throw_away(*loaded);
             }
             return;
         };
@@ -269,20 +285,38 @@ impl<L: LoadModel> Control<L> {
         let key = wanted.key();
         let now_wanted = self.wanted.get(&key).map(|now| wanted.source.change(&now.source));
         match (outcome, now_wanted) {
+            // It was unloaded while it was measured anew.
+            (Ok(Made::Model(loaded)), Some(_))
+                if purpose == Purpose::MeasureAnew && self.serving.writer.is_cold(&key.0, key.1) =>
+            {
+                self.serving.throw_away(*loaded);
+            }
             (Ok(Made::Model(loaded)), Some(_)) => {
-                tell_served(&loaded.model.info, &wanted, took, &steps);
-                self.serve(*loaded, Some((&wanted, purpose)));
+                match self.demands.as_ref().and_then(|demands| demands.too_large(loaded.bytes)) {
+                    Some(reason) => {
+                        self.serving.throw_away(*loaded);
+                        self.failed(&wanted, purpose, &reason, false);
+                    }
+                    None => {
+                        tell_served(&loaded.model.info, &wanted, took, &steps);
+                        self.serve(*loaded, Some((&wanted, purpose)));
+                        if let Some(demands) = &mut self.demands {
+                            let took = (purpose == Purpose::Serve).then_some(took);
+                            demands.came(&key, took, &mut self.serving, &self.wanted);
+                        }
+                    }
+                }
             }
             (Ok(Made::Labels(labels)), Some(_)) => {
                 tracing::info!(model = key.0, version = key.1, "its classes have other names now; its sessions stay");
-                self.writer.relabel(&key.0, key.1, labels);
-                if let Some(from) = self.served.get_mut(&key) {
+                self.serving.writer.relabel(&key.0, key.1, labels);
+                if let Some(from) = self.serving.served.get_mut(&key) {
                     from.source = Some(wanted.source.clone());
                 }
                 self.failures.forget(&key);
             }
             // Meanwhile nobody wants it any more.
-            (Ok(Made::Model(loaded)), None) => self.throw_away(key.clone(), *loaded),
+            (Ok(Made::Model(loaded)), None) => self.serving.throw_away(*loaded),
             // What failed is not what is there now, and that is loaded next.
             (Err(_), Some(Change::Labels | Change::Everything)) => {}
             (Err(reason), Some(Change::Nothing)) => self.failed(&wanted, purpose, &reason, true),
@@ -308,8 +342,9 @@ impl<L: LoadModel> Control<L> {
     /// Has those models measured anew that are served at another speed than was measured, or on other cores.
     fn look_at_paces(&mut self) {
         let under_way: BTreeSet<_> = self.loads.under_way().map(WantedModel::key).collect();
-        let off = self.watches.look(Instant::now(), || self.loads.cores(), |key| under_way.contains(key));
-        self.writer.follow_cores(self.watches.cores());
+        let Self { serving, loads, .. } = self;
+        let off = serving.watches.look(Instant::now(), || loads.cores(), |key| under_way.contains(key));
+        serving.writer.follow_cores(serving.watches.cores());
         for wanted in off {
             self.loads.push(wanted, Purpose::MeasureAnew);
         }
@@ -319,50 +354,30 @@ impl<L: LoadModel> Control<L> {
     ///
     /// * `origin`: what it was loaded from and why, where it can be loaded again
     fn serve(&mut self, loaded: LoadedModel, origin: Option<(&WantedModel, Purpose)>) {
-        let key = (loaded.model.name.to_string(), loaded.model.version);
-        self.next += 1;
-        let number = self.next;
-        match origin {
-            Some((wanted, purpose)) => self.watches.begin(wanted, &loaded, purpose == Purpose::MeasureAnew),
-            None => self.watches.end(&key),
-        }
-        let source = origin.map(|(wanted, _)| wanted.source.clone());
-        self.served.insert(key.clone(), ServedFrom { number, source });
-        self.failures.forget(&key);
-        let retire = self.ends.begin(&key, &self.commands);
-        let breakdown = Breakdown { served: number, key, commands: self.commands.clone() };
-        loaded.model.batcher.observe(Box::new(breakdown));
-        self.writer.serve(loaded, retire);
-    }
-
-    /// Ends a model that was loaded and is of no use.
-    fn throw_away(&mut self, key: VersionKey, loaded: LoadedModel) {
-        drop(self.ends.begin(&key, &self.commands));
-        self.ends.end(key, loaded.workers, &self.commands);
+        self.failures.forget(&(loaded.model.name.to_string(), loaded.model.version));
+        self.serving.put(loaded, origin);
     }
 
     fn retire(&mut self, key: &VersionKey) {
         tracing::info!(model = key.0, version = key.1, "no longer wanted: retired");
-        self.writer.remove(&key.0, key.1);
-        self.served.remove(key);
-        self.watches.end(key);
+        self.serving.take_away(key);
         self.rounds.close(key);
     }
 
     /// Earlier versions of a model can go once what takes their place answers.
     fn retire_superfluous(&mut self, model: &str) {
         let of_model = (model.to_owned(), 0)..=(model.to_owned(), u64::MAX);
-        for key in superfluous(self.wanted.range(of_model).map(|(_, version)| version), &self.writer.versions(model)) {
+        for key in
+            superfluous(self.wanted.range(of_model).map(|(_, version)| version), &self.serving.writer.versions(model))
+        {
             self.retire(&key);
         }
     }
 
     fn broken(&mut self, served: u64, key: &VersionKey) {
-        if self.served.get(key).is_none_or(|from| from.number != served) {
+        if !self.serving.lost(served, key) {
             return;
         }
-        self.watches.end(key);
-        self.served.remove(key);
         let (name, version) = (&*key.0, key.1);
         let reason = "all of its workers have broken, and the log says how";
         let (reason, next_try) = match self.wanted.get(key).cloned() {
@@ -370,7 +385,7 @@ impl<L: LoadModel> Control<L> {
             None => (format!("{reason}; restart the server to load it again"), None),
         };
         tracing::error!(model = name, version, "served no more: {reason}");
-        self.writer.break_down(name, version, &reason, next_try);
+        self.serving.writer.break_down(name, version, &reason, next_try);
     }
 
     /// * `again`: whether it is tried again after a while
@@ -381,7 +396,7 @@ impl<L: LoadModel> Control<L> {
                 version = wanted.version,
                 "not measured anew, served as before: {reason}"
             );
-            self.watches.keep_measured(&wanted.key());
+            self.serving.watches.keep_measured(&wanted.key());
         } else if self.wanted.contains_key(&wanted.key()) {
             self.fail(wanted, reason, again);
         }
@@ -391,8 +406,11 @@ impl<L: LoadModel> Control<L> {
     fn fail(&mut self, wanted: &WantedModel, reason: &str, again: bool) {
         let (name, version, now) = (&*wanted.name, wanted.version, Instant::now());
         let next_try = self.failures.note(wanted, reason, again && self.retries, now);
-        let kept =
-            if self.served.contains_key(&wanted.key()) { "its earlier files are served on" } else { "not served" };
+        let kept = if self.serving.served.contains_key(&wanted.key()) {
+            "its earlier files are served on"
+        } else {
+            "not served"
+        };
         match next_try {
             Some(at) => {
                 let next_try_s = (at - now).as_secs();
@@ -400,46 +418,30 @@ impl<L: LoadModel> Control<L> {
             }
             None => tracing::error!(model = name, version, "{kept}: {reason}"),
         }
-        self.writer.fail(name, version, reason, next_try);
+        self.serving.writer.fail(name, version, reason, next_try);
+        if let Some(demands) = &mut self.demands {
+            demands.callers.let_go(&wanted.key());
+        }
     }
 
     fn close(&mut self, limit: Duration, done: std::sync::mpsc::Sender<Vec<String>>) {
         self.wanted.clear();
         self.loads.retain(|_| false);
         self.failures.retain(|_| false);
-        self.watches.clear();
-        self.served.clear();
-        for status in self.writer.list() {
-            self.writer.remove(&status.name, status.version);
-        }
+        self.demands = None;
+        self.serving.clear();
         self.rounds.clear();
-        self.closing = Some(Closing { deadline: Instant::now().checked_add(limit), done: Some(done) });
-    }
-
-    /// Answers whoever closed, as soon as every model is gone or when the time is up. A load is not waited for: it may take
-    /// minutes, and nobody will use what it makes.
-    fn conclude_closing(&mut self) {
-        let loads = self.loads.running().map(|it| format!("loading {}", shown(&it.key())));
-        let still_running: Vec<_> = loads.chain(self.ends.still_running()).collect();
-        let Some(closing) = &mut self.closing else { return };
-        let is_late = closing.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if !self.ends.is_empty() && !is_late {
-            return;
-        }
-        closing.deadline = None;
-        if let Some(done) = closing.done.take() {
-            // Whoever closed may not wait for the answer.
-            let _ = done.send(still_running);
-        }
+        self.closing = Some(Closing::new(Instant::now().checked_add(limit), done));
     }
 
     fn is_done(&self) -> bool {
-        self.ends.is_empty() && self.loads.running().next().is_none()
+        self.serving.ends.is_empty() && self.loads.running().next().is_none()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let closing = self.closing.as_ref().and_then(|closing| closing.deadline);
-        [self.loads.next_deadline(), closing, self.watches.next_look(), self.failures.next()]
+        let closing = self.closing.as_ref().and_then(Closing::deadline);
+        let room = self.demands.as_ref().and_then(|demands| demands.next_look(Instant::now()));
+        [self.loads.next_deadline(), closing, self.serving.watches.next_look(), self.failures.next(), room]
             .into_iter()
             .flatten()
             .min()

@@ -68,14 +68,23 @@ pub(super) fn superfluous<'w>(
 ) -> Vec<VersionKey> {
     let key = |status: &ModelStatus| (status.name.to_string(), status.version);
     let answering: BTreeSet<_> = served.iter().filter(|it| it.state == ModelState::Available).map(key).collect();
+    let cold: BTreeSet<_> = served.iter().filter(|it| matches!(it.state, ModelState::NotLoaded(_))).map(key).collect();
     let mut keys = BTreeSet::new();
-    // By model, whether all that is wanted of it answers.
+    // By model, whether all that is wanted of it answers; what is loaded on demand does, but the highest has to be loaded.
     let mut complete: BTreeMap<String, bool> = BTreeMap::new();
+    let mut highest: BTreeMap<String, VersionKey> = BTreeMap::new();
     for version in wanted {
         let key = version.key();
-        let answers = answering.contains(&key) && !matches!(version.source, Source::Broken(_));
-        *complete.entry(key.0.clone()).or_insert(true) &= answers;
+        let answers = answering.contains(&key) || cold.contains(&key);
+        *complete.entry(key.0.clone()).or_insert(true) &= answers && !matches!(version.source, Source::Broken(_));
+        let highest = highest.entry(key.0.clone()).or_insert_with(|| key.clone());
+        if key.1 > highest.1 {
+            highest.clone_from(&key);
+        }
         keys.insert(key);
+    }
+    for (model, key) in highest {
+        complete.entry(model).and_modify(|complete| *complete &= answering.contains(&key));
     }
     let unwanted = served.iter().map(key).filter(|key| !keys.contains(key));
     unwanted.filter(|key| !answering.contains(key) || complete.get(&key.0).is_none_or(|complete| *complete)).collect()
@@ -123,6 +132,7 @@ mod tests {
     fn a_round_loads_what_is_missing_and_retires_what_nobody_needs() {
         use {ModelState as S, RoundStep::*};
         let available = |version| status("a", version, S::Available);
+        let cold = |version| status("a", version, S::NotLoaded("yet".into()));
         let failed = |version| status("a", version, S::Failed("once".into()));
         // What is wanted, what is there, what has to be done.
         let cases = [
@@ -138,6 +148,18 @@ mod tests {
             (vec![], vec![available(1)], vec![Retire(key("a", 1))]),
             (vec![], vec![failed(1)], vec![Retire(key("a", 1))]),
             (vec![broken("a", 1)], vec![available(1)], vec![Fail(key("a", 1), "no labels".into())]),
+            // Of what is loaded on demand, only the highest has to be there before something else goes.
+            (
+                vec![sound("a", 1), sound("a", 2)],
+                vec![cold(1), available(2), available(3)],
+                vec![Load(key("a", 1)), Settle(key("a", 2)), Retire(key("a", 3))],
+            ),
+            (
+                vec![sound("a", 1), sound("a", 2)],
+                vec![available(1), cold(2), available(3)],
+                vec![Settle(key("a", 1)), Load(key("a", 2))],
+            ),
+            (vec![sound("a", 1)], vec![cold(1), cold(2)], vec![Load(key("a", 1)), Retire(key("a", 2))]),
             // Settings that cannot be read take nothing away.
             (vec![broken("a", 2)], vec![available(1), available(2)], vec![Fail(key("a", 2), "no labels".into())]),
         ];

@@ -69,6 +69,15 @@ impl Ends {
         self.alive.keys().filter(|key| key.0 == model).all(is_served)
     }
 
+    /// What is not gone yet and served no more: a version as often as there are models of it.
+    pub(super) fn leaving(&self, is_served: impl Fn(&VersionKey) -> bool) -> Vec<VersionKey> {
+        let leaving = |(key, count): (&VersionKey, &usize)| {
+            let left = count.saturating_sub(is_served(key).into());
+            std::iter::repeat_n(key.clone(), left)
+        };
+        self.alive.iter().flat_map(leaving).collect()
+    }
+
     /// What is not gone, in words.
     pub(super) fn still_running(&self) -> Vec<String> {
         let mut running: Vec<_> = self.ending.values().map(|(key, _)| shown(key)).collect();

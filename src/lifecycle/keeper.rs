@@ -39,6 +39,16 @@ pub struct RepositoryOptions {
     pub settle: Duration,
     /// Where only what was asked for is served: what is served from the start, `*` for everything. `None`: all that is there.
     pub explicit: Option<Vec<String>>,
+    /// Whether models are loaded when somebody asks for them.
+    pub on_demand: bool,
+}
+
+/// What an operator who unloads a model wants.
+pub(super) enum UnloadWish {
+    /// Other models are what is wanted now.
+    Forget,
+    /// It stays, and its memory is given back until somebody asks for it.
+    Cool,
 }
 
 pub(super) struct Keeper {
@@ -268,18 +278,21 @@ impl Keeper {
         Error::new(ErrorKind::NotFound, message)
     }
 
-    /// A model is not wanted any more.
+    /// A model is not wanted any more, or not for the moment.
     ///
     /// # Errors
     /// If it was not, or if the folder decides.
-    pub(super) fn unload(&mut self, name: &str) -> Result<(), Error> {
+    pub(super) fn unload(&mut self, name: &str) -> Result<UnloadWish, Error> {
+        if self.selected.is_none() && self.options.on_demand {
+            return self.known.get(name).map(|_| UnloadWish::Cool).ok_or_else(|| self.no_folder(name));
+        }
         let Some(selected) = &mut self.selected else {
             let message = "what is in the model repository is served: remove the folder, or set [models] control = \"explicit\" \
-                           to load and unload by calls";
+                           to load and unload by calls, or load = \"on_demand\" to unload until the next request";
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         };
         if selected.remove(name) {
-            return Ok(());
+            return Ok(UnloadWish::Forget);
         }
         let loaded = selected.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let loaded = if loaded.is_empty() { "none is".to_owned() } else { format!("loaded are: {loaded}") };

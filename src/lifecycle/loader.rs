@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::wanted::{FolderSource, Source, WantedModel};
+use super::{
+    room::OnDemand,
+    wanted::{FolderSource, Source, WantedModel},
+};
 use crate::{
     model::{
         Earlier, LoadSteps, LoadedModel, Machine, Manifest,
@@ -95,6 +98,8 @@ pub struct LoadOptions {
     pub overlap: bool,
     /// Whether what fails is tried again after a while.
     pub retries: bool,
+    /// Models are loaded when somebody asks for them; `None`: all at once.
+    pub on_demand: Option<OnDemand>,
 }
 
 impl LoadOptions {
@@ -113,6 +118,7 @@ impl Default for LoadOptions {
             watch_interval: Duration::from_secs(5),
             overlap: true,
             retries: true,
+            on_demand: None,
         }
     }
 }

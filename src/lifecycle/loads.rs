@@ -32,6 +32,18 @@ impl Loading {
     }
 }
 
+/// Whether a load may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It keeps its place.
+    NotYet,
+    Now,
+    /// Now, while an earlier version of the model goes on being served.
+    BesideEarlier,
+    /// It cannot, for this reason.
+    Never(String),
+}
+
 /// A load that did not begin.
 pub(super) type NotBegun = (WantedModel, Purpose, String);
 
@@ -90,10 +102,24 @@ impl<L: LoadModel> Loads<L> {
         self.running.values().map(|loading| &loading.wanted)
     }
 
+    /// What is being loaded to be served.
+    fn loading(&self) -> Vec<VersionKey> {
+        let loading = self.running.values().filter(|loading| loading.purpose == Purpose::Serve);
+        loading.map(|loading| loading.wanted.key()).collect()
+    }
+
+    /// When the load of a version began that runs.
+    pub(super) fn begun(&self, key: &VersionKey) -> Option<Instant> {
+        self.running.values().find(|loading| loading.wanted.key() == *key).map(|loading| loading.since)
+    }
+
     /// Begins as many of those that wait as may run.
     ///
-    /// * `may_begin`: what is not ready to be loaded keeps its place
-    pub(super) fn start(&mut self, mut may_begin: impl FnMut(&WantedModel, Purpose) -> bool) -> Vec<NotBegun> {
+    /// * `may_begin`: what is not ready to be loaded keeps its place; is told what is being loaded
+    pub(super) fn start(
+        &mut self,
+        mut may_begin: impl FnMut(&WantedModel, Purpose, &[VersionKey]) -> Begin,
+    ) -> Vec<NotBegun> {
         let threads =
             if self.beside_traffic { self.options.threads_beside_traffic } else { self.options.threads }.max(1);
         let (mut held_back, mut failed) = (VecDeque::new(), Vec::new());
@@ -101,9 +127,17 @@ impl<L: LoadModel> Loads<L> {
             && let Some((wanted, purpose)) = self.waiting.pop_front()
         {
             let is_running = self.running.values().any(|loading| loading.wanted.key() == wanted.key());
-            if is_running || !may_begin(&wanted, purpose) {
-                held_back.push_back((wanted, purpose));
-                continue;
+            let begin = if is_running { Begin::NotYet } else { may_begin(&wanted, purpose, &self.loading()) };
+            match begin {
+                Begin::Now | Begin::BesideEarlier => {}
+                Begin::NotYet => {
+                    held_back.push_back((wanted, purpose));
+                    continue;
+                }
+                Begin::Never(reason) => {
+                    failed.push((wanted, purpose, reason));
+                    continue;
+                }
             }
             let (name, version) = (&*wanted.name, wanted.version);
             tracing::info!(model = name, version, "loading");
@@ -111,7 +145,7 @@ impl<L: LoadModel> Loads<L> {
                 true => LoadSteps::beside_traffic(name, version),
                 false => LoadSteps::new(name, version),
             };
-            let steps = Arc::new(steps);
+            let steps = Arc::new(if begin == Begin::BesideEarlier { steps.beside_earlier() } else { steps });
             self.next += 1;
             match self.spawn(self.next, &wanted, purpose, &steps) {
                 Ok(thread) => {

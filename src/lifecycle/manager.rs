@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{
     command::{Command, Tries},
-    keeper::{Keeper, RepositoryOptions},
+    keeper::{Keeper, RepositoryOptions, UnloadWish},
     rounds::Round,
 };
 use crate::{
@@ -96,6 +96,10 @@ impl ManageModels for ModelManager {
             for status in service.versions(&model)? {
                 let reason = match (status.state, status.outdated) {
                     (ModelState::Failed(reason), _) | (_, Some(reason)) => reason,
+                    (ModelState::NotLoaded(reason), _) => {
+                        let message = format!("model `{model}` version {} is not loaded: {reason}", status.version);
+                        return Err(Error::new(ErrorKind::Unavailable, message));
+                    }
                     _ => continue,
                 };
                 let message = format!("model `{model}` version {} cannot be loaded: {reason}", status.version);
@@ -155,7 +159,10 @@ impl Following {
                 }
                 Ok(Wish::Unload { model, done }) => {
                     let unloaded = self.keeper.unload(&model);
-                    let _ = done.send(unloaded.map(|()| self.apply(Tries::AtTheirTime)));
+                    let _ = done.send(unloaded.map(|wish| match wish {
+                        UnloadWish::Forget => self.apply(Tries::AtTheirTime),
+                        UnloadWish::Cool => self.cool(model),
+                    }));
                     continue;
                 }
                 Ok(Wish::Label { model, label, target, done }) => {
@@ -173,6 +180,13 @@ impl Following {
             let pause = (begun.elapsed() * PAUSES).min(LONGEST_PAUSE);
             next_look = self.interval.map(|interval| Instant::now() + interval.max(pause));
         }
+    }
+
+    fn cool(&self, model: String) -> Round {
+        let (done, ended) = oneshot::channel();
+        // As below.
+        let _ = self.commands.send(Command::Cool { model, done });
+        Round::new(ended)
     }
 
     fn apply(&self, tries: Tries) -> Round {

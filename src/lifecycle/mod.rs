@@ -4,6 +4,9 @@
 //! `wanted` (what should be served) ─▶ `decide` (pure: load, relabel, fail, retire) ─▶ `control` (one thread, the only writer of the
 //! registry, with its `loads`, `failures`, `rounds` and `ends`) ─▶ `loader` (a thread a load) ─▶ registry
 //!
+//! Where models are loaded on demand, a round only lists them; `callers` are the requests that wait for one, `room` (pure) says what
+//! makes room for it, `demands` does it.
+//!
 //! `watch` looks whether what is served is as fast as it was measured; where it is not, `control` loads it once more, measured anew.
 //!
 //! The start of the server is the first round, a reload the next one. Nothing of it runs on an I/O thread: a request sees
@@ -11,11 +14,14 @@
 //!
 //! Must not know requests, doors or the command line.
 
+mod callers;
 mod cascades;
+mod closing;
 mod command;
 mod control;
 mod core_watch;
 mod decide;
+mod demands;
 mod ends;
 mod failures;
 mod keeper;
@@ -23,7 +29,9 @@ mod labels;
 mod loader;
 mod loads;
 mod manager;
+mod room;
 mod rounds;
+mod serving;
 mod settle;
 mod told;
 mod wanted;
@@ -41,6 +49,7 @@ use tokio::sync::oneshot;
 pub use keeper::RepositoryOptions;
 pub use loader::{LoadModel, LoadOptions};
 pub use manager::ModelManager;
+pub use room::OnDemand;
 pub use rounds::Round;
 pub use wanted::{FolderSource, ModelDefaults, Source, WantedModel, wanted_models};
 
@@ -68,8 +77,13 @@ impl Lifecycle {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(writer: RegistryWriter, loader: impl LoadModel, options: LoadOptions) -> io::Result<Self> {
+    pub fn start(mut writer: RegistryWriter, loader: impl LoadModel, options: LoadOptions) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
+        if options.on_demand.is_some() {
+            let commands = commands.clone();
+            // Without a control task the call is dropped, and whoever made it looks again.
+            writer.load_on_demand(move |call| drop(commands.send(Command::Called(call))));
+        }
         let control = Control::new(writer, loader, options, commands.clone());
         let control = std::thread::Builder::new().name("models".to_owned()).spawn(move || control.run(&inbox))?;
         Ok(Self { commands, control: Some(control) })

@@ -59,6 +59,8 @@ pub struct FolderSource {
     pub files: Fingerprint,
     /// The names of its classes.
     pub labels: Fingerprint,
+    /// What the version's files take.
+    pub bytes: u64,
 }
 
 /// How what is served differs from what is wanted in its place.
@@ -73,6 +75,15 @@ pub(super) enum Change {
 }
 
 impl Source {
+    /// What its files take: less than it takes in memory.
+    pub(super) fn file_bytes(&self) -> u64 {
+        match self {
+            Self::Folder(folder) => folder.bytes,
+            Self::BuiltIn(model, _) => model.graph.len() as u64,
+            Self::Broken(_) => 0,
+        }
+    }
+
     /// From `self`, which is served, to `wanted`.
     pub(super) fn change(&self, wanted: &Self) -> Change {
         let (now, wanted) = match (self, wanted) {
@@ -244,6 +255,7 @@ pub(super) fn versions(seen: &Settled, folder: ModelFolder, defaults: &ModelDefa
             manifest: manifest.clone(),
             files: seen.versions.get(&version).copied().unwrap_or_default(),
             labels,
+            bytes: folder.version_bytes(version),
         }),
     };
     picked.into_iter().map(version).collect()
@@ -262,6 +274,7 @@ mod tests {
             manifest: manifest.into(),
             files: Fingerprint::test(files),
             labels: Fingerprint::test(labels),
+            bytes: 0,
         })
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Demand {
     size: (u64, u64),
     /// Bytes that could be allocated; `None` where the system does not say.
     free: Option<u64>,
+    /// An earlier version of the model is in memory, and served until this one is.
+    beside_earlier: bool,
 }
 
 impl Demand {
@@ -44,11 +46,17 @@ impl Demand {
             fixed_batch: image.and_then(|image| image.batch).map(|batch| batch as u64),
             size: (height, width),
             free,
+            beside_earlier: false,
         }
     }
 
+    /// The same for a version that is loaded while an earlier one is served.
+    pub(super) fn beside_earlier(self, beside_earlier: bool) -> Self {
+        Self { beside_earlier, ..self }
+    }
+
     /// The bytes that so many sessions take when each runs a batch of `batch` images.
-    fn bytes(&self, provider: Provider, sessions: usize, batch: usize) -> u64 {
+    pub(super) fn bytes(&self, provider: Provider, sessions: usize, batch: usize) -> u64 {
         let batch = self.fixed_batch.unwrap_or(batch as u64);
         // On a GPU the network works in memory of its own, of which we do not know how much there is.
         let on_the_way = if provider.is_gpu() { 0 } else { self.largest_value };
@@ -93,10 +101,15 @@ impl Demand {
             width: self.size.1,
             needed: shown(self.bytes(provider, sessions, batch)),
             free: shown(self.free.unwrap_or(0)),
-            remedy: if self.fixed_batch.is_some() {
-                "export the graph with a free batch or for smaller images"
-            } else {
-                "set [batching] max_batch_size, [runtime] instances or [input] crop_size lower, or give it more memory"
+            remedy: match (self.beside_earlier, self.fixed_batch) {
+                (true, _) => {
+                    "an earlier version is served until this one is, and takes memory, too: set [models] overlap = false, which unloads \
+                     it first, set [batching] max_batch_size or [runtime] instances lower, or give it more memory"
+                }
+                (false, Some(_)) => "export the graph with a free batch or for smaller images",
+                (false, None) => {
+                    "set [batching] max_batch_size, [runtime] instances or [input] crop_size lower, or give it more memory"
+                }
             },
         }
     }
@@ -128,6 +141,7 @@ mod tests {
         fixed_batch: None,
         size: (1000, 1000),
         free: Some(GB),
+        beside_earlier: false,
     };
 
     #[test]
@@ -147,6 +161,8 @@ mod tests {
         for part in ["2 sessions", "16 images", "1000x1000", "2.6 GB", "1.0 GB", "max_batch_size"] {
             assert!(refusal.contains(part), "{part}: {refusal}");
         }
+        let beside = OPEN.beside_earlier(true).check(Provider::Cpu, 2, 16).unwrap_err().to_string();
+        assert!(beside.contains("set [models] overlap = false"), "{beside}");
         let fixed = Demand { fixed_batch: Some(1 << 40), ..OPEN };
         let refusal = fixed.check(Provider::Cpu, 1, 1).unwrap_err().to_string();
         assert!(refusal.contains("1099511627776 images") && refusal.contains("free batch"), "{refusal}");

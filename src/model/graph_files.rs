@@ -35,7 +35,7 @@ impl GraphFiles {
     pub(super) fn of(graph: GraphSource<'_>) -> Result<Self, ModelError> {
         let (bytes, folder) = match graph {
             GraphSource::Memory(bytes) => (Bytes::copy_from_slice(bytes), None),
-            GraphSource::File(path) => {
+            GraphSource::File(path) | GraphSource::Prepared(path) => {
                 let unread = |error| match error {
                     ReadError::Io { path, source } => {
                         ModelError::File { graph: path.display().to_string(), cause: source }

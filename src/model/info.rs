@@ -16,6 +16,15 @@ pub enum ModelState {
     Available,
     /// It cannot be served; why, and how to mend it.
     Failed(String),
+    /// It is loaded when it is asked for, and requests wait for that; why it is not loaded now.
+    NotLoaded(String),
+}
+
+impl ModelState {
+    /// Whether requests are answered, if need be once it was loaded for them.
+    pub fn answers(&self) -> bool {
+        matches!(self, Self::Available | Self::NotLoaded(_))
+    }
 }
 
 /// One version of one model, served or not.

@@ -23,7 +23,10 @@ use crate::{
     inspect::{GraphOutput, Inspection, inspect},
     onnx::CycleError,
     postprocess::parse_labels,
-    runtime::{self, Element, FeaturesOf, GraphSource, Provider, Stated, check_size, pairs_may_overflow, with_share},
+    runtime::{
+        self, Element, FeaturesOf, GraphSource, Provider, SharedWeights, Stated, check_size, pairs_may_overflow,
+        with_share,
+    },
     settings::Batching,
     tensor::InputShape,
     tune::{Candidate, PaceJudge, space::NetworkFacts},
@@ -158,7 +161,8 @@ impl GraphFacts {
         steps: &'a LoadSteps,
     ) -> Tuning<'a> {
         let inspection = self.inspection.as_ref().ok();
-        let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now());
+        let demand = Demand::new(self.network.bytes, inspection, manifest, memory::free_now())
+            .beside_earlier(steps.is_beside_earlier());
         Tuning {
             machine,
             graph,
@@ -199,13 +203,22 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         tracing::warn!(model = name, version, "memory allows batches of {max_batch_size} images, not of {wanted}");
     }
     steps.begin(LoadStep::MakingSessions);
-    let open = || tuning.open(plan.candidate, max_batch_size);
+    let alike = plan.alone.filter(|alone| alone.engine == engine);
+    let sessions = shape.instances + usize::from(alike.is_some());
+    let shared = steps.aside(|| tuning.shared_weights(engine, sessions))?.unwrap_or_else(|cause| {
+        tracing::warn!(model = name, version, "each of its {sessions} sessions has weights of its own: {cause}");
+        None
+    });
+    let prepared = shared.as_ref().map_or(graph, SharedWeights::graph);
+    let open = || tuning.open(prepared, plan.candidate, max_batch_size);
+    let open_alone =
+        |candidate: Candidate| tuning.open(if candidate.engine == engine { prepared } else { graph }, candidate, 1);
     let share = manifest.runtime.share;
     // A session that has threads gets them as far back as the thread that makes it.
     let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
     let opened = if has_threads { with_share(share, open)? } else { steps.aside(open)? };
     let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
-    let alone = with_share(share, || plan.alone.map(|candidate| tuning.open(candidate, 1)).transpose())?;
+    let alone = with_share(share, || plan.alone.map(open_alone).transpose())?;
     let mut alone = alone.map_err(|cause| tuning.graph_error(cause))?.unwrap_or_default();
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
@@ -234,6 +247,8 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
             "served one image at a time, slower than it could be: {reason}; export the graph with a free batch in every layer"
         );
     }
+    let of_alone = plan.alone.map_or(0, |candidate| tuning.demand.bytes(candidate.engine.provider, 1, 1));
+    let bytes = tuning.demand.bytes(engine.provider, shape.instances, max_batch_size).saturating_add(of_alone);
     let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
     let labels = labels_for(name, labels, row.len())?;
     let ending = facts.endings.of_output(&signature.output.name);
@@ -289,7 +304,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     };
-    Ok(LoadedModel { model, workers, pace: images_per_second.map(PaceJudge::new) })
+    Ok(LoadedModel { model, workers, pace: images_per_second.map(PaceJudge::new), bytes })
 }
 
 /// The settings as the batching stage takes them, with the largest batch that was found.

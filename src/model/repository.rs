@@ -26,6 +26,15 @@ impl ModelFolder {
     pub fn graph(&self, version: u64) -> PathBuf {
         self.path.join(version.to_string()).join(GRAPH_FILE)
     }
+
+    /// The bytes of a version's files, weights in files of their own included; what cannot be looked at has none.
+    pub fn version_bytes(&self, version: u64) -> u64 {
+        /// A version is a few files, and a link may lead anywhere.
+        const MOST_FILES: usize = 4_096;
+        let entries = fs::read_dir(self.path.join(version.to_string())).into_iter().flatten().flatten();
+        let files = entries.take(MOST_FILES).filter_map(|entry| fs::metadata(entry.path()).ok());
+        files.filter(fs::Metadata::is_file).map(|file| file.len()).fold(0, u64::saturating_add)
+    }
 }
 
 /// Why a repository cannot be read.

@@ -57,4 +57,6 @@ pub struct LoadedModel {
     pub workers: Workers,
     /// For whoever watches its speed; `None` where nothing was measured.
     pub pace: Option<PaceJudge>,
+    /// What its sessions take at least, in bytes, by the sizes of weights, images and layers.
+    pub bytes: u64,
 }

@@ -47,6 +47,7 @@ pub struct LoadSteps {
     version: u64,
     begun: Instant,
     gives_way: bool,
+    beside_earlier: bool,
     state: Mutex<State>,
 }
 
@@ -59,12 +60,29 @@ struct State {
 impl LoadSteps {
     /// Nothing is begun yet.
     pub fn new(model: &str, version: u64) -> Self {
-        Self { model: model.into(), version, begun: Instant::now(), gives_way: false, state: Mutex::default() }
+        Self {
+            model: model.into(),
+            version,
+            begun: Instant::now(),
+            gives_way: false,
+            beside_earlier: false,
+            state: Mutex::default(),
+        }
     }
 
     /// The same for a load while others are served.
     pub fn beside_traffic(model: &str, version: u64) -> Self {
         Self { gives_way: true, ..Self::new(model, version) }
+    }
+
+    /// The same while an earlier version of the model is served and takes memory, too.
+    #[must_use]
+    pub fn beside_earlier(self) -> Self {
+        Self { beside_earlier: true, ..self }
+    }
+
+    pub(super) fn is_beside_earlier(&self) -> bool {
+        self.beside_earlier
     }
 
     /// Does a part of the load that leaves no thread behind; where others are served, it gives way to them.

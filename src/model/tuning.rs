@@ -22,7 +22,8 @@ use crate::{
     onnx,
     postprocess::Activation,
     runtime::{
-        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, SessionOptions, Stated,
+        Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, SessionOptions,
+        SharedWeights, Stated,
     },
     settings::Goal,
     tensor::{Batch, Logits},
@@ -107,12 +108,35 @@ pub enum Earlier {
     IsPassedOver,
 }
 
+/// From so much on weights are shared by sessions: of a small network they are less than the rest of a session.
+const LEAST_SHARED_BYTES: u64 = 8 << 20;
+
 impl Tuning<'_> {
+    /// Prepares the weights once for `sessions` on the processor. `None` where each has its own: it is the only one, or elsewhere, or
+    /// the weights are few, or in 8 bits, which each session packs for itself.
+    ///
+    /// # Errors
+    /// [`LoadError`]; then each can have its own.
+    pub(super) fn shared_weights(&self, engine: Engine, sessions: usize) -> Result<Option<SharedWeights>, LoadError> {
+        let pays = sessions > 1
+            && engine == Engine::REFERENCE
+            && !self.network.quantized
+            && self.network.bytes >= LEAST_SHARED_BYTES;
+        pays.then(|| self.machine.runtime.share_weights(self.graph, &self.stated)).transpose()
+    }
+
     /// Makes the sessions of a candidate.
-    pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
+    ///
+    /// * `graph`: the model's, or as it was prepared for all of them
+    pub(super) fn open(
+        &self,
+        graph: GraphSource<'_>,
+        candidate: Candidate,
+        max_batch_size: usize,
+    ) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
-        (0..shape.instances).map(|_| self.machine.runtime.executor_for(self.graph, options, &self.stated)).collect()
+        (0..shape.instances).map(|_| self.machine.runtime.executor_for(graph, options, &self.stated)).collect()
     }
 
     /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
@@ -208,7 +232,7 @@ impl Tuning<'_> {
         let largest = |network| space::default_batch(wishes, first.provider, network);
         let most = self.fitting(yardstick, largest(self.network))?;
         self.steps.begin(LoadStep::Measuring);
-        let mut sessions = self.open(yardstick, most).map_err(|cause| self.graph_error(cause))?;
+        let mut sessions = self.open(self.graph, yardstick, most).map_err(|cause| self.graph_error(cause))?;
         let signature = sessions[0].signature().clone();
         let prepared = Prepared::new(self.manifest, &signature)?;
         let mut images = WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size);
@@ -379,7 +403,7 @@ impl Workbench for ModelBench<'_> {
                 let (provider, sessions) = (candidate.engine.provider, candidate.shape.instances);
                 let fits = self.tuning.demand.check(provider, sessions, max_batch_size);
                 fits.map_err(|error| error.to_string())?;
-                self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string())
+                self.tuning.open(self.tuning.graph, candidate, max_batch_size).map_err(|error| error.to_string())
             }
         }
     }

@@ -58,10 +58,7 @@ impl Runtime {
         options: SessionOptions,
         stated: &Stated,
     ) -> Result<OrtExecutor, LoadError> {
-        let inside = stated.features.iter().filter(|features| !features.is_output);
-        let mut exposed: Vec<_> = inside.filter_map(|features| features.value.clone().ok()).collect();
-        exposed.sort();
-        exposed.dedup();
+        let mut exposed = stated.exposed();
         let made = self.session_exposing(graph, options, &exposed);
         let (session, refused) = match made {
             Err(cause) if !exposed.is_empty() => {

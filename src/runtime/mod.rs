@@ -22,6 +22,7 @@ mod quiet;
 mod scratch;
 pub mod scripted;
 mod shared_object;
+mod shared_weights;
 mod signature;
 mod sizes;
 
@@ -41,6 +42,7 @@ pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
 pub use quiet::{behind_traffic, step_back, with_share};
+pub use shared_weights::SharedWeights;
 pub use signature::{FeaturesOf, Signature, SignatureError, Stated, check_size};
 
 use crate::{
@@ -55,6 +57,8 @@ pub enum GraphSource<'a> {
     File(&'a Path),
     /// Bytes in the binary.
     Memory(&'a [u8]),
+    /// A file that ONNX Runtime has written for this processor: its sessions take it as it is. See [`SharedWeights`].
+    Prepared(&'a Path),
 }
 
 impl GraphSource<'_> {
@@ -64,7 +68,7 @@ impl GraphSource<'_> {
     /// [`onnx::ReadError`].
     pub fn read(self) -> Result<ModelProto, onnx::ReadError> {
         match self {
-            Self::File(path) => onnx::read(path),
+            Self::File(path) | Self::Prepared(path) => onnx::read(path),
             Self::Memory(bytes) => onnx::decode(Bytes::copy_from_slice(bytes)),
         }
     }
@@ -74,7 +78,7 @@ impl GraphSource<'_> {
 impl fmt::Display for GraphSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) | Self::Prepared(path) => write!(f, "{}", path.display()),
             Self::Memory(_) => f.write_str("the built-in model"),
         }
     }

@@ -10,7 +10,10 @@ use ort::{
     environment::Environment,
     ep::{self, ExecutionProvider},
     memory::DeviceType,
-    session::{Session, builder::SessionBuilder},
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
 };
 
 use super::{
@@ -223,11 +226,22 @@ impl Runtime {
         options: SessionOptions,
         exposed: &[String],
     ) -> Result<Session, LoadError> {
-        let mut builder = self.builder(graph, options)?;
+        Self::commit(self.builder(graph, options)?, graph, options, exposed)
+    }
+
+    /// Makes the session that was prepared.
+    pub(super) fn commit(
+        mut builder: SessionBuilder,
+        graph: GraphSource<'_>,
+        options: SessionOptions,
+        exposed: &[String],
+    ) -> Result<Session, LoadError> {
         if options.engine.needs_fp16_graph() {
             return Ok(builder.commit_from_memory(&fp16_file(graph, exposed)?)?);
         }
         Ok(match graph {
+            // Its outputs were added before it was written.
+            GraphSource::Prepared(path) => builder.commit_from_file(path)?,
             GraphSource::File(path) if exposed.is_empty() => builder.commit_from_file(path)?,
             GraphSource::Memory(bytes) if exposed.is_empty() => builder.commit_from_memory(bytes)?,
             GraphSource::File(path) => {
@@ -249,7 +263,7 @@ impl Runtime {
         })
     }
 
-    fn builder(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<SessionBuilder, LoadError> {
+    pub(super) fn builder(&self, graph: GraphSource<'_>, options: SessionOptions) -> Result<SessionBuilder, LoadError> {
         let SessionOptions { engine, intra_threads, max_batch_size } = options;
         engine.check().map_err(ProviderError::from)?;
         self.provider(engine.provider)?;
@@ -260,6 +274,10 @@ impl Runtime {
             // It would quantize the layers of an int8 graph that were left in fp32 because 8 bits ruin the answers, and
             // with one scale for all of their weights.
             .with_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")?;
+        let builder = match graph {
+            GraphSource::Prepared(_) => builder.with_optimization_level(GraphOptimizationLevel::Disable)?,
+            GraphSource::File(_) | GraphSource::Memory(_) => builder,
+        };
         let plugin = match engine.provider {
             // Once a plugin is registered, it takes every session that names no device. So the processor is named as
             // well.

@@ -30,6 +30,17 @@ pub struct Stated {
     pub features: Vec<FeaturesOf>,
 }
 
+impl Stated {
+    /// Values inside the graph that are to become outputs of it, sorted.
+    pub(super) fn exposed(&self) -> Vec<String> {
+        let inside = self.features.iter().filter(|features| !features.is_output);
+        let mut exposed: Vec<_> = inside.filter_map(|features| features.value.clone().ok()).collect();
+        exposed.sort();
+        exposed.dedup();
+        exposed
+    }
+}
+
 /// Where the features are that belong to an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeaturesOf {

@@ -38,7 +38,9 @@ impl Sizes {
         exposed: &[String],
     ) -> Option<Self> {
         let too_large = match graph {
-            GraphSource::File(path) => fs::metadata(path).is_ok_and(|file| file.len() > LARGEST_GRAPH as u64),
+            GraphSource::File(path) | GraphSource::Prepared(path) => {
+                fs::metadata(path).is_ok_and(|file| file.len() > LARGEST_GRAPH as u64)
+            }
             GraphSource::Memory(bytes) => bytes.len() > LARGEST_GRAPH,
         };
         if too_large || signature.fixed_batch.is_some() {

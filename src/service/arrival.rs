@@ -1,16 +1,25 @@
 //! A request at the door: measured from its head on, and given the model that was served when it came.
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
-use super::{Error, Service, SplitKeys, Target, VersionPick};
+use super::{Error, Service, SplitKeys, Target, VersionPick, pick::KeptPick, registry::Found};
 use crate::telemetry::{Protocol, RequestMeter, Subject};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
 /// client.
 #[must_use = "a request whose arrival is dropped counts as left by its client"]
 pub struct Arrival<'s> {
+    service: &'s Service,
     meter: RequestMeter<'s>,
+    started: Instant,
     target: Result<Target, Error>,
+    /// What was asked for, where it has to be loaded first.
+    cold: Option<(Arc<str>, KeptPick)>,
+    /// What came of that.
+    loaded: OnceLock<Target>,
 }
 
 impl Service {
@@ -28,30 +37,70 @@ impl Service {
         started: Instant,
     ) -> Arrival<'_> {
         let (snapshot, version) = (self.registry().current(), version.into());
-        let target = snapshot.routed(model, version, keys);
+        let (target, cold) = match snapshot.routed(model, version, keys) {
+            Ok(Found::Answers(target)) => {
+                target.served.last_use.note(started);
+                (Ok(target), None)
+            }
+            Ok(Found::Cold(name, ..)) => (snapshot.target(model, version), Some((name, KeptPick::of(version)))),
+            Err(error) => (Err(error), None),
+        };
         let subject = match &target {
             Ok(target) => Subject::Served(target.served.metrics.clone()),
             Err(_) => snapshot.subject(model),
         };
         let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
-        Arrival { meter, target }
+        Arrival { service: self, meter, started, target, cold, loaded: OnceLock::new() }
     }
 }
 
 impl Arrival<'_> {
-    /// The version that answers.
+    /// The version that answers, where it does at once or was waited for.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) and, while it loads,
     /// [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable).
     pub fn target(&self) -> Result<Target, Error> {
-        self.target.clone()
+        self.loaded.get().map_or_else(|| self.target.clone(), |target| Ok(target.clone()))
+    }
+
+    /// Refuses what no version will answer, before anything else is looked at.
+    ///
+    /// # Errors
+    /// As for [`Arrival::target`], where waiting would not help.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.must_wait() { Ok(()) } else { self.target.as_ref().map(drop).map_err(Clone::clone) }
+    }
+
+    /// Whether the version has to be loaded first.
+    pub fn must_wait(&self) -> bool {
+        self.cold.is_some() && self.loaded.get().is_none()
+    }
+
+    /// The version that answers; where it is not loaded, it is, and the request waits for that.
+    ///
+    /// * `deadline`: the request's own, where it has one
+    ///
+    /// # Errors
+    /// As for [`Arrival::target`], and [`ErrorKind::Unavailable`](super::ErrorKind::Unavailable) with the time that the load takes, where
+    /// that is longer than the request can wait.
+    pub async fn warmed(&self, deadline: Option<Instant>) -> Result<Target, Error> {
+        let Some((model, pick)) = self.cold.as_ref().filter(|_| self.loaded.get().is_none()) else {
+            return self.target();
+        };
+        let deadline = self.service.deadline(deadline, self.started);
+        let target = self.service.registry().warmed(model, pick.as_pick(), deadline).await?;
+        target.served.last_use.note(Instant::now());
+        Ok(self.loaded.get_or_init(|| target).clone())
     }
 
     /// The request has its answer.
     ///
     /// * `error`: the name of the error on the wire, where the answer is a refusal
-    pub fn finish(self, error: Option<&'static str>) {
+    pub fn finish(mut self, error: Option<&'static str>) {
+        if let Some(target) = self.loaded.get() {
+            self.meter.is_for(target.served.metrics.clone());
+        }
         self.meter.finish(error);
     }
 }

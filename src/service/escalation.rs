@@ -1,7 +1,7 @@
 //! One image of a cascade: the first model answers where it is sure, else the one that was asked for. The picture is decoded once for
 //! both where they prepare it alike.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Error, ErrorKind, Item, Service, Target,
@@ -50,6 +50,7 @@ impl Service {
         place: Admitted,
     ) -> Result<(Answered, Option<Arc<Served>>), Error> {
         let item = item.for_several();
+        first.target.served.last_use.note(Instant::now());
         let (earlier, reason) = match self.answer_one(first, item.clone(), place).await {
             Ok(answered) => match confidence(first.target.model(), &answered) {
                 Some(confidence) if confidence >= cascade.rule.threshold => {

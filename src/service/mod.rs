@@ -10,6 +10,7 @@ mod arrival;
 mod cascade;
 mod claims;
 mod classes;
+mod cold;
 mod content;
 mod decoders;
 mod ensemble;
@@ -18,6 +19,7 @@ mod escalation;
 mod failure;
 mod flights;
 mod held;
+mod last_use;
 mod limits;
 mod line;
 mod manage;
@@ -37,6 +39,7 @@ mod sharing;
 mod stats;
 mod target;
 mod traffic;
+mod warming;
 mod watched;
 mod writer;
 
@@ -58,6 +61,7 @@ pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
 pub use cascade::CascadeRule;
+pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
 pub use manage::{LabelTarget, ManageModels, Managed};
@@ -137,12 +141,20 @@ impl Service {
         self.registry().current().versions(name)
     }
 
-    /// The version of a model that answers.
+    /// The version of a model that answers at once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] and, while it loads, [`ErrorKind::Unavailable`].
+    /// [`ErrorKind::NotFound`] and, while it loads or where a request has to load it first, [`ErrorKind::Unavailable`].
     pub fn target<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<Target, Error> {
         self.registry().current().target(name, version.into())
+    }
+
+    /// The name of a model of which a version answers requests, if need be after it was loaded for the first of them.
+    ///
+    /// # Errors
+    /// As for [`Service::target`].
+    pub fn answers<'v>(&self, name: &str, version: impl Into<VersionPick<'v>>) -> Result<Arc<str>, Error> {
+        self.registry().current().answers(name, version.into())
     }
 
     /// What has been done by every version that answers, or by those of one model, or by one of them.

@@ -16,3 +16,29 @@ impl From<Option<u64>> for VersionPick<'_> {
         number.map_or(Self::Highest, Self::Number)
     }
 }
+
+/// The same, kept.
+#[derive(Clone, Debug)]
+pub(super) enum KeptPick {
+    Highest,
+    Number(u64),
+    Label(Box<str>),
+}
+
+impl KeptPick {
+    pub(super) fn of(pick: VersionPick<'_>) -> Self {
+        match pick {
+            VersionPick::Highest => Self::Highest,
+            VersionPick::Number(number) => Self::Number(number),
+            VersionPick::Label(label) => Self::Label(label.into()),
+        }
+    }
+
+    pub(super) fn as_pick(&self) -> VersionPick<'_> {
+        match self {
+            Self::Highest => VersionPick::Highest,
+            Self::Number(number) => VersionPick::Number(*number),
+            Self::Label(label) => VersionPick::Label(label),
+        }
+    }
+}

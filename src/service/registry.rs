@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     Error, ErrorKind, ErrorSubject, Readiness, Shown, SplitKeys, Target, VersionPick,
     cascade::Cascades,
+    cold::{Cold, ColdCall, TakeCall},
     failure::LoadFailure,
     served::Served,
     traffic::{Routing, Traffic},
@@ -35,12 +36,19 @@ pub(super) struct Registry {
     /// Of the current snapshot; on the way of every request, so it is kept.
     pub(super) largest_batch_bytes: AtomicUsize,
     pub(super) readiness: watch::Sender<Readiness>,
+    /// Whoever loads what is asked for; nobody where everything is loaded.
+    pub(super) loads: OnceLock<TakeCall>,
 }
 
 impl Registry {
     pub(super) fn new() -> Self {
         let readiness = watch::Sender::new(Readiness::Loading);
-        Self { current: ArcSwap::default(), largest_batch_bytes: AtomicUsize::new(0), readiness }
+        Self {
+            current: ArcSwap::default(),
+            largest_batch_bytes: AtomicUsize::new(0),
+            readiness,
+            loads: OnceLock::new(),
+        }
     }
 
     /// The bytes of the largest batch that a model takes, as a tensor of floats in a message.
@@ -51,6 +59,13 @@ impl Registry {
     /// What is served now. To be let go soon: as long as it is held, so is every model in it.
     pub(super) fn current(&self) -> Guard<Arc<Snapshot>> {
         self.current.load()
+    }
+
+    /// Asks for a version that is not loaded.
+    pub(super) fn call(&self, call: ColdCall) {
+        if let Some(take) = self.loads.get() {
+            take(call);
+        }
     }
 }
 
@@ -75,6 +90,15 @@ pub(super) enum VersionEntry {
     /// Where there is a failure, it answers from earlier files than those that are there.
     Available(Arc<Served>, Option<Arc<LoadFailure>>),
     Failed(Arc<LoadFailure>),
+    /// It is loaded once somebody asks for it.
+    Cold(Arc<Cold>),
+}
+
+/// What a request finds.
+pub(super) enum Found {
+    Answers(Target),
+    /// A version that has to be loaded first, by name and number.
+    Cold(Arc<str>, u64, Arc<Cold>),
 }
 
 /// What one version of a model has done since it is served.
@@ -98,6 +122,12 @@ impl Snapshot {
             numbers * size_of::<f32>() + BESIDE_THE_TENSOR
         };
         self.served().map(bytes).max().unwrap_or(0)
+    }
+
+    /// Whether anything is unloaded that will be loaded again.
+    pub(super) fn has_been_loaded(&self) -> bool {
+        let mut entries = self.models.values().flat_map(BTreeMap::values);
+        entries.any(|entry| matches!(entry, VersionEntry::Cold(cold) if cold.info.is_some()))
     }
 
     /// Finds the ways of shared-out requests anew, where anything has changed.
@@ -141,6 +171,7 @@ impl Snapshot {
                 (ModelState::Available, Some(served.model.info.clone()), outdated)
             }
             VersionEntry::Failed(failure) => (ModelState::Failed(failure.to_string()), None, None),
+            VersionEntry::Cold(cold) => (ModelState::NotLoaded(cold.reason.to_string()), cold.info.clone(), None),
         };
         let labels = self.labels.get(name).into_iter().flatten().filter(|(_, labelled)| **labelled == version);
         let labels = labels.map(|(label, _)| label.clone()).collect();
@@ -159,7 +190,7 @@ impl Snapshot {
         let position = match version {
             Some(version) => versions.iter().position(|status| status.version == version),
             None => {
-                let default = self.default(name).map(|served| served.model.version);
+                let default = self.default(name).map(|(version, _)| version);
                 let position = default.and_then(|default| versions.iter().position(|status| status.version == default));
                 position.or(versions.len().checked_sub(1))
             }
@@ -177,13 +208,14 @@ impl Snapshot {
         self.models.get_key_value(name).map_or(Subject::Unknown, |(name, _)| Subject::Known(name.clone()))
     }
 
-    /// The version that answers where none is named: the highest that `[traffic]` does not name, else the highest.
-    pub(super) fn default(&self, name: &str) -> Option<&Arc<Served>> {
+    /// The version that answers where none is named, or would once it is loaded: the highest that `[traffic]` does not name, else the
+    /// highest. What is meant must not depend on what happens to be loaded.
+    pub(super) fn default(&self, name: &str) -> Option<(u64, &VersionEntry)> {
         let versions = self.models.get(name)?;
-        let answering = || versions.values().rev().filter_map(VersionEntry::available);
+        let answering = || versions.iter().rev().filter(|(_, entry)| entry.answers());
         let ways = self.ways.get(name);
-        let is_default = |served: &&Arc<Served>| ways.is_none_or(|ways| !ways.names(served.model.version));
-        answering().find(is_default).or_else(|| answering().next())
+        let default = answering().find(|(version, _)| ways.is_none_or(|ways| !ways.names(**version)));
+        default.or_else(|| answering().next()).map(|(version, entry)| (*version, entry))
     }
 
     /// The number of the version that is meant; `None` for the highest.
@@ -212,7 +244,7 @@ impl Snapshot {
     pub(super) fn statistics(&self, name: Option<&str>, version: Option<u64>) -> Result<Vec<VersionStatistics>, Error> {
         if let Some(name) = name {
             match version {
-                Some(version) => self.target(name, VersionPick::Number(version)).map(drop)?,
+                Some(version) => self.answers(name, VersionPick::Number(version)).map(drop)?,
                 None => self.versions(name).map(drop)?,
             }
         }
@@ -235,6 +267,7 @@ impl Snapshot {
                 versions.iter().map(move |(version, entry)| VersionState {
                     model: name.clone(),
                     version: *version,
+                    waiting: if let VersionEntry::Cold(cold) = entry { Some(cold.waiting()) } else { None },
                     serving: entry.available().map(|served| serving_state(&served.model)),
                 })
             })
@@ -242,25 +275,63 @@ impl Snapshot {
     }
 
     /// The version that a request to work gets. The hot path: two look-ups and a count.
-    pub(super) fn routed(&self, name: &str, pick: VersionPick<'_>, keys: &SplitKeys) -> Result<Target, Error> {
+    pub(super) fn routed(&self, name: &str, pick: VersionPick<'_>, keys: &SplitKeys) -> Result<Found, Error> {
         if pick == VersionPick::Highest
-            && let Some((served, course)) = self.ways.get(name).and_then(|ways| ways.way(name, keys))
+            && let Some(ways) = self.ways.get(name)
+            // Where the default has to be loaded first, others do not get its share.
+            && self.default(name).is_some_and(|(_, entry)| entry.available().is_some())
+            && let Some((served, course)) = ways.way(name, keys)
         {
-            return Ok(Target { served, course: Some(course), cascade: self.cascades.get(name).cloned() });
+            let cascade = self.cascades.get(name).cloned();
+            return Ok(Found::Answers(Target { served, course: Some(course), cascade }));
         }
-        self.target(name, pick)
+        self.find(name, pick)
+    }
+
+    /// The version that a request means, where it answers at once.
+    pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
+        match self.find(name, pick)? {
+            Found::Answers(target) => Ok(target),
+            Found::Cold(name, version, cold) => {
+                let reason = &cold.reason;
+                let message = format!(
+                    "model `{name}` version {version} is not loaded, and what it looks like is known once it is: send it a picture, or load \
+                     it by `resnetd models load {name}`; {reason}"
+                );
+                Err(Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY))
+            }
+        }
+    }
+
+    /// The name of a model that answers, if need be after it was loaded.
+    pub(super) fn answers(&self, name: &str, pick: VersionPick<'_>) -> Result<Arc<str>, Error> {
+        Ok(match self.find(name, pick)? {
+            Found::Answers(target) => target.model().name.clone(),
+            Found::Cold(name, ..) => name,
+        })
+    }
+
+    /// Whether any version answers, if need be after it was loaded.
+    pub(super) fn has_any(&self) -> bool {
+        let mut entries = self.models.values().flat_map(BTreeMap::values);
+        entries.any(VersionEntry::answers)
     }
 
     /// The version that is meant, by default where none is named.
-    pub(super) fn target(&self, name: &str, pick: VersionPick<'_>) -> Result<Target, Error> {
-        if let Some(versions) = self.models.get(name) {
-            let served = match self.number(name, pick)? {
-                Some(version) => versions.get(&version).and_then(VersionEntry::available),
+    pub(super) fn find(&self, name: &str, pick: VersionPick<'_>) -> Result<Found, Error> {
+        if let Some((name, versions)) = self.models.get_key_value(name)
+            && let Some((version, entry)) = match self.number(name, pick)? {
+                Some(version) => versions.get(&version).map(|entry| (version, entry)),
                 None => self.default(name),
-            };
-            if let Some(served) = served {
-                let cascade = self.cascades.get(name).filter(|_| pick == VersionPick::Highest).cloned();
-                return Ok(Target { served: served.clone(), course: None, cascade });
+            }
+        {
+            match entry {
+                VersionEntry::Available(served, _) => {
+                    let cascade = self.cascades.get(name).filter(|_| pick == VersionPick::Highest).cloned();
+                    return Ok(Found::Answers(Target { served: served.clone(), course: None, cascade }));
+                }
+                VersionEntry::Cold(cold) => return Ok(Found::Cold(name.clone(), version, cold.clone())),
+                VersionEntry::Loading | VersionEntry::Failed(_) => {}
             }
         }
         let status = self.status(name, pick)?;
@@ -269,7 +340,7 @@ impl Snapshot {
                 let message = format!("model `{name}` version {} is not served: {reason}", status.version);
                 Error::new(ErrorKind::NotFound, message).about(model(name))
             }
-            ModelState::Loading | ModelState::Available => {
+            ModelState::Loading | ModelState::Available | ModelState::NotLoaded(_) => {
                 let message = format!("model `{name}` version {} is loading; try again soon", status.version);
                 Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY)
             }
@@ -291,6 +362,11 @@ fn model(name: &str) -> ErrorSubject {
 }
 
 impl VersionEntry {
+    /// Whether requests are answered, if need be once it was loaded for them.
+    fn answers(&self) -> bool {
+        matches!(self, Self::Available(..) | Self::Cold(_))
+    }
+
     pub(super) fn available(&self) -> Option<&Arc<Served>> {
         if let Self::Available(served, _) = self { Some(served) } else { None }
     }

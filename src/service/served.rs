@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{claims::Claims, decoders::Share};
+use super::{claims::Claims, decoders::Share, last_use::LastUse};
 use crate::{batching::Workers, model::ServedModel, telemetry::ModelMetrics};
 
 /// A model that answers, with its handles on the metrics. Snapshots and requests share it.
@@ -18,6 +18,7 @@ pub(super) struct Served {
     pub(super) decoding: Share,
     /// Who has its places.
     pub(super) claims: Arc<Claims>,
+    pub(super) last_use: LastUse,
     /// Shared with what it was re-made as.
     pub(super) sessions: Arc<Sessions>,
 }

@@ -9,11 +9,13 @@ use std::{
 };
 
 use super::{
-    CascadeRule, Readiness,
+    CascadeRule, Readiness, Target,
     cascade::{self, Cascade, FirstStanding},
     claims::Claims,
+    cold::{Cold, ColdCall},
     decoders::Decoders,
     failure::LoadFailure,
+    last_use::LastUse,
     registry::{Registry, Snapshot, VersionEntry},
     served::{Retire, Served, Sessions, next_number},
     traffic::Traffic,
@@ -23,6 +25,9 @@ use crate::{
     model::{LoadedModel, ModelStatus, TrafficSection},
     telemetry::{Metrics, ModelMetrics},
 };
+
+/// Why a version is not loaded that nobody has asked for yet.
+const NOT_LOADED_YET: &str = "not loaded yet: the first request loads it";
 
 /// The only way to change what is served. Each change is a new snapshot; whoever has the old one keeps it.
 pub struct RegistryWriter {
@@ -61,11 +66,90 @@ impl RegistryWriter {
                     None => models.entry(name.as_str().into()).or_default(),
                 };
                 let entry = versions.entry(*version).or_insert(VersionEntry::Loading);
-                if let VersionEntry::Failed(_) = entry {
-                    *entry = VersionEntry::Loading;
+                match entry {
+                    VersionEntry::Failed(_) => *entry = VersionEntry::Loading,
+                    // Requests go on waiting for it.
+                    VersionEntry::Cold(cold) => Arc::make_mut(cold).reason = "it is being loaded".into(),
+                    VersionEntry::Loading | VersionEntry::Available(..) => {}
                 }
             }
         });
+    }
+
+    /// Lists versions that are loaded when somebody asks for them; one that answers goes on answering.
+    ///
+    /// * `versions`: each with how long its load takes, where that is known
+    pub fn shelve<'k>(&mut self, versions: impl IntoIterator<Item = (&'k (String, u64), Option<Duration>)>) {
+        self.change(|models| {
+            for ((name, version), expected) in versions {
+                let versions = match models.get_mut(&**name) {
+                    Some(versions) => versions,
+                    None => models.entry(name.as_str().into()).or_default(),
+                };
+                match versions.entry(*version).or_insert(VersionEntry::Loading) {
+                    VersionEntry::Available(..) => {}
+                    // Whoever waits for it is counted on.
+                    VersionEntry::Cold(cold) => {
+                        let cold = Arc::make_mut(cold);
+                        (cold.reason, cold.info) = (NOT_LOADED_YET.into(), None);
+                    }
+                    entry => *entry = VersionEntry::Cold(Arc::new(Cold::new(NOT_LOADED_YET, None, expected))),
+                }
+            }
+        });
+        self.turn(Readiness::Broken, Readiness::Ready);
+    }
+
+    /// Serves a version no more until somebody asks for it; what is in flight is answered. Of one that is not loaded, only the reason is
+    /// another one.
+    ///
+    /// * `reason`: why, and what loads it again
+    /// * `expected`: how long that takes, where it is known
+    pub fn cool(&mut self, name: &str, version: u64, reason: &str, expected: Option<Duration>) {
+        self.change(|models| match models.get_mut(name).and_then(|versions| versions.get_mut(&version)) {
+            Some(VersionEntry::Cold(cold)) => Arc::make_mut(cold).reason = reason.into(),
+            Some(entry @ VersionEntry::Available(..)) => {
+                let info = entry.available().map(|served| served.model.info.clone());
+                *entry = VersionEntry::Cold(Arc::new(Cold::new(reason, info, expected)));
+            }
+            Some(VersionEntry::Loading | VersionEntry::Failed(_)) | None => {}
+        });
+    }
+
+    /// Counts a version that makes room for another model.
+    pub fn note_eviction(&self, name: &str, version: u64) {
+        self.metrics.events().note_eviction(name, version);
+    }
+
+    /// Whether a version is loaded when somebody asks for it, and is not now.
+    pub fn is_cold(&self, name: &str, version: u64) -> bool {
+        let current = self.registry.current();
+        let entry = current.models.get(name).and_then(|versions| versions.get(&version));
+        matches!(entry, Some(VersionEntry::Cold(_)))
+    }
+
+    /// From now on requests for versions that are not loaded call this.
+    pub fn load_on_demand(&mut self, take_call: impl Fn(ColdCall) + Send + Sync + 'static) {
+        // There is one control task, and it says so once.
+        let _ = self.registry.loads.set(Box::new(take_call));
+    }
+
+    /// A version that answers, for a request that waits for it.
+    pub fn target(&self, name: &str, version: u64) -> Option<Target> {
+        let current = self.registry.current();
+        let served = current.models.get(name)?.get(&version)?.available()?.clone();
+        Some(Target { served, course: None, cascade: None })
+    }
+
+    /// When a version that answers was used last, and whether a request uses it now.
+    pub fn usage(&self, name: &str, version: u64) -> Option<(Instant, bool)> {
+        let current = self.registry.current();
+        let served = current.models.get(name)?.get(&version)?.available()?;
+        // The current snapshot has it, also in the ways of its traffic, and whoever has it beside that uses it. An earlier snapshot that somebody looks at in this moment
+        // looks like use, too.
+        let holds = 1 + current.ways.get(name).map_or(0, |ways| ways.holds(served));
+        let is_used = Arc::strong_count(served) > holds || Arc::strong_count(&served.sessions) > 1;
+        Some((served.last_use.at(), is_used))
     }
 
     /// Points the labels of a model at its versions from now on, and forgets those that it had. Nothing is loaded for it.
@@ -137,11 +221,13 @@ impl RegistryWriter {
         let metrics = Arc::new(metrics);
         model.batcher.observe(Box::new(Counting(metrics.clone())));
         let (name, version) = (model.name.clone(), model.version);
+        self.metrics.events().note_load(&name, version);
         let decoding = self.decoders.share();
         let sessions = Arc::new(Sessions::new(workers, retire));
         let claims = Arc::new(Claims::new(self.decoders.threads()));
         let number = next_number();
-        let served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
+        let last_use = LastUse::new(Instant::now());
+        let served = Arc::new(Served { number, model, metrics, decoding, claims, last_use, sessions });
         self.change(|models| {
             models.entry(name).or_default().insert(version, VersionEntry::Available(served, None));
         });
@@ -160,8 +246,8 @@ impl RegistryWriter {
                 let (metrics, sessions) = (served.metrics.clone(), served.sessions.clone());
                 let (decoding, claims) = (served.decoding.clone(), served.claims.clone());
                 // Its rows are what they were, under other names.
-                let number = served.number;
-                *served = Arc::new(Served { number, model, metrics, decoding, claims, sessions });
+                let (number, last_use) = (served.number, served.last_use.clone());
+                *served = Arc::new(Served { number, model, metrics, decoding, claims, last_use, sessions });
                 *failure = None;
             }
         });
@@ -177,7 +263,7 @@ impl RegistryWriter {
                 *entry = VersionEntry::Failed(Arc::new(LoadFailure::new(reason, next_try)));
             }
         });
-        if self.registry.current().states().iter().all(|version| version.serving.is_none()) {
+        if !self.registry.current().has_any() {
             self.turn(Readiness::Ready, Readiness::Broken);
         }
     }
@@ -186,7 +272,7 @@ impl RegistryWriter {
     ///
     /// * `next_try`: when it is loaded again
     pub fn fail(&mut self, name: &str, version: u64, reason: &str, next_try: Option<Instant>) {
-        self.metrics.note_load_failure(name, version);
+        self.metrics.events().note_failure(name, version);
         let failed = Arc::new(LoadFailure::new(reason, next_try));
         self.change(|models| {
             let entry = models.entry(name.into()).or_default().entry(version).or_insert(VersionEntry::Loading);
@@ -235,6 +321,19 @@ impl RegistryWriter {
         });
     }
 
+    /// Ends the time series of a version that is not there any more and of which nothing is in flight, and those of its model where it
+    /// was the last one.
+    pub fn end_series(&self, name: &str, version: u64) {
+        let current = self.registry.current();
+        let versions = current.models.get(name);
+        if versions.is_none_or(|versions| !versions.contains_key(&version)) {
+            self.metrics.end_version(name, version);
+        }
+        if versions.is_none() {
+            self.metrics.end_model(name);
+        }
+    }
+
     /// Opens the gate: everything that was announced has been loaded or has failed.
     pub fn set_ready(&mut self) {
         self.turn(Readiness::Loading, Readiness::Ready);
@@ -275,9 +374,11 @@ impl RegistryWriter {
         change(&mut next);
         next.find_ways(self.metrics.traffic());
         let mut cascades = std::mem::take(&mut next.cascades);
-        cascade::settle(&mut cascades, |name| next.default(name).cloned());
+        cascade::settle(&mut cascades, |name| next.default(name)?.1.available().cloned());
         next.cascades = cascades;
-        self.registry.largest_batch_bytes.store(next.largest_batch_bytes(), Ordering::Relaxed);
+        // What was loaded once comes again, and its requests before it.
+        let before = if next.has_been_loaded() { self.registry.largest_batch_bytes() } else { 0 };
+        self.registry.largest_batch_bytes.store(next.largest_batch_bytes().max(before), Ordering::Relaxed);
         self.registry.current.store(Arc::new(next));
         self.registry.readiness.send_modify(|_| {});
     }

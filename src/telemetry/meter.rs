@@ -34,6 +34,11 @@ impl<'a> RequestMeter<'a> {
         Self { metrics, subject, protocol, started, code: CANCELLED }
     }
 
+    /// The version that the request is for answers now, and did not before.
+    pub(crate) fn is_for(&mut self, served: Arc<ModelMetrics>) {
+        self.subject = Subject::Served(served);
+    }
+
     /// The request has its answer.
     ///
     /// * `error`: the name of the error on the wire, where the answer is a refusal

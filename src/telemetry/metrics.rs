@@ -21,9 +21,11 @@ use prometheus_client::{
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
+    model_events::ModelEvents,
     model_numbers::ModelCounts,
     recent::Recent,
     refusal_reason::RefusalReason,
+    seen::Seen,
     state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
     traffic::TrafficFamilies,
@@ -39,9 +41,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    const ALL: [Self; 2] = [Self::Http, Self::Grpc];
+    pub(super) const ALL: [Self; 2] = [Self::Http, Self::Grpc];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Grpc => "grpc",
@@ -68,61 +70,56 @@ fn images() -> Histogram {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RequestLabels {
-    model: Arc<str>,
-    version: Option<u64>,
-    protocol: &'static str,
-    code: &'static str,
+pub(super) struct RequestLabels {
+    pub(super) model: Arc<str>,
+    pub(super) version: Option<u64>,
+    pub(super) protocol: &'static str,
+    pub(super) code: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct DoorLabels {
-    model: Arc<str>,
-    protocol: &'static str,
+pub(super) struct DoorLabels {
+    pub(super) model: Arc<str>,
+    pub(super) protocol: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ModelLabel {
-    model: Arc<str>,
+pub(super) struct ModelLabel {
+    pub(super) model: Arc<str>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct VersionLabel {
-    model: Arc<str>,
-    version: u64,
+pub(super) struct RefusalLabels {
+    pub(super) model: Arc<str>,
+    pub(super) reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RefusalLabels {
-    model: Arc<str>,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PredictionLabels {
-    model: Arc<str>,
-    label: Arc<str>,
+pub(super) struct PredictionLabels {
+    pub(super) model: Arc<str>,
+    pub(super) label: Arc<str>,
 }
 
 /// The metrics of one service.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Count>,
-    request_duration: Family<DoorLabels, Histogram>,
-    preprocess_duration: Family<ModelLabel, Histogram>,
-    queue_duration: Family<ModelLabel, Histogram>,
-    inference_duration: Family<ModelLabel, Histogram>,
-    batch_size: Family<ModelLabel, Histogram>,
-    worker_restarts: Family<ModelLabel, Count>,
-    load_failures: Family<VersionLabel, Count>,
-    refusals: Family<RefusalLabels, Count>,
-    cache_hits: Family<ModelLabel, Count>,
-    cache_misses: Family<ModelLabel, Count>,
-    shared_runs: Family<ModelLabel, Count>,
-    predictions: Option<Family<PredictionLabels, Count>>,
+    pub(super) requests: Family<RequestLabels, Count>,
+    pub(super) request_duration: Family<DoorLabels, Histogram>,
+    pub(super) preprocess_duration: Family<ModelLabel, Histogram>,
+    pub(super) queue_duration: Family<ModelLabel, Histogram>,
+    pub(super) inference_duration: Family<ModelLabel, Histogram>,
+    pub(super) batch_size: Family<ModelLabel, Histogram>,
+    pub(super) worker_restarts: Family<ModelLabel, Count>,
+    pub(super) events: ModelEvents,
+    pub(super) refusals: Family<RefusalLabels, Count>,
+    pub(super) cache_hits: Family<ModelLabel, Count>,
+    pub(super) cache_misses: Family<ModelLabel, Count>,
+    pub(super) shared_runs: Family<ModelLabel, Count>,
+    pub(super) predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
+    pub(super) seen: Seen,
     traffic: Arc<TrafficFamilies>,
 }
 
@@ -146,7 +143,7 @@ impl Metrics {
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
-            load_failures: Family::default(),
+            events: ModelEvents::default(),
             refusals: Family::default(),
             cache_hits: Family::default(),
             cache_misses: Family::default(),
@@ -154,6 +151,7 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
+            seen: Seen::default(),
             traffic: Arc::default(),
         };
         metrics.register();
@@ -205,11 +203,7 @@ impl Metrics {
         ] {
             registry.register(name, help, family.clone());
         }
-        registry.register(
-            "model_load_failures_total",
-            "Loads of a version that failed; what was served before goes on",
-            self.load_failures.clone(),
-        );
+        self.events.register(registry);
         registry.register(
             "in_flight_requests",
             "Requests to classify between their head and their answer",
@@ -228,6 +222,9 @@ impl Metrics {
     /// * `max_batch_size`: the most images of a run
     pub fn model(&self, model: &Arc<str>, version: u64, labels: &[Arc<str>], max_batch_size: usize) -> ModelMetrics {
         let of_model = ModelLabel { model: model.clone() };
+        if self.predictions.is_some() {
+            self.seen.note_classes(model, labels);
+        }
         let answered = Protocol::ALL.map(|protocol| Answered {
             requests: self.requests.get_or_create_owned(&request_labels(model, Some(version), protocol, OK)).0,
             duration: self.request_duration.get_or_create_owned(&door_labels(model, protocol)),
@@ -272,9 +269,9 @@ impl Metrics {
         &self.traffic
     }
 
-    /// Counts a load that failed, of a version that is on disk.
-    pub fn note_load_failure(&self, model: &str, version: u64) {
-        self.load_failures.get_or_create(&VersionLabel { model: model.into(), version }).0.inc();
+    /// What becomes of loads.
+    pub fn events(&self) -> &ModelEvents {
+        &self.events
     }
 
     /// Counts a request that was not answered, or not by a model that is served.
@@ -286,6 +283,7 @@ impl Metrics {
         code: &'static str,
         time: Duration,
     ) {
+        self.seen.note_code(code);
         self.requests.get_or_create(&request_labels(model, version, protocol, code)).0.inc();
         self.request_duration.get_or_create(&door_labels(model, protocol)).observe(time.as_secs_f64());
     }
@@ -437,7 +435,12 @@ impl ModelMetrics {
     }
 }
 
-fn request_labels(model: &Arc<str>, version: Option<u64>, protocol: Protocol, code: &'static str) -> RequestLabels {
+pub(super) fn request_labels(
+    model: &Arc<str>,
+    version: Option<u64>,
+    protocol: Protocol,
+    code: &'static str,
+) -> RequestLabels {
     RequestLabels { model: model.clone(), version, protocol: protocol.name(), code }
 }
 

@@ -17,6 +17,8 @@ pub struct VersionState {
     pub model: Arc<str>,
     /// A positive integer.
     pub version: u64,
+    /// The requests that wait for its load; `None` where nobody has to.
+    pub waiting: Option<usize>,
     /// `None` while it is loading, or where it failed.
     pub serving: Option<ServingState>,
 }
@@ -85,11 +87,16 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache:
     let load_ratio = Family::<ModelLabel, RatioGauge>::default();
     let deadline_misses = Family::<ModelLabel, Counter>::default();
     let refused_in_vain = Family::<ModelLabel, RatioGauge>::default();
+    let waiting_for_load = Family::<ModelLabel, Gauge>::default();
     let loaded = Family::<VersionLabels, Gauge>::default();
     let drift = Family::<EngineLabels, RatioGauge>::default();
     let build = Family::<BuildLabels, Gauge>::default();
     build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
-    for VersionState { model, version, serving } in versions {
+    for VersionState { model, version, waiting, serving } in versions {
+        if let Some(waiting) = waiting {
+            let of_model = waiting_for_load.get_or_create(&ModelLabel { model: model.clone() });
+            of_model.inc_by(i64::try_from(*waiting).unwrap_or(i64::MAX));
+        }
         let labels = VersionLabels { model: model.clone(), version: *version };
         loaded.get_or_create(&labels).set(serving.is_some().into());
         let Some(serving) = serving else { continue };
@@ -126,7 +133,16 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache:
         "The share of the images refused because of their deadline that would have been answered in time, by sampling",
         refused_in_vain,
     );
-    registry.register("model_loaded", "1 where a version answers, 0 while it loads or where it failed", loaded);
+    registry.register(
+        "waiting_for_load_requests",
+        "Requests that wait for a version that is loaded when it is asked for",
+        waiting_for_load,
+    );
+    registry.register(
+        "model_loaded",
+        "1 where a version answers, 0 while it loads, where it failed or is not loaded",
+        loaded,
+    );
     registry.register(
         "model_probability_drift",
         "The largest difference of a probability from fp32 over the warm-up images",

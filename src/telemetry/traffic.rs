@@ -130,6 +130,19 @@ pub struct ShadowMetrics {
 }
 
 impl TrafficFamilies {
+    /// A version is gone, and so is what was counted of it.
+    pub(super) fn end(&self, model: &Arc<str>, version: u64) {
+        for outcome in ShadowOutcome::ALL {
+            self.shadow_requests.remove(&ShadowLabels { model: model.clone(), version, outcome: outcome.name() });
+        }
+        let labels = VersionLabels { model: model.clone(), version };
+        self.agreements.remove(&labels);
+        self.distance.remove(&labels);
+        for rule in [GuardRule::ErrorRate, GuardRule::LatencyRatio, GuardRule::Agreement] {
+            self.tripped.remove(&RuleLabels { model: model.clone(), version, rule: rule.name() });
+        }
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         self.cascades.register(registry);
         registry.register(

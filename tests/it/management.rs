@@ -1,79 +1,13 @@
 //! Operators at the management address: loads, unloads and labels over HTTP, gRPC and the command line, and at no other door.
 
-use std::{net::SocketAddr, process::Output};
-
-use resnetd::{
-    lifecycle::RepositoryOptions,
-    server::{
-        self, DoorOptions, Listeners, Management,
-        grpc::proto::inference::{
-            ModelRepositoryParameter, RepositoryIndexRequest, RepositoryModelLoadRequest, RepositoryModelUnloadRequest,
-            grpc_inference_service_client::GrpcInferenceServiceClient, model_repository_parameter::ParameterChoice,
-        },
-    },
+use resnetd::server::grpc::proto::inference::{
+    ModelRepositoryParameter, RepositoryIndexRequest, RepositoryModelLoadRequest, RepositoryModelUnloadRequest,
+    model_repository_parameter::ParameterChoice,
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 
-use crate::support::{
-    eventually,
-    follower::Follower,
-    http::{Answer, HttpClient},
-    program::resnetd,
-    server::channel,
-};
-
-/// A repository of `pets` and `birds`, of which `pets` is loaded, behind all three doors.
-struct Managed {
-    all: Follower,
-    http: SocketAddr,
-    grpc: SocketAddr,
-    management: SocketAddr,
-    served: JoinHandle<()>,
-}
-
-impl Drop for Managed {
-    fn drop(&mut self) {
-        self.served.abort();
-    }
-}
-
-impl Managed {
-    async fn start() -> Self {
-        let explicit = |options: &mut RepositoryOptions| options.explicit = Some(vec!["pets".to_owned()]);
-        let all = Follower::with(&["pets/1", "birds/1"], explicit, |_| ());
-        all.write("pets/model.toml", "[versions]\npolicy = \"all\"\nlabels = { stable = 1 }");
-        all.look().await;
-        all.lifecycle.set_ready().await;
-        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (http, grpc, listener) = (listen().await, listen().await, listen().await);
-        let [http_address, grpc_address, management] = [&http, &grpc, &listener].map(|it| it.local_addr().unwrap());
-        let manager = all.manager.clone();
-        let listeners = Listeners { http, grpc, management: Some(Management { listener, manager }) };
-        let service = all.service.clone();
-        let served = tokio::spawn(async move {
-            drop(server::serve(listeners, service, DoorOptions::default(), std::future::pending()).await);
-        });
-        Self { all, http: http_address, grpc: grpc_address, management, served }
-    }
-
-    async fn ask(&self, path: &str, body: &str) -> Answer {
-        HttpClient::connect(self.management).await.post(path, "application/json", body.as_bytes()).await
-    }
-
-    async fn client(address: SocketAddr) -> GrpcInferenceServiceClient<Channel> {
-        GrpcInferenceServiceClient::new(channel(address).await)
-    }
-
-    /// The command line, against this server.
-    async fn command(&self, arguments: &[&str]) -> Output {
-        let url = self.management.to_string();
-        let mut command = resnetd(&["models", "--url", &url]);
-        command.args(arguments);
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-    }
-}
+use crate::support::{eventually, http::HttpClient, managed::Managed, program::resnetd};
 
 #[tokio::test]
 async fn models_are_loaded_and_unloaded_by_our_routes_and_by_tritons() {

@@ -261,3 +261,17 @@ async fn a_label_is_pointed_elsewhere_and_the_settings_have_the_last_word() {
     assert_eq!(all.answering(), ["pets/1+stable", "pets/2"]);
     assert_eq!(all.script.loads().len(), 2);
 }
+
+#[tokio::test]
+async fn the_series_of_a_model_end_once_it_is_gone_and_its_last_request_is_answered() {
+    let all = Follower::of(&["pets/1", "birds/1"]);
+    all.look().await;
+    let has = |name: &str| all.service.metrics_text().contains(&format!("model=\"{name}\""));
+    let in_flight = all.service.target("pets", None).unwrap();
+    fs::remove_dir_all(all.at("pets")).unwrap();
+    all.look().await;
+    assert!(all.service.find("pets", None).is_err() && has("pets"));
+    drop(in_flight);
+    eventually("its series are gone", || !has("pets")).await;
+    assert!(has("birds"));
+}

@@ -140,3 +140,24 @@ fn a_host_may_be_called_by_its_name() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("0.0.0.0:8000"), "{output:?}");
 }
+
+#[test]
+fn limits_of_what_is_loaded_that_cannot_be_meant_are_refused_with_what_to_set() {
+    for (settings, said) in [
+        (
+            "load = \"on_demand\"\nmax_loaded = 0",
+            "`models.max_loaded`: is 0, and nothing could be loaded: set 1 or more",
+        ),
+        ("max_loaded = 5", "`models.max_loaded`: is 5 and `models.load` is \"all\": set load = \"on_demand\""),
+        ("max_bytes = 1000", "`models.max_bytes`: is 1000 and `models.load` is \"all\""),
+        ("load = \"lazy\"", "on_demand"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("resnetd.toml");
+        fs::write(&file, format!("[models]\n{settings}\n")).unwrap();
+        let output = resnetd(&["check-config", "--config", file.to_str().unwrap()]).output().unwrap();
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{complaint}");
+        assert!(complaint.contains(said) && complaint.lines().count() == 1, "{complaint}");
+    }
+}

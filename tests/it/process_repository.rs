@@ -129,3 +129,30 @@ fn a_repository_that_is_no_folder_is_not_taken_for_an_empty_one() {
         assert!(said.contains("cannot read the model repository") && said.contains(name), "{said}");
     }
 }
+
+#[tokio::test]
+async fn models_that_are_loaded_on_demand_take_turns_in_the_room_that_there_is() {
+    let repository = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        model(repository.path(), name, "labels.txt");
+    }
+    let folder = repository.path().to_str().unwrap();
+    let settings = [
+        ("RESNETD__MODELS__DIR", folder),
+        ("RESNETD__MODELS__LOAD", "on_demand"),
+        ("RESNETD__MODELS__MAX_LOADED", "1"),
+    ];
+    let server = ServerProcess::start(&settings, Stdio::null()).await;
+    let mut http = server.http().await;
+    for name in ["a", "b", "a", "c"] {
+        let answer =
+            http.post(&format!("/v1/models/{name}:classify?top_k=1"), "image/jpeg", &images::cifar("ship")).await;
+        assert_eq!(answer.json()["predictions"][0]["classes"][0]["label"], "ship", "{name}");
+    }
+    let list = http.get("/v1/models").await.json();
+    let states: Vec<_> = (0..3).map(|place| list["model_versions"][place]["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["NOT_LOADED", "NOT_LOADED", "AVAILABLE"]);
+    assert_eq!(list["model_versions"][0]["architecture"], "resnet20-cifar");
+    drop(http);
+    server.stop().await;
+}

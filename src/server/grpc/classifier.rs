@@ -50,8 +50,12 @@ impl proto::classifier_server::Classifier for Classifier {
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
         let arrival = self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived);
-        let target = version.and_then(|_| arrival.target());
-        let result = match deadline.and_then(|deadline| Ok((target?, deadline))) {
+        let warmed = async || {
+            let deadline = deadline?;
+            version?;
+            Ok((arrival.warmed(deadline).await?, deadline))
+        };
+        let result = match warmed().await {
             Ok((target, deadline)) => {
                 let request =
                     convert::request(request, target, deadline, call.charge.clone(), call.client, call.trace());

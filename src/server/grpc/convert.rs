@@ -162,6 +162,7 @@ pub(super) fn model(model: &ModelStatus, with_labels: bool) -> proto::Model {
         ModelState::Loading => (State::Loading, String::new()),
         ModelState::Available => (State::Available, model.outdated.clone().unwrap_or_default()),
         ModelState::Failed(reason) => (State::Failed, reason.clone()),
+        ModelState::NotLoaded(reason) => (State::NotLoaded, reason.clone()),
     };
     let info = model.info.as_ref().map(|info| proto::ModelInfo {
         architecture: info.architecture.to_string(),

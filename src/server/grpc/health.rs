@@ -18,7 +18,7 @@ use super::{
         tensorflow::serving::{model_service_server, prediction_service_server},
     },
 };
-use crate::service::{Error, ErrorKind, ModelState, Readiness, Service, Shown};
+use crate::service::{Error, ErrorKind, Readiness, Service, Shown};
 
 /// The services that know models.
 const SERVICES: [&str; 4] = [
@@ -45,7 +45,7 @@ fn state(service: &Service, name: &str) -> Option<ServingStatus> {
         service.readiness() == Readiness::Ready
     } else {
         let versions = service.versions(name).ok()?;
-        service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state == ModelState::Available)
+        service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state.answers())
     };
     Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing })
 }

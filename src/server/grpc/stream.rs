@@ -133,9 +133,13 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
     let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
     let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
     let arrival = service.arrive(Protocol::Grpc, &model, picked, &call.keys, started);
-    let target = version.and_then(|_| arrival.target());
+    let warmed = async || {
+        let charge = charge?;
+        version?;
+        Ok((charge, arrival.warmed(deadline).await?))
+    };
     let result = match request.request {
-        Some(message) => match charge.and_then(|charge| Ok((charge, target?))) {
+        Some(message) => match warmed().await {
             Ok((charge, target)) => {
                 match service
                     .answer(convert::request(message, target, deadline, charge, call.client, call.trace()))

@@ -18,6 +18,8 @@ pub(in crate::server) fn states(versions: &[ModelStatus]) -> Vec<VersionStatus> 
             ModelState::Loading => ("LOADING", "OK", ""),
             ModelState::Available => ("AVAILABLE", "OK", ""),
             ModelState::Failed(reason) => ("END", "FAILED_PRECONDITION", reason.as_str()),
+            // Known, and nothing is done for it until somebody asks.
+            ModelState::NotLoaded(reason) => ("START", "OK", reason.as_str()),
         };
         VersionStatus { version: model.version, state, error_code, error_message: error_message.to_owned() }
     };

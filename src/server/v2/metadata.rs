@@ -108,7 +108,7 @@ pub(in crate::server) fn index(service: &Service, ready: bool) -> Vec<Repository
         let (state, reason) = match model.state {
             ModelState::Available => ("READY", model.outdated.unwrap_or_default()),
             ModelState::Loading => ("LOADING", String::new()),
-            ModelState::Failed(reason) => ("UNAVAILABLE", reason),
+            ModelState::Failed(reason) | ModelState::NotLoaded(reason) => ("UNAVAILABLE", reason),
         };
         RepositoryEntry { name: model.name.to_string(), version: model.version.to_string(), state, reason }
     };

@@ -155,6 +155,16 @@ impl Routing {
         self.named.contains(&version)
     }
 
+    /// How often a version is held here, whether or not a request uses it.
+    pub(in crate::service) fn holds(&self, served: &Arc<Served>) -> usize {
+        let is_it = |held: &Arc<Served>| usize::from(Arc::ptr_eq(held, served));
+        let in_lanes: usize = self.lanes.iter().filter_map(|lane| lane.way.as_ref()).map(|way| is_it(&way.0)).sum();
+        let in_default = self.default.as_ref().map_or(0, |(held, course)| {
+            is_it(held) + course.mirror.as_ref().map_or(0, |mirror| is_it(&mirror.of) + is_it(&mirror.shadow))
+        });
+        in_lanes + in_default
+    }
+
     /// The version that one request gets which names none; `None` where none answers.
     pub(in crate::service) fn way(&self, model: &str, keys: &SplitKeys) -> Option<Way> {
         let key = self.traffic.key.as_ref().and_then(|name| keys.get(name));

@@ -10,7 +10,9 @@ use std::{
 };
 
 use resnetd::{
-    lifecycle::{Lifecycle, LoadModel, LoadOptions, ModelDefaults, ModelManager, RepositoryOptions, WantedModel},
+    lifecycle::{
+        Lifecycle, LoadModel, LoadOptions, ModelDefaults, ModelManager, OnDemand, RepositoryOptions, WantedModel,
+    },
     model::{LoadSteps, LoadedModel, ModelState},
     runtime::scripted::ScriptedExecutor,
     server::{self, DoorOptions, Listeners},
@@ -31,6 +33,8 @@ pub(crate) struct Script {
     loads: Mutex<Vec<String>>,
     /// Loads of these fail.
     pub(crate) corrupt: Mutex<Vec<String>>,
+    /// What these take, in bytes.
+    pub(crate) sizes: Mutex<BTreeMap<String, u64>>,
     /// The networks of these; all others answer at once.
     pub(crate) networks: Mutex<BTreeMap<String, ScriptedExecutor>>,
     /// Loads of these wait until they are taken out.
@@ -66,6 +70,7 @@ impl LoadModel for Scripted {
         let network = network.unwrap_or_else(|| ScriptedExecutor::answering(&logits()));
         let mut loaded = scripted_model(wanted.version, network, 64, 8);
         loaded.model.name = wanted.name.clone();
+        loaded.bytes = self.0.sizes.lock().unwrap().get(&name).copied().unwrap_or(0);
         Ok(loaded)
     }
 }
@@ -85,6 +90,13 @@ impl Follower {
         Self::with(models, |_| (), |_| ())
     }
 
+    /// Models are loaded when somebody asks for them; a load does not wait for room.
+    pub(crate) fn on_demand(models: &[&str], change: impl FnOnce(&mut OnDemand)) -> Self {
+        let mut limits = OnDemand { patience: Duration::ZERO, ..OnDemand::default() };
+        change(&mut limits);
+        Self::with(models, |options| options.on_demand = true, |options| options.on_demand = Some(limits))
+    }
+
     pub(crate) fn with(
         models: &[&str],
         change: impl FnOnce(&mut RepositoryOptions),
@@ -98,6 +110,7 @@ impl Follower {
             watch_interval: None,
             settle: Duration::from_secs(3600),
             explicit: None,
+            on_demand: false,
         };
         fs::create_dir_all(&options.dir).unwrap();
         change(&mut options);

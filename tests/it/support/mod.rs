@@ -5,6 +5,7 @@ pub(crate) mod follower;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod managed;
 pub(crate) mod noting;
 pub(crate) mod process;
 pub(crate) mod program;

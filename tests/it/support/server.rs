@@ -294,5 +294,5 @@ pub(crate) fn scripted_model(
         permits: Arc::new(Semaphore::new(capacity)),
         capacity,
     };
-    LoadedModel { model, workers, pace: None }
+    LoadedModel { model, workers, pace: None, bytes: 0 }
 }

@@ -58,7 +58,7 @@ impl Inferring {
         charge: Arc<Charge>,
         arrival: &Arrival<'_>,
     ) -> Result<proto::ModelInferResponse, Error> {
-        let target = arrival.target()?;
+        let target = arrival.warmed(convert::schedule(&message).deadline(arrived, deadline)).await?;
         let labels = target.model().info.labels.clone();
         let (is_work, id) = (convert::is_work(&message), message.id.clone());
         let inference = {

@@ -46,6 +46,11 @@ pub(super) fn is_work(message: &ModelInferRequest) -> bool {
     is_of_numbers && raw + listed >= LARGE_BYTES
 }
 
+/// How long the client of a request waits: what is wrong with it is said once the model is there.
+pub(super) fn schedule(message: &ModelInferRequest) -> Schedule {
+    Schedule::new(number(&message.parameters, "timeout"), None).unwrap_or_default()
+}
+
 /// Takes a request apart.
 ///
 /// # Errors

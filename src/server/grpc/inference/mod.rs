@@ -112,7 +112,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         let proto::ModelReadyRequest { name, version } = request.get_ref();
         self.tell(&request, "ModelReady", name, || {
             let version = v2::pick(version)?;
-            let answers = self.service.target(name, version).is_ok();
+            let answers = self.service.answers(name, version).is_ok();
             let ready = answers && self.service.readiness() != Readiness::Draining;
             Ok(proto::ModelReadyResponse { ready })
         })

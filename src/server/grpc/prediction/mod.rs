@@ -86,7 +86,7 @@ impl PredictionService {
         asked: Asked<'_>,
     ) -> Result<proto::PredictResponse, Error> {
         let signature = ServingSignature::to_predict(&asked.spec.signature_name)?;
-        let target = asked.arrival.target()?;
+        let target = asked.arrival.warmed(asked.deadline).await?;
         let mut inputs = message.inputs.into_iter();
         let (Some((name, tensor)), None) = (inputs.next(), inputs.next()) else {
             let (model, own) = (&target.model().name, &target.model().info.input.name);
@@ -120,7 +120,7 @@ impl PredictionService {
         asked: Asked<'_>,
     ) -> Result<proto::ClassificationResponse, Error> {
         let signature = ServingSignature::to_classify(&asked.spec.signature_name)?;
-        let target = asked.arrival.target()?;
+        let target = asked.arrival.warmed(asked.deadline).await?;
         let examples::Pictures { files, top_k } = examples::pictures(message.input, &self.service, &target)?;
         let items = files.into_iter().map(|file| target.picture(file)).collect();
         let wanted = Wanted::classes(ClassesWanted { top_k, min_probability: None });

@@ -65,7 +65,8 @@ async fn answer(
     // The range of `top_k` is the model's, where there is one.
     let classes = || arrival.target().ok().map(|target| target.model().classes());
     let TakenUpload { headers, priority, mut options, charge, upload } = take(door, call, request, classes).await?;
-    let target = arrival.target()?;
+    let deadline = options.timeout.map(|timeout| call.arrived + timeout);
+    let target = arrival.warmed(deadline).await?;
     if options.ensemble.is_some() {
         return Err(one_model(&target).into());
     }
@@ -82,7 +83,7 @@ async fn answer(
         items: upload.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
         wanted,
-        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        deadline,
         priority,
         client: call.client,
         charge,

@@ -47,8 +47,8 @@ struct VersionEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     provider: Option<&'a str>,
-    /// Why it failed and when it is tried again, why it answers from earlier files than those that are there, or what turned it back
-    /// that had a share of the requests; only where it does.
+    /// Why it failed and when it is tried again, why it is not loaded, why it answers from earlier files than those that are there, or what
+    /// turned it back that had a share of the requests; only where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<&'a str>,
@@ -63,6 +63,9 @@ enum VersionState {
     Loading,
     Available,
     Failed,
+    /// It is loaded for the first request that asks for it, which waits for that; `reason` says why it is not now.
+    #[serde(rename = "NOT_LOADED")]
+    NotLoaded,
 }
 
 /// How a model looks from outside, and how its graph runs here.
@@ -169,6 +172,7 @@ fn entry(model: &ModelStatus) -> VersionEntry<'_> {
         ModelState::Loading => (VersionState::Loading, None),
         ModelState::Available => (VersionState::Available, model.outdated.as_deref().or(model.turned_back.as_deref())),
         ModelState::Failed(reason) => (VersionState::Failed, Some(&**reason)),
+        ModelState::NotLoaded(reason) => (VersionState::NotLoaded, Some(&**reason)),
     };
     let info = model.info.as_ref();
     VersionEntry {
@@ -192,8 +196,7 @@ pub(super) fn status(door: &HttpDoor, path: &ModelPath) -> Result<Response, Fail
         VersionPick::Highest => service.versions(name)?,
         version => vec![service.find(name, version)?],
     };
-    let ready =
-        service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state == ModelState::Available);
+    let ready = service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state.answers());
     Ok(reply::json(StatusCode::OK, &tfserving::status(name, ready, &versions), 512))
 }
 

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use futures_util::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,9 +102,12 @@ async fn answer(
     let classes = || arrivals.iter().find_map(|arrival| arrival.target().ok()).map(|target| target.model().classes());
     let TakenUpload { headers, priority, options, charge, upload } = take(door, call, request, classes).await?;
     check_form(&headers, &options, upload.dialect)?;
+    let deadline = options.timeout.map(|timeout| call.arrived + timeout);
+    // Those that have to be loaded are waited for side by side.
+    let targets = join_all(arrivals.iter().map(|arrival| arrival.warmed(deadline))).await;
     let mut asked = Vec::with_capacity(named.len());
-    for arrival in arrivals {
-        let one = match arrival.target() {
+    for target in targets {
+        let one = match target {
             // The call names what there is not: it is a mistake, and none of the others is asked.
             Err(error) if error.kind == ErrorKind::NotFound => return Err(error.into()),
             one => one,
@@ -117,7 +121,7 @@ async fn answer(
         asked,
         pictures: upload.images,
         mean: options.ensemble.map(|Ensemble::Mean| options.classes),
-        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        deadline,
         priority,
         client: call.client,
         charge,

@@ -111,6 +111,18 @@ pub(super) fn read(
     Ok(InferDocument { id: document.id, schedule, input, requested, binary })
 }
 
+/// How long the client of a request waits, where that can be read: what is wrong with it is said once the model is there.
+pub(super) fn schedule(json: &[u8]) -> Schedule {
+    #[derive(Deserialize)]
+    struct Timed {
+        parameters: Option<JsonObject<RequestParameters>>,
+    }
+    let timed = serde_json::from_slice::<JsonObject<Timed>>(json).ok();
+    let parameters = timed.and_then(|JsonObject(timed)| timed.parameters);
+    let timeout = parameters.and_then(|JsonObject(parameters)| parameters.timeout);
+    Schedule::new(timeout.map(Parameter::number), None).unwrap_or_default()
+}
+
 impl Output {
     fn requested(self) -> Result<RequestedOutput, Error> {
         let OutputParameters { classification, binary_data, shared_memory_region } =

@@ -55,8 +55,13 @@ async fn answer(
     let charge = call.open_charge(service)?;
     // Before anything else is refused: behind a body that nobody has read, the connection could not go on.
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
-    let target = arrival.target()?;
+    arrival.check()?;
     let json_length = json_length(&head.headers)?;
+    let deadline = match arrival.must_wait() {
+        true => schedule(door, &body, json_length).await?.deadline(call.arrived, None),
+        false => None,
+    };
+    let target = arrival.warmed(deadline).await?;
     let inference = match json_length {
         Some(0) => InferDocument {
             id: None,
@@ -92,6 +97,12 @@ async fn answer(
     let is_long = is_long(&answer);
     let written = move || write::answer(answer, &requested, &model.labels, id.as_deref(), binary);
     Ok(door.threads().run_if(is_long, written).await?)
+}
+
+/// How long the request waits for a model that has to be loaded.
+async fn schedule(door: &HttpDoor, body: &Bytes, length: Option<usize>) -> Result<Schedule, Error> {
+    let json = body.slice(..length.unwrap_or(body.len()).min(body.len()));
+    door.threads().run_if(is_large(&json), move || document::schedule(&json)).await
 }
 
 /// Takes the JSON at the start of a body apart, all of it where no length is given.

@@ -28,13 +28,13 @@ pub(super) async fn metadata(State(door): State<Arc<HttpDoor>>, path: NamedVersi
     Ok(reply::json(StatusCode::OK, &ModelMetadata::of(door.service(), &target)?, 1024))
 }
 
-/// `GET …/ready`: 200 where it answers and the process means to stay.
+/// `GET …/ready`: 200 where it answers, if need be once it was loaded, and the process means to stay.
 pub(super) async fn ready(State(door): State<Arc<HttpDoor>>, path: NamedVersion) -> Result<Response, Failure> {
-    let target = target(&door, &path)?;
+    let name = door.service().answers(path.model()?, path.version()?)?;
     if door.service().readiness() == Readiness::Draining {
         health::check(Readiness::Draining)?;
     }
-    Ok(reply::json(StatusCode::OK, &ModelReady { name: &target.model().name, ready: true }, 64))
+    Ok(reply::json(StatusCode::OK, &ModelReady { name: &name, ready: true }, 64))
 }
 
 /// `GET …/config`.

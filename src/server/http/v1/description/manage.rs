@@ -46,6 +46,10 @@ pub(in crate::server::http::v1) fn load() -> Described {
     )
     .refuses_because(RefusalStatus::NotFound, ELSEWHERE)
     .refuses_because(RefusalStatus::InvalidArgument, "It cannot be loaded; `error` says why.")
+    .refuses_because(
+        RefusalStatus::Unavailable,
+        "With `[models] load = \"on_demand\"`: requests use all that may be loaded, so that there is no room for it.",
+    )
 }
 
 pub(in crate::server::http::v1) fn unload() -> Described {
@@ -54,7 +58,8 @@ pub(in crate::server::http::v1) fn unload() -> Described {
         Tag::Management,
         "unloadModel",
         "Serve a model no more",
-        "What is in flight is answered. Only with `[models] control = \"explicit\"`.",
+        "What is in flight is answered. Only with `[models] control = \"explicit\"`, or with `load = \"on_demand\"`, where its memory is given back \
+         until the next request.",
     )
     .body(nothing())
     .answers::<UnloadDocument<'_>>("It is gone.", json!({ "name": "resnet20-cifar10", "unloaded": true }))

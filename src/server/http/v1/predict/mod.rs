@@ -60,10 +60,12 @@ async fn answer(
     path.model()?;
     path.version()?;
     let priority = priority::asked(&head.headers)?;
-    let target = arrival.target()?;
-    let options = options(&head, &target)?;
+    arrival.check()?;
+    let options = options(&head, arrival.target().ok().as_ref())?;
+    let deadline = options.timeout.map(|timeout| call.arrived + timeout);
     let charge = call.open_charge(service)?;
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
+    let target = arrival.warmed(deadline).await?;
     let (items, signature, order) = if form::is_json(&head.headers, &body) {
         read(door, body, &target, &charge).await?
     } else {
@@ -75,7 +77,7 @@ async fn answer(
         items,
         target,
         wanted,
-        deadline: options.timeout.map(|timeout| call.arrived + timeout),
+        deadline,
         priority,
         client: call.client,
         charge,
@@ -86,9 +88,11 @@ async fn answer(
 }
 
 /// The options of the query: those about classes have no meaning here.
-fn options(head: &request::Parts, target: &Target) -> Result<RequestOptions, Error> {
-    let options =
-        RequestOptions::from_query(head.uri.query()).map_err(|bad| bad.into_error(Some(target.model().classes())))?;
+///
+/// * `target`: where it answers already
+fn options(head: &request::Parts, target: Option<&Target>) -> Result<RequestOptions, Error> {
+    let classes = target.map(|target| target.model().classes());
+    let options = RequestOptions::from_query(head.uri.query()).map_err(|bad| bad.into_error(classes))?;
     all_classes(&options)?;
     Ok(options)
 }

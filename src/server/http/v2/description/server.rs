@@ -100,7 +100,8 @@ pub(in crate::server::http::v2) fn unload() -> Described {
     of_repository(
         "v2RepositoryUnload",
         "Serve a model no more",
-        "What is in flight is answered. Only with `[models] control = \"explicit\"`.",
+        "What is in flight is answered. Only with `[models] control = \"explicit\"`, or with `load = \"on_demand\"`, where its memory is given back \
+         until the next request.",
     )
     .refuses_because(
         RefusalStatus::InvalidArgument,
