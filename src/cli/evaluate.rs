@@ -18,6 +18,7 @@ use super::{
     place::ModelPlace,
 };
 use crate::{
+    config::Config,
     evaluate::{
         ExaminedNetwork, Journal, JournalKey, LabelledImages, Listing, Spectator, VersionComparison, Views, evaluate,
         in_class_folders, in_list,
@@ -170,7 +171,7 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
 }
 
 /// The images in `folder`; what of it cannot be looked at is said on stderr.
-fn find(folder: &Path) -> anyhow::Result<FoundImages> {
+pub(super) fn find(folder: &Path) -> anyhow::Result<FoundImages> {
     if fs::metadata(folder).is_ok_and(|there| !there.is_dir()) {
         bail!("{} is no folder", files::shown(folder));
     }
@@ -183,7 +184,7 @@ fn find(folder: &Path) -> anyhow::Result<FoundImages> {
 
 /// The classes of the images in `root`: from a list in it, else, where images lie in it without folders, from a list beside it,
 /// else from the folders.
-fn labelled(names: &ClassNames, root: &Path, found: Vec<PathBuf>) -> anyhow::Result<LabelledImages> {
+pub(super) fn labelled(names: &ClassNames, root: &Path, found: Vec<PathBuf>) -> anyhow::Result<LabelledImages> {
     let is_flat = found.iter().any(|file| file.parent() == Some(root));
     let above = is_flat.then(|| root.join("..")).into_iter();
     let lists = std::iter::once(root.to_owned()).chain(above);
@@ -196,7 +197,7 @@ fn labelled(names: &ClassNames, root: &Path, found: Vec<PathBuf>) -> anyhow::Res
 }
 
 /// What both versions share.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     name: &'a str,
     place: ModelPlace,
     manifest: Manifest,
@@ -207,8 +208,25 @@ struct Desk<'a> {
     beside: Option<PathBuf>,
 }
 
-impl Desk<'_> {
-    fn open(&self, version: u64) -> anyhow::Result<ExaminedNetwork> {
+impl<'a> Desk<'a> {
+    /// Of the model's settings as they are served, in one view of each image.
+    pub(super) fn as_served(name: &'a str, config: &Config, runtime: Runtime) -> anyhow::Result<Self> {
+        let place = ModelPlace::find(&config.models.dir, name)?;
+        let manifest = place.manifest(config)?;
+        Ok(Self { name, place, manifest, runtime, views: Views::OneCrop, data: PathBuf::new(), beside: None })
+    }
+
+    /// The model's settings.
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The version that is served.
+    pub(super) fn version(&self) -> anyhow::Result<u64> {
+        self.place.version(None)
+    }
+
+    pub(super) fn open(&self, version: u64) -> anyhow::Result<ExaminedNetwork> {
         let labels = self.place.class_count(&self.manifest)?;
         let network = self.place.with_graph(version, |graph| {
             ExaminedNetwork::open(&self.runtime, graph, &self.manifest, labels, self.views.clone(), cores())
@@ -217,7 +235,7 @@ impl Desk<'_> {
     }
 
     /// What the classes are called, by the same rules as in a server.
-    fn class_names(&self, classes: usize) -> anyhow::Result<ClassNames> {
+    pub(super) fn class_names(&self, classes: usize) -> anyhow::Result<ClassNames> {
         let text = self.place.labels(&self.manifest)?;
         let imagenet = || ClassNames::parse(IMAGENET_LABELS);
         let names = match text {
@@ -277,10 +295,10 @@ fn cached(key: &JournalKey) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// On terminals.
-struct Bar(ProgressBar);
+pub(super) struct Bar(pub(super) ProgressBar);
 
 impl Bar {
-    fn new(images: usize) -> Self {
+    pub(super) fn new(images: usize) -> Self {
         let bar = if io::stderr().is_terminal() { ProgressBar::new(images as u64) } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {per_sec}, {eta} left") {
             bar.set_style(style);

@@ -11,6 +11,7 @@
 
 mod bench;
 mod build;
+mod cascade;
 mod check_config;
 mod classify;
 mod config_args;

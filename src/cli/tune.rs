@@ -10,7 +10,11 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{ConfigArgs, output::Output};
+use super::{
+    ConfigArgs,
+    cascade::{self, StudyArgs},
+    output::Output,
+};
 use crate::{
     config::Config,
     model::{
@@ -34,6 +38,12 @@ pub(super) struct TuneArgs {
     /// What it should be best at: throughput, latency or p99=MS [default: the model's own, else throughput]
     #[arg(long, value_name = "GOAL")]
     goal: Option<Goal>,
+    /// Find the threshold of a cascade instead: from which probability on the smaller model FIRST may answer in this one's place
+    /// [default FIRST: what [cascade] of model.toml names]
+    #[arg(long, value_name = "FIRST", num_args = 0..=1, requires = "data", conflicts_with = "goal")]
+    cascade: Option<Option<String>>,
+    #[command(flatten)]
+    study: StudyArgs,
     #[command(flatten)]
     config: ConfigArgs,
     /// How the result looks
@@ -51,6 +61,9 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     let config = args.config.load_quiet("warn")?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
+    if let Some(first) = &args.cascade {
+        return cascade::run(&config, &args.model, first.as_deref(), &args.study, args.format == Format::Json);
+    }
     let mut subject = Subject::find(&config, &args.model)?;
     let settings = &mut subject.manifest.runtime;
     let served_goal = settings.tune_goal;

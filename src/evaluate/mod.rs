@@ -10,6 +10,7 @@
 //! Knows preprocessing, the runtime and a model's settings. Must not know the service, doors or the configuration.
 
 mod calibration;
+mod cascade;
 mod comparison;
 mod crops;
 mod journal;
@@ -24,6 +25,7 @@ mod verdict;
 mod views;
 
 pub use calibration::{CALIBRATION_BINS, CalibrationBin};
+pub use cascade::{CascadeStudy, CascadeThreshold, WantedAccuracy};
 pub use comparison::VersionComparison;
 pub use journal::{Journal, JournalError, JournalKey};
 pub use labelled::{LabelledError, LabelledImage, LabelledImages, in_class_folders, in_list};

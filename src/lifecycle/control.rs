@@ -133,6 +133,7 @@ impl<L: LoadModel> Control<L> {
         self.labels = labels.into_iter().chain(kept).collect();
         let models: Vec<_> = self.labels.keys().cloned().collect();
         models.iter().for_each(|model| self.point_labels(model));
+        self.serving.writer.cascades(wanted.iter().filter_map(|it| Some((&*it.name, it.cascade()?))));
         self.serving.writer.share_out(wanted.iter().filter_map(WantedModel::traffic));
         let mut open = BTreeSet::new();
         let steps = {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    cascades::judged,
     command::Labels,
     labels::Relabels,
     settle::Settling,
@@ -230,7 +231,7 @@ impl Keeper {
             }
             wanted.extend(known.iter().cloned());
         }
-        (wanted, labels)
+        (judged(wanted), labels)
     }
 
     /// Looks at one model, which is complete and wanted.

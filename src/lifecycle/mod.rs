@@ -15,6 +15,7 @@
 //! Must not know requests, doors or the command line.
 
 mod callers;
+mod cascades;
 mod closing;
 mod command;
 mod control;
@@ -94,6 +95,7 @@ impl Lifecycle {
     /// Returns at once; the round tells when every load of it has ended. Dropping it changes nothing.
     pub fn apply(&self, wanted: Vec<WantedModel>) -> Round {
         let (done, ended) = oneshot::channel();
+        let wanted = cascades::judged(wanted);
         let labels = wanted.iter().filter_map(|version| Some((version.name.to_string(), version.labels()?.clone())));
         let labels = labels.collect();
         self.send(Command::Apply { wanted, labels, tries: Tries::Now, done });

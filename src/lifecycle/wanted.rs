@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::settle::Settled;
 use crate::{
     model::{
-        BuiltIn, Manifest, ModelFolder, RESNET20_CIFAR10, TrafficSection, VersionsSection,
+        BuiltIn, CascadeSection, Manifest, ModelFolder, RESNET20_CIFAR10, TrafficSection, VersionsSection,
         fingerprint::{Fingerprint, look_at_model},
         labels_file,
         repository::{RepositoryError, scan},
     },
+    service::CascadeRule,
     settings::{Batching, RuntimeSettings},
 };
 
@@ -93,6 +94,7 @@ impl Source {
         let of_sessions = |manifest: &Manifest| {
             let mut manifest = manifest.clone();
             (manifest.versions, manifest.output.labels) = (VersionsSection::default(), None);
+            manifest.cascade = CascadeSection::default();
             manifest.traffic = TrafficSection::default();
             manifest
         };
@@ -143,6 +145,17 @@ impl WantedModel {
             Source::BuiltIn(_, manifest) => Some(manifest),
             Source::Broken(_) => None,
         }
+    }
+
+    /// Whom its model asks first, if anybody; `None` where that cannot be read.
+    pub(super) fn cascade(&self) -> Option<Option<CascadeRule>> {
+        let section = match &self.source {
+            Source::Folder(FolderSource { manifest, .. }) => &manifest.cascade,
+            Source::BuiltIn(_, manifest) => &manifest.cascade,
+            Source::Broken(_) => return None,
+        };
+        let rule = |first: &String| CascadeRule { first: first.as_str().into(), threshold: section.threshold };
+        Some(section.first.as_ref().map(rule))
     }
 
     fn broken(name: &str, version: u64, reason: impl ToString) -> Self {
@@ -272,6 +285,7 @@ mod tests {
         let cases = [
             (source(1, 1, ""), Change::Nothing),
             (source(1, 1, "[versions]\npolicy = \"all\"\nlabels = { stable = 1 }"), Change::Nothing),
+            (source(1, 1, "[cascade]\nfirst = \"small\""), Change::Nothing),
             (source(1, 1, "[traffic]\nsplit = { \"2\" = 5 }\nshadow = 2"), Change::Nothing),
             (source(1, 2, ""), Change::Labels),
             (source(1, 1, "[output]\nlabels = \"names.txt\""), Change::Labels),

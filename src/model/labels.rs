@@ -44,6 +44,11 @@ pub fn label_text(folder: &Path, named: Option<&Path>) -> Result<Option<String>,
     text.map(Some).map_err(|cause| LabelsError::Read { path, cause })
 }
 
+/// The labels that a text gives, where it is a list of labels.
+pub fn stated_labels(text: &str) -> Option<Arc<[Arc<str>]>> {
+    parse_labels(text).ok()
+}
+
 /// A label for each class: those that were given, ImageNet's, or else its index.
 ///
 /// # Errors

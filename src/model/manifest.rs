@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cascade::CascadeSection,
     input_section::{GraphImage, InputSection},
     traffic::TrafficSection,
     versions::VersionsSection,
@@ -40,6 +41,9 @@ pub struct Manifest {
     pub runtime: RuntimeSettings,
     /// `[versions]`
     pub versions: VersionsSection,
+    /// `[cascade]`
+    #[serde(skip_serializing_if = "CascadeSection::is_absent")]
+    pub cascade: CascadeSection,
     /// `[traffic]`
     pub traffic: TrafficSection,
 }
@@ -169,6 +173,7 @@ impl Manifest {
             return Err(SettingError::Key { key: "output.labels".to_owned(), problem });
         }
         self.versions.validate()?;
+        self.cascade.validate()?;
         self.traffic.validate()?;
         self.batching.validate()?;
         self.runtime.validate()

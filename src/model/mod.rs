@@ -5,6 +5,7 @@
 
 mod activation;
 mod built_in;
+mod cascade;
 mod demand;
 mod error;
 pub mod fingerprint;
@@ -32,11 +33,12 @@ mod wishes;
 
 pub use activation::needed_after;
 pub use built_in::{BuiltIn, RESNET20_CIFAR10};
+pub use cascade::CascadeSection;
 pub use error::ModelError;
 pub use graph_files::graph_digest;
 pub use info::{ModelInfo, ModelState, ModelStatus, TensorInfo};
 pub use input_section::{GraphImage, InputSection};
-pub use labels::{label_text, labels_file};
+pub use labels::{label_text, labels_file, stated_labels};
 pub use machine::Machine;
 pub use manifest::Manifest;
 pub use prepared::Prepared;

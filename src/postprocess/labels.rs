@@ -40,6 +40,18 @@ pub fn parse_labels(text: &str) -> Result<Arc<[Arc<str>]>, LabelsError> {
         .collect()
 }
 
+/// Where two models' classes differ, in words; `None` where they do not.
+///
+/// * `one`, `other`: their names
+pub fn labels_difference((one, labels): (&str, &[Arc<str>]), (other, others): (&str, &[Arc<str>])) -> Option<String> {
+    if labels.len() != others.len() {
+        return Some(format!("model `{one}` has {} classes and `{other}` has {}", labels.len(), others.len()));
+    }
+    let index = labels.iter().zip(others).position(|(label, other)| label != other)?;
+    let (label, its) = (labels.get(index)?, others.get(index)?);
+    Some(format!("class {index} is `{label}` in model `{one}` and `{its}` in `{other}`"))
+}
+
 /// `n` and eight digits: a noun synset of WordNet, as ImageNet names its classes.
 fn is_wordnet_id(text: &str) -> bool {
     text.len() == 9 && text.starts_with('n') && text[1..].bytes().all(|byte| byte.is_ascii_digit())
@@ -53,6 +65,21 @@ mod tests {
     fn plain_and_wordnet_lines_are_read() {
         let labels = parse_labels("n01440764\ttench\r\ngoldfish\n\n").unwrap();
         assert_eq!(labels.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["tench", "goldfish"]);
+    }
+
+    #[test]
+    fn the_first_difference_of_classes_is_named() {
+        let labels = |labels: &[&str]| labels.iter().map(|label| Arc::from(*label)).collect::<Vec<Arc<str>>>();
+        let (pets, cars, one) = (labels(&["cat", "dog"]), labels(&["cat", "bus"]), labels(&["cat"]));
+        assert_eq!(labels_difference(("pets", &pets), ("more", &pets)), None);
+        assert_eq!(
+            labels_difference(("pets", &pets), ("cars", &cars)).unwrap(),
+            "class 1 is `dog` in model `pets` and `bus` in `cars`"
+        );
+        assert_eq!(
+            labels_difference(("pets", &pets), ("one", &one)).unwrap(),
+            "model `pets` has 2 classes and `one` has 1"
+        );
     }
 
     #[test]

@@ -9,5 +9,5 @@ mod top_k;
 
 pub use activation::Activation;
 pub use class_names::{ClassNames, NoClass};
-pub use labels::{LabelsError, parse_labels};
+pub use labels::{LabelsError, labels_difference, parse_labels};
 pub use top_k::top_k;

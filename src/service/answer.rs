@@ -21,6 +21,8 @@ pub struct Answer {
     pub batch_size: usize,
     /// Whether every image's row was kept from an earlier one: nothing was run for it.
     pub cached: bool,
+    /// Where a cascade was followed: the model that answered each image. Empty otherwise.
+    pub answered_by: Vec<Arc<str>>,
 }
 
 /// One class of an answer.

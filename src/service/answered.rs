@@ -11,6 +11,8 @@ pub(super) struct Answered {
     pub(super) reply: Reply,
     pub(super) preprocess: Duration,
     pub(super) from: RowFrom,
+    /// Its picture was decoded for another model of the same call, and counted there.
+    pub(super) is_decoded_elsewhere: bool,
 }
 
 /// Where a row came from.
@@ -35,7 +37,7 @@ impl Answered {
             fill: Duration::ZERO,
             batch_size: 0,
         };
-        Self { reply, preprocess: Duration::ZERO, from: RowFrom::Cache }
+        Self { reply, preprocess: Duration::ZERO, from: RowFrom::Cache, is_decoded_elsewhere: false }
     }
 
     /// The row of a run that was under way already: of its time, what was waited for since `joined`.
@@ -44,7 +46,18 @@ impl Answered {
         let inference = self.reply.inference.min(waited);
         let (queued, fill) = (self.reply.queued.min(waited - inference), self.reply.fill.min(inference));
         let reply = Reply { inference, queued, fill, ..self.reply };
-        Self { reply, preprocess: Duration::ZERO, from: RowFrom::SharedRun }
+        Self { reply, preprocess: Duration::ZERO, from: RowFrom::SharedRun, is_decoded_elsewhere: false }
+    }
+
+    /// The row of a run that came after another one for the same image: its time counts, too.
+    pub(super) fn after(&mut self, earlier: &Self) {
+        let (reply, its) = (&mut self.reply, &earlier.reply);
+        reply.queued += its.queued;
+        reply.inference += its.inference;
+        reply.fill += its.fill;
+        if !self.is_decoded_elsewhere {
+            self.preprocess += earlier.preprocess;
+        }
     }
 
     /// What is worth keeping: nothing that is no number.

@@ -1,14 +1,13 @@
 //! What one image of a request is, as it came through the door.
 
-use bytes::Bytes;
-
+use super::picture::PictureFile;
 use crate::tensor::Input;
 
 /// An image before anything was done with it.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// An encoded file.
-    Picture(Bytes),
+    Picture(PictureFile),
     /// Numbers that fit the network.
     Tensor(Input),
 }

@@ -5,66 +5,55 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::future::try_join_all;
-use tokio::{
-    task::{consume_budget, spawn_blocking, yield_now},
-    time::timeout_at,
-};
+use tokio::{task::yield_now, time::timeout_at};
 
 use super::{
-    Answer, Charge, ClassesWanted, DEFAULT_TOP_K, Error, ErrorKind, ErrorSubject, Item, Prediction, Request, Service,
-    Target, Timing, TraceContext,
+    Answer, Error, ErrorKind, ErrorSubject, Item, Request, Service, Target, Timing,
     admission::Admitted,
     answered::{Answered, RowFrom},
+    classes::Classes,
     content::Content,
     decoders::Share,
     error::SHORTEST_RETRY,
+    escalation::InTurn,
     outputs::Outputs,
+    preparing::{Common, ReadyPicture},
+    served::Served,
 };
 use crate::{
-    batching::{ClientId, JobError, Priority, Submission, SubmitError, Terms},
-    model::ServedModel,
+    batching::{JobError, Priority, Submission, SubmitError, Terms},
     postprocess::top_k,
-    preprocess::{self, DecodeError, DecodeLimits},
+    preprocess,
     telemetry::{PhaseTimes, RefusalReason},
-    tensor::{Input, Misfit},
 };
 
 /// After so many classes that were sorted, the I/O thread does something else first.
 const LOGITS_A_TURN: usize = 16 << 10;
 
-/// What all images of a request have in common.
-#[derive(Clone)]
-struct Common {
-    target: Target,
-    deadline: Option<Instant>,
-    priority: Priority,
-    client: Option<ClientId>,
-    /// Whether the network's features are wanted.
-    features: bool,
-    charge: Arc<Charge>,
-    /// The request's part of the threads that decode.
-    decoding: Share,
-    trace: TraceContext,
-}
-
 impl Service {
     /// Does the work of a request. Dropping the future gives up its places in the queue.
     ///
+    /// * `decoding`: the call's part of the threads that decode
+    /// * `keep_rows`: whether every image's row of probabilities comes with the answer
+    ///
     /// # Errors
     /// Every [`ErrorKind`]; with several images the message starts with the image's index.
-    pub(super) async fn work(&self, request: Request) -> Result<Answer, Error> {
+    pub(super) async fn work(
+        &self,
+        request: Request,
+        decoding: Share,
+        keep_rows: bool,
+    ) -> Result<(Answer, Vec<Box<[f32]>>), Error> {
         let started = Instant::now();
         let Request { target, items, wanted, deadline, priority, client, charge, trace } = request;
         let model = target.model();
-        let classes = wanted.classes.map(|classes| check_classes(classes, model.classes())).transpose()?;
+        let classes = wanted.classes.map(|classes| Classes::of(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
-        let mut places = Admitted::of(&target.served, items.len(), client)?;
         let common = Common {
             target: target.clone(),
             deadline,
@@ -72,20 +61,27 @@ impl Service {
             client,
             features: outputs.want_features(),
             charge,
-            decoding: self.inner.decoders.share(),
+            decoding,
             trace,
         };
+        // Numbers are made for one network, and so is what only one says.
+        let cascade = target.cascade.as_ref().filter(|_| !of_numbers && outputs.want_nothing_else());
+        let cascade = cascade.filter(|cascade| cascade.standing.is_for(&target.served));
+        let in_turn = cascade.and_then(|cascade| InTurn::of(cascade, &common));
+        let begins = in_turn.as_ref().map_or(&target, |in_turn| &in_turn.first.target);
+        self.check_images(begins, items.len())?;
+        let mut places = Admitted::of(&begins.served, items.len(), client)?;
         let mut answers = if items.len() == 1 {
             let item = items.into_iter().next().ok_or_else(no_image)?;
-            let answer = self.answer_one(&common, item, places).await;
+            let answer = self.answer_either(&common, in_turn.as_ref(), item, places).await;
             vec![answer.map_err(|error| error.about(ErrorSubject::Image(0)))?]
         } else {
             let answers = items.into_iter().enumerate().map(|(index, item)| {
                 let place = places.split_one();
-                let common = &common;
+                let (common, in_turn) = (&common, in_turn.as_ref());
                 async move {
                     let place = place.ok_or_else(no_image)?;
-                    let answer = self.answer_one(common, item, place).await;
+                    let answer = self.answer_either(common, in_turn, item, place).await;
                     let named = |error: Error| Error { message: format!("image {index}: {}", error.message), ..error };
                     answer.map_err(|error| named(error).about(ErrorSubject::Image(index)))
                 }
@@ -94,7 +90,8 @@ impl Service {
         };
 
         let replied = Instant::now();
-        let longest = |phase: fn(&Answered) -> Duration| answers.iter().map(phase).max().unwrap_or_default();
+        let all = || answers.iter().map(|(answer, _)| answer);
+        let longest = |phase: fn(&Answered) -> Duration| all().map(phase).max().unwrap_or_default();
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         let timing = Timing {
             preprocess_ms: ms(longest(|answer| answer.preprocess)),
@@ -102,10 +99,10 @@ impl Service {
             inference_ms: ms(longest(|answer| answer.reply.inference)),
             total_ms: ms(replied.saturating_duration_since(started)),
         };
-        let slowest = answers.iter().map(Answered::phases).max_by_key(|times| times.queue + times.input + times.infer);
-        let batch_size = answers.iter().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
+        let slowest = all().map(Answered::phases).max_by_key(|times| times.queue + times.input + times.infer);
+        let batch_size = all().map(|answer| answer.reply.batch_size).max().unwrap_or_default();
         // A network that overflows says nothing about the image; an answer made of the rest would look like one.
-        let overflowed = answers.iter().position(|answer| answer.reply.logits.iter().any(|value| !value.is_finite()));
+        let overflowed = all().position(|answer| answer.reply.logits.iter().any(|value| !value.is_finite()));
         if let Some(image) = overflowed {
             if of_numbers {
                 return Err(beyond_the_network(image));
@@ -115,8 +112,16 @@ impl Service {
         let metrics = &target.served.metrics;
         let mut predictions = Vec::with_capacity(answers.len());
         let mut looked_at = 0;
-        let cached = answers.iter().all(|answer| answer.from == RowFrom::Cache);
-        for Answered { reply, preprocess, from } in &mut answers {
+        let cached = all().all(|answer| answer.from == RowFrom::Cache);
+        let (mut rows, mut answered_by) = (Vec::new(), Vec::new());
+        for (Answered { reply, preprocess, from, is_decoded_elsewhere }, first) in &mut answers {
+            let by = first.as_ref().unwrap_or(&target.served);
+            if let Some(cascade) = cascade {
+                answered_by.push(by.model.name.clone());
+                if let Some(obstacle) = cascade.standing.obstacle() {
+                    cascade.metrics.note(obstacle);
+                }
+            }
             if looked_at > LOGITS_A_TURN {
                 looked_at = 0;
                 yield_now().await;
@@ -127,12 +132,12 @@ impl Service {
                 outputs.add_features(features);
             }
             outputs.add_raw(&reply.logits);
-            if classes.is_some() || outputs.want_probabilities() {
-                model.activation.apply(&mut reply.logits);
+            if classes.is_some() || outputs.want_probabilities() || keep_rows {
+                by.model.activation.apply(&mut reply.logits);
                 outputs.add_probabilities(&reply.logits);
             }
-            let classes = classes.map(|classes| name_classes(model, &reply.logits, classes));
-            let first = match &classes {
+            let classes = classes.map(|classes| classes.name(&model.info.labels, &reply.logits));
+            let class = match &classes {
                 Some(classes) => classes.first().map(|class| class.index),
                 // Whoever asked for outputs made an answer of them all the same.
                 None if metrics.counts_predictions() => {
@@ -141,15 +146,18 @@ impl Service {
                 None => None,
             };
             if *from == RowFrom::Run {
-                metrics.note_image(*preprocess, reply.queued);
+                by.metrics.note_image((!*is_decoded_elsewhere).then_some(*preprocess), reply.queued);
             }
-            metrics.note_class(first);
+            metrics.note_class(class);
             predictions.extend(classes);
+            if keep_rows {
+                rows.push(std::mem::take(&mut reply.logits));
+            }
         }
         if let Some(phases) = slowest {
             metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
         }
-        Ok(Answer {
+        let answer = Answer {
             model: model.name.clone(),
             version: model.version,
             architecture: model.info.architecture.clone(),
@@ -158,7 +166,9 @@ impl Service {
             timing,
             batch_size,
             cached,
-        })
+            answered_by,
+        };
+        Ok((answer, rows))
     }
 
     /// Whether a request may have so many images: asked before they are taken out of it.
@@ -182,7 +192,7 @@ impl Service {
         let limit = self.limits().max_request_pixels;
         // What has no header is refused with its index, when it is its turn.
         let headers = items.iter().filter_map(|item| match &item.0 {
-            Content::Picture(file) if items.len() > 1 => preprocess::probe(file).ok(),
+            Content::Picture(picture) if items.len() > 1 => preprocess::probe(&picture.file).ok(),
             _ => None,
         });
         let pixels = headers.fold(0u64, |sum, header| sum.saturating_add(header.work()));
@@ -202,7 +212,22 @@ impl Service {
         wanted.map(|deadline| latest.map_or(deadline, |latest| deadline.min(latest)))
     }
 
-    async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
+    /// Answers an image by the model that was asked for, or by those of its cascade, and then with the first one where that did.
+    async fn answer_either(
+        &self,
+        common: &Common,
+        in_turn: Option<&InTurn>,
+        item: Item,
+        place: Admitted,
+    ) -> Result<(Answered, Option<Arc<Served>>), Error> {
+        match in_turn {
+            Some(in_turn) => self.answer_in_turn(in_turn, item, place).await,
+            None => self.answer_one(common, item, place).await.map(|answered| (answered, None)),
+        }
+    }
+
+    /// Answers an image by one model, from what is kept or under way, or by a run.
+    pub(super) async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
             let Some(sharing) = &self.inner.sharing else { return self.run(common, item, place).await };
             let mut place = Some(place);
@@ -227,9 +252,9 @@ impl Service {
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
         let mut mirrored = common.target.course.as_ref().and_then(|course| course.mirror(&item.0));
-        let (input, place, preprocess) = match item.0 {
-            Content::Tensor(input) => (input, place, Duration::ZERO),
-            Content::Picture(file) => self.prepare(common, file, place).await?,
+        let ReadyPicture { input, place, time, is_shared } = match item.0 {
+            Content::Tensor(input) => ReadyPicture { input, place, time: Duration::ZERO, is_shared: false },
+            Content::Picture(picture) => self.prepare(common, picture, place).await?,
         };
         if let Some(mirrored) = &mut mirrored {
             mirrored.see(&input);
@@ -243,113 +268,16 @@ impl Service {
                 if let Some(mirrored) = mirrored {
                     mirrored.compare(&reply.logits, &self.spare());
                 }
-                Ok(Answered { reply, preprocess, from: RowFrom::Run })
+                Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared })
             }
             Err(JobError::Expired) => Err(too_late()),
             Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }
     }
-
-    /// Decodes, resizes and crops; tells how long it took without the wait for a thread.
-    ///
-    /// * `place`: travels with the work, and so does the charge for its memory: an image counts as in work while a thread
-    ///   decodes it, whoever still waits
-    async fn prepare(
-        &self,
-        common: &Common,
-        file: Bytes,
-        place: Admitted,
-    ) -> Result<(Input, Admitted, Duration), Error> {
-        let target = &common.target;
-        let header = preprocess::probe(&file).map_err(bad_image)?;
-        let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
-        limits.admit(&header).map_err(bad_image)?;
-        let client = place.claim.as_ref().map(|claim| claim.decoding().clone());
-        let work = {
-            let target = target.clone();
-            move || {
-                let started = Instant::now();
-                let pixels = preprocess::preprocess(&file, &target.model().spec, &limits)?;
-                Ok((pixels, place, started.elapsed()))
-            }
-        };
-        let outcome = if header.is_quick() {
-            // A request may have thousands of them: after some, the I/O thread does something else first.
-            consume_budget().await;
-            work()
-        } else {
-            let turn = self.inner.decoders.turn(&common.decoding, client.as_ref(), &target.served.decoding).await;
-            let memory = preprocess::cost(&header, &target.model().spec, &limits);
-            let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX));
-            let memory = memory.inspect_err(|_| target.served.metrics.note_refused(RefusalReason::Memory))?;
-            let held = (common.charge.clone(), memory, turn);
-            let decode = spawn_blocking(move || {
-                let _held = held;
-                work()
-            });
-            decode.await.map_err(|_| Error::new(ErrorKind::Internal, "decoding failed"))?
-        };
-        let (pixels, place, time) = outcome.map_err(bad_image)?;
-        let input = target.shape().pixels(pixels).map_err(|misfit| wrong_size(target.model(), misfit))?;
-        Ok((input, place, time))
-    }
-}
-
-/// What was asked of the classes, within what the model has.
-#[derive(Clone, Copy)]
-struct Classes {
-    top_k: usize,
-    minimum: f32,
-}
-
-fn check_classes(wanted: ClassesWanted, classes: usize) -> Result<Classes, Error> {
-    if let Some(minimum) = wanted.min_probability.filter(|minimum| !(0.0..=1.0).contains(minimum)) {
-        let message = format!("min_probability is {minimum}, allowed is 0 to 1");
-        return Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("min_probability")));
-    }
-    let minimum = wanted.min_probability.unwrap_or(f32::NEG_INFINITY);
-    match wanted.top_k {
-        None => Ok(Classes { top_k: DEFAULT_TOP_K.min(classes), minimum }),
-        Some(top_k) if (1..=classes).contains(&top_k) => Ok(Classes { top_k, minimum }),
-        Some(top_k) => {
-            let message = format!("top_k is {top_k}, allowed is 1 to {classes}, the number of classes");
-            Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field("top_k")))
-        }
-    }
-}
-
-fn name_classes(model: &ServedModel, row: &[f32], Classes { top_k: k, minimum }: Classes) -> Vec<Prediction> {
-    let named = top_k(row, k, minimum).into_iter().map(|(index, probability)| Prediction {
-        index,
-        label: model.info.labels[index].clone(),
-        probability,
-    });
-    named.collect()
 }
 
 fn no_image() -> Error {
     Error::new(ErrorKind::InvalidArgument, "the request has no image; send at least one").about(ErrorSubject::Images)
-}
-
-fn bad_image(error: DecodeError) -> Error {
-    let kind = match error {
-        DecodeError::UnsupportedFormat { .. } => ErrorKind::UnsupportedFormat,
-        DecodeError::TooLarge { .. } => ErrorKind::TooLarge,
-        _ => ErrorKind::InvalidArgument,
-    };
-    Error::new(kind, error.to_string())
-}
-
-fn wrong_size(model: &ServedModel, misfit: Misfit) -> Error {
-    let message = match misfit {
-        Misfit::Size { height, width, got_height, got_width } => format!(
-            "the image is {got_width}x{got_height}, model `{}` takes {width}x{height}: \
-             send that size, or set [input] crop_size in its model.toml",
-            model.name
-        ),
-        Misfit::Bytes { .. } => format!("model `{}`: {misfit}", model.name),
-    };
-    Error::new(ErrorKind::InvalidArgument, message)
 }
 
 /// Why an image was not taken, for the metrics.

@@ -7,11 +7,15 @@ mod admission;
 mod answer;
 mod answered;
 mod arrival;
+mod cascade;
 mod claims;
+mod classes;
 mod cold;
 mod content;
 mod decoders;
+mod ensemble;
 mod error;
+mod escalation;
 mod failure;
 mod flights;
 mod held;
@@ -21,6 +25,8 @@ mod line;
 mod manage;
 mod outputs;
 mod pick;
+mod picture;
+mod preparing;
 mod readiness;
 mod registry;
 mod request;
@@ -28,6 +34,7 @@ mod row_cache;
 mod row_key;
 mod scarcity;
 mod served;
+mod several;
 mod sharing;
 mod stats;
 mod target;
@@ -44,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
-    postprocess::top_k,
+    postprocess::{labels_difference, top_k},
     telemetry::{
         CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
         TimedCount, TraceContext,
@@ -53,6 +60,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
+pub use cascade::CascadeRule;
 pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
@@ -63,6 +71,7 @@ pub use readiness::Readiness;
 pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
+pub use several::{SeveralAnswers, SeveralRequest};
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
 pub use traffic::{ShadowView, SplitKeys, TrafficView};

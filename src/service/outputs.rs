@@ -47,6 +47,11 @@ impl Outputs {
         self.want(Source::Probabilities)
     }
 
+    /// Whether nothing is wanted that is a network's own: probabilities of the same classes are anybody's.
+    pub(super) fn want_nothing_else(&self) -> bool {
+        self.0.iter().all(|(source, _)| *source == Source::Probabilities)
+    }
+
     pub(super) fn want_features(&self) -> bool {
         self.want(Source::Features)
     }
@@ -126,6 +131,14 @@ fn absent(name: &str, model: &ServedModel, reason: Option<String>) -> Error {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let (there, model, name) = (there(model).join("`, `"), &model.name, Shown(name));
     refused(format!("model `{model}` has no output `{name}`{reason}; it has `{there}`"))
+}
+
+/// Whether the values after the activation say how probable each class is.
+pub(super) fn gives_probabilities(model: &ServedModel) -> bool {
+    match model.activation {
+        Activation::Softmax | Activation::Sigmoid | Activation::Exp => true,
+        Activation::None => no_logits(model).is_some(),
+    }
 }
 
 /// Why the graph's output is no row of logits.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     Error, ErrorKind, ErrorSubject, Readiness, Shown, SplitKeys, Target, VersionPick,
+    cascade::Cascades,
     cold::{Cold, ColdCall, TakeCall},
     failure::LoadFailure,
     served::Served,
@@ -74,6 +75,7 @@ pub(super) struct Snapshot {
     pub(super) models: BTreeMap<Arc<str>, BTreeMap<u64, VersionEntry>>,
     /// Names of versions, by model.
     pub(super) labels: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
+    pub(super) cascades: Cascades,
     /// How requests are shared out among versions, by model, where they are.
     pub(super) traffic: BTreeMap<Arc<str>, Arc<Traffic>>,
     /// The ways that come of it for the versions that answer.
@@ -208,7 +210,7 @@ impl Snapshot {
 
     /// The version that answers where none is named, or would once it is loaded: the highest that `[traffic]` does not name, else the
     /// highest. What is meant must not depend on what happens to be loaded.
-    fn default(&self, name: &str) -> Option<(u64, &VersionEntry)> {
+    pub(super) fn default(&self, name: &str) -> Option<(u64, &VersionEntry)> {
         let versions = self.models.get(name)?;
         let answering = || versions.iter().rev().filter(|(_, entry)| entry.answers());
         let ways = self.ways.get(name);
@@ -280,7 +282,8 @@ impl Snapshot {
             && self.default(name).is_some_and(|(_, entry)| entry.available().is_some())
             && let Some((served, course)) = ways.way(name, keys)
         {
-            return Ok(FoundVersion::Answers(Target { served, course: Some(course) }));
+            let cascade = self.cascades.get(name).cloned();
+            return Ok(FoundVersion::Answers(Target { served, course: Some(course), cascade }));
         }
         self.find(name, pick)
     }
@@ -324,7 +327,8 @@ impl Snapshot {
         {
             match entry {
                 VersionEntry::Available(served, _) => {
-                    return Ok(FoundVersion::Answers(Target { served: served.clone(), course: None }));
+                    let cascade = self.cascades.get(name).filter(|_| pick == VersionPick::Highest).cloned();
+                    return Ok(FoundVersion::Answers(Target { served: served.clone(), course: None, cascade }));
                 }
                 VersionEntry::Cold(cold) => return Ok(FoundVersion::Cold(name.clone(), version, cold.clone())),
                 VersionEntry::Loading | VersionEntry::Failed(_) => {}

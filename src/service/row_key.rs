@@ -26,7 +26,7 @@ impl RowKeys {
     pub(super) fn of(&self, served: u64, features: bool, content: &Content) -> RowKey {
         let hash = self.0.clone().chain_update(served.to_le_bytes()).chain_update([u8::from(features)]);
         let hash = match content {
-            Content::Picture(file) => hash.chain_update([0]).chain_update(file),
+            Content::Picture(picture) => hash.chain_update([0]).chain_update(&picture.file),
             Content::Tensor(input) => tensor(hash, input),
         };
         let digest: [u8; 32] = hash.finalize().into();
@@ -43,7 +43,7 @@ fn tensor(hash: Sha256, input: &Input) -> Sha256 {
 /// How much is hashed for it.
 pub(super) fn size(content: &Content) -> usize {
     match content {
-        Content::Picture(file) => file.len(),
+        Content::Picture(picture) => picture.file.len(),
         Content::Tensor(input) => input.bytes().1.len(),
     }
 }
@@ -53,7 +53,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::tensor::{InputShape, Layout, NumberType};
+    use crate::{
+        service::picture::PictureFile,
+        tensor::{InputShape, Layout, NumberType},
+    };
 
     #[test]
     fn a_key_depends_on_all_that_the_row_depends_on() {
@@ -69,7 +72,7 @@ mod tests {
             Content::Tensor(shape.tensor(bytes, numbers).expect("it fits"))
         };
         let samples = Content::Tensor(shape.samples(Bytes::from_static(&[1; 4])).expect("they fit"));
-        let picture = |file: &'static [u8]| Content::Picture(Bytes::from_static(file));
+        let picture = |file: &'static [u8]| Content::Picture(PictureFile::new(Bytes::from_static(file)));
         let (keys, others) = (RowKeys::new(), RowKeys::new());
         let different = [
             keys.of(1, false, &picture(&[1; 4])),

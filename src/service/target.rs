@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Error, ErrorKind, ErrorSubject, PROBABILITIES, content::Content, outputs, served::Served, traffic::Course,
+    Error, ErrorKind, ErrorSubject, PROBABILITIES, cascade::Cascade, content::Content, outputs, picture::PictureFile,
+    served::Served, traffic::Course,
 };
 use crate::{
     model::ServedModel,
@@ -17,6 +18,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Target {
     pub(super) served: Arc<Served>,
+    /// Whom to ask first, where no version was named.
+    pub(super) cascade: Option<Arc<Cascade>>,
     /// How it was chosen among several versions, where it was.
     pub(super) course: Option<Arc<Course>>,
 }
@@ -29,7 +32,7 @@ impl Target {
 
     /// An encoded picture, as it came: JPEG, PNG and the like.
     pub fn picture(&self, file: Bytes) -> Item {
-        Item(Content::Picture(file))
+        Item(Content::Picture(PictureFile::new(file)))
     }
 
     /// Images as numbers, `[images, C, H, W]` in the model's own layout, little-endian: each item is a slice of `bytes`.
@@ -104,3 +107,13 @@ impl std::fmt::Debug for Target {
 /// One image of a request. Made by its [`Target`]: numbers that do not fit the model cannot become one.
 #[derive(Clone, Debug)]
 pub struct Item(pub(super) Content);
+
+impl Item {
+    /// The same for several models: a picture is decoded once where they prepare it alike.
+    pub(super) fn for_several(self) -> Self {
+        match self.0 {
+            Content::Picture(picture) => Self(Content::Picture(picture.for_several())),
+            content => Self(content),
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Answer, Error, Request, Service, SplitKeys, traffic::Spare};
+use super::{Answer, Error, Request, Service, SplitKeys, decoders::Share, traffic::Spare};
 use crate::preprocess::DecodeLimits;
 
 impl Service {
@@ -12,10 +12,23 @@ impl Service {
     /// # Errors
     /// Every [`ErrorKind`](super::ErrorKind); with several images the message starts with the image's index.
     pub async fn answer(&self, request: Request) -> Result<Answer, Error> {
-        let Some(course) = request.target.course.clone() else { return self.work(request).await };
+        self.answer_within(request, self.inner.decoders.share(), false).await.map(|(answer, _)| answer)
+    }
+
+    /// The same as a part of a call.
+    ///
+    /// * `decoding`: the call's part of the threads that decode
+    /// * `keep_rows`: whether every image's row of probabilities comes with the answer
+    pub(super) async fn answer_within(
+        &self,
+        request: Request,
+        decoding: Share,
+        keep_rows: bool,
+    ) -> Result<(Answer, Vec<Box<[f32]>>), Error> {
+        let Some(course) = request.target.course.clone() else { return self.work(request, decoding, keep_rows).await };
         let began = Instant::now();
-        let outcome = self.work(request).await;
-        course.note(&outcome, began.elapsed());
+        let outcome = self.work(request, decoding, keep_rows).await;
+        course.note(outcome.as_ref().map(|(answer, _)| answer), began.elapsed());
         outcome
     }
 

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Readiness, Target,
+    CascadeRule, Readiness, Target,
+    cascade::{self, Cascade, FirstStanding},
     claims::Claims,
     cold::{Cold, ColdCall},
     decoders::Decoders,
@@ -137,7 +138,7 @@ impl RegistryWriter {
     pub fn target(&self, name: &str, version: u64) -> Option<Target> {
         let current = self.registry.current();
         let served = current.models.get(name)?.get(&version)?.available()?.clone();
-        Some(Target { served, course: None })
+        Some(Target { served, course: None, cascade: None })
     }
 
     /// When a version that answers was used last, and whether a request uses it now.
@@ -168,6 +169,26 @@ impl RegistryWriter {
     /// Where the labels of a model point.
     pub fn labels(&self, name: &str) -> BTreeMap<String, u64> {
         self.registry.current().labels.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Has the requests that name no version of these models follow a cascade from now on, or none. Nothing is loaded for it.
+    pub fn cascades<'n>(&mut self, rules: impl IntoIterator<Item = (&'n str, Option<CascadeRule>)>) {
+        rules.into_iter().for_each(|(name, rule)| self.cascade(name, rule));
+    }
+
+    fn cascade(&mut self, name: &str, rule: Option<CascadeRule>) {
+        if self.registry.current().cascades.get(name).map(|cascade| &cascade.rule) == rule.as_ref() {
+            return;
+        }
+        let name: Arc<str> = name.into();
+        let cascade = rule.map(|rule| {
+            let metrics = Arc::new(self.metrics.traffic().cascades.of(&name, &rule.first));
+            Arc::new(Cascade { rule, metrics, standing: FirstStanding::Missing })
+        });
+        self.replace(|next| match cascade {
+            Some(cascade) => drop(next.cascades.insert(name, cascade)),
+            None => drop(next.cascades.remove(&name)),
+        });
     }
 
     /// Shares the requests of these models out among their versions so from now on. Where that is how it is done already, nothing begins
@@ -287,12 +308,13 @@ impl RegistryWriter {
 
     /// Serves a version no more, and forgets that there was one.
     pub fn remove(&mut self, name: &str, version: u64) {
-        self.replace(|Snapshot { models, labels, traffic, .. }| {
+        self.replace(|Snapshot { models, labels, cascades, traffic, .. }| {
             if let Some(versions) = models.get_mut(name) {
                 versions.remove(&version);
                 if versions.is_empty() {
                     models.remove(name);
                     labels.remove(name);
+                    cascades.remove(name);
                     traffic.remove(name);
                 }
             }
@@ -351,6 +373,9 @@ impl RegistryWriter {
         let mut next = Snapshot::clone(&self.registry.current());
         change(&mut next);
         next.find_ways(self.metrics.traffic());
+        let mut cascades = std::mem::take(&mut next.cascades);
+        cascade::settle(&mut cascades, |name| next.default(name)?.1.available().cloned());
+        next.cascades = cascades;
         // What was loaded once comes again, and its requests before it.
         let before = if next.has_been_loaded() { self.registry.largest_batch_bytes() } else { 0 };
         self.registry.largest_batch_bytes.store(next.largest_batch_bytes().max(before), Ordering::Relaxed);

@@ -363,8 +363,12 @@ impl ModelMetrics {
     }
 
     /// Counts one image that went through the line.
-    pub fn note_image(&self, preprocess: Duration, queued: Duration) {
-        self.preprocess_duration.observe(preprocess.as_secs_f64());
+    ///
+    /// * `preprocess`: `None` where that was done for another model, and counts there
+    pub fn note_image(&self, preprocess: Option<Duration>, queued: Duration) {
+        if let Some(preprocess) = preprocess {
+            self.preprocess_duration.observe(preprocess.as_secs_f64());
+        }
         self.queue_duration.observe(queued.as_secs_f64());
     }
 

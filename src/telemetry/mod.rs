@@ -2,6 +2,7 @@
 //!
 //! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
+mod cascade;
 mod count;
 mod door;
 mod log;
@@ -19,6 +20,7 @@ mod statistics;
 mod trace;
 mod traffic;
 
+pub use cascade::{CascadeMetrics, CascadeReason};
 pub use door::DoorMetrics;
 pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
 pub use meter::RequestMeter;

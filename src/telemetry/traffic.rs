@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::count::Count;
+use super::{cascade::CascadeFamily, count::Count};
 
 /// The upper bounds of the distance between two answers; probabilities differ by 1 at most.
 const DISTANCES: [f64; 12] = [1e-5, 1e-4, 1e-3, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0];
@@ -103,6 +103,8 @@ pub struct TrafficFamilies {
     distance: Family<VersionLabels, Histogram>,
     fallbacks: Family<NameLabels, Count>,
     tripped: Family<RuleLabels, Count>,
+    /// Images that two models answer in turn.
+    pub(crate) cascades: CascadeFamily,
 }
 
 impl Default for TrafficFamilies {
@@ -113,6 +115,7 @@ impl Default for TrafficFamilies {
             distance: Family::new_with_constructor(|| Histogram::new(DISTANCES)),
             fallbacks: Family::default(),
             tripped: Family::default(),
+            cascades: CascadeFamily::default(),
         }
     }
 }
@@ -141,6 +144,7 @@ impl TrafficFamilies {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
+        self.cascades.register(registry);
         registry.register(
             "shadow_requests_total",
             "Images that were to be run by a second version for comparison, by what became of them",

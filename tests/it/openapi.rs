@@ -24,7 +24,11 @@ async fn with_every_dialect() -> TestServer {
 
 /// What a client author would put into the path.
 fn filled(path: &str) -> String {
-    path.replace("{model}", MODEL).replace("{version}", "3").replace("{label}", "stable").replace("{asset}", "start.js")
+    path.replace("{model}", MODEL)
+        .replace("{version}", "3")
+        .replace("{label}", "stable")
+        .replace("{other}", "broken")
+        .replace("{asset}", "start.js")
 }
 
 #[tokio::test]

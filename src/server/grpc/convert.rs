@@ -87,7 +87,11 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
         predictions: answer
             .predictions
             .into_iter()
-            .map(|classes| proto::Prediction { classes: classes.into_iter().map(class).collect() })
+            .enumerate()
+            .map(|(image, classes)| proto::Prediction {
+                classes: classes.into_iter().map(class).collect(),
+                answered_by: answer.answered_by.get(image).map(ToString::to_string).unwrap_or_default(),
+            })
             .collect(),
         timing: Some(proto::Timing {
             preprocess_ms: answer.timing.preprocess_ms,

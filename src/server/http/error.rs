@@ -50,7 +50,7 @@ pub(super) struct ErrorDocument<'a> {
 }
 
 /// The kinds of refusal. For programs.
-fn code() -> ObjectBuilder {
+pub(super) fn code() -> ObjectBuilder {
     let kinds = ErrorKind::ALL.map(|kind| wire_status(kind).2);
     let description = "What kind of refusal it is. `OVERLOADED` and `UNAVAILABLE` are worth another try, after `retry-after` seconds.";
     ObjectBuilder::new()

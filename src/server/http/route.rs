@@ -81,6 +81,11 @@ impl Routes {
         described.route(path, any(handler))
     }
 
+    /// What is said of a path that takes a body and is answered by the handler of another route.
+    pub(super) fn of_another(self, path: &str, described: Described) -> Self {
+        self.entry(path, HttpMethod::Post, described)
+    }
+
     /// These and those.
     pub(super) fn and(self, others: Self) -> Self {
         let mut entries = self.entries;

@@ -35,7 +35,7 @@ impl Course {
     /// Counts how a request ended.
     ///
     /// * `took`: from the door to the answer
-    pub(in crate::service) fn note(&self, outcome: &Result<Answer, Error>, took: Duration) {
+    pub(in crate::service) fn note(&self, outcome: Result<&Answer, &Error>, took: Duration) {
         let Some(side) = &self.side else { return };
         let outcome = match outcome {
             // What is kept says nothing of the version's speed.

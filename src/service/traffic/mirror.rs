@@ -90,7 +90,9 @@ impl Mirror {
         let what = match content {
             _ if ours.classes() != theirs.classes() => Err(ShadowOutcome::Unlike),
             Content::Tensor(_) if !is_same || ours.info.numbers != theirs.info.numbers => Err(ShadowOutcome::Unlike),
-            Content::Picture(file) if !is_same || ours.spec != theirs.spec => Ok(What::Picture(file.clone())),
+            Content::Picture(picture) if !is_same || ours.spec != theirs.spec => {
+                Ok(What::Picture(picture.file.clone()))
+            }
             Content::Picture(_) | Content::Tensor(_) => Ok(What::Same),
         };
         let what = what.and_then(|what| self.room().map(|()| what));

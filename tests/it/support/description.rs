@@ -118,8 +118,8 @@ fn fits(template: &str, path: &str) -> bool {
                 let is_it = match (name.starts_with('{'), verb, its) {
                     (false, ..) => part == segment,
                     (true, None, None) => !segment.is_empty(),
-                    // The verb decides, also of a name that has a colon.
-                    (true, verb, its) => verb == its && !given.is_empty(),
+                    // The verb decides, also of a name that has a colon; several models have commas between.
+                    (true, verb, its) => verb == its && !given.is_empty() && name.contains(',') == given.contains(','),
                 };
                 if !is_it {
                     return false;

@@ -27,7 +27,7 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, ClassesWanted, Error, ErrorKind, VersionPick, Wanted},
+    service::{self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Priority, Target, VersionPick, Wanted},
     telemetry::Protocol,
 };
 
@@ -60,26 +60,17 @@ async fn answer(
     shape: AnswerShape,
 ) -> Result<Response, Failure> {
     let service = door.service();
-    let limits = *service.limits();
-    let (head, incoming) = request.into_parts();
     path.model()?;
     path.version()?;
-    let priority = priority::asked(&head.headers)?;
     // The range of `top_k` is the model's, where there is one.
-    let refuse = |bad: BadOption| bad.into_error(arrival.target().ok().map(|target| target.model().classes()));
-
-    let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
-    let charge = call.open_charge(service)?;
-    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
-    if body.is_empty() {
-        let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
-        return Err(Error::new(ErrorKind::InvalidArgument, message).into());
-    }
-    let most = limits.max_images_per_request;
-    let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
+    let classes = || arrival.target().ok().map(|target| target.model().classes());
+    let TakenUpload { headers, priority, mut options, charge, upload } = take(door, call, request, classes).await?;
     let deadline = options.timeout.map(|timeout| call.arrived + timeout);
     let target = arrival.warmed(deadline).await?;
-    let form = answer_form(&head.headers, &options, &upload, shape)?;
+    if options.ensemble.is_some() {
+        return Err(one_model(&target).into());
+    }
+    let form = answer_form(&headers, &options, &upload, shape)?;
     let wanted = Wanted {
         // What is one output has no place for classes.
         classes: (form == AnswerForm::Json).then_some(options.classes),
@@ -107,6 +98,50 @@ async fn answer(
     let written = Written { shape, dialect: upload.dialect, form, encoding: options.encoding };
     let written = door.threads().run_if(is_long(&classified), move || written.write(&classified));
     Ok(written.await?)
+}
+
+/// A request that has come whole.
+pub(super) struct TakenUpload {
+    pub(super) headers: HeaderMap,
+    pub(super) priority: Priority,
+    pub(super) options: RequestOptions,
+    /// The memory that it takes.
+    pub(super) charge: Arc<Charge>,
+    pub(super) upload: Upload,
+}
+
+/// Reads options, body and pictures of a request.
+///
+/// * `classes`: how many the model has, where there is one
+pub(super) async fn take(
+    door: &HttpDoor,
+    call: &HttpCall,
+    request: Request,
+    classes: impl Fn() -> Option<usize>,
+) -> Result<TakenUpload, Failure> {
+    let service = door.service();
+    let (head, incoming) = request.into_parts();
+    let priority = priority::asked(&head.headers)?;
+    let refuse = |bad: BadOption| bad.into_error(classes());
+
+    let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
+    let charge = call.open_charge(service)?;
+    let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
+    if body.is_empty() {
+        let message = "the body is empty: send the bytes of an image file, a form with `image` parts, or JSON";
+        return Err(Error::new(ErrorKind::InvalidArgument, message).into());
+    }
+    let most = service.limits().max_images_per_request;
+    let upload = form::parse(&head.headers, body, &mut options, most, &charge, door.threads()).await.map_err(refuse)?;
+    Ok(TakenUpload { headers: head.headers, priority, options, charge, upload })
+}
+
+fn one_model(target: &Target) -> Error {
+    let message = format!(
+        "`ensemble` is of several models and only `{}` is asked: name more of them, `/v1/models/a,b:classify`",
+        target.model().name
+    );
+    Error::new(ErrorKind::InvalidArgument, message)
 }
 
 /// How outputs are to be sent; JSON for who asks for none, whatever else it would accept.
@@ -169,7 +204,7 @@ impl Written {
 }
 
 /// What is no picture and came under the type of a form was sent with `curl -d @FILE`, most likely.
-fn with_hint(error: Error, options: &RequestOptions) -> Error {
+pub(super) fn with_hint(error: Error, options: &RequestOptions) -> Error {
     let is_about_the_picture = match error.kind {
         ErrorKind::UnsupportedFormat => true,
         ErrorKind::InvalidArgument => options.classes == ClassesWanted::default(),
@@ -219,7 +254,7 @@ struct TimingMs {
     total: f64,
 }
 
-fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
+pub(super) fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
     let timing = &answer.timing;
     ClassifyDocument {
         model: &answer.model,
@@ -258,6 +293,7 @@ mod tests {
             timing: Timing { preprocess_ms: 2.9, queue_ms: 0.40049, inference_ms: 49.1, total_ms: 52.6 },
             batch_size: 4,
             cached: false,
+            answered_by: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&document(&answer, Encoding::Numbers)).expect("JSON"),

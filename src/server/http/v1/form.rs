@@ -23,7 +23,7 @@ use crate::{
     service::{Charge, Error, ErrorKind, Shown},
 };
 
-/// The most parts of a form that are no files. There are five options, and the last of one name counts; a client that sends more
+/// The most parts of a form that are no files. There are six options, and the last of one name counts; a client that sends more
 /// makes work.
 const MOST_OPTIONS: usize = 16;
 

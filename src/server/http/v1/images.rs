@@ -27,6 +27,18 @@ pub(super) struct ImageEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = BTreeMap<String, OutputRow>, required = false)]
     outputs: Option<ImageOutputs<'a>>,
+    /// The model that answered, where the one that was asked has a `[cascade]` and no version was named: that one, or the smaller one
+    /// that it asks first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    answered_by: Option<&'a str>,
+}
+
+impl<'a> ImageEntry<'a> {
+    /// Classes, and nothing else.
+    pub(super) fn of_classes(classes: &'a [Prediction]) -> Self {
+        Self { classes, outputs: None, answered_by: None }
+    }
 }
 
 /// A class, and how probable it is.
@@ -43,10 +55,11 @@ struct Class<'a> {
 
 impl Serialize for AnsweredImages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let &AnsweredImages { answer: Answer { predictions, outputs, .. }, encoding } = self;
+        let &AnsweredImages { answer: Answer { predictions, outputs, answered_by, .. }, encoding } = self;
         let image = |(image, classes)| ImageEntry {
             classes,
             outputs: (!outputs.is_empty()).then_some(ImageOutputs { outputs, image, encoding }),
+            answered_by: answered_by.get(image).map(|model| &**model),
         };
         serializer.collect_seq(predictions.iter().map(Vec::as_slice).enumerate().map(image))
     }

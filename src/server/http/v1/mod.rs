@@ -9,11 +9,13 @@ mod images;
 mod json;
 mod manage;
 mod models;
+mod names;
 mod options;
 mod path;
 mod predict;
 mod priority;
 mod rows;
+mod several;
 mod shape;
 mod tensor;
 mod tfserving;
@@ -60,7 +62,11 @@ pub(super) fn routes() -> Routes {
             routes = routes.get(&format!("{path}/labels"), models::labels, description::labels(place));
         }
     }
-    routes.get("/", models::alive, description::alive())
+    routes.of_another("/v1/models/{model},{other}:classify", description::classify_several()).get(
+        "/",
+        models::alive,
+        description::alive(),
+    )
 }
 
 /// What is behind a name depends on its verb: without one, the model's status.
@@ -76,6 +82,7 @@ async fn named(
         (None, method) => Err(Failure::method(&method, Failure::GET)),
         (Some(None), _) => Err(nowhere(State(door), request.uri().clone()).await),
         (Some(Some(verb)), Method::POST) => match verb {
+            Verb::Classify if several::are_meant(&door, &path) => several::classify(&door, &call, &path, request).await,
             Verb::Classify => classify(&door, &call, &path, request, AnswerShape::Classify).await,
             Verb::Predict => predict::predict(&door, &call, &path, request).await,
             Verb::Regress => Err(no_regression(&path)?.into()),

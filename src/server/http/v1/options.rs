@@ -19,6 +19,14 @@ pub(super) struct RequestOptions {
     pub(super) outputs: AskedOutputs,
     pub(super) encoding: Encoding,
     pub(super) timeout: Option<Duration>,
+    pub(super) ensemble: Option<Ensemble>,
+}
+
+/// What several models say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ensemble {
+    /// The mean of their probabilities.
+    Mean,
 }
 
 /// An option that cannot be meant.
@@ -89,6 +97,10 @@ impl RequestOptions {
                     BadOption::Other(format!("encoding is `{}`: it must be `numbers` or `base64`", Shown(value)))
                 })?;
             }
+            "ensemble" => match value {
+                "mean" => self.ensemble = Some(Ensemble::Mean),
+                _ => return Err(BadOption::Other(format!("ensemble is `{}`: it must be `mean`", Shown(value)))),
+            },
             _ => {
                 let key = Shown(key);
                 let message = format!(
@@ -131,6 +143,13 @@ mod tests {
         assert!(RequestOptions::from_query(Some("outputs=")).expect("valid").outputs.is_empty());
         let bad = RequestOptions::from_query(Some("encoding=hex")).expect_err("no encoding");
         assert_eq!(bad.into_error(None).message, "encoding is `hex`: it must be `numbers` or `base64`");
+    }
+
+    #[test]
+    fn an_ensemble_is_an_option_too() {
+        assert_eq!(RequestOptions::from_query(Some("ensemble=mean")).expect("valid").ensemble, Some(Ensemble::Mean));
+        let bad = RequestOptions::from_query(Some("ensemble=median")).expect_err("no ensemble");
+        assert_eq!(bad.into_error(None).message, "ensemble is `median`: it must be `mean`");
     }
 
     #[test]

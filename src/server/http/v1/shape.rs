@@ -103,6 +103,7 @@ mod tests {
             timing: Default::default(),
             batch_size: 1,
             cached: false,
+            answered_by: Vec::new(),
         }
     }
 

@@ -199,6 +199,7 @@ mod tests {
             timing: Default::default(),
             batch_size: 1,
             cached: false,
+            answered_by: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&results(&answer)).expect("JSON"),

@@ -45,6 +45,14 @@ enum OutputEncoding {
     Base64,
 }
 
+/// What several models say together: the mean of their probabilities.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "read by client authors; `options` takes it apart")]
+pub(super) enum EnsembleMethod {
+    Mean,
+}
+
 /// Pictures, and what is wanted of them.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +72,8 @@ struct ClassifyInstances {
     /// Outputs beside the classes: `logits`, `probabilities`, `features`, or the graph's own name of its output.
     outputs: Option<Vec<String>>,
     encoding: Option<OutputEncoding>,
+    /// Where several models are asked: what they say together.
+    ensemble: Option<EnsembleMethod>,
     parameters: Option<ClassifyParameters>,
     /// TensorFlow Serving's name of what to compute: `serving_default`, `classify` or none.
     signature_name: Option<String>,
@@ -140,6 +150,8 @@ struct ClassifyForm {
     #[schema(nullable = false)]
     outputs: Option<String>,
     encoding: Option<OutputEncoding>,
+    /// Where several models are asked: what they say together.
+    ensemble: Option<EnsembleMethod>,
 }
 
 /// Ours, with `instances`, or TensorFlow Serving's, with `examples`.
@@ -207,6 +219,7 @@ pub(in crate::server::http) fn takes_pictures(described: Described) -> Described
         .knows::<ClassifyBody>()
         .knows::<ClassifyForm>()
         .knows::<OutputEncoding>()
+        .knows::<EnsembleMethod>()
         .inference()
         .refuses_because(
             RefusalStatus::InvalidArgument,

@@ -34,6 +34,7 @@ pub(super) struct Document {
     pub(super) timeout_ms: Option<Scalar>,
     pub(super) outputs: Option<AskedOutputs>,
     pub(super) encoding: Option<String>,
+    pub(super) ensemble: Option<String>,
     pub(super) parameters: Parameters,
 }
 
@@ -69,13 +70,14 @@ enum Field {
     TimeoutMs,
     Outputs,
     Encoding,
+    Ensemble,
     Parameters,
     /// TensorFlow Serving's name of the graph's entry; a model here has one.
     SignatureName,
 }
 
 /// The names of [`Field`], in its order.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "instances",
     "examples",
     "context",
@@ -84,6 +86,7 @@ const FIELDS: [&str; 10] = [
     "timeout_ms",
     "outputs",
     "encoding",
+    "ensemble",
     "parameters",
     "signature_name",
 ];
@@ -127,6 +130,7 @@ impl<'de> Visitor<'de> for DocumentReader {
                 Field::TimeoutMs => document.timeout_ms = map.next_value()?,
                 Field::Outputs => document.outputs = map.next_value()?,
                 Field::Encoding => document.encoding = map.next_value()?,
+                Field::Ensemble => document.ensemble = map.next_value()?,
                 Field::Parameters => {
                     document.parameters =
                         map.next_value::<Option<JsonObject<_>>>()?.map_or_else(Default::default, |it| it.0)

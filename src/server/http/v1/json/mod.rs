@@ -46,6 +46,9 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     if let Some(encoding) = document.encoding.or(document.parameters.encoding) {
         options.set("encoding", &encoding)?;
     }
+    if let Some(ensemble) = document.ensemble {
+        options.set("ensemble", &ensemble)?;
+    }
     let (images, dialect) = match (document.instances, document.examples) {
         (Some(images), None) => (images, Dialect::Own),
         (None, Some(images)) => (images, Dialect::TensorFlowServing),
