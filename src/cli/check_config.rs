@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{
     ConfigArgs,
     output::{Output, complain},
+    repositories::{check_elsewhere, on_disk},
 };
 use crate::{
     config::{Config, Flags},
@@ -29,7 +30,12 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
 
-    let repository::Contents { models, passed_over } = repository::contents(&config.models.dir)?;
+    if let Some(url) = check_elsewhere(&config)? {
+        output.finish()?;
+        complain(&format!("{url} is looked at when the server starts: its models are not checked here"));
+        return Ok(());
+    }
+    let repository::Contents { models, passed_over } = repository::contents(on_disk(&config)?)?;
     for passed_over in passed_over {
         complain(&format!("warning: {passed_over}"));
     }

@@ -4,6 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 
+use super::repositories::is_elsewhere;
 use crate::{
     config::{Config, ConfigError, Flags},
     files,
@@ -15,7 +16,7 @@ pub(super) struct ConfigArgs {
     /// Configuration file (TOML); config/resnetd.toml shows every key
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Model repository: DIR/NAME/VERSION/model.onnx
+    /// Model repository: DIR/NAME/VERSION/model.onnx; `serve`: or s3://bucket/prefix, gs://…, az://…
     #[arg(long, value_name = "DIR")]
     pub(super) models: Option<PathBuf>,
 }
@@ -41,7 +42,7 @@ impl ConfigArgs {
 
     /// Refuses a repository that `--models` names and that does not exist.
     pub(super) fn check_repository(&self) -> anyhow::Result<()> {
-        let Some(models) = &self.models else { return Ok(()) };
+        let Some(models) = self.models.as_ref().filter(|models| !is_elsewhere(models)) else { return Ok(()) };
         let reason = match fs::metadata(models) {
             Ok(there) if there.is_dir() => return Ok(()),
             Ok(_) => "it is no folder".to_owned(),

@@ -27,7 +27,9 @@ mod openapi;
 mod output;
 mod place;
 mod pull;
+mod push;
 mod quantize;
+mod repositories;
 mod serve;
 mod table;
 mod tune;
@@ -59,6 +61,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Fetch ImageNet weights from the Hugging Face hub and build them into a served model
     Pull(pull::PullArgs),
+    /// Put a version into an object store, in an order in which no watcher sees half of it
+    Push(push::PushArgs),
     /// Make an 8-bit version of a served model, if its answers hold
     Quantize(quantize::QuantizeArgs),
     /// Errors of a model on a labelled folder, per class, calibration; two versions compared
@@ -94,6 +98,7 @@ pub fn run() -> ! {
         Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{ConfigArgs, output::Output};
+use super::{ConfigArgs, output::Output, repositories::on_disk};
 use crate::{
     config::Config,
     model::{
@@ -100,7 +100,7 @@ struct Subject {
 
 impl Subject {
     fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
-        let repository: &Path = &config.models.dir;
+        let repository: &Path = on_disk(config)?;
         let folders = scan(repository)?;
         let (batching, runtime) = (&config.batching, &config.runtime);
         if folders.is_empty() && name == RESNET20_CIFAR10.name {

@@ -123,8 +123,14 @@ impl Default for ServerSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelsSection {
-    /// The model repository.
+    /// The model repository: a folder, or the URL of a store.
     pub dir: PathBuf,
+    /// Where the models of a store are kept on this machine; empty: in the user's cache folder.
+    pub cache_dir: PathBuf,
+    /// The most bytes of a store's models there.
+    pub cache_max_bytes: u64,
+    /// From one look at a store to the next, in milliseconds; 0: nobody looks.
+    pub store_interval_ms: u64,
     /// Who says what is served: the repository, or calls to the management address.
     pub control: ControlMode,
     /// Where calls do: what is loaded at the start, `*` for everything.
@@ -145,6 +151,9 @@ impl Default for ModelsSection {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("models"),
+            cache_dir: PathBuf::new(),
+            cache_max_bytes: 10 << 30,
+            store_interval_ms: 10_000,
             control: ControlMode::Watch,
             preload: vec!["*".to_owned()],
             watch_interval_ms: 2_000,
@@ -285,6 +294,10 @@ impl Config {
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         if self.models.watch_interval_ms != 0 {
             in_range("models.watch_interval_ms", &self.models.watch_interval_ms, 100..=DAY_MS)?;
+        }
+        in_range("models.cache_max_bytes", &self.models.cache_max_bytes, 1 << 20..=1 << 50)?;
+        if self.models.store_interval_ms != 0 {
+            in_range("models.store_interval_ms", &self.models.store_interval_ms, 100..=DAY_MS)?;
         }
         in_range("models.settle_ms", &self.models.settle_ms, 0..=DAY_MS)?;
         in_range("models.load_threads", &self.models.load_threads, 0..=1024)?;

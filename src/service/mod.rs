@@ -60,7 +60,7 @@ pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics};
+use crate::telemetry::{DoorMetrics, Metrics, StoreMeter};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
@@ -149,6 +149,11 @@ impl Service {
     /// The metrics of a door.
     pub fn door_metrics(&self, door: &'static str) -> DoorMetrics {
         self.metrics().door(door)
+    }
+
+    /// The metrics of a store that models come from.
+    pub fn store_metrics(&self, store: &str) -> StoreMeter {
+        self.metrics().store(store)
     }
 
     /// Whether traffic may come.

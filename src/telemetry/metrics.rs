@@ -26,6 +26,7 @@ use super::{
     refusal_reason::RefusalReason,
     state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
+    stores::{StoreFamilies, StoreMeter},
 };
 
 /// Which door a request came through.
@@ -122,6 +123,7 @@ pub struct Metrics {
     predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
+    stores: StoreFamilies,
 }
 
 impl Default for Metrics {
@@ -152,6 +154,7 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
+            stores: StoreFamilies::default(),
         };
         metrics.register();
         metrics
@@ -213,6 +216,7 @@ impl Metrics {
             self.in_flight.clone(),
         );
         self.doors.register(registry);
+        self.stores.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
         }
@@ -261,6 +265,11 @@ impl Metrics {
     /// The handles of a door.
     pub fn door(&self, door: &'static str) -> DoorMetrics {
         self.doors.door(door)
+    }
+
+    /// The handles of a store that models come from.
+    pub fn store(&self, store: &str) -> StoreMeter {
+        self.stores.store(store)
     }
 
     /// Counts a load that failed, of a version that is on disk.

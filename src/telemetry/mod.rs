@@ -13,6 +13,7 @@ mod recent;
 mod refusal_reason;
 mod state;
 mod statistics;
+mod stores;
 mod trace;
 
 pub use door::DoorMetrics;
@@ -24,6 +25,7 @@ pub use quantiles::Quantiles;
 pub use refusal_reason::RefusalReason;
 pub use state::{CacheState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
+pub use stores::StoreMeter;
 pub use trace::{TraceContext, TraceParent};
 
 pub(crate) use meter::Subject;

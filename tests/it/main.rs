@@ -66,6 +66,8 @@ mod same_picture;
 mod scripts;
 mod server_life;
 mod stats;
+mod store_faults;
+mod store_server;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;
