@@ -30,9 +30,15 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
 
-    if let Some(url) = check_elsewhere(&config)? {
+    let elsewhere = check_elsewhere(&config)?;
+    if !elsewhere.is_empty() || config.models.repositories().len() > 1 {
         output.finish()?;
-        complain(&format!("{url} is looked at when the server starts: its models are not checked here"));
+        for repository in elsewhere {
+            complain(&format!("{repository} is looked at when the server starts: its models are not checked here"));
+        }
+        if config.models.repositories().len() > 1 {
+            complain("there are several repositories: check the models of each folder with --models");
+        }
         return Ok(());
     }
     let repository::Contents { models, passed_over } = repository::contents(on_disk(&config)?)?;

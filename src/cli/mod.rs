@@ -16,6 +16,7 @@ mod classify;
 mod config_args;
 mod evaluate;
 mod healthcheck;
+mod hub_model;
 mod images;
 mod inspect;
 mod interrupt;

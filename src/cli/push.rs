@@ -24,7 +24,7 @@ pub(super) struct PushArgs {
     version: PathBuf,
     /// The repository: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix; the version is NAME/VERSION in it
     #[arg(value_name = "URL")]
-    url: StoreUrl,
+    url: String,
     /// Overwrite a version that is there
     #[arg(long)]
     force: bool,
@@ -38,19 +38,21 @@ const INTERRUPTED: &str =
     "error: interrupted; the version is not complete in the store, and no server takes it: push it again";
 
 pub(super) fn run(args: &PushArgs) -> anyhow::Result<()> {
+    // Not parsed with the arguments, where a refusal would repeat what was given.
+    let url: StoreUrl = args.url.parse()?;
     let local = LocalVersion::at(&args.version)?;
     // What no server could read is not sent to all of them.
     Manifest::read(&local.model_folder(), &Batching::default(), &RuntimeSettings::default())?;
     let graph = onnx::decode(onnx::read_bytes(&local.graph())?)?;
     onnx::check_external(&graph, local.graph().parent())?;
     drop(graph);
-    let client = open(&args.url, &environment()).with_context(|| args.url.to_string())?;
+    let client = open(&url, &environment()).with_context(|| url.to_string())?;
     let bar = progress_bar(&local.model);
     let shown = bar.clone();
     let _interrupt = Interrupt::watch(move || shown.finish_and_clear(), INTERRUPTED)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = PushOptions { force: args.force, settings: args.settings };
-    let pushed = runtime.block_on(push(&client, &args.url, &local, options, &mut |done, size| {
+    let pushed = runtime.block_on(push(&client, &url, &local, options, &mut |done, size| {
         bar.set_length(size);
         bar.set_position(done);
     }));
@@ -61,7 +63,7 @@ pub(super) fn run(args: &PushArgs) -> anyhow::Result<()> {
         complain(&format!("{left}: different there, and left so; --settings replaces what is beside the versions"));
     }
     let mut output = Output::stdout();
-    let target = args.url.join(&format!("{}/{}", local.model, local.version));
+    let target = url.join(&format!("{}/{}", local.model, local.version));
     let what =
         if pushed.was_there { "is there already".to_owned() } else { format!("{} bytes, complete", pushed.bytes) };
     output.line(&format!("{target}: {what}"))?;

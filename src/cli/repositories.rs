@@ -1,7 +1,8 @@
-//! Where the models of a server come from: a folder, or a store that is mirrored into one. Here the configuration meets the room of stores.
+//! Where the models of a server come from: folders, stores that are mirrored into folders, weights on the hub that are built into one. Here the
+//! configuration meets the room of stores.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,6 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
+use super::hub_model::HubModel;
 use crate::{
     config::{Config, ControlMode},
     files,
@@ -25,81 +27,164 @@ pub(super) fn is_elsewhere(repository: &Path) -> bool {
 /// The repository of a command that works on this machine's disk.
 ///
 /// # Errors
-/// If it is a store, with the folder of what a server keeps of it.
+/// If it is a store, with the folder of what a server keeps of it, or several.
 pub(super) fn on_disk(config: &Config) -> anyhow::Result<&Path> {
-    let repository = &config.models.dir;
+    let [repository] = config.models.repositories() else {
+        bail!("[models] dirs names several repositories: give this command one of them with --models");
+    };
     if is_elsewhere(repository) {
-        let url = url(repository)?;
-        let folder = cache_folder(config, &url)?;
+        let folder = match Source::of(config, repository)? {
+            Source::Folder(folder) => folder,
+            Source::Store(_, folder) => folder,
+            Source::Hub(hub) => hub.folder().to_owned(),
+        };
+        let (what, folder) = (repository.display(), files::shown(&folder));
         bail!(
-            "{url} is a store, which `serve` mirrors: give this command a folder with --models, {} for instance",
-            files::shown(&folder)
+            "{what} is elsewhere, and `serve` keeps a copy: give this command a folder with --models, {folder} for instance"
         );
     }
     Ok(repository)
 }
 
-/// The store that models come from, if it is one, with settings that hold as far as can be said without asking it.
-pub(super) fn check_elsewhere(config: &Config) -> anyhow::Result<Option<StoreUrl>> {
-    if !is_elsewhere(&config.models.dir) {
-        return Ok(None);
+/// The repositories that are elsewhere, whose settings hold as far as can be said without asking anybody.
+pub(super) fn check_elsewhere(config: &Config) -> anyhow::Result<Vec<String>> {
+    let mut elsewhere = Vec::new();
+    for repository in config.models.repositories() {
+        match Source::of(config, repository)? {
+            Source::Folder(_) => continue,
+            Source::Store(url, _) => drop(open(&url, &environment()).with_context(|| url.to_string())?),
+            Source::Hub(_) => {}
+        }
+        elsewhere.push(repository.display().to_string());
     }
-    let url = url(&config.models.dir)?;
-    open(&url, &environment()).with_context(|| url.to_string())?;
-    Ok(Some(url))
+    Ok(elsewhere)
 }
 
-/// The folder that a server follows, and what fills it.
+/// Where a repository is.
+enum Source {
+    Folder(PathBuf),
+    /// A store, and the folder for its models.
+    Store(StoreUrl, PathBuf),
+    Hub(HubModel),
+}
+
+impl Source {
+    fn of(config: &Config, repository: &Path) -> anyhow::Result<Self> {
+        if !is_elsewhere(repository) {
+            return Ok(Self::Folder(repository.to_owned()));
+        }
+        let cache = || cache_folder(config);
+        if let Some(hub) = HubModel::of(repository, cache)? {
+            return Ok(Self::Hub(hub));
+        }
+        let url: StoreUrl = repository
+            .to_str()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error| anyhow::anyhow!("[models] dir, dirs or --models: {error}"))?;
+        let folder = cache()?.join(folder_name(&url));
+        Ok(Self::Store(url, folder))
+    }
+}
+
+/// The folders that a server follows, and what fills them.
 pub(super) struct Repositories {
-    dir: PathBuf,
-    mirror: Option<StoreMirror>,
+    dirs: Vec<PathBuf>,
+    mirrors: Vec<StoreMirror>,
+    hubs: Vec<HubModel>,
 }
 
 impl Repositories {
-    /// Starts what mirrors a store; nothing is fetched yet.
+    /// Starts what mirrors stores; nothing is fetched yet.
     pub(super) fn start(config: &Config, service: &Service) -> anyhow::Result<Self> {
-        let repository = &config.models.dir;
-        if !is_elsewhere(repository) {
-            return Ok(Self { dir: repository.clone(), mirror: None });
+        let mut all = Self { dirs: Vec::new(), mirrors: Vec::new(), hubs: Vec::new() };
+        for repository in config.models.repositories() {
+            let dir = match Source::of(config, repository)? {
+                Source::Folder(folder) => folder,
+                Source::Store(url, folder) => {
+                    all.mirrors.push(mirror(config, service, url, folder.clone())?);
+                    folder
+                }
+                Source::Hub(hub) => {
+                    let folder = hub.folder().to_owned();
+                    all.hubs.push(hub);
+                    folder
+                }
+            };
+            if all.dirs.contains(&dir) {
+                bail!("{} is named twice among the repositories: leave one out", repository.display());
+            }
+            all.dirs.push(dir);
         }
-        let url = url(repository)?;
-        let folder = cache_folder(config, &url)?;
-        let mirror = mirror(config, service, url, folder.clone())?;
-        Ok(Self { dir: folder, mirror: Some(mirror) })
+        Ok(all)
     }
 
-    /// The folder with the models.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+    /// The folders with the models.
+    pub(super) fn dirs(&self) -> &[PathBuf] {
+        &self.dirs
     }
 
     /// Brings here what is new elsewhere. What cannot be had is in the log, and what is here stays.
     pub(super) async fn look(&self) {
-        if let Some(mirror) = &self.mirror {
-            let _ = mirror.look().await;
-        }
+        self.bring().await;
     }
 
-    /// Waits until there is something to begin with: what the store has, else what is cached of it. A store that is away and of which nothing
-    /// is here is waited for.
+    /// Why something of which nothing is here cannot be had, and whether that may pass.
+    async fn bring(&self) -> Vec<(anyhow::Error, bool)> {
+        let mut missing = Vec::new();
+        for mirror in &self.mirrors {
+            if let Err(error) = mirror.look().await
+                && !has_models(mirror.folder())
+            {
+                let is_passing = error.fault.is_passing();
+                missing.push((error.into(), is_passing));
+            }
+        }
+        for hub in &self.hubs {
+            let (theirs, folder) = (hub.clone(), hub.folder());
+            let brought = tokio::task::spawn_blocking(move || theirs.bring()).await;
+            if let Err(error) = brought.map_err(anyhow::Error::from).flatten() {
+                if has_models(folder) {
+                    tracing::warn!("{error:#}; what was built before goes on");
+                } else {
+                    missing.push((error, false));
+                }
+            }
+        }
+        missing
+    }
+
+    /// Waits until there is something to begin with: what is elsewhere, else what is kept of it. What is away and of which nothing is here is waited
+    /// for, unless another repository has models.
     ///
     /// # Errors
     /// If nothing is here and waiting will not mend it.
     pub(super) async fn begin(&self) -> anyhow::Result<()> {
-        let Some(mirror) = &self.mirror else { return Ok(()) };
         let mut pause = Duration::from_secs(1);
         loop {
-            match mirror.look().await {
-                Ok(()) => return Ok(()),
-                Err(_) if mirror.has_models() => return Ok(()),
-                Err(error) if error.fault.is_passing() => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(30));
-                }
-                Err(error) => return Err(error.into()),
+            let missing = self.bring().await;
+            if missing.is_empty() {
+                return Ok(());
             }
+            if self.dirs.iter().any(|dir| has_models(dir)) {
+                for (error, _) in missing {
+                    tracing::warn!("started without it: {error:#}");
+                }
+                return Ok(());
+            }
+            if let Some((error, _)) = missing.into_iter().find(|(_, is_passing)| !is_passing) {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
         }
     }
+}
+
+/// Whether there is any folder that may be a model.
+fn has_models(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().is_dir() && !entry.file_name().as_encoded_bytes().starts_with(b"."))
 }
 
 fn mirror(config: &Config, service: &Service, url: StoreUrl, folder: PathBuf) -> anyhow::Result<StoreMirror> {
@@ -133,27 +218,22 @@ fn mirror(config: &Config, service: &Service, url: StoreUrl, folder: PathBuf) ->
         .context("no thread for the store")
 }
 
-fn url(repository: &Path) -> anyhow::Result<StoreUrl> {
-    let text = repository.to_str().unwrap_or_default();
-    text.parse().map_err(|error| anyhow::anyhow!("[models] dir or --models: {error}"))
-}
-
 /// What can be read as text; credentials always can.
 pub(super) fn environment() -> Vec<(String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
-/// Where the models of a store are kept.
-fn cache_folder(config: &Config, url: &StoreUrl) -> anyhow::Result<PathBuf> {
+/// Where what is elsewhere is kept on this machine.
+fn cache_folder(config: &Config) -> anyhow::Result<PathBuf> {
     let configured = Some(config.models.cache_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let users = || {
         let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
         Some(base.join("resnetd").join("models"))
     };
-    let cache = configured.or_else(users);
-    let cache = cache.context("there is no home folder for what is cached of the store: set [models] cache_dir")?;
-    Ok(cache.join(folder_name(url)))
+    configured
+        .or_else(users)
+        .context("there is no home folder for what is kept of models elsewhere: set [models] cache_dir")
 }
 
 /// A name that people recognise, and no other store has.
@@ -185,10 +265,13 @@ mod tests {
         (config.models.dir, config.models.cache_dir) = ("s3://b/p".into(), "/cache".into());
         let refused = on_disk(&config).unwrap_err().to_string();
         assert!(
-            refused.starts_with("s3://b/p is a store, which `serve` mirrors: ") && refused.contains("/cache/s3-b-p-"),
+            refused.starts_with("s3://b/p is elsewhere, and `serve` keeps a copy: ")
+                && refused.contains("/cache/s3-b-p-"),
             "{refused}"
         );
         config.models.dir = "s3://key:secret@b/p".into();
         assert!(!on_disk(&config).unwrap_err().to_string().contains("secret"));
+        config.models.dirs = vec!["a".into(), "b".into()];
+        assert!(on_disk(&config).unwrap_err().to_string().contains("several repositories"));
     }
 }

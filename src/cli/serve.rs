@@ -140,7 +140,7 @@ fn repository_options(config: &Config, repositories: &Repositories) -> Repositor
     let interval =
         Some(models.watch_interval_ms).filter(|interval| *interval > 0 && models.control == ControlMode::Watch);
     RepositoryOptions {
-        dir: repositories.dir().to_owned(),
+        dirs: repositories.dirs().to_owned(),
         defaults: ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() },
         watch_interval: interval.map(Duration::from_millis),
         settle: Duration::from_millis(models.settle_ms),

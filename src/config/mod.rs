@@ -125,6 +125,8 @@ impl Default for ServerSection {
 pub struct ModelsSection {
     /// The model repository: a folder, or the URL of a store.
     pub dir: PathBuf,
+    /// Several of them, the first that has a name has it; where there are any, `dir` is not looked at.
+    pub dirs: Vec<PathBuf>,
     /// Where the models of a store are kept on this machine; empty: in the user's cache folder.
     pub cache_dir: PathBuf,
     /// The most bytes of a store's models there.
@@ -151,6 +153,7 @@ impl Default for ModelsSection {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("models"),
+            dirs: Vec::new(),
             cache_dir: PathBuf::new(),
             cache_max_bytes: 10 << 30,
             store_interval_ms: 10_000,
@@ -162,6 +165,13 @@ impl Default for ModelsSection {
             overlap: true,
             load_timeout_ms: 600_000,
         }
+    }
+}
+
+impl ModelsSection {
+    /// The repositories, the first that has a name has it.
+    pub fn repositories(&self) -> &[PathBuf] {
+        if self.dirs.is_empty() { std::slice::from_ref(&self.dir) } else { &self.dirs }
     }
 }
 

@@ -16,6 +16,7 @@ mod control;
 mod decide;
 mod ends;
 mod failures;
+mod folders;
 mod keeper;
 mod labels;
 mod loader;

@@ -10,7 +10,7 @@ use super::{
     digests::{Digests, LARGEST_MANIFEST},
     error::StoreFault,
     fetch::Fetcher,
-    listing::{RemoteFile, RemoteFiles, RemoteModel},
+    listing::{StoreFile, StoreFiles, StoreModel},
 };
 use crate::model::repository::GRAPH_FILE;
 
@@ -18,7 +18,7 @@ use crate::model::repository::GRAPH_FILE;
 pub(super) struct Complete {
     pub(super) version: u64,
     /// What belongs to it.
-    pub(super) files: RemoteFiles,
+    pub(super) files: StoreFiles,
     pub(super) digests: Option<Digests>,
 }
 
@@ -37,7 +37,7 @@ impl Completeness {
     }
 
     /// Forgets what is not there any more.
-    pub(super) fn forget_others(&mut self, models: &BTreeMap<String, RemoteModel>) {
+    pub(super) fn forget_others(&mut self, models: &BTreeMap<String, StoreModel>) {
         let versions = |name: &String| models.get(name).map(|model| &model.versions);
         self.seen.retain(|(name, version), _| {
             versions(name).is_some_and(|versions| version.is_none_or(|version| versions.contains_key(&version)))
@@ -74,7 +74,7 @@ impl Completeness {
         &mut self,
         fetcher: &Fetcher,
         name: &str,
-        model: &RemoteModel,
+        model: &StoreModel,
         at_once: bool,
         now: Instant,
     ) -> Result<BTreeMap<u64, Complete>, StoreFault> {
@@ -103,7 +103,7 @@ impl Completeness {
         Ok(complete)
     }
 
-    async fn digests(&mut self, fetcher: &Fetcher, manifest: &RemoteFile) -> Result<Digests, StoreFault> {
+    async fn digests(&mut self, fetcher: &Fetcher, manifest: &StoreFile) -> Result<Digests, StoreFault> {
         if let Some((tag, digests)) = self.manifests.get(manifest.key.as_ref())
             && *tag == manifest.tag
         {
@@ -118,7 +118,7 @@ impl Completeness {
 }
 
 /// What tells files from others.
-pub(super) fn print_of(files: &RemoteFiles) -> u64 {
+pub(super) fn print_of(files: &StoreFiles) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files.values() {
         (&file.name, file.size, &file.tag).hash(&mut hasher);

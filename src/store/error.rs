@@ -95,7 +95,15 @@ pub enum StoreFault {
 impl StoreFault {
     /// The store itself cannot be had: nothing else of it needs to be tried now.
     pub fn is_of_the_store(&self) -> bool {
-        !matches!(self, Self::Changed(_) | Self::Checksum { .. } | Self::Content(_) | Self::Disk(_) | Self::Full { .. })
+        matches!(
+            self,
+            Self::Away(_)
+                | Self::NoCredentials(_)
+                | Self::Credentials { .. }
+                | Self::NoBucket
+                | Self::Region
+                | Self::Settings(_)
+        )
     }
 
     /// The same once more, for another one who asked.
@@ -173,9 +181,10 @@ impl StoreFault {
             (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "AuthenticationFailed")
             | (401, _) => Self::Credentials { code: said, remedy: correct(kind) },
             (301 | 307, _) | (_, "AuthorizationHeaderMalformed" | "PermanentRedirect") => Self::Region,
+            (403, "InvalidObjectState") => Self::Content(format!("{name} is archived: restore it, or delete it")),
             (403, _) => Self::Denied { code: said, allow: rights(kind) },
             (404, "NoSuchBucket" | "ContainerNotFound") => Self::NoBucket,
-            (404 | 412, _) if !name.is_empty() => Self::Changed(name.to_owned()),
+            (404 | 412 | 416, _) if !name.is_empty() => Self::Changed(name.to_owned()),
             (404, _) => Self::NoBucket,
             _ => Self::Answer(said),
         }

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use super::{
     digests::{FileDigest, hex},
     error::StoreFault,
-    listing::RemoteFile,
+    listing::StoreFile,
     open::StoreClient,
     url::StoreKind,
 };
@@ -47,7 +47,7 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// Where the object is put, whole or not.
-    fn place(&self, file: &RemoteFile) -> PathBuf {
+    fn place(&self, file: &StoreFile) -> PathBuf {
         let mut hash = Sha256::new();
         for part in [file.key.as_ref(), &file.tag, &file.size.to_string()] {
             hash.update(part);
@@ -59,7 +59,7 @@ impl Fetcher {
     /// Fetches what is missing of an object, and checks all of it.
     ///
     /// * `stated`: what the version's manifest says of it
-    pub(super) async fn fetch(&self, file: &RemoteFile, stated: Option<&FileDigest>) -> Result<PathBuf, StoreFault> {
+    pub(super) async fn fetch(&self, file: &StoreFile, stated: Option<&FileDigest>) -> Result<PathBuf, StoreFault> {
         let place = self.place(file);
         let outcome = self.fetch_into(&place, file, stated).await;
         match &outcome {
@@ -73,7 +73,7 @@ impl Fetcher {
         outcome.map(|()| place)
     }
 
-    async fn fetch_into(&self, place: &Path, file: &RemoteFile, stated: Option<&FileDigest>) -> Result<(), StoreFault> {
+    async fn fetch_into(&self, place: &Path, file: &StoreFile, stated: Option<&FileDigest>) -> Result<(), StoreFault> {
         let mut sums = Sums::for_file(file);
         let (mut partial, done) = continued(place, file.size, &mut sums).map_err(at(place))?;
         let starts = (done..file.size).step_by(PART as usize);
@@ -89,7 +89,7 @@ impl Fetcher {
     }
 
     /// A part of an object, which is still the one that was listed.
-    async fn part(&self, file: &RemoteFile, start: u64, end: u64) -> Result<Bytes, StoreFault> {
+    async fn part(&self, file: &StoreFile, start: u64, end: u64) -> Result<Bytes, StoreFault> {
         let options = GetOptions {
             range: Some(GetRange::Bounded(start..end)),
             if_match: file.etag.clone(),
@@ -109,7 +109,7 @@ impl Fetcher {
     }
 
     /// A whole small object.
-    pub(super) async fn read(&self, file: &RemoteFile, limit: u64) -> Result<Bytes, StoreFault> {
+    pub(super) async fn read(&self, file: &StoreFile, limit: u64) -> Result<Bytes, StoreFault> {
         if file.size > limit {
             return Err(StoreFault::Content(format!("{} has {} bytes, the limit is {limit}", file.key, file.size)));
         }
@@ -159,7 +159,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn for_file(file: &RemoteFile) -> Self {
+    fn for_file(file: &StoreFile) -> Self {
         Self { sha256: Sha256::new(), md5: stated_md5(file).map(|_| Md5::new()) }
     }
 
@@ -171,7 +171,7 @@ impl Sums {
     }
 
     /// * `is_encrypted`: an entity tag is no checksum then
-    fn check(self, file: &RemoteFile, stated: Option<&FileDigest>, is_encrypted: bool) -> Result<(), StoreFault> {
+    fn check(self, file: &StoreFile, stated: Option<&FileDigest>, is_encrypted: bool) -> Result<(), StoreFault> {
         let differs = |witness, stated: &str, came: String| StoreFault::Checksum {
             name: file.key.to_string(),
             witness,
@@ -196,7 +196,7 @@ impl Sums {
 }
 
 /// The MD5 that is the entity tag of an object which was put in one piece.
-fn stated_md5(file: &RemoteFile) -> Option<String> {
+fn stated_md5(file: &StoreFile) -> Option<String> {
     let tag = file.etag.as_deref()?.trim_matches('"');
     (tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| tag.to_ascii_lowercase())
 }

@@ -67,16 +67,6 @@ impl StoreMirror {
         &self.folder
     }
 
-    /// Which store it is.
-    pub fn url(&self) -> &StoreUrl {
-        &self.url
-    }
-
-    /// Whether there is anything here.
-    pub fn has_models(&self) -> bool {
-        !super::room::folders(&self.folder).is_empty()
-    }
-
     /// Looks at the store now, and takes what is there as complete. Answered when all that is new is here; what is wrong with single models is in
     /// the log.
     ///

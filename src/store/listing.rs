@@ -17,7 +17,7 @@ const DEEPEST: usize = 8;
 
 /// An object that is a file of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RemoteFile {
+pub(super) struct StoreFile {
     /// Its name in the model's or the version's folder.
     pub(super) name: String,
     /// Where it is in the store.
@@ -30,32 +30,32 @@ pub(super) struct RemoteFile {
 }
 
 /// Files by their names.
-pub(super) type RemoteFiles = BTreeMap<String, RemoteFile>;
+pub(super) type StoreFiles = BTreeMap<String, StoreFile>;
 
 /// A model in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct RemoteModel {
+pub(super) struct StoreModel {
     /// Settings, labels and whatever else is beside the versions.
-    pub(super) own: RemoteFiles,
-    pub(super) versions: BTreeMap<u64, RemoteVersion>,
+    pub(super) own: StoreFiles,
+    pub(super) versions: BTreeMap<u64, StoreVersion>,
 }
 
 /// A version in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct RemoteVersion {
-    pub(super) files: RemoteFiles,
-    pub(super) manifest: Option<RemoteFile>,
+pub(super) struct StoreVersion {
+    pub(super) files: StoreFiles,
+    pub(super) manifest: Option<StoreFile>,
 }
 
 /// A store at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Listing {
-    pub(super) models: BTreeMap<String, RemoteModel>,
+pub(super) struct StoreListing {
+    pub(super) models: BTreeMap<String, StoreModel>,
     /// Objects whose names a folder cannot have.
     pub(super) odd: Vec<String>,
 }
 
-impl Listing {
+impl StoreListing {
     /// Sorts objects.
     ///
     /// * `prefix`: where the models are
@@ -104,7 +104,7 @@ impl Listing {
         }
         let etag = object.e_tag;
         let tag = etag.clone().unwrap_or_else(|| object.last_modified.to_rfc3339());
-        let file = RemoteFile { name: rest.join("/"), key: object.location, size: object.size, etag, tag };
+        let file = StoreFile { name: rest.join("/"), key: object.location, size: object.size, etag, tag };
         let model = self.models.entry((*model).to_owned()).or_default();
         match version {
             None => drop(model.own.insert(file.name.clone(), file)),
@@ -121,7 +121,7 @@ impl Listing {
 }
 
 /// The bytes of files.
-pub(super) fn bytes(files: &RemoteFiles) -> u64 {
+pub(super) fn bytes(files: &StoreFiles) -> u64 {
     files.values().map(|file| file.size).sum()
 }
 
@@ -159,7 +159,8 @@ mod tests {
             ("m/a/b/c/d/e/f/g/h/i", 1),
             ("m/net/back\\slash", 1),
         ];
-        let listing = Listing::of(&Path::from("m"), objects.iter().map(|(key, size)| object(key, *size)).collect());
+        let listing =
+            StoreListing::of(&Path::from("m"), objects.iter().map(|(key, size)| object(key, *size)).collect());
         assert_eq!(listing.models.keys().collect::<Vec<_>>(), ["net", "other"]);
         let net = &listing.models["net"];
         assert_eq!(net.own.keys().collect::<Vec<_>>(), ["03/model.onnx", "assets/classes.txt", "model.toml"]);
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_whole_bucket_can_be_a_repository() {
-        let listing = Listing::of(&Path::ROOT, vec![object("net/1/model.onnx", 1)]);
+        let listing = StoreListing::of(&Path::ROOT, vec![object("net/1/model.onnx", 1)]);
         assert_eq!(listing.models["net"].versions.len(), 1);
     }
 }

@@ -21,10 +21,10 @@ use super::{
     completeness::{Complete, Completeness, print_of},
     error::StoreFault,
     fetch::{Fetcher, settle_in},
-    listing::{Listing, RemoteFiles, RemoteModel, bytes},
+    listing::{StoreFiles, StoreListing, StoreModel, bytes},
     open::StoreClient,
     origin::Origin,
-    room::{Held, folders, to_remove},
+    room::{CachedVersion, folders, to_remove},
     url::StoreUrl,
 };
 use crate::{
@@ -82,7 +82,7 @@ pub(super) struct Mirror {
     client: Option<StoreClient>,
     completeness: Completeness,
     resting: BTreeMap<String, Resting>,
-    /// Held as long as this process fills the folder.
+    /// CachedVersion as long as this process fills the folder.
     lock: Option<File>,
     looked: bool,
 }
@@ -96,7 +96,7 @@ struct Resting {
 /// A model whose settings are here, and what of it should be.
 struct Prepared<'a> {
     name: &'a str,
-    remote: &'a RemoteModel,
+    remote: &'a StoreModel,
     /// Where it is put together, if it is new.
     staged: Option<StagedFolder>,
     picked: Vec<Complete>,
@@ -223,7 +223,7 @@ impl Mirror {
         if self.resting.is_empty() {
             fetcher.clear();
         }
-        self.options.meter.note_cached(Held::of(&root).iter().map(|held| held.bytes).sum());
+        self.options.meter.note_cached(CachedVersion::of(&root).iter().map(|held| held.bytes).sum());
         let looked = root.join(LOOKED_FILE);
         let _ = File::create(&looked);
         self.looked = true;
@@ -244,7 +244,7 @@ impl Mirror {
         &mut self,
         fetcher: &Fetcher,
         name: &'a str,
-        remote: &'a RemoteModel,
+        remote: &'a StoreModel,
         at_once: bool,
         now: Instant,
     ) -> Result<Option<Prepared<'a>>, StoreFault> {
@@ -313,7 +313,7 @@ impl Mirror {
         Ok(())
     }
 
-    fn is_resting(&self, name: &str, remote: &RemoteModel, now: Instant) -> bool {
+    fn is_resting(&self, name: &str, remote: &StoreModel, now: Instant) -> bool {
         self.resting.get(name).is_some_and(|resting| resting.until > now && resting.print == print_of_model(remote))
     }
 
@@ -321,12 +321,12 @@ impl Mirror {
     fn note_trouble(
         &mut self,
         name: &str,
-        remote: &RemoteModel,
+        remote: &StoreModel,
         fault: StoreFault,
         now: Instant,
         troubles: &mut Troubles,
     ) -> Result<(), StoreFault> {
-        if fault.is_of_the_store() && !matches!(fault, StoreFault::Denied { .. }) {
+        if fault.is_of_the_store() {
             return Err(fault);
         }
         self.options.meter.note_failure();
@@ -339,8 +339,8 @@ impl Mirror {
     }
 
     fn make_room(&self, name: &str, needed: u64, kept: &BTreeSet<(String, u64)>) -> Result<(), StoreFault> {
-        let held = Held::of(&self.options.folder);
-        let is_served = |held: &&Held| (self.options.is_served)(&held.model, held.version);
+        let held = CachedVersion::of(&self.options.folder);
+        let is_served = |held: &&CachedVersion| (self.options.is_served)(&held.model, held.version);
         let mut kept = kept.clone();
         kept.extend(held.iter().filter(is_served).map(|held| (held.model.clone(), held.version)));
         let limit = self.options.max_bytes;
@@ -368,7 +368,7 @@ impl Mirror {
 }
 
 /// Everything below the URL.
-async fn list(fetcher: &Fetcher, url: &StoreUrl) -> Result<Listing, StoreFault> {
+async fn list(fetcher: &Fetcher, url: &StoreUrl) -> Result<StoreListing, StoreFault> {
     let prefix = Key::parse(&url.prefix).unwrap_or_default();
     let mut objects = fetcher.client.store.list(Some(&prefix).filter(|prefix| !prefix.is_root()));
     let mut found = Vec::new();
@@ -379,11 +379,11 @@ async fn list(fetcher: &Fetcher, url: &StoreUrl) -> Result<Listing, StoreFault> 
         }
         found.push(object);
     }
-    Ok(Listing::of(&prefix, found))
+    Ok(StoreListing::of(&prefix, found))
 }
 
 /// Brings the files beside the versions here, one rename each, once all are there.
-async fn bring_own(fetcher: &Fetcher, folder: &Path, own: &RemoteFiles) -> Result<(), StoreFault> {
+async fn bring_own(fetcher: &Fetcher, folder: &Path, own: &StoreFiles) -> Result<(), StoreFault> {
     let (had, has) = (Origin::read(folder).unwrap_or_default(), Origin::of(own));
     if had == has {
         return Ok(());
@@ -411,7 +411,7 @@ fn versions_in(folder: &Path) -> impl Iterator<Item = u64> {
     folders(folder).into_iter().filter_map(|(name, _)| version_number(&name))
 }
 
-fn print_of_model(remote: &RemoteModel) -> u64 {
+fn print_of_model(remote: &StoreModel) -> u64 {
     let files = remote.versions.values().map(|version| print_of(&version.files));
     files.fold(print_of(&remote.own), |sum, print| sum.rotate_left(7) ^ print)
 }

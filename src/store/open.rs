@@ -35,8 +35,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const RETRIES: usize = 2;
 const RETRY_LIMIT: Duration = Duration::from_secs(20);
 
-/// A client of a store.
-#[derive(Clone, Debug)]
+/// A client of a store. It has no `Debug`: it knows the credentials.
+#[derive(Clone)]
 pub struct StoreClient {
     /// What is asked.
     pub store: Arc<dyn ObjectStore>,

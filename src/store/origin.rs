@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::listing::RemoteFiles;
+use super::listing::StoreFiles;
 use crate::{
     files,
     staging::{FileError, write_file},
@@ -27,8 +27,8 @@ pub(super) struct OriginFile {
 }
 
 impl Origin {
-    pub(super) fn of(files: &RemoteFiles) -> Self {
-        let origin = |(name, file): (&String, &super::listing::RemoteFile)| {
+    pub(super) fn of(files: &StoreFiles) -> Self {
+        let origin = |(name, file): (&String, &super::listing::StoreFile)| {
             (name.clone(), OriginFile { size: file.size, tag: file.tag.clone() })
         };
         Self { files: files.iter().map(origin).collect() }

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use super::{
     digests::{Digests, FileDigest, MANIFEST_FILE, hex},
     error::{StoreError, StoreFault},
-    listing::{Listing, RemoteModel},
+    listing::{StoreListing, StoreModel},
     open::StoreClient,
     url::StoreUrl,
 };
@@ -233,11 +233,11 @@ impl Target<'_> {
     }
 
     /// What is there of the model.
-    async fn there(&self, model: &str) -> Result<RemoteModel, PushError> {
+    async fn there(&self, model: &str) -> Result<StoreModel, PushError> {
         let prefix = Key::parse(&self.model.prefix).unwrap_or_default();
         let objects: Vec<_> = self.client.store.list(Some(&prefix)).try_collect().await.map_err(self.failed(model))?;
         let root = Key::parse(&self.url.prefix).unwrap_or_default();
-        Ok(Listing::of(&root, objects).models.remove(model).unwrap_or_default())
+        Ok(StoreListing::of(&root, objects).models.remove(model).unwrap_or_default())
     }
 
     async fn read(&self, key: &Key) -> Result<Bytes, PushError> {

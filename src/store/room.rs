@@ -1,4 +1,4 @@
-//! How large the cache is, and what goes to make room: the oldest version that nobody wants. Pure, but for [`Held::of`].
+//! How large the cache is, and what goes to make room: the oldest version that nobody wants. Pure, but for [`CachedVersion::of`].
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use crate::model::repository::version_number;
 
 /// A version in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct CachedVersion {
     pub(super) model: String,
     pub(super) version: u64,
     pub(super) bytes: u64,
@@ -20,7 +20,7 @@ pub(super) struct Held {
     pub(super) since: SystemTime,
 }
 
-impl Held {
+impl CachedVersion {
     /// Everything in the cache at `root`.
     pub(super) fn of(root: &Path) -> Vec<Self> {
         let mut held = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn folders(folder: &Path) -> Vec<(String, PathBuf)> {
 ///
 /// * `kept`: what must not go
 pub(super) fn to_remove(
-    held: &[Held],
+    held: &[CachedVersion],
     needed: u64,
     limit: u64,
     kept: &BTreeSet<(String, u64)>,
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_oldest_goes_first_and_never_what_is_kept() {
         let held: Vec<_> = [(1, 10, 100), (2, 10, 50), (3, 10, 200), (4, 10, 10)]
-            .map(|(version, bytes, since)| Held {
+            .map(|(version, bytes, since)| CachedVersion {
                 model: "m".to_owned(),
                 version,
                 bytes,

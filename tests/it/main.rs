@@ -67,6 +67,7 @@ mod scripts;
 mod server_life;
 mod stats;
 mod store_faults;
+mod store_push;
 mod store_server;
 mod support;
 mod tfs_grpc;

@@ -122,10 +122,6 @@ impl FakeS3 {
         self.state.lock().unwrap().objects.insert(key.to_owned(), bytes.into());
     }
 
-    pub(crate) fn delete(&self, key: &str) {
-        self.state.lock().unwrap().objects.remove(key);
-    }
-
     pub(crate) fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         self.state.lock().unwrap().objects.clone()
     }
