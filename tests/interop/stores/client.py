@@ -24,6 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 MODEL = ROOT / "models/resnet20-cifar10"
 CAT = (ROOT / "tests/fixtures/cifar10/cat.jpg").read_bytes()
 PATIENCE = 60
+# Ended at the end, whatever happened.
+started = []
 # The servers add 10,000 to a port for their own calls.
 FIRST_PORT, LAST_PORT = 15_000, 30_000
 
@@ -102,7 +104,7 @@ class SeaweedFS(Store):
                 "-s3", f"-s3.config={config}", *ports]
 
     def make_bucket(self):
-        until("the bucket is made", lambda: ask(f"http://127.0.0.1:{self.filer}/buckets/models/", b"", "POST") is not None)
+        until("the bucket is made", lambda: ask(f"http://127.0.0.1:{self.filer}/buckets/models/", method="POST") is not None)
 
     def environment(self):
         return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}", "AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret,
@@ -183,6 +185,7 @@ class Resnetd:
         command = [binary, "serve", "--models", store.url, "--http", self.http, "--grpc", grpc]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, env={**os.environ, **settings, **store.environment()}, cwd=ROOT, stderr=log)
+        started.append(self.process)
         until("resnetd is ready", self.is_ready)
 
     def is_ready(self):
@@ -221,7 +224,7 @@ def run(store, binary, folder):
     place = versions(folder / "local")
     store.start()
     store.make_bucket()
-    print(" ", store.push(binary, place(1)))
+    print(" ", store.push(binary, place(1)), flush=True)
     server = Resnetd(binary, store, folder, "first.log")
     done, answered, failed = threading.Event(), [], []
 
@@ -281,7 +284,7 @@ def main():
         if scheme == "gs" and platform.machine() != "x86_64":
             print("SKIPPED fake-gcs-server: there is no binary for this machine")
             continue
-        print(kind.name)
+        print(kind.name, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             store = kind(pathlib.Path(folder) / "store", venv)
             store.folder.mkdir()
@@ -293,8 +296,10 @@ def main():
                 print((store.folder / "log").read_bytes()[-2000:].decode(errors="replace"))
                 raise
             finally:
-                if store.process and store.process.poll() is None:
-                    store.process.kill()
+                for process in [*started, store.process]:
+                    if process and process.poll() is None:
+                        process.kill()
+                        process.wait()
 
 
 main()
