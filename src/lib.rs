@@ -21,6 +21,7 @@ pub mod server;
 pub mod service;
 pub mod settings;
 pub mod staging;
+pub mod store;
 pub mod telemetry;
 pub mod tensor;
 pub mod tune;

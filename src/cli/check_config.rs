@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{
     ConfigArgs,
     output::{Output, complain},
+    repositories::{check_elsewhere, on_disk},
 };
 use crate::{
     config::{Config, Flags},
@@ -29,7 +30,18 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
 
-    let repository::Contents { models, passed_over } = repository::contents(&config.models.dir)?;
+    let elsewhere = check_elsewhere(&config)?;
+    if !elsewhere.is_empty() || config.models.repositories().len() > 1 {
+        output.finish()?;
+        for repository in elsewhere {
+            complain(&format!("{repository} is looked at when the server starts: its models are not checked here"));
+        }
+        if config.models.repositories().len() > 1 {
+            complain("there are several repositories: check the models of each folder with --models");
+        }
+        return Ok(());
+    }
+    let repository::Contents { models, passed_over } = repository::contents(on_disk(&config)?)?;
     for passed_over in passed_over {
         complain(&format!("warning: {passed_over}"));
     }

@@ -16,6 +16,7 @@ use super::{
     images::FoundImages,
     interrupt::Interrupt,
     output::{Output, complain},
+    repositories::on_disk,
     serve::limits,
 };
 use crate::{
@@ -83,7 +84,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let options = LoadOptions { retries: false, ..LoadOptions::default() };
     let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores), options)?;
     let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
-    lifecycle.apply(wanted_models(&config.models.dir, args.model.as_deref(), &defaults)?).wait();
+    lifecycle.apply(wanted_models(on_disk(&config)?, args.model.as_deref(), &defaults)?).wait();
     let model = choose(service.list(), args.model.as_deref())?;
     let table = Table::new(&files, &model);
 

@@ -4,6 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 
+use super::repositories::is_elsewhere;
 use crate::{
     config::{Config, ConfigError, Flags},
     files,
@@ -15,9 +16,9 @@ pub(super) struct ConfigArgs {
     /// Configuration file (TOML); config/resnetd.toml shows every key
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Model repository: DIR/NAME/VERSION/model.onnx
+    /// Model repository: DIR/NAME/VERSION/model.onnx; `serve`: or s3://bucket/prefix, gs://…, az://…, and several of them
     #[arg(long, value_name = "DIR")]
-    pub(super) models: Option<PathBuf>,
+    pub(super) models: Vec<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -41,13 +42,15 @@ impl ConfigArgs {
 
     /// Refuses a repository that `--models` names and that does not exist.
     pub(super) fn check_repository(&self) -> anyhow::Result<()> {
-        let Some(models) = &self.models else { return Ok(()) };
-        let reason = match fs::metadata(models) {
-            Ok(there) if there.is_dir() => return Ok(()),
-            Ok(_) => "it is no folder".to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        anyhow::bail!("--models {}: {reason}; create it or correct the path", files::shown(models))
+        for models in self.models.iter().filter(|models| !is_elsewhere(models)) {
+            let reason = match fs::metadata(models) {
+                Ok(there) if there.is_dir() => continue,
+                Ok(_) => "it is no folder".to_owned(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            anyhow::bail!("--models {}: {reason}; create it or correct the path", files::shown(models));
+        }
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::{
     interrupt::Interrupt,
     output::{Output, complain},
     place::ModelPlace,
+    repositories::on_disk,
 };
 use crate::{
     config::Config,
@@ -93,7 +94,7 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let config = args.config.load_quiet("warn,ort=off")?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
-    let place = ModelPlace::find(&config.models.dir, &args.name)?;
+    let place = ModelPlace::find(on_disk(&config)?, &args.name)?;
     let version = place.version(args.version)?;
     let against = args.against.map(|wanted| place.version(Some(wanted)).context("--against")).transpose()?;
     if against == Some(version) {

@@ -44,7 +44,7 @@ struct Everything<'a> {
 
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let inspection = inspect_file(&args.file).with_context(|| files::shown(&args.file))?;
-    let kept = Kept::of(&args.file, ConfigArgs { config: args.config.clone(), models: None })?;
+    let kept = Kept::of(&args.file, ConfigArgs { config: args.config.clone(), models: Vec::new() })?;
     let mut output = Output::stdout();
     match args.format {
         Format::Json => {

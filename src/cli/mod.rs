@@ -17,6 +17,7 @@ mod classify;
 mod config_args;
 mod evaluate;
 mod healthcheck;
+mod hub_model;
 mod images;
 mod inspect;
 mod interrupt;
@@ -27,7 +28,9 @@ mod openapi;
 mod output;
 mod place;
 mod pull;
+mod push;
 mod quantize;
+mod repositories;
 mod serve;
 mod table;
 mod tune;
@@ -60,6 +63,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Fetch ImageNet weights from the Hugging Face hub and build them into a served model
     Pull(pull::PullArgs),
+    /// Put a version into an object store, in an order in which no watcher sees half of it
+    Push(push::PushArgs),
     /// Make an 8-bit version of a served model, if its answers hold
     Quantize(quantize::QuantizeArgs),
     /// Errors of a model on a labelled folder, per class, calibration; two versions compared
@@ -95,6 +100,7 @@ pub fn run() -> ! {
         Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),

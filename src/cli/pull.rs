@@ -1,6 +1,6 @@
 //! `resnetd pull`: ImageNet weights from the Hugging Face hub, built into a model folder that the server serves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,9 +10,9 @@ use super::{
     output::{Output, complain},
 };
 use crate::files;
-use crate::resnet::hub::Hub;
 use crate::resnet::hub::catalogue::{self, PretrainedWeights};
-use crate::resnet::{build, import};
+use crate::resnet::hub::{Fetched, Hub};
+use crate::resnet::{Recipe, Written, build, import};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PullArgs {
@@ -57,22 +57,39 @@ pub(super) fn run(args: &PullArgs) -> anyhow::Result<()> {
         complain(&format!("using the copy in the cache: {reason}"));
     }
 
-    let imported = import::read(&fetched.path)?;
-    let mut recipe = entry.recipe(&fetched, &imported)?;
-    recipe.name = args.name.clone().unwrap_or(recipe.name);
-    recipe.version = args.version;
-    recipe.force = args.force;
-    // Folders that are half filled appear under another name; a signal waits until that is gone.
-    let mut held = interrupt.hold();
-    let written = build(&recipe, imported.state_dict, &args.output)?;
-    *held = true;
-    drop(held);
+    let mut held = None;
+    let (recipe, written) = built(&entry, &fetched, &args.output, |recipe| {
+        recipe.name = args.name.clone().unwrap_or(std::mem::take(&mut recipe.name));
+        recipe.version = args.version;
+        recipe.force = args.force;
+        // Folders that are half filled appear under another name; a signal waits until that is gone.
+        held = Some(interrupt.hold());
+    })?;
+    if let Some(mut held) = held {
+        *held = true;
+    }
 
     let mut output = Output::stdout();
     let PretrainedWeights { repository, license, .. } = &entry;
     let model = files::shown(&written.model);
     output.line(&format!("{model}: {} from {repository} ({license})", recipe.architecture))?;
     output.finish()
+}
+
+/// Builds a model of fetched weights.
+///
+/// * `change`: of the recipe, before anything is written
+pub(super) fn built(
+    entry: &PretrainedWeights,
+    fetched: &Fetched,
+    output: &Path,
+    change: impl FnOnce(&mut Recipe),
+) -> anyhow::Result<(Recipe, Written)> {
+    let imported = import::read(&fetched.path)?;
+    let mut recipe = entry.recipe(fetched, &imported)?;
+    change(&mut recipe);
+    let written = build(&recipe, imported.state_dict, output)?;
+    Ok((recipe, written))
 }
 
 /// On stderr, and only on a terminal.

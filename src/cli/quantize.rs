@@ -18,6 +18,7 @@ use super::{
     interrupt::Interrupt,
     output::{Output, complain},
     place::ModelPlace,
+    repositories::on_disk,
 };
 use crate::{
     files,
@@ -112,7 +113,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     // What the engine logs as an error comes back as one, too.
     let config = args.config.load_quiet("warn,ort=off")?;
     telemetry::start_log(&config.log)?;
-    let repository = &config.models.dir;
+    let repository = on_disk(&config)?;
     let place = ModelPlace::find(repository, &args.name)?;
     let version = place.version(args.version)?;
     let manifest = place.manifest(&config)?;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, io_threads};
+use super::{ConfigArgs, io_threads, repositories::Repositories};
 use crate::{
     config::{
         Config, ControlMode, FairKey, Flags, LoadMode, MOST_LOADED, PlatformDialect, ServerSection, parse_address,
@@ -58,7 +58,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
     let machine = Machine::new(runtime, cores);
     let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
-    let manager = Arc::new(lifecycle.follow(repository_options(&config), service.clone())?);
+    let repositories = Arc::new(Repositories::start(&config, &service)?);
+    let manager = Arc::new(lifecycle.follow(repository_options(&config, &repositories), service.clone())?);
     tracing::info!(
         http = %http.local_addr()?,
         grpc = %grpc.local_addr()?,
@@ -74,9 +75,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
         () = stop.cancelled() => Ok(()),
-        loaded = load(&lifecycle, &manager, &service, config.models.control) => loaded,
+        loaded = load(&lifecycle, &manager, &service, &repositories, config.models.control) => loaded,
     };
-    look_on_hangup(hangup, manager);
+    look_on_hangup(hangup, manager, repositories);
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
         Err(error) => {
@@ -107,8 +108,10 @@ async fn load(
     lifecycle: &Lifecycle,
     manager: &ModelManager,
     service: &Service,
+    repositories: &Repositories,
     control: ControlMode,
 ) -> anyhow::Result<()> {
+    repositories.begin().await?;
     manager.look().await.map_err(anyhow::Error::msg)?.await;
     let answers = || service.list().iter().any(|model| model.state.answers());
     if control == ControlMode::Watch && !answers() {
@@ -120,12 +123,13 @@ async fn load(
 }
 
 /// Every SIGHUP looks at the repository.
-fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>) {
+fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>, repositories: Arc<Repositories>) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!(
                 "SIGHUP: the repository is looked at; settings of the server itself are read when it starts"
             );
+            repositories.look().await;
             if let Err(error) = manager.look().await {
                 tracing::warn!("{error}; what is served goes on");
             }
@@ -133,12 +137,12 @@ fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>) {
     });
 }
 
-fn repository_options(config: &Config) -> RepositoryOptions {
+fn repository_options(config: &Config, repositories: &Repositories) -> RepositoryOptions {
     let models = &config.models;
     let interval =
         Some(models.watch_interval_ms).filter(|interval| *interval > 0 && models.control == ControlMode::Watch);
     RepositoryOptions {
-        dir: models.dir.clone(),
+        dirs: repositories.dirs().to_owned(),
         defaults: ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() },
         watch_interval: interval.map(Duration::from_millis),
         settle: Duration::from_millis(models.settle_ms),

@@ -14,6 +14,7 @@ use super::{
     ConfigArgs,
     cascade::{self, StudyArgs},
     output::Output,
+    repositories::on_disk,
 };
 use crate::{
     config::Config,
@@ -113,7 +114,7 @@ struct Subject {
 
 impl Subject {
     fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
-        let repository: &Path = &config.models.dir;
+        let repository: &Path = on_disk(config)?;
         let folders = scan(repository)?;
         let (batching, runtime) = (&config.batching, &config.runtime);
         if folders.is_empty() && name == RESNET20_CIFAR10.name {

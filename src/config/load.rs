@@ -57,7 +57,7 @@ pub enum ConfigError {
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `--models`
-    pub models: Option<PathBuf>,
+    pub models: Vec<PathBuf>,
     /// `--http`
     pub http: Option<SocketAddr>,
     /// `--grpc`
@@ -103,8 +103,10 @@ impl Config {
             config.server.dialects.extend(missing);
         }
         // A path may be no text, so it is no value of a table.
-        if let Some(models) = &flags.models {
-            config.models.dir.clone_from(models);
+        match &flags.models[..] {
+            [] => {}
+            [one] => (config.models.dir, config.models.dirs) = (one.clone(), Vec::new()),
+            several => config.models.dirs = several.to_vec(),
         }
         Ok(config)
     }

@@ -123,8 +123,16 @@ impl Default for ServerSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelsSection {
-    /// The model repository.
+    /// The model repository: a folder, or the URL of a store.
     pub dir: PathBuf,
+    /// Several of them, the first that has a name has it; where there are any, `dir` is not looked at.
+    pub dirs: Vec<PathBuf>,
+    /// Where the models of a store are kept on this machine; empty: in the user's cache folder.
+    pub cache_dir: PathBuf,
+    /// The most bytes of a store's models there.
+    pub cache_max_bytes: u64,
+    /// From one look at a store to the next, in milliseconds; 0: nobody looks.
+    pub store_interval_ms: u64,
     /// Who says what is served: the repository, or calls to the management address.
     pub control: ControlMode,
     /// Where calls do: what is loaded at the start, `*` for everything.
@@ -151,6 +159,10 @@ impl Default for ModelsSection {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("models"),
+            dirs: Vec::new(),
+            cache_dir: PathBuf::new(),
+            cache_max_bytes: 10 << 30,
+            store_interval_ms: 10_000,
             control: ControlMode::Watch,
             preload: vec!["*".to_owned()],
             load: LoadMode::All,
@@ -176,6 +188,13 @@ pub enum LoadMode {
     All,
     /// When somebody asks for them.
     OnDemand,
+}
+
+impl ModelsSection {
+    /// The repositories, the first that has a name has it.
+    pub fn repositories(&self) -> &[PathBuf] {
+        if self.dirs.is_empty() { std::slice::from_ref(&self.dir) } else { &self.dirs }
+    }
 }
 
 /// Who says what is served.
@@ -331,6 +350,10 @@ impl Config {
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         if self.models.watch_interval_ms != 0 {
             in_range("models.watch_interval_ms", &self.models.watch_interval_ms, 100..=DAY_MS)?;
+        }
+        in_range("models.cache_max_bytes", &self.models.cache_max_bytes, 1 << 20..=1 << 50)?;
+        if self.models.store_interval_ms != 0 {
+            in_range("models.store_interval_ms", &self.models.store_interval_ms, 100..=DAY_MS)?;
         }
         in_range("models.settle_ms", &self.models.settle_ms, 0..=DAY_MS)?;
         in_range("models.load_threads", &self.models.load_threads, 0..=1024)?;

@@ -5,13 +5,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use super::{
     cascades::judged,
     command::Labels,
+    folders::RepositoryFolders,
     labels::Relabels,
     settle::Settling,
     wanted::{ModelDefaults, WantedModel, built_in, versions},
@@ -19,18 +20,18 @@ use super::{
 use crate::{
     model::{
         RESNET20_CIFAR10,
-        fingerprint::{RepositoryLook, look_at, look_at_model},
+        fingerprint::{RepositoryLook, look_at_model},
         label_problem,
-        repository::{RepositoryError, model, scan},
+        repository::{RepositoryError, model},
     },
     service::{Error, ErrorKind, LabelTarget, Shown},
 };
 
-/// A repository, and how it is followed.
+/// Repositories, and how they are followed.
 #[derive(Clone, Debug)]
 pub struct RepositoryOptions {
-    /// Where it is.
-    pub dir: PathBuf,
+    /// Where they are; the first that has a name has it.
+    pub dirs: Vec<PathBuf>,
     /// The settings of a model that says nothing else.
     pub defaults: ModelDefaults,
     /// From one look at it to the next; `None`: nobody looks unless somebody asks.
@@ -53,6 +54,7 @@ pub(super) enum UnloadWish {
 
 pub(super) struct Keeper {
     options: RepositoryOptions,
+    folders: RepositoryFolders,
     settling: Settling,
     /// What is wanted of each model that counts.
     known: BTreeMap<String, Vec<WantedModel>>,
@@ -71,7 +73,8 @@ impl Keeper {
         let selected = options.explicit.as_ref().map(|_| BTreeSet::new());
         let settling = Settling::new(options.settle);
         let (known, relabels, trouble) = (BTreeMap::new(), Relabels::default(), BTreeMap::new());
-        Self { options, settling, known, selected, relabels, trouble, looked: false, has_stand_in: false }
+        let folders = RepositoryFolders::new(options.dirs.clone());
+        Self { options, folders, settling, known, selected, relabels, trouble, looked: false, has_stand_in: false }
     }
 
     /// Looks at everything; whether something else should be served now.
@@ -84,12 +87,12 @@ impl Keeper {
         let is_first = !std::mem::replace(&mut self.looked, true);
         if is_first {
             // Names what is no model.
-            scan(&self.options.dir)?;
+            self.folders.name_what_is_no_model()?;
         }
-        let look = look_at(&self.options.dir)?;
+        let look = self.folders.look()?;
         let is_empty = look.folders.is_empty() && look.unreadable.is_empty();
         if is_empty && !self.settling.names().is_empty() {
-            let (dir, what) = (self.options.dir.display(), if look.is_missing { "gone" } else { "empty" });
+            let (dir, what) = (self.folders.shown(), if look.is_missing { "gone" } else { "empty" });
             let line = format!(
                 "the model repository {dir} is {what}: what is served goes on; put it back, or stop the server if that is meant"
             );
@@ -100,7 +103,7 @@ impl Keeper {
         let mut changed = self.note(&look, at_once || is_first, now);
         changed.iter().for_each(|name| self.rebuild(name, is_first));
         if self.known.is_empty() && is_first {
-            let (repository, name) = (self.options.dir.display(), RESNET20_CIFAR10.name);
+            let (repository, name) = (self.folders.shown(), RESNET20_CIFAR10.name);
             tracing::info!(%repository, "no models there: serving the built-in {name}");
             let wanted = vec![built_in(&self.options.defaults)];
             self.known.insert(name.to_owned(), wanted);
@@ -112,6 +115,9 @@ impl Keeper {
         }
         if !changed.is_empty() {
             self.warn_of_names();
+        }
+        for (name, line) in self.folders.doubled() {
+            self.say(&format!("/ {name}"), line);
         }
         Ok(!changed.is_empty())
     }
@@ -163,7 +169,7 @@ impl Keeper {
             return;
         };
         let mut passed_over = Vec::new();
-        let wanted = match model(&self.options.dir.join(name), &mut passed_over) {
+        let wanted = match model(&self.folders.of(name), &mut passed_over) {
             Ok(Some(mut folder)) => {
                 // One that is gone since a moment still counts.
                 folder.versions.extend(before.iter().map(|version| version.version));
@@ -239,7 +245,7 @@ impl Keeper {
     /// # Errors
     /// If there is nothing that could be served; then nothing has changed.
     pub(super) fn load(&mut self, name: &str, now: Instant) -> Result<(), Error> {
-        let is_stand_in = self.has_stand_in && name == RESNET20_CIFAR10.name && !self.options.dir.join(name).exists();
+        let is_stand_in = self.has_stand_in && name == RESNET20_CIFAR10.name && !self.folders.of(name).exists();
         if !is_stand_in {
             self.read_anew(name, now)?;
         }
@@ -251,7 +257,7 @@ impl Keeper {
 
     fn read_anew(&mut self, name: &str, now: Instant) -> Result<(), Error> {
         let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
-        let seen = if is_name { look_at_model(&self.options.dir.join(name)) } else { Ok(None) };
+        let seen = if is_name { look_at_model(&self.folders.of(name)) } else { Ok(None) };
         let folder = match seen {
             Ok(Some(folder)) => folder,
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -272,7 +278,7 @@ impl Keeper {
     }
 
     fn no_folder(&self, name: &str) -> Error {
-        let dir = shown_folder(&self.options.dir);
+        let dir = self.folders.shown();
         let message =
             format!("there is no folder `{}` in the model repository {dir}: put the model there", Shown(name));
         Error::new(ErrorKind::NotFound, message)
@@ -344,8 +350,4 @@ impl Keeper {
         );
         Ok(version)
     }
-}
-
-fn shown_folder(folder: &Path) -> String {
-    folder.display().to_string()
 }

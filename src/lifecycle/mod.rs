@@ -24,6 +24,7 @@ mod decide;
 mod demands;
 mod ends;
 mod failures;
+mod folders;
 mod keeper;
 mod labels;
 mod loader;

@@ -112,7 +112,7 @@ pub fn contents(folder: &Path) -> Result<Contents, RepositoryError> {
 }
 
 /// The version that a folder of this name is.
-pub(super) fn version_number(name: &str) -> Option<u64> {
+pub fn version_number(name: &str) -> Option<u64> {
     // `01` and `+1` would parse, and would be a second name of version 1.
     name.parse().ok().filter(|version: &u64| *version > 0 && version.to_string() == name)
 }

@@ -77,7 +77,7 @@ pub use target::{Item, Target};
 pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics};
+use crate::telemetry::{DoorMetrics, Metrics, StoreMeter};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
@@ -173,6 +173,11 @@ impl Service {
     /// The metrics of a door.
     pub fn door_metrics(&self, door: &'static str) -> DoorMetrics {
         self.metrics().door(door)
+    }
+
+    /// The metrics of a store that models come from.
+    pub fn store_metrics(&self, store: &str) -> StoreMeter {
+        self.metrics().store(store)
     }
 
     /// Whether traffic may come.

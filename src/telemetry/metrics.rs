@@ -28,6 +28,7 @@ use super::{
     seen::SeenLabels,
     state::{self, CacheState, VersionState},
     statistics::{PhaseTimes, RunStatistics, RunSums},
+    stores::{StoreFamilies, StoreMeter},
     traffic::TrafficFamilies,
 };
 
@@ -119,6 +120,7 @@ pub struct Metrics {
     pub(super) predictions: Option<Family<PredictionLabels, Count>>,
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
+    stores: StoreFamilies,
     pub(super) seen: SeenLabels,
     traffic: Arc<TrafficFamilies>,
 }
@@ -151,6 +153,7 @@ impl Metrics {
             predictions: predictions.then(Family::default),
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
+            stores: StoreFamilies::default(),
             seen: SeenLabels::default(),
             traffic: Arc::default(),
         };
@@ -190,16 +193,8 @@ impl Metrics {
         );
         for (name, help, family) in [
             ("cache_hits_total", "Images whose row was kept from an earlier answer", &self.cache_hits),
-            (
-                "cache_misses_total",
-                "Images whose row was looked for among those that are kept, and was not there",
-                &self.cache_misses,
-            ),
-            (
-                "shared_runs_total",
-                "Images that were answered from the run of another request for the same",
-                &self.shared_runs,
-            ),
+            ("cache_misses_total", "Images whose row was looked for, and was not kept", &self.cache_misses),
+            ("shared_runs_total", "Images answered from the run of another request for the same", &self.shared_runs),
         ] {
             registry.register(name, help, family.clone());
         }
@@ -210,6 +205,7 @@ impl Metrics {
             self.in_flight.clone(),
         );
         self.doors.register(registry);
+        self.stores.register(registry);
         self.traffic.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
@@ -262,6 +258,11 @@ impl Metrics {
     /// The handles of a door.
     pub fn door(&self, door: &'static str) -> DoorMetrics {
         self.doors.door(door)
+    }
+
+    /// The handles of a store that models come from.
+    pub fn store(&self, store: &str) -> StoreMeter {
+        self.stores.store(store)
     }
 
     /// The counts of shared-out and mirrored traffic.

@@ -17,6 +17,7 @@ mod seen;
 mod series_end;
 mod state;
 mod statistics;
+mod stores;
 mod trace;
 mod traffic;
 
@@ -31,6 +32,7 @@ pub use quantiles::Quantiles;
 pub use refusal_reason::RefusalReason;
 pub use state::{CacheState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
+pub use stores::StoreMeter;
 pub use trace::{TraceContext, TraceParent};
 pub use traffic::{GuardRule, ShadowMetrics, ShadowOutcome, TrafficFamilies};
 

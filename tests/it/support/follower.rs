@@ -105,14 +105,14 @@ impl Follower {
         let folder = tempfile::tempdir().unwrap();
         models.iter().for_each(|model| put(folder.path(), model));
         let mut options = RepositoryOptions {
-            dir: folder.path().join("models"),
+            dirs: vec![folder.path().join("models")],
             defaults: ModelDefaults::default(),
             watch_interval: None,
             settle: Duration::from_secs(3600),
             explicit: None,
             on_demand: false,
         };
-        fs::create_dir_all(&options.dir).unwrap();
+        fs::create_dir_all(&options.dirs[0]).unwrap();
         change(&mut options);
         let script = Arc::new(Script::default());
         let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());

@@ -10,6 +10,7 @@ pub(crate) mod noting;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod repository;
+pub(crate) mod s3;
 pub(crate) mod server;
 pub(crate) mod v2;
 
