@@ -16,7 +16,7 @@ use crate::{
 
 /// What is wanted, with a reason in place of each model whose cascade cannot be.
 pub(super) fn judged(mut wanted: Vec<WantedModel>) -> Vec<WantedModel> {
-    let firsts: BTreeMap<String, String> = wanted.iter().filter_map(|it| Some(pair(it)?)).collect();
+    let firsts: BTreeMap<String, String> = wanted.iter().filter_map(pair).collect();
     if firsts.is_empty() {
         return wanted;
     }

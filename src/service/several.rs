@@ -119,11 +119,14 @@ fn each_once(targets: &[&Target]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a model said, and its row of each image; or why it said nothing.
+type AnswerWithRows = Result<(Answer, Vec<Box<[f32]>>), Error>;
+
 /// Of all models or of none: a mean of those that happened to answer would be another one each time.
 async fn mean_of(
     wanted: ClassesWanted,
     target: &Target,
-    answers: &[Result<(Answer, Vec<Box<[f32]>>), Error>],
+    answers: &[AnswerWithRows],
 ) -> Result<Vec<Vec<Prediction>>, Error> {
     let classes = Classes::of(wanted, target.model().classes())?;
     let mut rows = Vec::with_capacity(answers.len());

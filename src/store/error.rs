@@ -15,7 +15,7 @@ pub struct StoreError {
     /// The store.
     pub url: StoreUrl,
     /// What is wrong.
-    pub fault: StoreFault,
+    pub fault: Box<StoreFault>,
 }
 
 /// What is wrong.

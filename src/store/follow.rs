@@ -78,7 +78,7 @@ impl StoreMirror {
         let _ = self.wishes.send(done);
         answer.await.unwrap_or_else(|_| {
             let fault = StoreFault::Settings("the server is about to leave".to_owned());
-            Err(StoreError { url: self.url.clone(), fault })
+            Err(StoreError { url: self.url.clone(), fault: Box::new(fault) })
         })
     }
 }
@@ -142,7 +142,7 @@ impl Following {
             for done in asked {
                 let told = match &outcome {
                     Ok(()) => Ok(()),
-                    Err(fault) => Err(StoreError { url: self.url.clone(), fault: fault.again() }),
+                    Err(fault) => Err(StoreError { url: self.url.clone(), fault: Box::new(fault.again()) }),
                 };
                 // Whoever asked may have left.
                 let _ = done.send(told);

@@ -228,7 +228,7 @@ impl Target<'_> {
                 }
                 error => StoreFault::of(url.kind, "", &error),
             };
-            PushError::Store(StoreError { url: url.clone(), fault })
+            PushError::Store(StoreError { url: url.clone(), fault: Box::new(fault) })
         }
     }
 

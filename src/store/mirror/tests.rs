@@ -261,7 +261,7 @@ async fn after_a_start_nothing_is_fetched_that_is_here_and_leftovers_go() {
     };
     let mut second = Mirror::new(options);
     assert!(!second.lock().unwrap(), "the first one fills it");
-    drop(std::mem::replace(&mut bench.mirror.lock, None));
+    drop(bench.mirror.lock.take());
     assert!(second.lock().unwrap());
     second.look(false, Instant::now()).await.unwrap();
     assert_eq!(second.options.meter.downloaded(), 0);
