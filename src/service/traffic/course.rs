@@ -8,7 +8,7 @@ use std::{
 use super::{
     guard::{Observed, Stable, note_stable},
     guarded::Guarded,
-    mirror::{Mirror, Mirrored},
+    mirror::{Mirrored, Mirroring},
 };
 use crate::service::{
     answer::Answer,
@@ -20,7 +20,7 @@ use crate::service::{
 #[derive(Debug)]
 pub(in crate::service) struct Course {
     pub(super) side: Option<Side>,
-    pub(super) mirror: Option<Arc<Mirror>>,
+    pub(super) mirror: Option<Arc<Mirroring>>,
 }
 
 #[derive(Debug)]

@@ -34,7 +34,7 @@ const MOST_LOAD: f64 = 0.5;
 const FREE_PART: usize = 2;
 
 /// The way from one version to the one that mirrors it.
-pub(super) struct Mirror {
+pub(super) struct Mirroring {
     pub(super) of: Arc<Served>,
     pub(super) shadow: Arc<Served>,
     pub(super) metrics: ShadowMetrics,
@@ -55,7 +55,7 @@ pub(in crate::service) struct Spare {
 
 /// An image that is run by the first version, and may be run by the second one afterwards.
 pub(in crate::service) struct Mirrored {
-    mirror: Arc<Mirror>,
+    mirror: Arc<Mirroring>,
     what: What,
 }
 
@@ -73,13 +73,13 @@ struct Taken {
     _memory: Charge,
 }
 
-impl std::fmt::Debug for Mirror {
+impl std::fmt::Debug for Mirroring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} version {} beside {}", self.shadow.model.name, self.shadow.model.version, self.of.model.version)
     }
 }
 
-impl Mirror {
+impl Mirroring {
     /// Whether there is room for one more, before it costs anything; it is asked again when the answer is there.
     pub(super) fn begin(self: &Arc<Self>, content: &Content) -> Option<Mirrored> {
         if self.guarded.as_ref().is_some_and(|guarded| guarded.guard.broken().is_some()) {
@@ -170,7 +170,7 @@ impl Mirrored {
     }
 }
 
-impl Mirror {
+impl Mirroring {
     async fn run(self: &Arc<Self>, what: What, spare: &Spare) -> Result<Box<[f32]>, ShadowOutcome> {
         let input = match what {
             What::Same => return Err(ShadowOutcome::Unlike),

@@ -17,7 +17,7 @@ use super::{
     guard::{Guard, Stable, stable},
     guarded::Guarded,
     keys::SplitKeys,
-    mirror::Mirror,
+    mirror::Mirroring,
     split::{Even, Shares, place_of},
     view::{ShadowView, TrafficView},
 };
@@ -127,7 +127,7 @@ impl Routing {
         let default = default.map(|served| {
             let shadow = traffic.section.shadow.as_ref().and_then(find);
             let shadow = shadow.filter(|shadow| shadow.number != served.number);
-            let mirror = shadow.map(|shadow| Mirror {
+            let mirror = shadow.map(|shadow| Mirroring {
                 metrics: families.shadow(model, shadow.model.version),
                 guarded: traffic.guarded(&shadow, families),
                 of: Arc::clone(served),
