@@ -205,7 +205,12 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     steps.begin(LoadStep::MakingSessions);
     let alike = plan.alone.filter(|alone| alone.engine == engine);
     let sessions = shape.instances + usize::from(alike.is_some());
-    let shared = steps.aside(|| tuning.shared_weights(engine, sessions))?.unwrap_or_else(|cause| {
+    // A session that has threads gets them as far back as the thread that makes it.
+    let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
+    // Beside traffic for one session too, so that what takes long is done behind the traffic, and little is left that cannot be.
+    let prepares = sessions > 1 || (has_threads && steps.gives_way());
+    let shared = if prepares { steps.aside(|| tuning.shared_weights(engine))? } else { Ok(None) };
+    let shared = shared.unwrap_or_else(|cause| {
         tracing::warn!(model = name, version, "each of its {sessions} sessions has weights of its own: {cause}");
         None
     });
@@ -214,8 +219,6 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let open_alone =
         |candidate: Candidate| tuning.open(if candidate.engine == engine { prepared } else { graph }, candidate, 1);
     let share = manifest.runtime.share;
-    // A session that has threads gets them as far back as the thread that makes it.
-    let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
     let opened = if has_threads { with_share(share, open)? } else { steps.aside(open)? };
     let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
     let alone = with_share(share, || plan.alone.map(open_alone).transpose())?;

@@ -85,6 +85,11 @@ impl LoadSteps {
         self.beside_earlier
     }
 
+    /// Whether others are served meanwhile.
+    pub(super) fn gives_way(&self) -> bool {
+        self.gives_way
+    }
+
     /// Does a part of the load that leaves no thread behind; where others are served, it gives way to them.
     ///
     /// # Errors

@@ -112,16 +112,13 @@ pub enum Earlier {
 const LEAST_SHARED_BYTES: u64 = 8 << 20;
 
 impl Tuning<'_> {
-    /// Prepares the weights once for `sessions` on the processor. `None` where each has its own: it is the only one, or elsewhere, or
-    /// the weights are few, or in 8 bits, which each session packs for itself.
+    /// Prepares the weights once for all sessions on the processor. `None` where each has its own: they are elsewhere, or the weights
+    /// are few, or in 8 bits, which each session packs for itself.
     ///
     /// # Errors
     /// [`LoadError`]; then each can have its own.
-    pub(super) fn shared_weights(&self, engine: Engine, sessions: usize) -> Result<Option<SharedWeights>, LoadError> {
-        let pays = sessions > 1
-            && engine == Engine::REFERENCE
-            && !self.network.quantized
-            && self.network.bytes >= LEAST_SHARED_BYTES;
+    pub(super) fn shared_weights(&self, engine: Engine) -> Result<Option<SharedWeights>, LoadError> {
+        let pays = engine == Engine::REFERENCE && !self.network.quantized && self.network.bytes >= LEAST_SHARED_BYTES;
         pays.then(|| self.machine.runtime.share_weights(self.graph, &self.stated)).transpose()
     }
 
