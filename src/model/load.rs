@@ -211,7 +211,11 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let prepares = sessions > 1 || (has_threads && steps.gives_way());
     let shared = if prepares { steps.aside(|| tuning.shared_weights(engine))? } else { Ok(None) };
     let shared = shared.unwrap_or_else(|cause| {
-        tracing::warn!(model = name, version, "each of its {sessions} sessions has weights of its own: {cause}");
+        tracing::warn!(
+            model = name,
+            version,
+            "its weights are not prepared for all of its sessions ({sessions}), each does it for itself: {cause}"
+        );
         None
     });
     let prepared = shared.as_ref().map_or(graph, SharedWeights::graph);
