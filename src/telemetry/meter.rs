@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::metrics::{Metrics, ModelMetrics, OK, Protocol};
+use super::{
+    labels::{OK, Protocol},
+    metrics::Metrics,
+    model_metrics::ModelMetrics,
+};
 
 /// The code of a request whose client left before the answer.
 const CANCELLED: &str = "CANCELLED";

@@ -13,47 +13,28 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::text,
+    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
+    labels::{
+        DoorLabels, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, RequestLabels, door_labels,
+        request_labels,
+    },
     model_events::ModelEvents,
-    model_numbers::ModelCounts,
+    model_metrics::{Answered, ModelMetrics},
     recent::Recent,
     refusal_reason::RefusalReason,
     seen::SeenLabels,
     state::{self, CacheState, VersionState},
-    statistics::{PhaseTimes, RunStatistics, RunSums},
+    statistics::RunSums,
     stores::{StoreFamilies, StoreMeter},
     traffic::TrafficFamilies,
 };
-
-/// Which door a request came through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.
-    Http,
-    /// gRPC; every request of a stream counts.
-    Grpc,
-}
-
-impl Protocol {
-    pub(super) const ALL: [Self; 2] = [Self::Http, Self::Grpc];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-        }
-    }
-}
-
-/// The `code` of an answered request; refusals have the name of their error.
-pub(super) const OK: &str = "OK";
 
 /// The upper bounds of the time histograms, in seconds: from one run of a small network to a queue that hardly moves.
 const SECONDS: [f64; 16] =
@@ -68,37 +49,6 @@ fn seconds() -> Histogram {
 
 fn images() -> Histogram {
     Histogram::new(IMAGES)
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct RequestLabels {
-    pub(super) model: Arc<str>,
-    pub(super) version: Option<u64>,
-    pub(super) protocol: &'static str,
-    pub(super) code: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct DoorLabels {
-    pub(super) model: Arc<str>,
-    pub(super) protocol: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct ModelLabel {
-    pub(super) model: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct RefusalLabels {
-    pub(super) model: Arc<str>,
-    pub(super) reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct PredictionLabels {
-    pub(super) model: Arc<str>,
-    pub(super) label: Arc<str>,
 }
 
 /// The metrics of one service.
@@ -305,146 +255,4 @@ impl Metrics {
         let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes, cache));
         text
     }
-}
-
-/// The handles of one version of a model.
-#[derive(Debug)]
-pub struct ModelMetrics {
-    pub(super) model: Arc<str>,
-    pub(super) version: u64,
-    answered: [Answered; 2],
-    preprocess_duration: Histogram,
-    queue_duration: Histogram,
-    inference_duration: Histogram,
-    batch_size: Histogram,
-    worker_restarts: Counter,
-    /// By the reason's number.
-    refusals: [Counter; RefusalReason::ALL.len()],
-    /// When this version was served.
-    began: Instant,
-    recent_requests: Recent,
-    recent_images: Recent,
-    cache_hits: Counter,
-    cache_misses: Counter,
-    shared_runs: Counter,
-    /// One a class, or none.
-    predictions: Vec<Counter>,
-    pub(super) sums: RunSums,
-}
-
-#[derive(Debug)]
-struct Answered {
-    requests: Counter,
-    duration: Histogram,
-}
-
-impl ModelMetrics {
-    /// Counts a request that was answered.
-    pub(super) fn note_answer(&self, protocol: Protocol, time: Duration) {
-        let answered = &self.answered[protocol as usize];
-        answered.requests.inc();
-        answered.duration.observe(time.as_secs_f64());
-        self.sums.note_success(time);
-        self.recent_requests.add(self.began.elapsed().as_secs(), 1);
-    }
-
-    /// Counts where the time of one request went that was answered.
-    pub fn note_request(&self, times: PhaseTimes) {
-        self.sums.note_request(times);
-    }
-
-    /// What this version has done since it is served.
-    pub fn statistics(&self) -> RunStatistics {
-        self.sums.read()
-    }
-
-    /// Whether it counts classes.
-    pub fn counts_predictions(&self) -> bool {
-        !self.predictions.is_empty()
-    }
-
-    /// Counts one image that went through the line.
-    ///
-    /// * `preprocess`: `None` where that was done for another model, and counts there
-    pub fn note_image(&self, preprocess: Option<Duration>, queued: Duration) {
-        if let Some(preprocess) = preprocess {
-            self.preprocess_duration.observe(preprocess.as_secs_f64());
-        }
-        self.queue_duration.observe(queued.as_secs_f64());
-    }
-
-    /// Counts an image that was refused.
-    pub fn note_refused(&self, reason: RefusalReason) {
-        if let Some(count) = self.refusals.get(reason as usize) {
-            count.inc();
-        }
-    }
-
-    /// What was counted, at this moment.
-    pub fn counts(&self) -> ModelCounts {
-        let now = self.began.elapsed().as_secs();
-        let refused = |reason| (reason, self.refusals.get(reason as usize).map_or(0, Counter::get));
-        ModelCounts {
-            cache_hits: self.cache_hits.get(),
-            cache_misses: self.cache_misses.get(),
-            shared_runs: self.shared_runs.get(),
-            worker_restarts: self.worker_restarts.get(),
-            refusals: RefusalReason::ALL.map(refused),
-            requests_a_second: [10, 60].map(|seconds| self.recent_requests.a_second(now, seconds)),
-            images_a_second: [10, 60].map(|seconds| self.recent_images.a_second(now, seconds)),
-        }
-    }
-
-    /// Counts whether the row of an image was kept.
-    pub fn note_cache(&self, is_hit: bool) {
-        if is_hit { &self.cache_hits } else { &self.cache_misses }.inc();
-    }
-
-    /// Counts an image that was answered from the run of another one.
-    pub fn note_shared_run(&self) {
-        self.shared_runs.inc();
-    }
-
-    /// Counts the most probable class of an image, where there is any.
-    pub fn note_class(&self, class: Option<usize>) {
-        if let Some(count) = class.and_then(|class| self.predictions.get(class)) {
-            count.inc();
-        }
-    }
-
-    /// Counts one run of the network.
-    ///
-    /// * `fill`: the part of its time in which the batch was filled
-    pub fn note_run(&self, images: usize, time: Duration, fill: Duration, succeeded: bool) {
-        self.batch_size.observe(images as f64);
-        self.inference_duration.observe(time.as_secs_f64());
-        if succeeded {
-            self.recent_images.add(self.began.elapsed().as_secs(), images as u64);
-            let infer = time.saturating_sub(fill);
-            self.sums.note_run(images, PhaseTimes { input: fill, infer, ..PhaseTimes::default() });
-        }
-    }
-
-    /// Counts how long it took to give the answers of a run to those who wait.
-    pub fn note_answers(&self, images: usize, time: Duration) {
-        self.sums.note_answers(images, time);
-    }
-
-    /// Counts a worker that began anew.
-    pub fn note_restart(&self) {
-        self.worker_restarts.inc();
-    }
-}
-
-pub(super) fn request_labels(
-    model: &Arc<str>,
-    version: Option<u64>,
-    protocol: Protocol,
-    code: &'static str,
-) -> RequestLabels {
-    RequestLabels { model: model.clone(), version, protocol: protocol.name(), code }
-}
-
-fn door_labels(model: &Arc<str>, protocol: Protocol) -> DoorLabels {
-    DoorLabels { model: model.clone(), protocol: protocol.name() }
 }

@@ -5,10 +5,12 @@
 mod cascade;
 mod count;
 mod door;
+mod labels;
 mod log;
 mod meter;
 mod metrics;
 mod model_events;
+mod model_metrics;
 mod model_numbers;
 mod quantiles;
 mod recent;
@@ -23,10 +25,12 @@ mod traffic;
 
 pub use cascade::{CascadeMetrics, CascadeReason};
 pub use door::DoorMetrics;
+pub use labels::Protocol;
 pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
 pub use meter::RequestMeter;
-pub use metrics::{Metrics, ModelMetrics, Protocol};
+pub use metrics::Metrics;
 pub use model_events::ModelEvents;
+pub use model_metrics::ModelMetrics;
 pub use model_numbers::{ModelCounts, ModelLatencies};
 pub use quantiles::Quantiles;
 pub use refusal_reason::RefusalReason;

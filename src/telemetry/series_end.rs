@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    metrics::{DoorLabels, Metrics, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, request_labels},
+    labels::{DoorLabels, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, request_labels},
+    metrics::Metrics,
     refusal_reason::RefusalReason,
 };
 
