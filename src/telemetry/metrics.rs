@@ -21,18 +21,23 @@ use prometheus_client::{
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
+    exemplars::{TracedHistogram, observe},
+    exposition::{open_metrics, plain},
     labels::{
         DoorLabels, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, RequestLabels, door_labels,
         request_labels,
     },
     model_events::ModelEvents,
     model_metrics::{Answered, ModelMetrics},
+    process,
     recent::Recent,
     refusal_reason::RefusalReason,
     seen::SeenLabels,
-    state::{self, CacheState, VersionState},
+    state::{self, ScrapeState},
     statistics::RunSums,
     stores::{StoreFamilies, StoreMeter},
+    trace_parent::TraceId,
+    traces::{SpanCounts, SpanFamilies},
     traffic::TrafficFamilies,
 };
 
@@ -47,6 +52,10 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
+fn traced_seconds() -> TracedHistogram {
+    TracedHistogram::new(SECONDS.into_iter())
+}
+
 fn images() -> Histogram {
     Histogram::new(IMAGES)
 }
@@ -56,9 +65,9 @@ fn images() -> Histogram {
 pub struct Metrics {
     registry: Registry,
     pub(super) requests: Family<RequestLabels, Count>,
-    pub(super) request_duration: Family<DoorLabels, Histogram>,
-    pub(super) preprocess_duration: Family<ModelLabel, Histogram>,
-    pub(super) queue_duration: Family<ModelLabel, Histogram>,
+    pub(super) request_duration: Family<DoorLabels, TracedHistogram>,
+    pub(super) preprocess_duration: Family<ModelLabel, TracedHistogram>,
+    pub(super) queue_duration: Family<ModelLabel, TracedHistogram>,
     pub(super) inference_duration: Family<ModelLabel, Histogram>,
     pub(super) batch_size: Family<ModelLabel, Histogram>,
     pub(super) worker_restarts: Family<ModelLabel, Count>,
@@ -71,6 +80,7 @@ pub struct Metrics {
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
     stores: StoreFamilies,
+    spans: SpanFamilies,
     pub(super) seen: SeenLabels,
     traffic: Arc<TrafficFamilies>,
 }
@@ -89,9 +99,9 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("resnetd"),
             requests: Family::default(),
-            request_duration: Family::new_with_constructor(seconds),
-            preprocess_duration: Family::new_with_constructor(seconds),
-            queue_duration: Family::new_with_constructor(seconds),
+            request_duration: Family::new_with_constructor(traced_seconds),
+            preprocess_duration: Family::new_with_constructor(traced_seconds),
+            queue_duration: Family::new_with_constructor(traced_seconds),
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
@@ -104,6 +114,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
             stores: StoreFamilies::default(),
+            spans: SpanFamilies::default(),
             seen: SeenLabels::default(),
             traffic: Arc::default(),
         };
@@ -156,6 +167,7 @@ impl Metrics {
         );
         self.doors.register(registry);
         self.stores.register(registry);
+        self.spans.register(registry);
         self.traffic.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
@@ -215,6 +227,11 @@ impl Metrics {
         self.stores.store(store)
     }
 
+    /// What becomes of spans, where requests are traced.
+    pub fn spans(&self) -> SpanCounts {
+        self.spans.counts()
+    }
+
     /// The counts of shared-out and mirrored traffic.
     pub fn traffic(&self) -> &Arc<TrafficFamilies> {
         &self.traffic
@@ -233,26 +250,39 @@ impl Metrics {
         protocol: Protocol,
         code: &'static str,
         time: Duration,
+        trace: Option<TraceId>,
     ) {
         self.seen.note_code(code);
         self.requests.get_or_create(&request_labels(model, version, protocol, code)).0.inc();
-        self.request_duration.get_or_create(&door_labels(model, protocol)).observe(time.as_secs_f64());
+        observe(&self.request_duration.get_or_create(&door_labels(model, protocol)), time, trace);
     }
 
     /// What is counted, without what is only true in this moment.
     pub fn own_text(&self) -> String {
+        plain(self.written())
+    }
+
+    fn written(&self) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
         text
     }
 
-    /// Everything in Prometheus' text format 0.0.4.
-    ///
-    /// * `versions`, `in_flight_bytes`, `cache`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> String {
-        let mut text = self.own_text();
-        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes, cache));
+    fn all_written(&self, now: &ScrapeState<'_>) -> String {
+        let mut text = self.written();
+        let _ = text::encode_registry(&mut text, &state::registry(now));
+        text.push_str(&process::text());
         text
+    }
+
+    /// Everything in Prometheus' text format 0.0.4.
+    pub fn text(&self, now: &ScrapeState<'_>) -> String {
+        plain(self.all_written(now))
+    }
+
+    /// The same as OpenMetrics 1.0.0, with exemplars.
+    pub fn open_metrics_text(&self, now: &ScrapeState<'_>) -> String {
+        open_metrics(&self.all_written(now))
     }
 }

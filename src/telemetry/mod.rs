@@ -1,10 +1,12 @@
-//! What the server tells of itself: the log's lines, numbers for Prometheus, and what ties both to a request.
+//! What the server tells of itself: the log's lines, numbers for Prometheus, spans for OpenTelemetry, and what ties them to a request.
 //!
 //! Whoever has something to tell comes here. Must not know a stage, a door or a model.
 
 mod cascade;
 mod count;
 mod door;
+mod exemplars;
+mod exposition;
 mod labels;
 mod log;
 mod meter;
@@ -12,6 +14,7 @@ mod metrics;
 mod model_events;
 mod model_metrics;
 mod model_numbers;
+mod process;
 mod quantiles;
 mod recent;
 mod refusal_reason;
@@ -21,6 +24,8 @@ mod state;
 mod statistics;
 mod stores;
 mod trace;
+mod trace_parent;
+mod traces;
 mod traffic;
 
 pub use cascade::{CascadeMetrics, CascadeReason};
@@ -34,10 +39,12 @@ pub use model_metrics::ModelMetrics;
 pub use model_numbers::{ModelCounts, ModelLatencies};
 pub use quantiles::Quantiles;
 pub use refusal_reason::RefusalReason;
-pub use state::{CacheState, ServingState, VersionState};
+pub use state::{CacheState, ScrapeState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
 pub use stores::StoreMeter;
-pub use trace::{TraceContext, TraceParent};
+pub use trace::{TraceContext, trace_id};
+pub use trace_parent::{TraceId, TraceParent};
+pub use traces::{OpenSpan, RunKey, SpanCounts, TraceExport, TracedRequest, Tracer, TracesError};
 pub use traffic::{GuardRule, ShadowMetrics, ShadowOutcome, TrafficFamilies};
 
 pub(crate) use meter::Subject;

@@ -10,11 +10,13 @@ use std::{
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
 use super::{
+    exemplars::{TracedHistogram, observe},
     labels::Protocol,
     model_numbers::ModelCounts,
     recent::Recent,
     refusal_reason::RefusalReason,
     statistics::{PhaseTimes, RunStatistics, RunSums},
+    trace_parent::TraceId,
 };
 
 /// The handles of one version of a model.
@@ -23,8 +25,8 @@ pub struct ModelMetrics {
     pub(super) model: Arc<str>,
     pub(super) version: u64,
     pub(super) answered: [Answered; 2],
-    pub(super) preprocess_duration: Histogram,
-    pub(super) queue_duration: Histogram,
+    pub(super) preprocess_duration: TracedHistogram,
+    pub(super) queue_duration: TracedHistogram,
     pub(super) inference_duration: Histogram,
     pub(super) batch_size: Histogram,
     pub(super) worker_restarts: Counter,
@@ -45,15 +47,17 @@ pub struct ModelMetrics {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) requests: Counter,
-    pub(super) duration: Histogram,
+    pub(super) duration: TracedHistogram,
 }
 
 impl ModelMetrics {
     /// Counts a request that was answered.
-    pub(super) fn note_answer(&self, protocol: Protocol, time: Duration) {
+    ///
+    /// * `trace`: where it is recorded
+    pub(super) fn note_answer(&self, protocol: Protocol, time: Duration, trace: Option<TraceId>) {
         let answered = &self.answered[protocol as usize];
         answered.requests.inc();
-        answered.duration.observe(time.as_secs_f64());
+        observe(&answered.duration, time, trace);
         self.sums.note_success(time);
         self.recent_requests.add(self.began.elapsed().as_secs(), 1);
     }
@@ -76,11 +80,12 @@ impl ModelMetrics {
     /// Counts one image that went through the line.
     ///
     /// * `preprocess`: `None` where that was done for another model, and counts there
-    pub fn note_image(&self, preprocess: Option<Duration>, queued: Duration) {
+    /// * `trace`: where its request is recorded
+    pub fn note_image(&self, preprocess: Option<Duration>, queued: Duration, trace: Option<TraceId>) {
         if let Some(preprocess) = preprocess {
-            self.preprocess_duration.observe(preprocess.as_secs_f64());
+            observe(&self.preprocess_duration, preprocess, trace);
         }
-        self.queue_duration.observe(queued.as_secs_f64());
+        observe(&self.queue_duration, queued, trace);
     }
 
     /// Counts an image that was refused.

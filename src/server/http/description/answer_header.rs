@@ -7,6 +7,7 @@ use utoipa::openapi::{Header, HeaderBuilder, ObjectBuilder, Ref, Type};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::http) enum AnswerHeader {
     RequestId,
+    TraceResponse,
     ServerTiming,
     RetryAfter,
     Allow,
@@ -20,8 +21,9 @@ pub(in crate::server::http) enum AnswerHeader {
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::RequestId,
+        Self::TraceResponse,
         Self::ServerTiming,
         Self::RetryAfter,
         Self::Allow,
@@ -38,6 +40,7 @@ impl AnswerHeader {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::RequestId => "x-request-id",
+            Self::TraceResponse => "traceresponse",
             Self::ServerTiming => "server-timing",
             Self::RetryAfter => "retry-after",
             Self::Allow => "allow",
@@ -55,6 +58,7 @@ impl AnswerHeader {
     pub(super) fn component(self) -> &'static str {
         match self {
             Self::RequestId => "RequestId",
+            Self::TraceResponse => "TraceResponse",
             Self::ServerTiming => "ServerTiming",
             Self::RetryAfter => "RetryAfter",
             Self::Allow => "Allow",
@@ -80,6 +84,11 @@ impl AnswerHeader {
                 Type::String,
                 "The request's id: the client's own, or one that was made. It is in the server's log.",
                 json!("5d7c0f3e9a1b2c4d-000000000001"),
+            ),
+            Self::TraceResponse => (
+                Type::String,
+                "Where the request is recorded, if it is: trace and span, as W3C's draft of the way back has them.",
+                json!("00-4bf92f3577b34da6a3ce929d0e0e4736-3c191d03fa8be065-01"),
             ),
             Self::ServerTiming => (
                 Type::String,

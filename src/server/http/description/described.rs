@@ -102,7 +102,7 @@ impl Described {
         for (content_type, content) in contents {
             response = response.content(content_type, content);
         }
-        for header in [AnswerHeader::RequestId].iter().chain(headers) {
+        for header in [AnswerHeader::RequestId, AnswerHeader::TraceResponse].iter().chain(headers) {
             response = response.header_ref(header.name(), header.reference());
         }
         Self { operation: self.operation.response("200", response.build()), ..self }

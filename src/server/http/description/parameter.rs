@@ -131,7 +131,7 @@ impl CommonHeader {
             Self::TraceParent => header_parameter(
                 "traceparent",
                 "The trace that the request belongs to, as W3C Trace Context has it, `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01` for instance: \
-                 it stands in the log.",
+                 it stands in the log, and where the server records traces, the request is recorded as a part of it.",
                 of(Type::String),
             ),
             Self::ContentEncoding => header_parameter(
