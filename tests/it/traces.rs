@@ -49,7 +49,7 @@ async fn goodbye(export: TraceExport) {
 }
 
 async fn classify(server: &TestServer, headers: &[(&str, &str)]) -> Answer {
-    let headers = [&[("content-type", "image/png")], headers].concat();
+    let headers = [&[("content-type", "image/png")][..], headers].concat();
     let answer = server.http().await.request("POST", ROUTE, &headers, &images::png()).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     answer
@@ -131,7 +131,9 @@ async fn a_call_of_grpc_is_recorded_alike_and_sent_over_http_as_well() {
     let door = named(&of_answer, &CLASSIFY[1..]);
     assert_eq!(attribute(&door.attributes, "rpc.grpc.status_code").as_deref(), Some("0"));
     assert!(door.parent_span_id.is_empty() && place.contains(&hex(&door.span_id)), "{place}");
-    PHASES.iter().for_each(|name| drop(named(&of_answer, name)));
+    for name in PHASES {
+        named(&of_answer, name);
+    }
     let refused = spans.iter().find(|span| attribute(&span.attributes, "rpc.grpc.status_code").as_deref() == Some("3"));
     let refused = refused.expect("the refused call");
     assert!(attribute(&refused.attributes, "resnetd.refusal").is_some());
