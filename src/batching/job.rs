@@ -22,6 +22,8 @@ pub struct Reply {
     pub fill: Duration,
     /// How many images the batch had.
     pub batch_size: usize,
+    /// Which run of this queue it was; `None` of a row that had none.
+    pub run: Option<u64>,
 }
 
 /// Why a job was not taken.

@@ -39,6 +39,8 @@ pub(super) struct Worker<E> {
     at: Phase,
     /// Since the last batch that was answered.
     breaks: u32,
+    /// How many it has begun.
+    runs: u64,
 }
 
 /// Where a worker is, so that the queue's counts can be put in order when it breaks there.
@@ -92,6 +94,7 @@ impl<E: Executor> Worker<E> {
             jobs,
             at,
             breaks: 0,
+            runs: 0,
         })
     }
 
@@ -139,12 +142,15 @@ impl<E: Executor> Worker<E> {
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
             let batch_size = self.jobs.len();
+            self.runs += 1;
+            let run = Some((self.number as u64) << 48 | self.runs);
             self.queue.note_run(self.number, &self.jobs, inference, finished);
             self.at = Phase::Answering;
             let fill = filled.map_or(Duration::ZERO, |filled| filled.saturating_duration_since(started));
             let shadows = self.jobs.iter().filter(|job| job.is_shadow()).count();
-            let run = FinishedRun { images: batch_size, shadows, time: inference, fill, succeeded: outcome.is_ok() };
-            self.queue.tell(|observer| observer.ran(&run));
+            let finished_run =
+                FinishedRun { images: batch_size, shadows, time: inference, fill, succeeded: outcome.is_ok() };
+            self.queue.tell(|observer| observer.ran(&finished_run));
             match outcome {
                 Ok(()) => {
                     let mut features = self.features.rows();
@@ -152,7 +158,8 @@ impl<E: Executor> Worker<E> {
                         let queued = started.saturating_duration_since(job.enqueued);
                         // One after the other, as the images: also those that nobody asked for.
                         let features = features.next().filter(|_| job.features).map(Box::from);
-                        answer(job, Ok(Reply { logits: row.into(), features, queued, inference, fill, batch_size }));
+                        let logits = row.into();
+                        answer(job, Ok(Reply { logits, features, queued, inference, fill, batch_size, run }));
                     }
                     let time = finished.elapsed();
                     let awaited = batch_size - shadows;

@@ -76,6 +76,8 @@ pub struct ModelInfo {
     pub intra_threads: usize,
     /// The threads of the session for an image that is alone; `None` where there is none beside the others.
     pub alone_threads: Option<usize>,
+    /// What its sessions take at least, in bytes, by the sizes of weights, images and layers.
+    pub memory_bytes: u64,
     /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
@@ -86,6 +88,13 @@ pub struct ModelInfo {
     pub choice: String,
     /// Whether the weights are random, for benchmarks.
     pub untrained: bool,
+}
+
+impl ModelInfo {
+    /// Threads that run it: sessions times the threads of each, and those for an image that is alone.
+    pub fn threads(&self) -> usize {
+        self.instances * self.intra_threads.max(1) + self.alone_threads.unwrap_or_default()
+    }
 }
 
 /// A tensor of the graph.

@@ -292,6 +292,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         instances: shape.instances,
         intra_threads: shape.intra_threads,
         alone_threads: plan.alone.map(|candidate| candidate.shape.intra_threads),
+        memory_bytes: bytes,
         provider: engine.provider.to_string(),
         precision: precision.to_owned(),
         probability_drift,

@@ -10,10 +10,12 @@ mod activity;
 mod calls;
 mod coding;
 mod connections;
+mod door_span;
 mod error;
 mod fair_by;
 pub mod grpc;
 mod http;
+mod load_report;
 mod places;
 mod platforms;
 mod request_id;
@@ -45,6 +47,7 @@ pub use error::ServeError;
 pub use fair_by::FairBy;
 #[doc(hidden)]
 pub use http::take_apart;
+pub use load_report::LoadReports;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
 

@@ -36,6 +36,7 @@ impl Answered {
             inference: Duration::ZERO,
             fill: Duration::ZERO,
             batch_size: 0,
+            run: None,
         };
         Self { reply, preprocess: Duration::ZERO, from: RowFrom::Cache, is_decoded_elsewhere: false }
     }

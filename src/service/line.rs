@@ -20,6 +20,7 @@ use super::{
     outputs::Outputs,
     preparing::{Common, ReadyPicture},
     served::Served,
+    spans,
 };
 use crate::{
     batching::{JobError, Priority, Submission, SubmitError, Terms},
@@ -93,6 +94,7 @@ impl Service {
         };
 
         let replied = Instant::now();
+        let closing = common.trace.phase("postprocess");
         let all = || answers.iter().map(|(answer, _)| answer);
         let longest = |phase: fn(&Answered) -> Duration| all().map(phase).max().unwrap_or_default();
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
@@ -149,7 +151,8 @@ impl Service {
                 None => None,
             };
             if *from == RowFrom::Run {
-                by.metrics.note_image((!*is_decoded_elsewhere).then_some(*preprocess), reply.queued);
+                let preprocess = (!*is_decoded_elsewhere).then_some(*preprocess);
+                by.metrics.note_image(preprocess, reply.queued, common.trace.recorded());
             }
             metrics.note_class(class);
             predictions.extend(classes);
@@ -159,6 +162,9 @@ impl Service {
         }
         if let Some(phases) = slowest {
             metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
+        }
+        if let Some(closing) = closing {
+            closing.end();
         }
         let answer = Answer {
             model: model.name.clone(),
@@ -240,7 +246,10 @@ impl Service {
                 async move { service.run(&common, item, place.ok_or_else(no_image)?).await }
             };
             let whose = (common.priority, common.client);
-            sharing.answer(&common.target.served, (&item, common.features), whose, work).await
+            let looking = common.trace.phase("cache");
+            let answered = sharing.answer(&common.target.served, (&item, common.features), whose, work).await?;
+            spans::looked_up(looking, &common.target.served, &answered);
+            Ok(answered)
         };
         match common.deadline {
             Some(deadline) => timeout_at(deadline.into(), work).await.map_err(|_| too_late())?,
@@ -257,7 +266,12 @@ impl Service {
         let mut mirrored = common.target.course.as_ref().and_then(|course| course.mirror(&item.0));
         let ReadyPicture { input, place, time, is_shared } = match item.0 {
             Content::Tensor(input) => ReadyPicture { input, place, time: Duration::ZERO, is_shared: false },
-            Content::Picture(picture) => self.prepare(common, picture, place).await?,
+            Content::Picture(picture) => {
+                let preparing = common.trace.phase("preprocess");
+                let ready = self.prepare(common, picture, place).await?;
+                spans::prepared(preparing, ready.time, ready.is_shared);
+                ready
+            }
         };
         if let Some(mirrored) = &mut mirrored {
             mirrored.see(&input);
@@ -265,15 +279,22 @@ impl Service {
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
         let submission = Submission { input, announced, deadline, priority, client, features, place };
+        let waiting = common.trace.phase("queue");
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {
             Ok(reply) => {
+                spans::ran(waiting, &common.target.served, &reply);
                 if let Some(mirrored) = mirrored {
                     mirrored.compare(&reply.logits, &self.spare());
                 }
                 Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared })
             }
-            Err(JobError::Expired) => Err(too_late()),
+            Err(JobError::Expired) => {
+                if let Some(waiting) = waiting {
+                    waiting.fail("the deadline passed in the queue");
+                }
+                Err(too_late())
+            }
             Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }
     }
@@ -331,6 +352,7 @@ fn too_late() -> Error {
 
 fn engine_failed(common: &Common, cause: &str) -> Error {
     let (model, request_id) = (common.target.model(), &*common.trace.request_id);
-    tracing::error!(model = &*model.name, version = model.version, request_id, cause, "a batch failed");
+    let trace_id = common.trace.trace_id().map(tracing::field::display);
+    tracing::error!(model = &*model.name, version = model.version, request_id, trace_id, cause, "a batch failed");
     Error::new(ErrorKind::Internal, "the network could not be run; the server's log says why")
 }

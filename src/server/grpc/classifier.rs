@@ -43,13 +43,14 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
-        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived);
+        let arrival =
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
         let warmed = async || {
             let deadline = deadline?;
             version?;
@@ -98,7 +99,7 @@ impl proto::classifier_server::Classifier for Classifier {
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
         let found = version.and_then(|version| self.service.find(&request.name, version));

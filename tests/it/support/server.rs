@@ -278,6 +278,7 @@ pub(crate) fn scripted_model(
         instances: 1,
         intra_threads: 1,
         alone_threads: None,
+        memory_bytes: 4_096,
         provider: "cpu".to_owned(),
         precision: "fp32".to_owned(),
         probability_drift: Some(0.004),

@@ -45,7 +45,8 @@ pub(in crate::server::http) async fn classify(
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
-    let arrival = door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived);
+    let arrival =
+        door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived).in_trace(call.recorded());
     let outcome = answer(door, call, path, &arrival, request, shape).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome
