@@ -3,6 +3,7 @@
 pub mod batching;
 pub mod cli;
 pub mod config;
+pub mod drawing;
 pub mod evaluate;
 pub mod files;
 pub mod heap;
@@ -24,4 +25,5 @@ pub mod staging;
 pub mod store;
 pub mod telemetry;
 pub mod tensor;
+pub mod top;
 pub mod tune;

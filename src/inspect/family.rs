@@ -15,7 +15,7 @@ use super::{
 pub(super) struct Recognised {
     pub(super) resnet: ResNet,
     pub(super) architecture: String,
-    pub(super) softmax: bool,
+    pub(super) head: Head,
     pub(super) unusual: Vec<String>,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn recognise(
     if !head.pooled {
         unusual.push("no global average pooling before the classifier".into());
     }
-    Ok(Recognised { resnet, architecture, softmax: head.softmax, unusual })
+    Ok(Recognised { resnet, architecture, head, unusual })
 }
 
 fn block(modules: &[Module<'_>]) -> Result<Block, String> {
@@ -330,21 +330,26 @@ fn branches<'a>(modules: &[Module<'a>], pre_activation: bool, unusual: &mut Vec<
 /// timm's prefix for the kind of channel attention: `se` if its factor is computed by two layers of weights, `eca` if
 /// by one along the channels.
 fn attention(modules: &[Module<'_>]) -> &'static str {
-    let weighted = |ops: &&Vec<&str>| ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1;
-    let excited = modules.iter().all(|module| module.gates.iter().filter(weighted).count() > 0);
+    let excited = modules.iter().all(|module| module.gates.iter().any(|ops| is_weighted(ops)));
     if excited { "se" } else { "eca" }
 }
 
 /// Whether the factor of a gate is computed from the mean of each channel, as attention's is.
-fn is_attention(ops: &[&str]) -> bool {
+pub(super) fn is_attention(ops: &[&str]) -> bool {
     ops.contains(&"GlobalAveragePool")
 }
 
-struct Head {
-    classes: Option<usize>,
-    linears: usize,
-    pooled: bool,
-    softmax: bool,
+/// Whether the factor of a gate has layers of weights of its own.
+pub(super) fn is_weighted(ops: &[&str]) -> bool {
+    ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1
+}
+
+/// What follows the last module.
+pub(super) struct Head {
+    pub(super) classes: Option<usize>,
+    pub(super) linears: usize,
+    pub(super) pooled: bool,
+    pub(super) softmax: bool,
 }
 
 /// Reads from the last module to an output. The error names the operator there that no classifier has.

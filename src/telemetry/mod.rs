@@ -28,7 +28,7 @@ pub use meter::RequestMeter;
 pub use metrics::{Metrics, ModelMetrics, Protocol};
 pub use model_events::ModelEvents;
 pub use model_numbers::{ModelCounts, ModelLatencies};
-pub use quantiles::Quantiles;
+pub use quantiles::{Buckets, Quantiles};
 pub use refusal_reason::RefusalReason;
 pub use state::{CacheState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};
