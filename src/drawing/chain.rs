@@ -8,7 +8,7 @@ use super::{
 use crate::inspect::{Anatomy, Inspection, OpenedModule, OpenedShortcut, ResNet, StemKind};
 
 /// Where the chain runs.
-const MIDDLE: f64 = 122.0;
+const MIDDLE: f64 = 92.0;
 /// Bars of the largest and the smallest image.
 const HIGHEST: f64 = 132.0;
 const LOWEST: f64 = 30.0;
@@ -98,7 +98,7 @@ pub(super) fn draw(sheet: &mut Sheet, top: f64, inspection: &Inspection, resnet:
         x += piece.width + gap;
     }
     sheet.scaled(&chain, (MARGIN + (room - whole * smaller) / 2.0, top), smaller);
-    top + (MIDDLE + HIGHEST / 2.0) * smaller + 84.0
+    top + (MIDDLE + HIGHEST / 2.0) * smaller + 108.0
 }
 
 /// A bar from its left, as thick as it has channels; gives its thickness.
@@ -121,7 +121,8 @@ fn input(inspection: &Inspection, scale: &Scale) -> Piece {
     sheet.path("kp", &format!("M3 {:.1}l14 -24l11 15l6 -8l9 17z", low - 4.0));
     let channels = image.map_or(3, |input| input.channels);
     let words = vec!["image".to_owned(), size(side), format!("{channels} channels")];
-    Piece { sheet, width, words, odd: false }
+    let room = 66.0;
+    Piece { sheet: centred(&sheet, width, room), width: room, words, odd: false }
 }
 
 fn stem(resnet: &ResNet, anatomy: &Anatomy, scale: &Scale) -> Piece {
@@ -151,7 +152,7 @@ fn stem(resnet: &ResNet, anatomy: &Anatomy, scale: &Scale) -> Piece {
         None => words.push(format!("{} channels", resnet.stem.channels)),
     }
     let odd = resnet.stem.kind == StemKind::Other;
-    let width = (x + 4.0).max(74.0);
+    let width = (x + 4.0).max(92.0);
     Piece { sheet: centred(&sheet, x + 4.0, width), width, words, odd }
 }
 
@@ -254,8 +255,9 @@ fn head(resnet: &ResNet, anatomy: &Anatomy, inspection: &Inspection) -> Piece {
         Some(classes) => format!("{classes} classes"),
         None => "features".to_owned(),
     };
-    let words = vec![classes, names.join(", ")];
+    let mut words = vec![classes];
+    words.extend(names.iter().map(|name| (*name).to_owned()));
     let odd = !anatomy.head.pooled || resnet.classes.is_none() || anatomy.head.linears > 1;
-    let width = (x + 2.0_f64).max(108.0);
+    let width = (x + 2.0_f64).max(124.0);
     Piece { sheet: centred(&sheet, x, width), width, words, odd }
 }

@@ -34,11 +34,11 @@ pub(super) fn kinds(stages: &[OpenedStage]) -> (Vec<ModuleKind<'_>>, usize) {
     (kinds, left_out)
 }
 
-/// `stage 2 · modules 2 to 4 · 512: 128, 128, 512`.
+/// `stage 2 · modules 2–4 · 512: 128, 128, 512`.
 fn place(stage: usize, from: usize, module: &OpenedModule) -> String {
     let which = match module.count {
         1 => format!("module {from}"),
-        count => format!("modules {from} to {}", from + count - 1),
+        count => format!("modules {from}–{}", from + count - 1),
     };
     let inputs = module.convolutions.first().map_or(0, |conv| conv.inputs);
     let outputs: Vec<String> = module.convolutions.iter().map(|conv| conv.outputs.to_string()).collect();

@@ -110,7 +110,10 @@ fn bar(sheet: &mut Sheet, class: &str, (x, y): (f64, f64), part: u64, whole: u64
     let share = part as f64 / whole.max(1) as f64;
     sheet.round("track", (x, y - 9.0), (BAR, 9.0), 2.0);
     sheet.round(class, (x, y - 9.0), ((BAR * share.min(1.0)).max(1.0), 9.0), 2.0);
-    let said = format!("{} · {:.0} %", short(part), share * 100.0);
+    let said = match share * 100.0 {
+        little if part > 0 && little < 0.5 => format!("{} · < 1 %", short(part)),
+        percent => format!("{} · {percent:.0} %", short(part)),
+    };
     sheet.text("s", Anchor::Start, (x + BAR + 10.0, y), &said);
 }
 

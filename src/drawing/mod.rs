@@ -19,7 +19,7 @@ mod weight;
 use std::sync::Arc;
 
 use crate::inspect::{Difference, Inspection, rows};
-use sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted};
+use sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted, fitted_end};
 
 pub use report::{comparison_page, page};
 pub use side_by_side::comparison;
@@ -75,7 +75,7 @@ impl Drawing<'_> {
         said.push(format!("batch norm {}", inspection.batch_norm));
         let said = said.join(" · ");
         let left = (room - sheet::width_of(&said, 13.0) - 30.0).max(200.0);
-        sheet.text("soft", Anchor::Start, (MARGIN, 66.0), &fitted(self.title, 13.0, left));
+        sheet.text("soft", Anchor::Start, (MARGIN, 66.0), &fitted_end(self.title, 13.0, left));
         sheet.text("soft", Anchor::End, (WIDTH - MARGIN, 66.0), &said);
         sheet.line("rule", (MARGIN, 80.0), (WIDTH - MARGIN, 80.0));
         92.0

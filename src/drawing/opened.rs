@@ -9,15 +9,17 @@ use crate::inspect::{Anatomy, Block, OpenedConv, OpenedModule, OpenedShortcut, R
 /// Side by side.
 const PER_ROW: usize = 3;
 const GUTTER: f64 = 16.0;
+/// Letters of 13 pixels, drawn bold, take the room of larger ones.
+const BOLD: f64 = 14.2;
 const CARD: f64 = (WIDTH - 2.0 * MARGIN - (PER_ROW as f64 - 1.0) * GUTTER) / PER_ROW as f64;
 /// The column of convolutions in a card, and the boxes in it.
-const COLUMN: f64 = 104.0;
-const BOX: (f64, f64) = (148.0, 32.0);
+const COLUMN: f64 = 90.0;
+const BOX: (f64, f64) = (140.0, 32.0);
 /// With a line for what is unusual.
 const TALL: f64 = 46.0;
 const GAP: f64 = 27.0;
 /// The shortcut's column.
-const AROUND: f64 = 224.0;
+const AROUND: f64 = 230.0;
 /// Lines that say where such modules stand.
 const MOST_PLACES: usize = 6;
 const PLACE: f64 = 16.0;
@@ -68,8 +70,10 @@ fn layers(module: &OpenedModule, block: Block) -> Vec<Layer> {
         Layer { text: in_short(conv), is_odd: note.is_some(), note: note.or(grouped), is_conv: true }
     };
     let convs = module.convolutions.iter().enumerate().map(of_conv);
-    let extras =
-        module.extras.iter().map(|extra| Layer { text: extra.clone(), note: None, is_odd: true, is_conv: false });
+    let extras = module.extras.iter().map(|extra| match extra.strip_prefix("squeeze") {
+        Some(_) => Layer { text: "SE".to_owned(), note: Some(extra.clone()), is_odd: true, is_conv: false },
+        None => Layer { text: extra.clone(), note: None, is_odd: true, is_conv: false },
+    });
     convs.chain(extras.take(2)).collect()
 }
 
@@ -97,7 +101,7 @@ fn places(kind: &ModuleKind<'_>) -> Vec<String> {
 
 fn height(kind: &ModuleKind<'_>) -> f64 {
     let boxes: f64 = layers(kind.module, Block::Bottleneck).iter().map(|layer| layer.height() + GAP).sum();
-    76.0 + boxes + 56.0 + 14.0 + PLACE * places(kind).len() as f64
+    76.0 + boxes + 56.0 + 26.0 + PLACE * places(kind).len() as f64
 }
 
 fn draw_card(card: &mut Sheet, kind: &ModuleKind<'_>, resnet: &ResNet) {
@@ -105,7 +109,7 @@ fn draw_card(card: &mut Sheet, kind: &ModuleKind<'_>, resnet: &ResNet) {
     let inputs = module.convolutions.first().map_or(0, |conv| conv.inputs);
     let outputs = module.convolutions.last().map_or(0, |conv| conv.outputs);
     let title = format!("{}{}", around(&module.shortcut), if shrinks(module) { ", smaller image" } else { "" });
-    card.text("b", Anchor::Start, (14.0, 24.0), &fitted(&title, 13.0, CARD - 28.0));
+    card.text("b", Anchor::Start, (14.0, 24.0), &fitted(&title, BOLD, CARD - 28.0));
     card.text("soft s", Anchor::Middle, (COLUMN, 50.0), &format!("{inputs}-d"));
     let fork = 62.0;
     let mut y = fork;
@@ -114,10 +118,11 @@ fn draw_card(card: &mut Sheet, kind: &ModuleKind<'_>, resnet: &ResNet) {
     for (at, layer) in layers(module, resnet.block).iter().enumerate() {
         card.line("way", (COLUMN, y), (COLUMN, y + GAP - 5.0));
         card.arrow_down((COLUMN, y + GAP));
-        let between = match (layer.is_conv, at, module.pre_activation) {
-            (true, _, true) => Some("BN, ReLU"),
-            (true, 1.., false) => Some("ReLU"),
-            _ => None,
+        // In version 2 they stand before every convolution; a fork may lie behind the first of them.
+        let between = match (layer.is_conv, at) {
+            (true, 0) => module.pre_activation.then_some("BN, ReLU"),
+            (true, _) => Some(if resnet.pre_activation { "BN, ReLU" } else { "ReLU" }),
+            (false, _) => None,
         };
         if let Some(between) = between {
             card.text("soft xs", Anchor::Start, (COLUMN + 9.0, y + GAP - 9.0), between);
@@ -128,7 +133,7 @@ fn draw_card(card: &mut Sheet, kind: &ModuleKind<'_>, resnet: &ResNet) {
         if layer.is_conv {
             card.rect(&class, (left + 1.0, y + 4.0), (4.0, layer.height() - 8.0));
         }
-        card.text("b", Anchor::Middle, (COLUMN, y + 21.0), &fitted(&layer.text, 13.0, BOX.0 - 8.0));
+        card.text("b", Anchor::Middle, (COLUMN, y + 21.0), &fitted(&layer.text, BOLD, BOX.0 - 8.0));
         if let Some(note) = &layer.note {
             let class = if layer.is_odd { "odd xs" } else { "soft xs" };
             card.text(class, Anchor::Middle, (COLUMN, y + 37.0), &fitted(note, 11.0, BOX.0 - 8.0));
@@ -143,7 +148,7 @@ fn draw_card(card: &mut Sheet, kind: &ModuleKind<'_>, resnet: &ResNet) {
     card.line("way", (COLUMN, sum - 5.0), (COLUMN, sum + 5.0));
     card.line("way", (COLUMN, sum + 9.0), (COLUMN, sum + 25.0));
     card.arrow_down((COLUMN, sum + 31.0));
-    if !module.pre_activation {
+    if !resnet.pre_activation {
         card.text("soft xs", Anchor::Start, (COLUMN + 9.0, sum + 24.0), "ReLU");
     }
     card.text("soft s", Anchor::Middle, (COLUMN, sum + 45.0), &format!("{outputs}-d"));
@@ -166,30 +171,26 @@ fn draw_around(card: &mut Sheet, module: &OpenedModule, fork: f64, sum: f64) {
         OpenedShortcut::Projection { kernel: [height, width], stride: by, pooled } => {
             let outputs = module.convolutions.last().map_or(0, |conv| conv.outputs);
             let text = format!("{height}x{width}, {outputs}{}", stride(*by));
-            (
-                Some(text),
-                if *pooled { vec!["average pool first"] } else { vec![] },
-                *pooled || [*height, *width] != [1, 1],
-            )
+            (Some(text), if *pooled { vec!["mean first"] } else { vec![] }, *pooled || [*height, *width] != [1, 1])
         }
         OpenedShortcut::Padded { channels, widens, pooled } => {
-            let mut words = vec![if *pooled { "average pool," } else { "every 2nd pixel," }];
-            words.push(match (widens, channels) {
+            let what = match (widens, channels) {
                 (false, _) => "no weights",
                 (true, Some([0, _])) => "zeros behind",
                 (true, Some(_)) => "zeros around",
-                (true, None) => "zero channels",
-            });
-            (None, words, *pooled)
+                (true, None) => "with zeros",
+            };
+            let pixels = if *pooled { ["the mean of", "neighbours,"] } else { ["every 2nd", "pixel,"] };
+            (None, vec![pixels[0], pixels[1], what], *pooled)
         }
         OpenedShortcut::Other => (None, vec!["something", "of its own"], true),
     };
     let mut y = middle;
     if let Some(text) = boxed {
-        let width = (width_of(&text, 13.0) + 14.0).clamp(88.0, 2.0 * (CARD - AROUND - 8.0));
+        let width = (width_of(&text, BOLD) + 14.0).clamp(84.0, 2.0 * (CARD - AROUND - 8.0));
         let left = AROUND - width / 2.0;
         card.round(if is_odd { "boxodd" } else { "box" }, (left, middle - 16.0), (width, 32.0), 4.0);
-        card.text("b", Anchor::Middle, (AROUND, middle + 5.0), &fitted(&text, 13.0, width - 6.0));
+        card.text("b", Anchor::Middle, (AROUND, middle + 5.0), &fitted(&text, BOLD, width - 6.0));
         y = middle + 32.0;
     }
     for (line, word) in words.iter().enumerate() {
@@ -202,7 +203,7 @@ fn around(shortcut: &OpenedShortcut) -> &'static str {
     match shortcut {
         OpenedShortcut::Identity => "Identity shortcut",
         OpenedShortcut::Projection { .. } => "Projection shortcut",
-        OpenedShortcut::Padded { widens: true, .. } => "Identity with zero channels",
+        OpenedShortcut::Padded { widens: true, .. } => "Zero-padded identity",
         OpenedShortcut::Padded { .. } => "Subsampled identity",
         OpenedShortcut::Other => "A shortcut of its own",
     }

@@ -9,8 +9,8 @@ use crate::{
 };
 
 const STYLE: &str = "body { max-width: 1100px; } \
-    svg.net { width: 100%; min-width: 720px; max-width: none; margin: 0; } .facts th { width: 9em; color: var(--soft); font-weight: 400; } \
-    .facts th, .facts td { text-align: left; overflow-wrap: anywhere; } .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(720px, 100%), 1fr)); gap: 24px; } \
+    svg.net { width: 100%; min-width: 640px; max-width: none; margin: 0; } .facts th[scope=row] { width: 9em; color: var(--soft); font-weight: 400; } \
+    .facts th, .facts td { text-align: left; overflow-wrap: anywhere; } .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(640px, 100%), 1fr)); gap: 24px; } \
     .pair > div { overflow-x: auto; min-width: 0; }\n";
 
 /// One network.

@@ -131,6 +131,15 @@ pub(super) fn fitted(text: &str, size: f64, room: f64) -> String {
     format!("{}…", cut.trim_end())
 }
 
+/// The same of a path, of which the end says most.
+pub(super) fn fitted_end(text: &str, size: f64, room: f64) -> String {
+    if width_of(text, size) <= room {
+        return text.to_owned();
+    }
+    let turned: String = text.chars().rev().collect();
+    fitted(&turned, size, room).chars().rev().collect()
+}
+
 /// A text in lines of a width, at most so many; the last one has dots where something is missing.
 pub(super) fn wrapped(text: &str, size: f64, room: f64, lines: usize) -> Vec<String> {
     let mut whole: Vec<String> = Vec::new();
@@ -161,6 +170,7 @@ mod tests {
         let cut = fitted(&"x".repeat(500), 13.0, 100.0);
         assert!(cut.ends_with('…') && width_of(&cut, 13.0) < 120.0, "{cut}");
         assert_eq!(fitted("", 13.0, 0.0), "");
+        assert_eq!(fitted_end("a/long/way/to/model.onnx", 13.0, 100.0), "…o/model.onnx");
     }
 
     #[test]

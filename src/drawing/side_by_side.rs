@@ -2,7 +2,7 @@
 
 use super::{
     Drawing,
-    sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted, wrapped},
+    sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted_end, wrapped},
 };
 use crate::inspect::{Difference, differences};
 
@@ -40,7 +40,7 @@ fn table(sheet: &mut Sheet, a: &Drawing<'_>, b: &Drawing<'_>, found: &[Differenc
     sheet.text("h1", Anchor::Start, (MARGIN, 44.0), if found.is_empty() { "No difference" } else { "What differs" });
     let mut y = 74.0;
     for (x, drawing) in columns.iter().zip([a, b]) {
-        sheet.text("b", Anchor::Start, (*x, y), &fitted(drawing.title, 13.0, room));
+        sheet.text("b", Anchor::Start, (*x, y), &fitted_end(drawing.title, 14.2, room));
     }
     sheet.line("rule", (MARGIN, y + 10.0), (2.0 * WIDTH - MARGIN, y + 10.0));
     y += 12.0;
