@@ -24,6 +24,9 @@ use sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted, fitted_end};
 pub use report::{comparison_page, page};
 pub use side_by_side::comparison;
 
+/// A drawing in words, in characters.
+const LONGEST_DESCRIPTION: usize = 4_000;
+
 /// What is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawing<'a> {
@@ -85,9 +88,13 @@ impl Drawing<'_> {
         format!("{}: {}", self.inspection.architecture(), self.title)
     }
 
-    /// The same in words, for those who cannot see it.
+    /// The same in words, for those who cannot see it; as much of it as somebody listens to.
     fn description(&self) -> String {
         let said = rows(self.inspection).into_iter().filter(|row| !matches!(row.label, "operators" | "metadata"));
-        said.map(|row| format!("{}: {}.", row.label, row.values.join("; "))).collect::<Vec<_>>().join(" ")
+        let said = said.map(|row| format!("{}: {}.", row.label, row.values.join("; "))).collect::<Vec<_>>().join(" ");
+        match said.char_indices().nth(LONGEST_DESCRIPTION) {
+            Some((end, _)) => format!("{}…", &said[..end]),
+            None => said,
+        }
     }
 }

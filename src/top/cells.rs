@@ -7,6 +7,11 @@ const GAP: usize = 2;
 /// A name is cut beyond it where there is no room.
 const LONGEST_NAME: usize = 28;
 
+/// And not beyond it.
+const SHORTEST_NAME: usize = 8;
+/// Columns of this rank and below stay longer than a whole name.
+const NEEDED: usize = 1;
+
 /// One column.
 pub struct ModelColumn {
     /// Above it.
@@ -16,6 +21,13 @@ pub struct ModelColumn {
     /// Whether it is a number, which stands at the right.
     pub is_number: bool,
     cell: fn(&ModelView) -> String,
+}
+
+impl ModelColumn {
+    /// Whether it tells something of a version that does not answer.
+    fn is_known_always(&self) -> bool {
+        matches!(self.title, "MODEL" | "VER")
+    }
 }
 
 /// All columns, in their order.
@@ -71,7 +83,7 @@ pub struct ModelTable {
     pub columns: Vec<&'static ModelColumn>,
     /// How wide each is.
     pub widths: Vec<usize>,
-    /// As wide as their columns.
+    /// As wide as their columns; of what does not answer only the first ones.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -92,15 +104,22 @@ impl ModelTable {
             kept.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP)
         };
         while let Some(room) = room.filter(|room| whole(&kept) > *room) {
-            let Some(last) = (0..kept.len()).max_by_key(|&at| kept[at].0.rank).filter(|_| kept.len() > 1) else {
-                // The name alone is cut.
-                kept.iter_mut().for_each(|(_, width)| *width = room);
-                break;
-            };
-            kept.remove(last);
+            let last = (0..kept.len()).max_by_key(|&at| kept[at].0.rank).filter(|&at| kept[at].0.rank > NEEDED);
+            let count = kept.len();
+            match (last, kept.first_mut()) {
+                (Some(last), _) => drop(kept.remove(last)),
+                // What is needed most is there beside a name that is cut.
+                (None, Some((_, name))) if *name > SHORTEST_NAME => *name -= 1,
+                (None, _) if count > 1 => drop(kept.pop()),
+                // Or the name alone, as much of it as there is room for.
+                (None, Some((_, name))) => *name = room,
+                (None, None) => break,
+            }
         }
         let row = |model: &&ModelView| {
-            kept.iter().map(|(column, width)| padded(&(column.cell)(model), *width, column.is_number)).collect()
+            // What does not answer has its name and version, and its state in place of numbers.
+            let shown = kept.iter().filter(|(column, _)| model.numbers.is_some() || column.is_known_always());
+            shown.map(|(column, width)| padded(&(column.cell)(model), *width, column.is_number)).collect()
         };
         let rows = models.iter().map(row).collect();
         let (columns, widths) = kept.iter().copied().unzip();

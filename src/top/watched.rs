@@ -251,3 +251,83 @@ fn bytes(count: u64) -> String {
         _ => format!("{:.1} GiB", count as f64 / 1_073_741_824.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A look after so many runs of one image, each of which took a tenth of a second.
+    fn look(at: u64, uptime: f64, runs: u64) -> ServerLook {
+        let stats = json!({
+            "uptime_s": uptime,
+            "models": [{
+                "name": "pets", "version": 3, "batches": [{ "images": 2, "runs": runs }],
+                "refused_images": { "deadline": runs, "places": 0 }, "queue": { "deadline_misses": runs },
+            }],
+        });
+        let list = json!({ "model_versions": [
+            { "name": "pets", "version": 3, "state": "AVAILABLE" },
+            { "name": "pets", "version": 4, "state": "FAILED", "reason": "cut \u{1b}[2J off" },
+        ] });
+        let mut look = ServerLook {
+            at: Duration::from_secs(at),
+            stats: serde_json::from_value(stats).expect("stats"),
+            list: serde_json::from_value(list).expect("a list"),
+            ..ServerLook::default()
+        };
+        let bucket = |bound: &str| {
+            format!("resnetd_inference_duration_seconds_bucket{{le=\"{bound}\",model=\"pets\"}} {runs}\n")
+        };
+        look.read_phases(&format!("{}{}", bucket("0.1"), bucket("+Inf")));
+        look
+    }
+
+    fn numbers_at(server: &WatchedServer) -> ModelNumbersView {
+        server.view(Duration::from_secs(99)).models[0].numbers.clone().expect("it answers")
+    }
+
+    #[test]
+    fn numbers_are_those_since_the_last_look_before_the_window() {
+        let mut server = WatchedServer::new("http://a");
+        server.answered(look(0, 100.0, 5));
+        assert_eq!(numbers_at(&server).batches, [(2, 5)], "at first it is all that there was");
+        server.answered(look(5, 105.0, 9));
+        assert_eq!(numbers_at(&server).batches, [(2, 4)]);
+        server.answered(look(20, 120.0, 20));
+        let numbers = numbers_at(&server);
+        assert_eq!((&numbers.batches[..], numbers.batch), (&[(2, 11)][..], Some(2.0)), "the first look is too old");
+        assert_eq!((numbers.refused, numbers.misses, numbers.phases[3].count), (11, 11, 11));
+        assert_eq!(numbers.refusals, [("deadline".to_owned(), 11)]);
+    }
+
+    #[test]
+    fn a_server_that_began_anew_is_not_held_against_what_it_was() {
+        let mut server = WatchedServer::new("http://a");
+        server.answered(look(0, 100.0, 50));
+        server.failed("connection refused".to_owned(), Duration::from_secs(2));
+        server.failed("connection refused".to_owned(), Duration::from_secs(4));
+        let view = server.view(Duration::from_secs(9));
+        assert_eq!((&*view.words, view.models.len()), ("no answer for 7 s: connection refused", 0));
+        server.answered(look(6, 1.0, 3));
+        assert_eq!(numbers_at(&server).batches, [(2, 3)]);
+    }
+
+    #[test]
+    fn looks_are_bounded_however_often_somebody_looks() {
+        let mut server = WatchedServer::new("http://a");
+        for turn in 0..2_000 {
+            server.answered(look(5, 100.0, turn));
+        }
+        assert_eq!(server.looks.len(), MOST_LOOKS);
+    }
+
+    #[test]
+    fn no_text_of_a_server_steers_a_terminal() {
+        let mut server = WatchedServer::new("http://a\u{1b}[2J");
+        server.answered(look(0, 1.0, 0));
+        let view = server.view(Duration::ZERO);
+        assert_eq!((&*view.url, &*view.models[1].state), ("http://a\\u{1b}[2J", "failed: cut \\u{1b}[2J off"));
+    }
+}

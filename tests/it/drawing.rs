@@ -176,7 +176,7 @@ fn what_is_unusual_is_seen() {
 
 #[test]
 fn a_network_of_thousands_of_layers_is_drawn_on_one_sheet() {
-    let mut many = inspected(&named("resnet[300,2,2,2]-basic-cifar-w16"));
+    let mut many = inspected(&named("resnet[300,2,2,2]-basic-cifar"));
     let drawn = svg(&many);
     well_formed(&drawn);
     assert!(drawn.contains("+292") && drawn.len() < 60_000, "{}", drawn.len());
