@@ -15,7 +15,6 @@ use crate::{
     files,
     inspect::inspect_file,
     model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, preset_warning, repository},
-    runtime::Element,
 };
 
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use super::{
     sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted},
     weight::{short, size},
 };
-use crate::inspect::{Anatomy, Block, Difference, Inspection, PartWeight, ResNet, grouped};
+use crate::inspect::{Anatomy, Block, Difference, Inspection, PartWeight, ResNet, Stage, grouped};
 
 /// Rows of stages.
 const MOST_STAGES: usize = 12;
@@ -132,7 +132,7 @@ fn stem(resnet: &ResNet, anatomy: &Anatomy) -> String {
     }
 }
 
-fn module(resnet: &ResNet, stage: &crate::inspect::Stage) -> String {
+fn module(resnet: &ResNet, stage: &Stage) -> String {
     let (inner, outer) = (stage.inner_channels, stage.channels);
     match resnet.block {
         Block::Basic => format!("[3x3, {inner} · 3x3, {outer}] × {}", stage.modules),

@@ -1,9 +1,8 @@
 //! What stands beside the network: the picture before it, the answer behind it, and what is unusual.
 
-use super::{
-    Drawing,
-    sheet::{Anchor, MARGIN, Sheet, WIDTH, wrapped},
-};
+use std::sync::Arc;
+
+use super::sheet::{Anchor, MARGIN, Sheet, WIDTH, wrapped};
 use crate::inspect::{Inspection, rows};
 
 const COLUMN: f64 = (WIDTH - 2.0 * MARGIN - 32.0) / 2.0;
@@ -16,15 +15,20 @@ const MOST_WRAPPED: usize = 4;
 const MOST_LABELS: usize = 6;
 
 /// Draws the notes below `top`; gives where they end.
-pub(super) fn draw(sheet: &mut Sheet, top: f64, drawing: &Drawing<'_>) -> f64 {
-    let inspection = drawing.inspection;
+pub(super) fn draw(
+    sheet: &mut Sheet,
+    top: f64,
+    inspection: &Inspection,
+    preparation: &[String],
+    names: &[Arc<str>],
+) -> f64 {
     let said = rows(inspection);
     let of = |label: &str| said.iter().find(|row| row.label == label).map_or(&[][..], |row| &row.values).to_vec();
     let mut before = of("input");
-    before.extend(drawing.preparation.iter().cloned());
+    before.extend(preparation.iter().cloned());
     let mut after = of("output");
     after.extend(ending(inspection));
-    after.extend(labels(drawing));
+    after.extend(labels(names));
     let mut file = of("producer");
     file.retain(|producer| !producer.trim().is_empty());
     file.extend(of("opset").into_iter().map(|opset| format!("opset {opset}")));
@@ -49,8 +53,7 @@ fn ending(inspection: &Inspection) -> Vec<String> {
     }
 }
 
-fn labels(drawing: &Drawing<'_>) -> Option<String> {
-    let all = drawing.labels;
+fn labels(all: &[Arc<str>]) -> Option<String> {
     let shown: Vec<&str> = all.iter().take(MOST_LABELS).map(|label| &**label).collect();
     let more = all.len().saturating_sub(shown.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Drawing, sheet::WIDTH};
+use super::{drawn::Drawing, sheet::WIDTH};
 use crate::{
     inspect::{Difference, differences, rows},
     page,

@@ -1,7 +1,7 @@
 //! Two networks beside each other: what differs above, then both drawn, with the parts that differ marked.
 
 use super::{
-    Drawing,
+    drawn::Drawing,
     sheet::{Anchor, MARGIN, Sheet, WIDTH, fitted_end, wrapped},
 };
 use crate::inspect::{Difference, differences};

@@ -15,7 +15,7 @@ use super::{
 pub(super) struct Recognised {
     pub(super) resnet: ResNet,
     pub(super) architecture: String,
-    pub(super) head: Head,
+    pub(super) head: NetworkHead,
     pub(super) unusual: Vec<String>,
 }
 
@@ -345,7 +345,7 @@ pub(super) fn is_weighted(ops: &[&str]) -> bool {
 }
 
 /// What follows the last module.
-pub(super) struct Head {
+pub(super) struct NetworkHead {
     pub(super) classes: Option<usize>,
     pub(super) linears: usize,
     pub(super) pooled: bool,
@@ -353,13 +353,13 @@ pub(super) struct Head {
 }
 
 /// Reads from the last module to an output. The error names the operator there that no classifier has.
-fn head(layers: &Layers<'_>, last: &Module<'_>, outputs: &[usize]) -> Result<Head, String> {
+fn head(layers: &Layers<'_>, last: &Module<'_>, outputs: &[usize]) -> Result<NetworkHead, String> {
     let mut nearest = "something with several branches".to_owned();
-    let mut best: Option<Head> = None;
+    let mut best: Option<NetworkHead> = None;
     for &output in outputs {
         let way: Vec<usize> = layers.back_from(output).collect();
         let Some(end) = way.iter().position(|&layer| layer == last.sum) else { continue };
-        let mut head = Head { classes: None, linears: 0, pooled: false, softmax: false };
+        let mut head = NetworkHead { classes: None, linears: 0, pooled: false, softmax: false };
         let mut foreign = None;
         for &layer in way[..end].iter().rev() {
             match &layers.all[layer].kind {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     anatomy::{Anatomy, OpenedConv, OpenedHead, OpenedModule, OpenedShortcut, OpenedStage, PartWeight},
     facts::{macs_of, parameters_of},
-    family::{Head, is_attention, is_weighted},
+    family::{NetworkHead, is_attention, is_weighted},
     layer::{Conv, Kind},
     layers::Layers,
     modules::{Around, Module},
@@ -21,7 +21,7 @@ pub(super) fn taken_apart(
     layers: &Layers<'_>,
     modules: &[Module<'_>],
     resnet: &ResNet,
-    head: &Head,
+    head: &NetworkHead,
 ) -> Option<Anatomy> {
     let first = modules.first()?;
     let stage_of: Vec<usize> =
@@ -48,7 +48,7 @@ pub(super) fn taken_apart(
         .collect();
     stem.reverse();
     let (stem, stem_sizes) = stem.into_iter().unzip();
-    let Head { pooled, linears, softmax, .. } = *head;
+    let NetworkHead { pooled, linears, softmax, .. } = *head;
     let head = OpenedHead { pooled, linears, softmax, weight: weights.next()? };
     Some(Anatomy { stem, stem_sizes, stem_weight, stages, head })
 }

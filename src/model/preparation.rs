@@ -1,7 +1,10 @@
 //! What becomes of a picture before the network, in words for people. Pure.
 
 use super::{GraphImage, InputSection};
-use crate::preprocess::{Interpolation, Orientation, ResizeMode};
+use crate::{
+    preprocess::{Interpolation, Orientation, ResizeMode},
+    tensor::ColorOrder,
+};
 
 impl InputSection {
     /// What is done to a picture, one step a line, every default written out.
@@ -36,9 +39,9 @@ impl InputSection {
         }
         let numbers = self.in_force(image);
         let color = numbers.color.map_or("", |color| match color {
-            crate::tensor::ColorOrder::Rgb => "RGB",
-            crate::tensor::ColorOrder::Bgr => "BGR",
-            crate::tensor::ColorOrder::Gray => "gray",
+            ColorOrder::Rgb => "RGB",
+            ColorOrder::Bgr => "BGR",
+            ColorOrder::Gray => "gray",
         });
         let scale = match numbers.scale {
             Some(scale) if (scale - 1.0 / 255.0).abs() < 1e-12 => ", divided by 255".to_owned(),
@@ -79,7 +82,7 @@ mod tests {
             scale: Some(1.0),
             mean: Some(vec![1.0, 2.0, 3.5]),
             std: Some(vec![1.0]),
-            color: Some(crate::tensor::ColorOrder::Bgr),
+            color: Some(ColorOrder::Bgr),
             ..InputSection::default()
         };
         let image = GraphImage { size: Some((32, 32)), channels: Some(3), ..GraphImage::default() };

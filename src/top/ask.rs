@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 
 use super::reading::{ListReading, ServerLook, StatsReading};
-use crate::loadgen::{Endpoint, ServerDesk};
+use crate::loadgen::{Endpoint, OutlineError, ServerDesk};
 
 /// What is asked of one server.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl ServerWatch {
                 none.insert(ServerDesk::http1(endpoint, HeaderMap::new()))
             }
         };
-        let in_words = |error: crate::loadgen::OutlineError| error.to_string();
+        let in_words = |error: OutlineError| error.to_string();
         let stats: StatsReading = desk.get("/v1/stats").await.map_err(in_words)?;
         let list: ListReading = desk.get("/v1/models").await.map_err(in_words)?;
         let unready = match desk.fetch("/readyz").await.map_err(in_words)? {

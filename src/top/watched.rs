@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::reading::{ModelReading, PHASES, ServerLook};
-use crate::telemetry::{Quantiles, escaped};
+use crate::telemetry::{Buckets, Quantiles, escaped};
 
 /// What is called "now": long enough that slow traffic has values in it.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -179,7 +179,7 @@ fn numbers(
     let all = last.phases.get(&model.name).cloned().unwrap_or_default();
     let before = earlier_look.and_then(|look| look.phases.get(&model.name));
     let phases = std::array::from_fn(|phase| {
-        let now: &crate::telemetry::Buckets = &all[phase];
+        let now: &Buckets = &all[phase];
         before.map_or_else(|| now.quantiles(), |before| now.since(&before[phase]).quantiles())
     });
     let runs_before = |images: usize| {
