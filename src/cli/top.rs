@@ -65,12 +65,12 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
     }
     let mut screen = TopScreen::new(&args.url, args.interval);
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    if args.once || !io::stdout().is_terminal() {
-        return runtime.block_on(once(args, &mut screen));
-    }
-    let mut terminal = Raised::new()?;
-    let outcome = runtime.block_on(live(args, &mut screen, &mut terminal.0));
-    drop(terminal);
+    let outcome = if args.once || !io::stdout().is_terminal() {
+        runtime.block_on(once(args, &mut screen))
+    } else {
+        let mut terminal = Raised::new()?;
+        runtime.block_on(live(args, &mut screen, &mut terminal.0))
+    };
     // A look-up of a name may still be under way, on a thread that nobody can stop.
     runtime.shutdown_background();
     outcome

@@ -45,7 +45,11 @@ impl ServerWatch {
                 none.insert(ServerDesk::http1(endpoint, HeaderMap::new()))
             }
         };
-        let in_words = |error: OutlineError| error.to_string();
+        // Where it is stands beside it already.
+        let in_words = |error: OutlineError| match error {
+            OutlineError::Silent(_, why) => why.to_string(),
+            other => other.to_string(),
+        };
         let stats: StatsReading = desk.get("/v1/stats").await.map_err(in_words)?;
         let list: ListReading = desk.get("/v1/models").await.map_err(in_words)?;
         let unready = match desk.fetch("/readyz").await.map_err(in_words)? {
