@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::{Terminal, backend::TestBackend};
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
-    top::{ServerWatch, TopScreen, lines},
+    top::{ServerWatch, TopKey, TopScreen, lines},
 };
 
 use crate::support::{
@@ -80,6 +80,8 @@ async fn a_screen_of_any_size_is_drawn() {
     let urls = [url(&server), "http://127.0.0.1:1".to_owned()];
     let mut screen = TopScreen::new(&urls, Duration::from_secs(2));
     screen.servers[0].answered(ServerWatch::new(&urls[0]).look(PATIENCE).await.expect("an answer"));
+    // Above it stands a model that could not be loaded.
+    assert!(screen.press(TopKey::Down, Duration::ZERO));
     screen.servers[1].failed("nobody \u{1b}[2J listens".to_owned(), Duration::ZERO);
     for (width, height) in [(20, 5), (1, 1), (80, 24), (200, 60), (20, 100), (300, 1), (0, 0)] {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
