@@ -3,6 +3,7 @@
 pub mod batching;
 pub mod cli;
 pub mod config;
+pub mod drawing;
 pub mod evaluate;
 pub mod files;
 pub mod heap;
@@ -24,5 +25,6 @@ pub mod staging;
 pub mod store;
 pub mod telemetry;
 pub mod tensor;
+pub mod top;
 mod trust;
 pub mod tune;

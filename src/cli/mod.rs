@@ -33,6 +33,7 @@ mod quantize;
 mod repositories;
 mod serve;
 mod table;
+mod top;
 mod tune;
 mod utf8;
 
@@ -57,7 +58,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
-    /// Say which ResNet an ONNX file is, whoever exported it
+    /// Say which ResNet an ONNX file is, whoever exported it, draw it, or say what differs between two
     Inspect(inspect::InspectArgs),
     /// Turn another framework's weights into a served model
     Build(build::BuildArgs),
@@ -73,6 +74,8 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
     Bench(bench::BenchArgs),
+    /// The live numbers of running servers in a terminal
+    Top(top::TopArgs),
     /// List, load, unload and label the models of a running server
     Models(models::ModelsArgs),
     /// Check the configuration and every model.toml, and print what is in force
@@ -105,6 +108,7 @@ pub fn run() -> ! {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Models(args) => models::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),

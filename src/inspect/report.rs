@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::anatomy::Anatomy;
 use crate::tensor::Layout;
 
 /// What a graph is.
@@ -15,6 +16,9 @@ pub struct Inspection {
     /// What makes it that ResNet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resnet: Option<ResNet>,
+    /// The same taken apart: what its parts weigh, its modules opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anatomy: Option<Anatomy>,
     /// Why it is no ResNet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_resnet: Option<String>,

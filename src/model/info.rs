@@ -66,6 +66,8 @@ pub struct ModelInfo {
     pub layout: Layout,
     /// The order of the channels.
     pub color: ColorOrder,
+    /// What becomes of a picture before the network, in words, one step each.
+    pub preparation: Arc<[String]>,
     /// The labels, one a class, in index order.
     pub labels: Arc<[Arc<str>]>,
     /// The largest batch of one run.

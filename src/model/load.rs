@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    BuiltIn, GraphImage, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
     activation::{Endings, decide},
     demand::Demand,
     first_runs::{FirstRuns, features, first_runs},
@@ -287,6 +287,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         features,
         layout: signature.layout,
         color,
+        preparation: manifest.input.steps(&GraphImage::from(&*signature)).into(),
         labels,
         max_batch_size: policy.max_batch_size,
         instances: shape.instances,

@@ -19,6 +19,7 @@ mod machine;
 pub mod manifest;
 mod memory;
 mod overflow;
+mod preparation;
 mod prepared;
 mod preset;
 pub mod repository;

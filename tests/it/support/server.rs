@@ -273,6 +273,7 @@ pub(crate) fn scripted_model(
         features: Err("a scripted network has no layers".into()),
         layout: Layout::Nchw,
         color: ColorOrder::Rgb,
+        preparation: ["RGB, as it is".to_owned()].into(),
         labels: LABELS.map(Arc::from).into(),
         max_batch_size,
         instances: 1,

@@ -1,6 +1,7 @@
 //! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
 
 mod accept;
+mod architecture;
 mod asked;
 mod classify;
 mod description;
@@ -52,11 +53,10 @@ pub(super) fn routes() -> Routes {
     for place in [ModelInPath::Model, ModelInPath::Version, ModelInPath::Label] {
         let path = format!("/v1/models/{}", place.path());
         let verbs = Verb::of(place).iter().map(|verb| (verb.name(), verb.described(place)));
-        routes = routes.with_verbs(&path, named, description::status(place), verbs).get(
-            &format!("{path}/metadata"),
-            models::metadata,
-            description::metadata(place),
-        );
+        routes = routes
+            .with_verbs(&path, named, description::status(place), verbs)
+            .get(&format!("{path}/metadata"), models::metadata, description::metadata(place))
+            .get(&format!("{path}/architecture.svg"), architecture::drawn, architecture::described(place));
         // Behind a label they would stand as `labels/{label}/labels`.
         if place != ModelInPath::Label {
             routes = routes.get(&format!("{path}/labels"), models::labels, description::labels(place));
