@@ -8,6 +8,7 @@
 //! Takes milliseconds for a ResNet-152 and linear time for anything; the server does it for every model that it loads.
 //! Knows the ONNX format. Must not know how networks are built or run.
 
+mod class_map;
 mod facts;
 mod family;
 mod features;
@@ -33,6 +34,7 @@ use crate::{
     onnx::{CycleError, Ending, GraphProto, ModelProto, ReadError, Walk, read_graph},
     tensor::Layout,
 };
+pub use class_map::LastLayer;
 use layers::Layers;
 pub use report::{
     BatchNorm, Block, GraphOutput, ImageInput, Inspection, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn,
@@ -155,6 +157,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
                     Ending::Logits | Ending::Unknown => None,
                 },
                 features: features::features(walk, &layers, &values, &output.name),
+                last_layer: class_map::last_layer(walk, &values, &output.name),
             })
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),

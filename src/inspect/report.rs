@@ -212,6 +212,10 @@ pub struct GraphOutput {
     /// sentence.
     #[serde(skip)]
     pub features: Result<String, String>,
+    /// Where it ends in a mean over the picture and one layer of weights, that layer and what is averaged. Else why it does not,
+    /// as the end of a sentence.
+    #[serde(skip)]
+    pub last_layer: Result<LastLayer, String>,
 }
 
 /// Where batch normalisation is.

@@ -22,7 +22,7 @@ use super::{
     served::Served,
 };
 use crate::{
-    batching::{JobError, Priority, Submission, SubmitError, Terms},
+    batching::{Inside, JobError, Priority, Submission, SubmitError, Terms},
     postprocess::top_k,
     preprocess,
     telemetry::{PhaseTimes, RefusalReason},
@@ -50,6 +50,9 @@ impl Service {
         let model = target.model();
         let classes = wanted.classes.map(|classes| Classes::of(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
+        if let Some(maps) = model.info.class_maps.as_ref().ok().filter(|_| wanted.maps) {
+            outputs = outputs.with_maps(items.len(), maps);
+        }
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
@@ -59,7 +62,7 @@ impl Service {
             deadline,
             priority: priority.min(Priority::LAST),
             client,
-            features: outputs.want_features(),
+            inside: outputs.inside(),
             charge,
             decoding,
             trace,
@@ -130,6 +133,9 @@ impl Service {
             if let Some(features) = &reply.features {
                 looked_at += features.len();
                 outputs.add_features(features);
+            }
+            if let Some(map) = &reply.map {
+                outputs.add_map(map);
             }
             outputs.add_raw(&reply.logits);
             if classes.is_some() || outputs.want_probabilities() || keep_rows {
@@ -229,7 +235,9 @@ impl Service {
     /// Answers an image by one model, from what is kept or under way, or by a run.
     pub(super) async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
-            let Some(sharing) = &self.inner.sharing else { return self.run(common, item, place).await };
+            // Maps are too large to be kept.
+            let sharing = self.inner.sharing.as_ref().filter(|_| common.inside != Inside::Map);
+            let Some(sharing) = sharing else { return self.run(common, item, place).await };
             let mut place = Some(place);
             // The run has the place, and keeps it for the others where this request leaves.
             let work = || {
@@ -237,7 +245,7 @@ impl Service {
                 async move { service.run(&common, item, place.ok_or_else(no_image)?).await }
             };
             let whose = (common.priority, common.client);
-            sharing.answer(&common.target.served, (&item, common.features), whose, work).await
+            sharing.answer(&common.target.served, (&item, common.inside == Inside::Features), whose, work).await
         };
         match common.deadline {
             Some(deadline) => timeout_at(deadline.into(), work).await.map_err(|_| too_late())?,
@@ -247,7 +255,7 @@ impl Service {
 
     /// Decodes, waits for a worker, and for its run.
     async fn run(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
-        let &Common { deadline, priority, client, features, .. } = common;
+        let &Common { deadline, priority, client, inside, .. } = common;
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
@@ -261,7 +269,7 @@ impl Service {
         }
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
-        let submission = Submission { input, announced, deadline, priority, client, features, place };
+        let submission = Submission { input, announced, deadline, priority, client, inside, place };
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {
             Ok(reply) => {

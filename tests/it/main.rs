@@ -15,6 +15,7 @@ mod cold_models;
 mod damaged_weights;
 mod evaluate;
 mod every_door;
+mod explain;
 mod fairness;
 mod features;
 mod fp16;
