@@ -138,8 +138,7 @@ impl Queue {
         announced.arrive();
         let (standing, is_sample) = (announced.standing, announced.is_sample);
         let announced = Some(announced);
-        let job =
-            Job { input, deadline: terms.deadline, standing, announced, inside, reply, enqueued: at, is_sample };
+        let job = Job { input, deadline: terms.deadline, standing, announced, inside, reply, enqueued: at, is_sample };
         let id = JobId(state.next_id);
         state.next_id += 1;
         let place = state.behind(standing);

@@ -1,9 +1,6 @@
 //! Models without a server: the same service, loaded for one command.
 
-use std::{
-    io,
-    path::Path,
-};
+use std::{io, path::Path};
 
 use anyhow::bail;
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::class_map::LastLayer;
 use crate::tensor::Layout;
 
 /// What a graph is.

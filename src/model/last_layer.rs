@@ -23,14 +23,14 @@ const TOLERANCE: f32 = 0.1;
 
 /// Weights and biases of a last layer, by the output that it belongs to.
 #[derive(Clone, Debug)]
-pub(super) struct LayerNumbers {
+pub(super) struct LayerOfOutput {
     pub(super) output: String,
     /// Else why there are none, as the end of a sentence.
-    pub(super) numbers: Result<Numbers, String>,
+    pub(super) numbers: Result<LayerNumbers, String>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Numbers {
+pub(super) struct LayerNumbers {
     layout: Layout,
     channels: usize,
     weights: Box<[f32]>,
@@ -40,15 +40,15 @@ pub(super) struct Numbers {
 /// Reads the last layer before each output.
 ///
 /// * `folder`: where the files are that the graph keeps weights in
-pub(super) fn read(model: &ModelProto, inspection: &Inspection, folder: Option<&Path>) -> Vec<LayerNumbers> {
+pub(super) fn read(model: &ModelProto, inspection: &Inspection, folder: Option<&Path>) -> Vec<LayerOfOutput> {
     let Some(graph) = &model.graph else { return Vec::new() };
     let walk = Walk::new(graph);
     let of = |layer: &Result<LastLayer, String>| numbers(&walk, layer.as_ref().map_err(String::clone)?, folder);
     let outputs = inspection.outputs.iter();
-    outputs.map(|it| LayerNumbers { output: it.name.clone(), numbers: of(&it.last_layer) }).collect()
+    outputs.map(|it| LayerOfOutput { output: it.name.clone(), numbers: of(&it.last_layer) }).collect()
 }
 
-fn numbers(walk: &Walk<'_>, layer: &LastLayer, folder: Option<&Path>) -> Result<Numbers, String> {
+fn numbers(walk: &Walk<'_>, layer: &LastLayer, folder: Option<&Path>) -> Result<LayerNumbers, String> {
     let unread = |reason: String| format!("the weights of its last layer cannot be read: {reason}");
     let weights = Constant::of(walk, &layer.weight, folder).map_err(unread)?;
     // Those of a convolution have two axes more, of one place each.
@@ -73,7 +73,7 @@ fn numbers(walk: &Walk<'_>, layer: &LastLayer, folder: Option<&Path>) -> Result<
     if layer.factor != 1.0 {
         weights.iter_mut().for_each(|weight| *weight *= layer.factor);
     }
-    Ok(Numbers { layout: layer.layout, channels, weights, bias: bias.into() })
+    Ok(LayerNumbers { layout: layer.layout, channels, weights, bias: bias.into() })
 }
 
 /// What the maps of an image become, from a run of one image.
@@ -83,14 +83,14 @@ fn numbers(walk: &Walk<'_>, layer: &LastLayer, folder: Option<&Path>) -> Result<
 /// # Errors
 /// Why there are none, as the end of a sentence. The model is served without them.
 pub(super) fn checked(
-    layers: Vec<LayerNumbers>,
+    layers: Vec<LayerOfOutput>,
     output: &str,
     executor: &mut OrtExecutor,
     images: &mut WarmUpImages,
     ending: Option<Ending>,
 ) -> Result<ClassMaps, String> {
     let layer = layers.into_iter().find(|layer| layer.output == output);
-    let Numbers { layout, channels, weights, bias } =
+    let LayerNumbers { layout, channels, weights, bias } =
         layer.map_or_else(|| Err("its graph could not be looked through".to_owned()), |layer| layer.numbers)?;
     if let Some(reason) = executor.lacks_maps() {
         return Err(reason.to_owned());

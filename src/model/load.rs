@@ -11,7 +11,7 @@ use super::{
     first_runs::{FirstRuns, features, first_runs},
     graph_files::GraphFiles,
     labels::{label_text, labels_for},
-    last_layer::{self, LayerNumbers},
+    last_layer::{self, LayerOfOutput},
     memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
@@ -123,7 +123,7 @@ pub fn tune(
 struct GraphFacts {
     network: NetworkFacts,
     inspection: Result<Inspection, CycleError>,
-    last_layers: Vec<LayerNumbers>,
+    last_layers: Vec<LayerOfOutput>,
     endings: Endings,
     digest: String,
     /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
@@ -176,7 +176,9 @@ impl GraphFacts {
             manifest,
             stated: Stated {
                 features: inner_values(inspection, |output| output.features.clone()),
-                maps: inner_values(inspection, |output| Ok(output.last_layer.as_ref().map_err(String::clone)?.map.clone())),
+                maps: inner_values(inspection, |output| {
+                    Ok(output.last_layer.as_ref().map_err(String::clone)?.map.clone())
+                }),
                 ..manifest.stated(labels)
             },
             demand,

@@ -6,9 +6,7 @@
 
 use std::path::Path;
 
-use super::{
-    DataType, NodeProto, TensorProto, Walk, external::with_values, f32_values, i64_values,
-};
+use super::{DataType, NodeProto, TensorProto, Walk, external::with_values, f32_values, i64_values};
 
 /// More operators than this before a weight have never been seen; a damaged file can have a circle.
 const MOST_HOPS: usize = 16;

@@ -8,7 +8,11 @@ const MOST_COVER: f32 = 0.72;
 /// * `value`: -1 (all against) to 1 (all for)
 pub(super) fn tint(value: f32) -> ([f32; 3], f32) {
     let strength = value.abs().clamp(0.0, 1.0);
-    let [weak, strong] = if value < 0.0 { [[96.0, 170.0, 240.0], [30.0, 60.0, 190.0]] } else { [[250.0, 200.0, 50.0], [205.0, 20.0, 25.0]] };
+    let [weak, strong] = if value < 0.0 {
+        [[96.0, 170.0, 240.0], [30.0, 60.0, 190.0]]
+    } else {
+        [[250.0, 200.0, 50.0], [205.0, 20.0, 25.0]]
+    };
     let mix = |channel: usize| weak[channel] + (strong[channel] - weak[channel]) * strength;
     ([mix(0), mix(1), mix(2)], MOST_COVER * strength)
 }

@@ -89,7 +89,10 @@ fn scale(text: &mut String, y: u32, largest: f32) {
         let value = step as f32 / (STEPS - 1) as f32 * 2.0 - 1.0;
         let [red, green, blue] = tinted([200; 3], value);
         let x = MARGIN + step * STEP;
-        let _ = write!(text, "<rect x=\"{x}\" y=\"{y}\" width=\"{STEP}\" height=\"10\" fill=\"rgb({red},{green},{blue})\"/>");
+        let _ = write!(
+            text,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{STEP}\" height=\"10\" fill=\"rgb({red},{green},{blue})\"/>"
+        );
     }
     let (end, line) = (MARGIN + STEPS * STEP, y + 10 + LINE - 4);
     let _ = write!(
@@ -101,7 +104,8 @@ fn scale(text: &mut String, y: u32, largest: f32) {
 
 /// Foreign text as SVG shows it: no markup, nothing that XML has no place for, and no longer than there is room.
 fn shown(text: &str, longest: usize) -> String {
-    let allowed = |letter: char| if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') { ' ' } else { letter };
+    let allowed =
+        |letter: char| if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') { ' ' } else { letter };
     let mut kept: String = text.chars().take(longest).map(allowed).collect();
     if text.chars().nth(longest).is_some() {
         kept.push('…');
@@ -122,7 +126,9 @@ mod tests {
     #[test]
     fn a_label_is_text_whatever_is_in_it() {
         let drawing = made("<script>alert(1)</script>\"'&\u{0}\u{7}");
-        assert!(!drawing.contains("<script") && !drawing.contains(|letter: char| letter.is_control() && letter != '\n'));
+        assert!(
+            !drawing.contains("<script") && !drawing.contains(|letter: char| letter.is_control() && letter != '\n')
+        );
         assert!(drawing.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"), "{drawing}");
         assert!(drawing.contains("resnet18 &lt;1&gt;"));
     }

@@ -1,8 +1,7 @@
 //! Which part of a picture a network sees: where resize and crop look, in the picture's own pixels.
 
 use super::{
-    DecodeError, DecodeLimits, Spec,
-    decode,
+    DecodeError, DecodeLimits, Spec, decode,
     header::probe,
     orientation::Turn,
     spec::{Orientation, Span},

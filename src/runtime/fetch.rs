@@ -72,7 +72,8 @@ fn named<'o>(
     refused: Option<&str>,
 ) -> Result<&'o str, String> {
     let known = values.iter().find(|value| value.output == classes);
-    let value = known.map_or(Err("its graph could not be looked through"), |it| it.value.as_deref().map_err(|it| &**it));
+    let value =
+        known.map_or(Err("its graph could not be looked through"), |it| it.value.as_deref().map_err(|it| &**it));
     let value = value.map_err(str::to_owned)?;
     match outputs.iter().find(|output| output.name == value) {
         Some(output) if matches!(&*output.element, "float32" | "float16") => Ok(&output.name),

@@ -115,18 +115,8 @@ impl Service {
     /// As [`Service::answer`]; [`ErrorKind::InvalidArgument`] for a class that there is not, and for a network that does not end in a
     /// mean over the picture and one layer, with what it does instead.
     pub async fn explain(&self, request: ExplainRequest) -> Result<Explained, Error> {
-        let ExplainRequest {
-            target,
-            pictures,
-            classes,
-            top_k,
-            view,
-            deadline,
-            priority,
-            client,
-            charge,
-            trace,
-        } = request;
+        let ExplainRequest { target, pictures, classes, top_k, view, deadline, priority, client, charge, trace } =
+            request;
         self.check_images(&target, pictures.len())?;
         let maps = class_maps(&target)?;
         let chosen = Chosen::of(&target, &classes, top_k)?;
@@ -158,12 +148,7 @@ impl Service {
     }
 
     /// The whole picture, upright, no larger than a screen.
-    async fn whole(
-        &self,
-        target: &Target,
-        picture: &PictureFile,
-        share: &Share,
-    ) -> Result<Pixels, Error> {
+    async fn whole(&self, target: &Target, picture: &PictureFile, share: &Share) -> Result<Pixels, Error> {
         let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
         let unread = |cause: preprocess::DecodeError| Error::new(ErrorKind::InvalidArgument, cause.to_string());
         let own = &target.model().spec;
@@ -222,12 +207,15 @@ impl Chosen {
     fn of(target: &Target, names: &[String], best: Option<usize>) -> Result<Self, Error> {
         let model = target.model();
         let count = model.classes();
-        let refused = |field, message| Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field(field)));
+        let refused =
+            |field, message| Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field(field)));
         let most = MOST_EXPLAINED.min(count);
         if names.is_empty() {
             return match best.unwrap_or(1) {
                 best if (1..=most).contains(&best) => Ok(Self::Best(best)),
-                best => refused("top_k", format!("top_k is {best}, allowed is 1 to {most} where classes are explained")),
+                best => {
+                    refused("top_k", format!("top_k is {best}, allowed is 1 to {most} where classes are explained"))
+                }
             };
         }
         if names.len() > MOST_EXPLAINED {
@@ -247,7 +235,9 @@ impl Chosen {
                     Ok(class) => chosen.push(class),
                     Err(reason) => {
                         let (part, model, last) = (Shown(part), &model.name, count.saturating_sub(1));
-                        let message = format!("class is `{part}`: {reason}; name a label of model `{model}`, or an index from 0 to {last}");
+                        let message = format!(
+                            "class is `{part}`: {reason}; name a label of model `{model}`, or an index from 0 to {last}"
+                        );
                         return refused("classes", message);
                     }
                 }

@@ -303,8 +303,9 @@ fn a_batch_in_which_one_image_wants_features_is_run_with_them_and_only_that_imag
     let (nothing, features) = (Inside::Nothing, Inside::Features);
     let alone = submit(0.0, nothing);
     network.wait_for_batches(1);
-    let together: Vec<_> =
-        [(1.0, nothing), (2.0, features), (3.0, nothing), (4.0, features)].map(|(it, wanted)| submit(it, wanted)).into();
+    let together: Vec<_> = [(1.0, nothing), (2.0, features), (3.0, nothing), (4.0, features)]
+        .map(|(it, wanted)| submit(it, wanted))
+        .into();
     network.release();
     assert_eq!(alone.wait().unwrap().features, None);
     let got: Vec<_> = together.into_iter().map(|image| image.wait().unwrap()).collect();

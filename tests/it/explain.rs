@@ -62,7 +62,12 @@ fn assert_near(got: f64, wanted: f64, what: &str) {
 async fn drawing(http: &mut HttpClient, path: &str, accept: &str, picture: &[u8]) -> Vec<u8> {
     let headers = [("content-type", "image/jpeg"), ("accept", accept)];
     let answer = http.request("POST", path, &headers, picture).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some(accept)), "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some(accept)),
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     answer.body
 }
@@ -295,10 +300,12 @@ fn the_command_writes_a_drawing_and_a_document_of_each_picture() {
     for (file, class) in [("photos/pet.jpg", "cat"), ("photos/more/pet.jpg", "dog"), ("photos/broken.jpg", "cat")] {
         fs::write(at(file), images::cifar(class)).unwrap();
     }
-    let mut command = resnetd(&["explain", "photos", "--models", "models", "--class", "cat", "--class", "5", "--output", "why"]);
+    let mut command =
+        resnetd(&["explain", "photos", "--models", "models", "--class", "cat", "--class", "5", "--output", "why"]);
     let output = command.current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut made: Vec<_> = fs::read_dir(at("why")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut made: Vec<_> =
+        fs::read_dir(at("why")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     made.sort();
     assert_eq!(made, ["broken.json", "broken.png", "pet-2.json", "pet-2.png", "pet.json", "pet.png"]);
     let document: Value = serde_json::from_slice(&fs::read(at("why/pet.json")).unwrap()).unwrap();

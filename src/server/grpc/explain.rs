@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use super::{call::GrpcCall, convert, proto};
-use crate::service::{
-    ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, Framing, Priority, Target,
-};
+use crate::service::{ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, Framing, Priority, Target};
 
 /// A message as a request of the service.
 pub(super) fn request(

@@ -27,7 +27,9 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Priority, Target, Timing, VersionPick, Wanted},
+    service::{
+        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Priority, Target, Timing, VersionPick, Wanted,
+    },
     telemetry::Protocol,
 };
 

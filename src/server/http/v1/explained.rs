@@ -85,7 +85,8 @@ impl ExplainForm {
     fn drawing(self, explained: &Explained, explanation: &Explanation) -> Result<Vec<u8>, Error> {
         let pixels = explanation.pixels.as_ref().ok_or_else(undrawn)?;
         let part = seen(explanation);
-        let maps = explanation.classes.iter().map(|class| HeatMap { values: &class.map.values, width: class.map.width });
+        let maps =
+            explanation.classes.iter().map(|class| HeatMap { values: &class.map.values, width: class.map.width });
         let made = match self {
             Self::File(format) => encoded(&drawn(pixels, &maps.collect::<Vec<_>>(), part), format),
             _ => {
@@ -236,8 +237,7 @@ mod tests {
     fn the_answer_has_the_shape_that_clients_are_told() {
         let map = ClassMap { values: vec![0.5, -0.25, 1.0, 2.0], width: 2, bias: 0.75 };
         let class = ExplainedClass { index: 3, label: "cat".into(), probability: 0.9, logit: 4.0, map };
-        let framing =
-            Framing { picture_width: 64, picture_height: 48, x: 8.5, y: 0.0, width: 47.0, height: 48.0 };
+        let framing = Framing { picture_width: 64, picture_height: 48, x: 8.5, y: 0.0, width: 47.0, height: 48.0 };
         let explained = Explained {
             model: "m".into(),
             version: 2,

@@ -45,8 +45,8 @@ use options::RequestOptions;
 use verb::Verb;
 
 pub(super) use classify::classify;
-pub use explained::{explained_as_json, explained_as_png};
 pub(super) use description::{gives_classes, takes_pictures};
+pub use explained::{explained_as_json, explained_as_png};
 pub(super) use path::ModelPath;
 pub(super) use shape::{AnswerShape, TorchServeDocument};
 

@@ -5,7 +5,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::pictures::{Patience, PictureInJson, body, files, pixel, priority};
 use crate::server::http::{
-    description::{AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, binary, content, example, reference, text},
+    description::{
+        AnswerHeader, Described, ModelInPath, RefusalStatus, Tag, binary, content, example, reference, text,
+    },
     v1::explained::ExplainDocument,
 };
 
@@ -100,7 +102,8 @@ curl --data-binary @cat.jpg -H 'accept: image/png' 'http://127.0.0.1:8000/v1/mod
 A network that does not end so is refused, with what it does instead.";
 
 pub(in crate::server::http::v1) fn explain(place: ModelInPath) -> Described {
-    let described = Described::of_model(place, Tag::Own, "explain", "Which places of a picture speak for a class", TEXT);
+    let described =
+        Described::of_model(place, Tag::Own, "explain", "Which places of a picture speak for a class", TEXT);
     let instances = content(reference::<ExplainInstances>())
         .examples_from_iter([example("ours", "Ours", json!({ "instances": [pixel()], "class": ["cat", 5] }))])
         .build();
