@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 

@@ -83,15 +83,15 @@ fn numbers(walk: &Walk<'_>, layer: &LastLayer, folder: Option<&Path>) -> Result<
 /// # Errors
 /// Why there are none, as the end of a sentence. The model is served without them.
 pub(super) fn checked(
-    layers: Vec<LayerOfOutput>,
+    layers: &[LayerOfOutput],
     output: &str,
     executor: &mut OrtExecutor,
     images: &mut WarmUpImages,
     ending: Option<Ending>,
 ) -> Result<ClassMaps, String> {
-    let layer = layers.into_iter().find(|layer| layer.output == output);
-    let LayerNumbers { layout, channels, weights, bias } =
-        layer.map_or_else(|| Err("its graph could not be looked through".to_owned()), |layer| layer.numbers)?;
+    let layer = layers.iter().find(|layer| layer.output == output);
+    let layer = layer.ok_or("its graph could not be looked through")?;
+    let LayerNumbers { layout, channels, weights, bias } = layer.numbers.clone()?;
     if let Some(reason) = executor.lacks_maps() {
         return Err(reason.to_owned());
     }

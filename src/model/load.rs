@@ -259,7 +259,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         first_runs(&mut alone, &mut images, &[1], signature.fixed_batch)?;
         let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
         let (executor, output) = (&mut executors[0], &signature.output.name);
-        let class_maps = last_layer::checked(facts.last_layers, output, executor, &mut images, ending);
+        let class_maps = last_layer::checked(&facts.last_layers, output, executor, &mut images, ending);
         let features = features(executor, &mut images).map_err(Arc::from);
         Ok::<_, ModelError>((runs, features, class_maps.map(Arc::new).map_err(Arc::from)))
     })??;

@@ -85,7 +85,7 @@ impl Canvas<'_> {
         let (width, height) = self.size();
         let place = (y / self.factor as usize) * self.picture.width() as usize + x / self.factor as usize;
         let pixel = self.picture.data().get(place * 3..place * 3 + 3);
-        let pixel = pixel.and_then(|pixel| pixel.try_into().ok()).unwrap_or_default();
+        let pixel: [u8; 3] = pixel.and_then(|pixel| pixel.try_into().ok()).unwrap_or_default();
         let whole = Region { x: 0.0, y: 0.0, width: width as f64, height: height as f64 };
         let seen = self.seen.unwrap_or(whole);
         let (across, down) = ((x as f64 + 0.5 - seen.x) / seen.width, (y as f64 + 0.5 - seen.y) / seen.height);

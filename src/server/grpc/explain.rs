@@ -53,6 +53,7 @@ fn explanation(Explanation { classes, framing, .. }: Explanation) -> proto::Expl
 }
 
 fn class(ExplainedClass { index, label, probability, logit, map }: ExplainedClass) -> proto::ExplainedClass {
+    let map_height = map.rows().len() as u32;
     proto::ExplainedClass {
         index: index as u32,
         label: label.to_string(),
@@ -60,7 +61,7 @@ fn class(ExplainedClass { index, label, probability, logit, map }: ExplainedClas
         logit,
         bias: map.bias,
         map_width: map.width as u32,
-        map_height: map.rows().len() as u32,
+        map_height,
         map: map.values,
     }
 }

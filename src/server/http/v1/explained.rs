@@ -213,15 +213,16 @@ fn document(explained: &Explained) -> ExplainDocument<'_> {
 
 fn picture(explanation: &Explanation) -> PictureEntry<'_> {
     let Framing { picture_width, picture_height, x, y, width, height } = explanation.framing;
-    let class = |class| {
-        let ExplainedClass { index, label, probability, logit, map } = class;
-        ClassEntry { index: *index, label, probability: *probability, logit: *logit, bias: map.bias, map }
-    };
     PictureEntry {
         classes: explanation.classes.iter().map(class).collect(),
         crop: CropEntry { x, y, width, height },
         picture: SizeEntry { width: picture_width, height: picture_height },
     }
+}
+
+fn class(class: &ExplainedClass) -> ClassEntry<'_> {
+    let ExplainedClass { index, label, probability, logit, map } = class;
+    ClassEntry { index: *index, label, probability: *probability, logit: *logit, bias: map.bias, map }
 }
 
 fn write_rows<S: Serializer>(map: &&ClassMap, serializer: S) -> Result<S::Ok, S::Error> {
