@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod loadgen;
 pub mod model;
 pub mod onnx;
+pub mod overlay;
 pub mod page;
 pub mod postprocess;
 pub mod preprocess;

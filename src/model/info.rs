@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     inspect::Inspection,
+    postprocess::ClassMaps,
     tensor::{ColorOrder, Layout, NumberType},
 };
 
@@ -62,6 +63,8 @@ pub struct ModelInfo {
     /// How many features an image has, the pooled values that the last layer reads; else why there are none, as the end of a
     /// sentence.
     pub features: Result<usize, Arc<str>>,
+    /// Its last layer, where the network ends in a mean over the picture and one layer; else why it does not, as the end of a sentence.
+    pub class_maps: Result<Arc<ClassMaps>, Arc<str>>,
     /// How a batch lies in memory.
     pub layout: Layout,
     /// The order of the channels.

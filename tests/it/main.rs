@@ -16,6 +16,7 @@ mod damaged_weights;
 mod drawing;
 mod evaluate;
 mod every_door;
+mod explain;
 mod fairness;
 mod features;
 mod fp16;

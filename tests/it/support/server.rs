@@ -271,6 +271,7 @@ pub(crate) fn scripted_model(
         numbers: NumberType::Float32,
         output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
         features: Err("a scripted network has no layers".into()),
+        class_maps: Err("a scripted network has no layers".into()),
         layout: Layout::Nchw,
         color: ColorOrder::Rgb,
         preparation: ["RGB, as it is".to_owned()].into(),

@@ -3,8 +3,11 @@
 mod accept;
 mod architecture;
 mod asked;
+mod asked_classes;
 mod classify;
 mod description;
+mod explain;
+mod explained;
 mod form;
 mod images;
 mod json;
@@ -44,6 +47,7 @@ use verb::Verb;
 
 pub(super) use classify::classify;
 pub(super) use description::{gives_classes, takes_pictures};
+pub use explained::{explained_as_json, explained_as_png};
 pub(super) use path::ModelPath;
 pub(super) use shape::{AnswerShape, TorchServeDocument};
 
@@ -85,6 +89,7 @@ async fn named(
             Verb::Classify if several::are_meant(&door, &path) => several::classify(&door, &call, &path, request).await,
             Verb::Classify => classify(&door, &call, &path, request, AnswerShape::Classify).await,
             Verb::Predict => predict::predict(&door, &call, &path, request).await,
+            Verb::Explain => explain::explain(&door, &call, &path, request).await,
             Verb::Regress => Err(no_regression(&path)?.into()),
             Verb::Load => manage::load(&door, &path).await,
             Verb::Unload => manage::unload(&door, &path).await,
