@@ -13,6 +13,7 @@ pub(in crate::server::http) enum AnswerHeader {
     AcceptEncoding,
     JsonLength,
     ContentEncoding,
+    EntityTag,
     OutputName,
     OutputShape,
     OutputDatatype,
@@ -20,7 +21,7 @@ pub(in crate::server::http) enum AnswerHeader {
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::RequestId,
         Self::ServerTiming,
         Self::RetryAfter,
@@ -28,6 +29,7 @@ impl AnswerHeader {
         Self::AcceptEncoding,
         Self::JsonLength,
         Self::ContentEncoding,
+        Self::EntityTag,
         Self::OutputName,
         Self::OutputShape,
         Self::OutputDatatype,
@@ -44,6 +46,7 @@ impl AnswerHeader {
             Self::AcceptEncoding => "accept-encoding",
             Self::JsonLength => "inference-header-content-length",
             Self::ContentEncoding => "content-encoding",
+            Self::EntityTag => "etag",
             Self::OutputName => "x-output-name",
             Self::OutputShape => "x-output-shape",
             Self::OutputDatatype => "x-output-datatype",
@@ -61,6 +64,7 @@ impl AnswerHeader {
             Self::AcceptEncoding => "AcceptEncoding",
             Self::JsonLength => "InferenceHeaderContentLength",
             Self::ContentEncoding => "ContentEncoding",
+            Self::EntityTag => "ETag",
             Self::OutputName => "OutputName",
             Self::OutputShape => "OutputShape",
             Self::OutputDatatype => "OutputDatatype",
@@ -101,6 +105,11 @@ impl AnswerHeader {
                 json!(287),
             ),
             Self::ContentEncoding => (Type::String, "How the body is packed.", json!("gzip")),
+            Self::EntityTag => (
+                Type::String,
+                "What `if-none-match` takes to get it again only when it changed.",
+                json!("\"5e1c40a21f7b-gzip\""),
+            ),
             Self::OutputName => (
                 Type::String,
                 "Which output the body is; only where it is one output and nothing else.",

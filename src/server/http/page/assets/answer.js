@@ -65,7 +65,7 @@ function Phases({ result: { timing, batch, cached, elapsed } }) {
       ${phases.map(([kind, , value]) => html`<span key=${kind} class=${kind} style=${{ flexGrow: Math.max(value, 0) }}></span>`)}
     </div>
     <dl class="legend">
-      ${phases.slice(0, 3).map(([kind, name, value]) => html`<div key=${kind}><dt class=${kind}>${name}</dt><dd>${ms(value)}</dd></div>`)}
+      ${phases.map(([kind, name, value]) => html`<div key=${kind}><dt class=${kind}>${name}</dt><dd>${ms(value)}</dd></div>`)}
       <div><dt>in all</dt><dd>${ms(timing.total)}</dd></div>
     </dl>
     <p class="quiet">${how}; ${ms(elapsed)} seen from this browser</p>

@@ -17,14 +17,25 @@ export function fitting(choices, topK) {
   return Math.min(topK, ...choices.map(({ classes }) => classes));
 }
 
+/** The calls that `choices` are asked in. A model and a version of it may be the same one, which a call does not take twice. */
+export function calls(choices) {
+  const names = new Set(choices.filter(({ version }) => !version).map(({ name }) => name));
+  const isApart = ({ name, version }) => Boolean(version) && names.has(name);
+  return [choices.filter((choice) => !isApart(choice)), choices.filter(isApart)].filter((some) => some.length > 0);
+}
+
 /** The results of `choices`, by key. A result has classes, or `error` and `code`; `passes` where it is worth another try. */
 export async function classify(file, choices, topK, signal) {
-  const started = performance.now();
-  const path = pathFor(choices, fitting(choices, topK));
-  const document = await ask(path, { method: 'POST', body: file, headers: { 'content-type': 'application/octet-stream' }, signal });
-  const elapsed = performance.now() - started;
-  const parts = document.models || [document];
-  return new Map(choices.map(({ key }, place) => [key, result(parts[place], topK, elapsed)]));
+  const results = new Map();
+  const options = { method: 'POST', body: file, headers: { 'content-type': 'application/octet-stream' }, signal };
+  for (const some of calls(choices)) {
+    const started = performance.now();
+    const document = await ask(pathFor(some, fitting(some, topK)), options);
+    const elapsed = performance.now() - started;
+    const parts = document.models || [document];
+    some.forEach(({ key }, place) => results.set(key, result(parts[place], topK, elapsed)));
+  }
+  return results;
 }
 
 function result(part, topK, elapsed) {
@@ -65,6 +76,6 @@ export function percent(probability) {
 
 /** Milliseconds for people. */
 export function ms(value) {
-  if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`;
+  if (value >= 1000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} s`;
   return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ms`;
 }

@@ -1,13 +1,12 @@
 // The request as other programs send it.
 
-import { fitting } from './classify.js';
 import { Copy, Tabs } from './parts.js';
 import { snippets } from './snippets.js';
 import { html } from './htm-preact.js';
 
 export function Code({ name, choices, topK }) {
   if (choices.length === 0) return undefined;
-  const tabs = snippets(name, choices, fitting(choices, topK), document.baseURI).map(({ name: language, text }) => ({
+  const tabs = snippets(name, choices, topK, document.baseURI).map(({ name: language, text }) => ({
     name: language,
     content: html`<div class="snippet">
       <pre tabindex="0" aria-label=${`The request for ${language}`}><code>${text}</code></pre>

@@ -83,7 +83,7 @@ export function show(topK) {
 
 function askBySelf() {
   const { items } = desk.value;
-  const open = items.filter((item) => item.state === 'done' && lacks(item));
+  const open = items.filter(lacks);
   if (open.length <= ASKED_BY_ITSELF) askAgain(open);
 }
 

@@ -53,7 +53,7 @@ export function Picture({ item, explanation }) {
       ${explanation.state === 'refused' && html`<${Trouble} message=${explanation.words} code=${explanation.code} />`}
       ${there && html`<${Why} of=${explanation.class} />`}
     </div>
-    ${there && html`<label class="strength">Map
+    ${there && html`<label class="strength">Strength of the map
       <input type="range" min="0" max="100" step="5" value=${strength} onInput=${(event) => setStrength(Number(event.currentTarget.value))}
         aria-valuetext=${`${strength} percent`} />
     </label>`}

@@ -1,7 +1,7 @@
 // The request that was sent, for other programs to send: curl, Python, grpcurl. File names and models are foreign text, and what is copied
 // is run: each is quoted as its language wants it.
 
-import { pathFor } from './classify.js';
+import { calls, fitting, pathFor } from './classify.js';
 
 /** `'…'`, in which a shell reads nothing. */
 export function forShell(text) {
@@ -22,15 +22,20 @@ export function forPython(text) {
     });
 }
 
-/** [{ name, language, text }], of one picture to `choices`. */
+/** [{ name, text }], of one picture to `choices`. */
 export function snippets(name, choices, topK, base) {
   const file = asPath(name);
-  const url = new URL(pathFor(choices, topK), base);
+  const urls = calls(choices).map((some) => new URL(pathFor(some, fitting(some, topK)), base));
+  const each = (write) => urls.map((url) => write(file, url)).join('\n\n');
   return [
-    { name: 'curl', text: `curl --data-binary @${forShell(file)} \\\n  -H 'content-type: application/octet-stream' \\\n  ${forShell(url.href)}` },
-    { name: 'Python', text: python(file, url) },
-    { name: 'grpcurl', text: choices.map((choice) => grpcurl(file, choice, topK, url)).join('\n\n') },
+    { name: 'curl', text: each(curl) },
+    { name: 'Python', text: each(python) },
+    { name: 'grpcurl', text: choices.map((choice) => grpcurl(file, choice, fitting([choice], topK), new URL(base))).join('\n\n') },
   ];
+}
+
+function curl(file, url) {
+  return `curl --data-binary @${forShell(file)} \\\n  -H 'content-type: application/octet-stream' \\\n  ${forShell(url.href)}`;
 }
 
 function python(file, url) {

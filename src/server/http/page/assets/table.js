@@ -58,7 +58,7 @@ function Row({ item, place, columns, isSelected }) {
   return html`<div class=${`row ${isSelected ? 'selected' : ''}`} role="row" aria-rowindex=${place + 2} aria-current=${isSelected ? 'true' : undefined}
     style=${{ transform: `translateY(${place * ROW}px)` }} onClick=${() => select(item)}>
     <span role="cell" class="who">
-      ${url && !broken ? html`<img src=${url} alt="" loading="lazy" decoding="async" onError=${() => setBroken(true)} />` : html`<span class="nothumb"></span>`}
+      ${url && !broken ? html`<img src=${url} alt="" decoding="async" onError=${() => setBroken(true)} />` : html`<span class="nothumb"></span>`}
       <button type="button" class="link" tabindex="-1" title=${item.name}>${item.name}</button>
     </span>
     ${columns.map(({ key }) => html`<span role="cell" key=${key} class="cell"><${Cell} item=${item} result=${item.results.get(key)} /></span>`)}

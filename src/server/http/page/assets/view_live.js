@@ -1,6 +1,7 @@
 // The running server: how much, how fast, in which batches, what was refused and why.
 
 import { Chart } from './chart.js';
+import { ms } from './classify.js';
 import { keyOf, live, observe } from './live.js';
 import { bytes, Trouble } from './parts.js';
 import { useStore } from './store.js';
@@ -29,7 +30,7 @@ export function LiveView() {
 
 function Server({ of: { version, uptime_s: uptime, threads, memory, connections } }) {
   const open = Object.entries(connections).map(([door, count]) => `${count} ${door}`).join(', ');
-  return html`<p class="lead">resnetd ${version}, up ${span(uptime)}, on ${threads.cores} ${threads.cores === 1 ? 'core' : 'cores'}; connections: ${open};
+  return html`<p class="lead">resnetd ${version}, up ${span(uptime)}, on ${threads.cores} ${threads.cores === 1 ? 'core' : 'cores'}; connections: ${open};${' '}
     ${bytes(memory.in_flight_bytes)} of ${bytes(memory.max_in_flight_bytes)} in flight.</p>`;
 }
 
@@ -39,7 +40,7 @@ function OfModel({ model, looks }) {
   const latest = looks.at(-1) || {};
   const { queue, latencies, throughput } = model;
   const rate = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
-  const long = (value) => (typeof value === 'number' ? `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms` : 'none yet');
+  const long = (value) => (typeof value === 'number' ? ms(value) : 'none yet');
   const refused = Object.values(model.refused_images).reduce((all, count) => all + count, 0);
   const figures = [
     [rate(throughput.images_per_second_10s), 'images a second, of the last ten'],
@@ -51,13 +52,13 @@ function OfModel({ model, looks }) {
   return html`
     <dl class="figures">${figures.map(([value, name]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     <div class="charts">
-      <${Chart} title="Throughput" unit="/s" times=${times} said=${`${rate(latest.images ?? 0)} images a second now.`}
+      <${Chart} title="Throughput" times=${times} said=${`${rate(latest.images ?? 0)} images a second now.`}
         lines=${[{ name: 'images a second', values: of('images'), tone: 1 }, { name: 'requests a second', values: of('requests'), tone: 2 }]} />
-      <${Chart} title="Latency, ms" unit="ms" times=${times} said=${`Median ${long(latencies.request.p50_ms)}, 99th percentile ${long(latencies.request.p99_ms)}.`}
+      <${Chart} title="Latency, ms" logarithmic times=${times} said=${`Median ${long(latencies.request.p50_ms)}, 99th percentile ${long(latencies.request.p99_ms)}.`}
         lines=${[{ name: 'a run, now', values: of('run'), tone: 1 }, { name: 'median request', values: of('p50'), tone: 2 }, { name: '99 of 100', values: of('p99'), tone: 3 }]} />
-      <${Chart} title="Waiting" unit="" times=${times} said=${`${queue.in_work} images in work, ${queue.waiting} waiting for a worker.`}
+      <${Chart} title="Waiting" times=${times} said=${`${queue.in_work} images in work, ${queue.waiting} waiting for a worker.`}
         lines=${[{ name: 'images in work', values: of('inWork'), tone: 1 }, { name: 'waiting for a worker', values: of('waiting'), tone: 2 }]} />
-      <${Chart} title="Refused" unit="/s" times=${times} said=${`${refused} images refused so far.`}
+      <${Chart} title="Refused" times=${times} said=${`${refused} images refused so far.`}
         lines=${[{ name: 'images a second', values: of('refused'), tone: 3 }]} />
     </div>
     <div class="tables">
