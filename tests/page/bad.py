@@ -2,7 +2,7 @@
 import os
 import tempfile
 
-from support import MARKUP, ROOT, answered, audit, choose, drop, picture, shoot
+from support import MARKUP, ROOT, answered, ask, audit, choose, drop, picture, shoot
 
 
 def what_the_server_refuses_is_told_in_its_own_words(browser):
@@ -48,7 +48,7 @@ def a_server_that_is_not_ready_says_why(browser):
 
 def foreign_text_is_never_markup(browser):
     with browser.page(refusals=True) as page:
-        page.get_by_label("foreign").check()
+        ask(page, "foreign")
         name = f"{MARKUP}.jpg"
         drop(page, [(name, "image/jpeg", picture("cat").read_bytes()), (f"2{name}", "image/jpeg", b"no picture")])
         page.get_by_text("2 answered").wait_for()
@@ -67,11 +67,11 @@ def a_file_that_is_gone_is_told_from_a_server_that_is_away(browser):
         path = f"{folder}/soon gone.jpg"
         with open(path, "wb") as file:
             file.write(picture("cat").read_bytes())
-        page.get_by_label("cifar", exact=True).uncheck()
+        ask(page, "cifar", False)
         choose(page, path)
         page.get_by_text("Choose a model to ask.").wait_for()
         os.remove(path)
-        page.get_by_label("cifar", exact=True).check()
+        ask(page, "cifar")
         page.locator(".trouble").get_by_text("the browser cannot read this file any more").wait_for()
 
 

@@ -51,14 +51,14 @@ def the_live_view_shows_what_the_server_does(browser):
     with browser.page("#/live") as page:
         page.get_by_label("Model").select_option("foreign@1")
         page.locator(".chart canvas").nth(3).wait_for()
-        before = browser_count(page)
+        before = _runs(page)
         url = f"{browser.server.url}v1/models/foreign:classify"
         for _ in range(5):
             request = urllib.request.Request(url, picture("cat").read_bytes(), {"content-type": "image/jpeg"})
             assert urllib.request.urlopen(request).status == 200
         # The numbers come by themselves.
         page.locator(".batches td").first.wait_for()
-        while browser_count(page) < before + 5:
+        while _runs(page) < before + 5:
             page.wait_for_timeout(100)
         assert page.get_by_role("img", name="Throughput over the last minutes").count() == 1
         assert page.get_by_text("No image was refused.").count() == 1
@@ -66,7 +66,7 @@ def the_live_view_shows_what_the_server_does(browser):
         shoot(page, "live")
 
 
-def browser_count(page):
+def _runs(page):
     """The runs that the page knows of."""
     cells = page.locator(".batches tbody td:nth-child(2)").all_inner_texts()
     return sum(int(cell.replace(",", "")) for cell in cells)

@@ -3,14 +3,14 @@ import csv
 import io
 import threading
 
-from support import EXPECTED, LABELS, MARKUP, answered, audit, choose, drop, picture, shoot
+from support import EXPECTED, LABELS, MARKUP, answered, ask, audit, choose, drop, picture, shoot
 
 NAMES = sorted(EXPECTED)
 
 
 def many_pictures_come_as_a_table(browser):
     with browser.page() as page:
-        page.get_by_label("cifar version 2").check()
+        ask(page, "cifar version 2")
         choose(page, [picture(name) for name in NAMES])
         page.get_by_text(f"{len(NAMES)} answered").wait_for()
         rows = page.locator(".rows .row")
@@ -41,8 +41,7 @@ def _exported(page):
 def the_table_is_exported_and_no_cell_is_a_formula(browser):
     wild = f"""=cmd|' /C calc'!A0, "{MARKUP}".jpg"""
     with browser.page(refusals=True) as page:
-        page.get_by_label("foreign").check()
-        page.get_by_label("cifar version 1").uncheck() if page.get_by_label("cifar version 1").is_checked() else None
+        ask(page, "foreign")
         content = picture("cat").read_bytes()
         drop(page, [(wild, "image/jpeg", content), ("plain.jpg", "image/jpeg", content), ("@none", "", b"no picture")])
         page.get_by_text("3 answered").wait_for()
@@ -152,7 +151,7 @@ def of_several_models_only_the_one_without_room_is_asked_again(browser):
             return route.fulfill(response=answer, json=document)
 
         page.route("**/*:classify*", asked)
-        page.get_by_label("foreign").check()
+        ask(page, "foreign")
         choose(page, picture("dog"))
         answered(page, 2)
         assert paths == ["cifar,foreign", "foreign"], paths

@@ -124,7 +124,7 @@ class Browser:
                 wrong.append(f"a request elsewhere: {request.url}")
 
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("console", said)
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
@@ -136,8 +136,9 @@ class Browser:
             yield page
             assert page.locator("x-foreign").count() == 0, "foreign text became markup"
         except Exception:
-            shoot(page, "failed")
             print("\n".join(wrong))
+            with contextlib.suppress(Exception):
+                shoot(page, "failed")
             raise
         finally:
             context.close()
@@ -172,6 +173,11 @@ def drop(page, files, onto="body"):
     )
     for event in ("dragenter", "dragover", "drop"):
         page.dispatch_event(onto, event, {"dataTransfer": transfer, "bubbles": True, "cancelable": True})
+
+
+def ask(page, model, on=True):
+    """Chooses whether a model is asked."""
+    page.get_by_role("checkbox", name=model, exact=True).set_checked(on)
 
 
 def answered(page, answers=1):

@@ -9,8 +9,8 @@ export function Answer({ item, choice, result, pressed, onPress, onRetry }) {
   const title = `answer-${choice.key}`;
   return html`<section class="answer" aria-labelledby=${title}>
     <header>
-      <h3 id=${title}>${choice.name}</h3>
-      ${result?.classes && html`<p class="quiet">version ${result.version} · ${result.architecture}${result.answeredBy
+      <h3 id=${title}>${choice.name}${choice.version && html` <small>version ${choice.version}</small>`}</h3>
+      ${result?.classes && html`<p class="quiet">${!choice.version && `version ${result.version} · `}${result.architecture}${result.answeredBy
         && result.answeredBy !== result.model && ` · answered by ${result.answeredBy}`}</p>`}
     </header>
     ${result ? html`<${Said} ...${{ result, pressed, onPress, onRetry }} />` : html`<${NotYet} item=${item} onRetry=${onRetry} />`}

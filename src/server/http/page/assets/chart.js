@@ -21,7 +21,7 @@ export function Chart({ title, said, times, lines, logarithmic }) {
   }, [form, scheme]);
   useEffect(() => plot.current.setData(data));
   return html`<figure class="chart">
-    <figcaption><h3>${title}</h3><p class="legend-line">${lines.map(({ name, tone }) => html`<span key=${name} class=${`tone tone-${tone}`}>${name}</span>`)}</p></figcaption>
+    <figcaption><h2>${title}</h2><p class="legend-line">${lines.map(({ name, tone }) => html`<span key=${name} class=${`tone tone-${tone}`}>${name}</span>`)}</p></figcaption>
     <div ref=${box} role="img" aria-label=${`${title} over the last minutes. ${said}`}></div>
   </figure>`;
 }

@@ -49,6 +49,7 @@ export function Intake({ isOpen }) {
   const open = (which) => () => inputs[which].current.click();
   const photograph = () => (!isTouched() && hasCamera() ? setCamera(true) : inputs.photo.current.click());
   return html`<section class=${`intake ${isOpen ? 'open' : ''} ${over ? 'over' : ''}`} aria-label="Pictures in">
+    ${!isOpen && html`<h1 class="spoken">Pictures</h1>`}
     ${isOpen && html`<h1>What is in this picture?</h1>
       <p class="lead">Drop pictures anywhere on this page, paste one, or choose some: JPEG, PNG, WebP, GIF, BMP, TIFF or PPM. They go to this server and nowhere else.</p>`}
     <div class="ways">

@@ -90,7 +90,6 @@ export class Line {
         this.#holdFor(waitMs);
       } catch (error) {
         if (signal.aborted) item.state = 'cancelled';
-        else if (error instanceof Unreachable && !(await isReadable(item.file))) fail(item, 'the browser cannot read this file any more: choose it again');
         else if (error instanceof Unreachable && ++cuts >= MOST_CUTS) fail(item, `the connection was cut ${cuts} times while this picture was sent`);
         else if (error instanceof Refusal && error.passes && ++tries <= MOST_TRIES) this.#holdFor(error.retryAfterMs);
         else if (!(error instanceof Unreachable)) fail(item, error.message, error.code);
@@ -114,14 +113,4 @@ export class Line {
 function fail(item, message, code = '') {
   item.state = 'failed';
   item.error = { message, code };
-}
-
-/** A file may be moved or changed after it was chosen; its request then breaks as if the server were away. */
-async function isReadable(file) {
-  try {
-    await file.slice(0, 1).arrayBuffer();
-    return true;
-  } catch {
-    return false;
-  }
 }

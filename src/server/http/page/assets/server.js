@@ -105,12 +105,23 @@ export async function ask(path, options = {}, read = (answer) => answer.json()) 
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     if (error instanceof SyntaxError) throw new Refusal(answer.status, { error: 'the answer is not what this server gives: is there another one between?' });
+    if (options.body instanceof Blob && !(await isReadable(options.body))) throw new Error('the browser cannot read this file any more: choose it again');
     lost();
     throw new Unreachable();
   }
   seen();
   const said = await answer.json().catch(() => ({}));
   throw new Refusal(answer.status, said, retryAfter(answer.headers.get('retry-after')));
+}
+
+/** A file may be moved or changed after it was chosen; its request then breaks as if the server were away. */
+async function isReadable(file) {
+  try {
+    // Of a file that is gone, Chromium reads nothing instead of failing.
+    return (await file.slice(0, 1).arrayBuffer()).byteLength > 0 || file.size === 0;
+  } catch {
+    return false;
+  }
 }
 
 /** Seconds or a date, as milliseconds from now. */

@@ -70,7 +70,7 @@ function OfModel({ model, looks }) {
 function Batches({ of, most }) {
   const runs = of.reduce((all, one) => all + one.runs, 0);
   const largest = Math.max(...of.map((one) => one.runs), 1);
-  return html`<section class="batches"><h3>Batch sizes</h3>
+  return html`<section class="batches"><h2>Batch sizes</h2>
     ${runs === 0 ? html`<p class="quiet">Nothing has run yet.</p>` : html`<table>
       <thead><tr><th scope="col">Images</th><th scope="col">Runs</th><th scope="col">Mean of a run</th><th scope="col"><span class="spoken">Share</span></th></tr></thead>
       <tbody>${of.filter((one) => one.runs > 0).map((one) => html`<tr key=${one.images}>
@@ -94,7 +94,7 @@ const REASONS = {
 
 function Refusals({ of }) {
   const some = Object.entries(of).filter(([, count]) => count > 0);
-  return html`<section class="refusals"><h3>Refused, and why</h3>
+  return html`<section class="refusals"><h2>Refused, and why</h2>
     ${some.length === 0 ? html`<p class="quiet">No image was refused.</p>` : html`<table>
       <thead><tr><th scope="col">Reason</th><th scope="col">Images</th></tr></thead>
       <tbody>${some.map(([reason, count]) => html`<tr key=${reason}><td>${REASONS[reason] || reason} <code>${reason}</code></td><td>${count.toLocaleString('en')}</td></tr>`)}</tbody>
