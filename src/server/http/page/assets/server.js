@@ -117,8 +117,11 @@ export async function ask(path, options = {}, read = (answer) => answer.json()) 
 /** A file may be moved or changed after it was chosen; its request then breaks as if the server were away. */
 async function isReadable(file) {
   try {
-    // Of a file that is gone, Chromium reads nothing instead of failing.
-    return (await file.slice(0, 1).arrayBuffer()).byteLength > 0 || file.size === 0;
+    // A stream, because Chromium's slice of a file that is gone is empty instead of failing.
+    const reader = file.stream().getReader();
+    await reader.read();
+    await reader.cancel();
+    return true;
   } catch {
     return false;
   }
