@@ -67,6 +67,9 @@ impl Service {
         // Numbers are made for one network, and so is what only one says.
         let cascade = target.cascade.as_ref().filter(|_| !of_numbers && outputs.want_nothing_else());
         let cascade = cascade.filter(|cascade| cascade.standing.is_for(&target.served));
+        if let Some(first) = cascade.and_then(|cascade| cascade.missing()) {
+            self.wake(first);
+        }
         let in_turn = cascade.and_then(|cascade| InTurn::of(cascade, &common));
         let begins = in_turn.as_ref().map_or(&target, |in_turn| &in_turn.first.target);
         self.check_images(begins, items.len())?;

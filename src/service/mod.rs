@@ -60,7 +60,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
-pub use cascade::CascadeRule;
+pub use cascade::{CascadeRule, CascadeStatus};
 pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use limits::RequestLimits;
@@ -123,6 +123,11 @@ impl Service {
     /// Every model and version, sorted by name, then version.
     pub fn list(&self) -> Vec<ModelStatus> {
         self.registry().current().list()
+    }
+
+    /// Every cascade, sorted by the model whose it is.
+    pub fn cascades(&self) -> Vec<CascadeStatus> {
+        self.registry().current().cascade_list()
     }
 
     /// One version of a model.

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     Error, ErrorKind, ErrorSubject, Readiness, Shown, SplitKeys, Target, VersionPick,
-    cascade::Cascades,
+    cascade::{CascadeStatus, Cascades},
     cold::{Cold, ColdCall, TakeCall},
     failure::LoadFailure,
     served::Served,
@@ -177,6 +177,10 @@ impl Snapshot {
         let labels = labels.map(|(label, _)| label.clone()).collect();
         let turned_back = self.ways.get(name).and_then(|ways| ways.turned_back(version));
         ModelStatus { name: name.clone(), version, state, info, outdated, turned_back, labels }
+    }
+
+    pub(super) fn cascade_list(&self) -> Vec<CascadeStatus> {
+        self.cascades.iter().map(|(name, cascade)| cascade.status(name)).collect()
     }
 
     pub(super) fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {

@@ -120,3 +120,25 @@ fn ci_fails_where_its_tests_fail_and_says_where() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("== FAILED at: tests"), "{output:?}");
     assert_eq!(ending(&output), ["nothing was skipped"]);
 }
+
+#[test]
+fn an_image_is_not_built_where_its_disk_is_too_full_and_it_is_said() {
+    let tools = tempfile::tempdir().unwrap();
+    let tool = |name: &str, text: &str| {
+        let path = tools.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    tool("docker", "echo /var/lib/engine");
+    tool("df", "[ \"$3\" = /var/lib/engine ] && printf 'Avail\\n   11\\n'");
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    let room = |gib: &str| {
+        let script = root().join(".ci/container-room");
+        Command::new("bash").arg(script).arg(gib).env("PATH", &path).output().unwrap()
+    };
+    assert!(room("11").status.success());
+    let refused = room("12");
+    assert_eq!(refused.status.code(), Some(1));
+    let expected = "building the image takes 12 GiB of disk, and /var/lib/engine has 11 left\n";
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), expected);
+}
