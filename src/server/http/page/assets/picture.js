@@ -51,7 +51,7 @@ export function Picture({ item, explanation }) {
       ${explanation.state === 'none' && html`<p class="quiet">Choose a class to see what in the picture speaks for it.</p>`}
       ${explanation.state === 'asked' && html`<p class="quiet">Asking why…</p>`}
       ${explanation.state === 'refused' && html`<${Trouble} message=${explanation.words} code=${explanation.code} />`}
-      ${there && html`<${Why} of=${explanation.class} />`}
+      ${there && html`<${Why} of=${explanation.class} isPart=${known && !isWhole(explanation.crop, known)} />`}
     </div>
     ${there && html`<label class="strength">Strength of the map
       <input type="range" min="0" max="100" step="5" value=${strength} onInput=${(event) => setStrength(Number(event.currentTarget.value))}
@@ -68,12 +68,14 @@ function Overlay({ explanation, size, strength }) {
 }
 
 /** The sum that the network made: the map's cells and the bias are the logit. */
-function Why({ of: { label, logit, bias, map } }) {
+function Why({ of: { label, logit, bias, map }, isPart }) {
   const sum = map.flat().reduce((all, value) => all + value, 0);
   const shown = (value) => value.toFixed(2).replace('-', '−');
   return html`<p>What speaks <b class="for">for</b> and <b class="against">against</b> <em>${label}</em>, cell by cell.</p>
-    <p class="quiet">Together ${shown(sum)}, with a bias of ${shown(bias)}: a logit of ${shown(logit)}, exactly. Dark is what the network did not look at.</p>`;
+    <p class="quiet">Together ${shown(sum)}, with a bias of ${shown(bias)}: a logit of ${shown(logit)}, exactly.${isPart && ' Dark is what the network did not look at.'}</p>`;
 }
+
+const isWhole = (crop, size) => crop.width >= size.width - 1 && crop.height >= size.height - 1;
 
 /** The smallest picture with `crop` in its middle. */
 function around({ x, y, width, height }) {
