@@ -1,12 +1,13 @@
 """One picture, or a few: every way in, what the models say, why, and how a program asks the same."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
-from support import EXPECTED, LABELS, ROOT, answered, ask, audit, choose, drop, picture, shoot
+from support import EXPECTED, LABELS, ROOT, answered, ask, audit, choose, drop, has_route, picture, shoot
 
 
 def _bars(answer):
@@ -139,6 +140,20 @@ def the_map_of_a_class_that_is_clicked_lies_over_the_picture(browser):
         shoot(page, "map")
         page.locator(".bar").nth(1).click()
         canvas.wait_for(state="detached")
+
+
+def the_servers_own_map_is_drawn(browser):
+    if not has_route(browser, "/v1/models/{model}:explain"):
+        print("SKIPPED the server's own map: it has no :explain")
+        return
+    with browser.page() as page:
+        choose(page, picture("cat"))
+        answered(page)
+        page.locator(".bar").first.click()
+        page.locator(".frame canvas").wait_for()
+        said = page.locator(".why").inner_text()
+        total, bias, logit = (float(number.replace("−", "-")) for number in re.findall(r"−?\d+\.\d\d", said))
+        assert abs(total + bias - logit) < 0.02, said
 
 
 def a_model_that_cannot_explain_says_why(browser):

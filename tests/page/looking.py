@@ -1,7 +1,7 @@
 """The models and the running server, looked at."""
 import urllib.request
 
-from support import LABELS, MARKUP, answered, audit, choose, picture, shoot
+from support import LABELS, MARKUP, answered, audit, choose, has_route, picture, shoot
 
 
 def a_models_card_says_what_it_is_where_it_stands_and_what_it_knows(browser):
@@ -38,6 +38,16 @@ def a_network_is_drawn_or_it_is_said_why_not(browser):
         image.wait_for()
         assert "resnet20-cifar" in image.get_attribute("alt")
         page.get_by_role("article", name="foreign").get_by_text(words).wait_for()
+
+
+def the_servers_own_drawing_is_shown(browser):
+    if not has_route(browser, "/v1/models/{model}/architecture.svg"):
+        print("SKIPPED the server's own drawing: it has no architecture.svg")
+        return
+    with browser.page("#/models", refusals=True) as page:
+        image = page.get_by_role("article", name="cifar", exact=True).locator(".drawing img")
+        image.wait_for()
+        assert image.evaluate("async (image) => (await image.decode(), image.naturalWidth > 100)")
 
 
 def the_labels_of_a_model_are_text(browser):

@@ -1,6 +1,7 @@
 """The server, its models and the browser. Every page that is opened here is watched: nothing may leave its origin, be refused by its policy, or
 end up in the console."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -184,6 +185,12 @@ def answered(page, answers=1):
     """Waits until so many models have answered."""
     page.locator(".phases").nth(answers - 1).wait_for()
     return page.locator(".answer")
+
+
+def has_route(browser, path):
+    """Whether the server describes a route."""
+    with urllib.request.urlopen(f"{browser.server.url}openapi.json") as answer:
+        return path in json.load(answer)["paths"]
 
 
 def shoot(page, name):

@@ -48,7 +48,7 @@ function options(box, lines, logarithmic) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [12, 8, 0, 0],
+    padding: [12, 26, 0, 0],
     scales: { y: logarithmic ? { distr: 3, range: decades } : { range: (_, __, most) => [0, Math.max(most || 0, 4) * 1.1] } },
     axes: [
       { ...axis, grid: { show: false }, size: 30, space: 90, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString('en-GB')) },

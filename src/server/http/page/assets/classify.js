@@ -5,7 +5,7 @@ import { ask, pathOf } from './server.js';
 /** Kinds of refusal that pass; of several models each has its own, inside an answer. */
 const PASSING = ['OVERLOADED', 'UNAVAILABLE'];
 
-/** The path of a call, without `v1/models/` written for people. */
+/** The path of a call to `choices`. */
 export function pathFor(choices, topK) {
   const several = () => `v1/models/${choices.map(({ key }) => encodeURIComponent(key)).join(',')}`;
   const path = choices.length === 1 ? pathOf(choices[0]) : several();

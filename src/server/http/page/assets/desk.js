@@ -2,7 +2,7 @@
 
 import { classify } from './classify.js';
 import { pieces } from './csv.js';
-import { Line, WIDTH } from './line.js';
+import { Line } from './line.js';
 import { choices, served } from './models.js';
 import { store } from './store.js';
 
@@ -114,5 +114,3 @@ export async function exported() {
   for await (const piece of pieces(desk.value.items, chosen())) parts.push(piece);
   return new Blob(parts, { type: 'text/csv;charset=utf-8' });
 }
-
-export { WIDTH };

@@ -4,7 +4,7 @@
 import { Refusal, Unreachable, back, pause } from './server.js';
 
 /** So many requests at a time. Browsers hold six connections to a server; the others are for what is looked at meanwhile. */
-export const WIDTH = 4;
+const WIDTH = 4;
 
 /** A picture whose connection is cut so often is not sent again. */
 const MOST_CUTS = 3;
@@ -20,7 +20,7 @@ export class Line {
   #stop = new AbortController();
 
   /**
-   * @param ask asks for what `item` still needs, and says whether that is all: { more, waitMs }
+   * @param ask asks for what an item still needs: (item, signal, isLast) => { more, waitMs }
    * @param changed is called when an item's state is another one
    */
   constructor(ask, changed) {
@@ -39,7 +39,7 @@ export class Line {
       item.error = undefined;
       this.#queue.push(item);
     }
-    while (this.#busy < WIDTH && this.#busy < this.#queue.length - this.#next) this.#work();
+    while (this.#busy < WIDTH && this.#next < this.#queue.length) this.#work();
     this.changed();
   }
 

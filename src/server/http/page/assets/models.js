@@ -46,8 +46,8 @@ export function choices(models) {
   });
 }
 
-/** Every label of a model, in the order of the indices. */
-export async function labelsOf(choice, path) {
+/** Every label of the model of `path`, in the order of the indices. */
+export async function labelsOf(path) {
   const { labels } = await ask(`${path}/labels`);
   return labels;
 }

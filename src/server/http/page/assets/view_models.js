@@ -1,8 +1,7 @@
 // The models: what each network is, where its versions stand, how it runs here and why, and what it knows.
 
-import { short } from './parts.js';
-import { Trouble } from './parts.js';
 import { labelsOf, refresh, served } from './models.js';
+import { short, Trouble } from './parts.js';
 import { ask, pathOf } from './server.js';
 import { useStore } from './store.js';
 import { html, useEffect, useMemo, useState } from './htm-preact.js';
@@ -127,7 +126,7 @@ function Labels({ path, name }) {
   const [said, say] = useState({});
   const [wanted, setWanted] = useState('');
   useEffect(() => {
-    if (isOpen && !said.labels) labelsOf(name, path).then((labels) => say({ labels }), (error) => say({ error }));
+    if (isOpen && !said.labels) labelsOf(path).then((labels) => say({ labels }), (error) => say({ error }));
   }, [isOpen, path]);
   const found = useMemo(() => matching(said.labels || [], wanted), [said.labels, wanted]);
   const rest = found.length - MOST_SHOWN;
