@@ -51,6 +51,7 @@ mod one_port;
 mod onnx_file;
 mod openapi;
 mod outputs_asked;
+mod page;
 mod platforms;
 mod preprocess_bad_input;
 mod preprocess_cases;

@@ -23,6 +23,8 @@ mod metrics;
 mod nearest;
 mod object;
 mod one_port;
+mod packed;
+mod page;
 mod peer;
 mod platforms;
 mod reading;

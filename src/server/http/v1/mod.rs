@@ -46,8 +46,9 @@ use options::RequestOptions;
 use verb::Verb;
 
 pub(super) use classify::classify;
-pub(super) use description::{gives_classes, takes_pictures};
+pub(super) use description::{alive_described, gives_classes, takes_pictures};
 pub use explained::{explained_as_json, explained_as_png};
+pub(super) use models::alive;
 pub(super) use path::ModelPath;
 pub(super) use shape::{AnswerShape, TorchServeDocument};
 
@@ -66,11 +67,7 @@ pub(super) fn routes() -> Routes {
             routes = routes.get(&format!("{path}/labels"), models::labels, description::labels(place));
         }
     }
-    routes.of_another("/v1/models/{model},{other}:classify", description::classify_several()).get(
-        "/",
-        models::alive,
-        description::alive(),
-    )
+    routes.of_another("/v1/models/{model},{other}:classify", description::classify_several())
 }
 
 /// What is behind a name depends on its verb: without one, the model's status.

@@ -168,8 +168,8 @@ pub(super) struct LabelsDocument<'a> {
     version: u64,
 }
 
-/// `GET /`: by this, KServe's clients of version 1 know that the server lives.
-pub(super) async fn alive() -> Response {
+/// `GET /` for programs: by this, KServe's clients of version 1 know that the server lives.
+pub(in crate::server::http) fn alive() -> Response {
     reply::json(StatusCode::OK, &StatusDocument { status: "alive" }, 32)
 }
 

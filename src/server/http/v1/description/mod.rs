@@ -15,6 +15,7 @@ pub(super) use classify::classify;
 pub(in crate::server::http) use classify::{gives_classes, takes_pictures};
 pub(super) use explain::explain;
 pub(super) use manage::{label, load, unload};
-pub(super) use models::{alive, labels, list, metadata, status};
+pub(in crate::server::http) use models::alive_described;
+pub(super) use models::{labels, list, metadata, status};
 pub(super) use predict::{predict, regress};
 pub(super) use several::classify_several;
