@@ -16,6 +16,7 @@ mod check_config;
 mod classify;
 mod config_args;
 mod evaluate;
+mod explain;
 mod healthcheck;
 mod hub_model;
 mod images;
@@ -24,6 +25,7 @@ mod interrupt;
 mod io_threads;
 mod kept;
 mod models;
+mod offline;
 mod openapi;
 mod output;
 mod place;
@@ -58,6 +60,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
+    /// Draw which places of pictures speak for a class, without a server
+    Explain(explain::ExplainArgs),
     /// Say which ResNet an ONNX file is, whoever exported it, draw it, or say what differs between two
     Inspect(inspect::InspectArgs),
     /// Turn another framework's weights into a served model
@@ -100,6 +104,7 @@ pub fn run() -> ! {
             serve::run(&args)
         }
         Command::Classify(args) => classify::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),

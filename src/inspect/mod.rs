@@ -9,6 +9,7 @@
 //! Knows the ONNX format. Must not know how networks are built or run.
 
 mod anatomy;
+mod class_map;
 mod compare;
 mod facts;
 mod family;
@@ -38,6 +39,7 @@ use crate::{
     tensor::Layout,
 };
 pub use anatomy::{Anatomy, OpenedConv, OpenedHead, OpenedModule, OpenedShortcut, OpenedStage, PartWeight};
+pub use class_map::LastLayer;
 pub use compare::{Difference, differences};
 use layers::Layers;
 pub use report::{
@@ -165,6 +167,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
                     Ending::Logits | Ending::Unknown => None,
                 },
                 features: features::features(walk, &layers, &values, &output.name),
+                last_layer: class_map::last_layer(walk, &values, &output.name),
             })
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::anatomy::Anatomy;
+use super::class_map::LastLayer;
 use crate::tensor::Layout;
 
 /// What a graph is.
@@ -216,6 +217,10 @@ pub struct GraphOutput {
     /// sentence.
     #[serde(skip)]
     pub features: Result<String, String>,
+    /// Where it ends in a mean over the picture and one layer of weights, that layer and what is averaged. Else why it does not,
+    /// as the end of a sentence.
+    #[serde(skip)]
+    pub last_layer: Result<LastLayer, String>,
 }
 
 /// Where batch normalisation is.

@@ -14,6 +14,7 @@ mod graph_files;
 mod info;
 mod input_section;
 mod labels;
+mod last_layer;
 pub mod load;
 mod machine;
 pub mod manifest;
