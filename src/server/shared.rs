@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 use super::{
     coding::Unpacker,
     fair_by::{Clients, FairBy},
+    load_report::LoadReports,
     platforms::Platforms,
     request_id::RequestIds,
     request_log::SlowRequests,
     threads::Threads,
 };
-use crate::service::{Error, ErrorKind, ManageModels, Service};
+use crate::{
+    service::{Error, ErrorKind, ManageModels, Service},
+    telemetry::Tracer,
+};
 
 /// How the server treats its connections, and how it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,10 @@ pub struct DoorOptions {
     pub fair_by: FairBy,
     /// What is answered beside our own routes.
     pub platforms: Platforms,
+    /// Decides which requests are recorded, and keeps what they do.
+    pub tracer: Tracer,
+    /// Which answers say how loaded the server is.
+    pub load_reports: LoadReports,
 }
 
 impl Default for DoorOptions {
@@ -69,6 +77,8 @@ impl Default for DoorOptions {
             slow_request: Duration::from_secs(1),
             fair_by: FairBy::default(),
             platforms: Platforms::default(),
+            tracer: Tracer::off(),
+            load_reports: LoadReports::default(),
         }
     }
 }

@@ -7,6 +7,8 @@ use utoipa::openapi::{Header, HeaderBuilder, ObjectBuilder, Ref, Type};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::http) enum AnswerHeader {
     RequestId,
+    TraceResponse,
+    LoadReport,
     ServerTiming,
     RetryAfter,
     Allow,
@@ -21,8 +23,10 @@ pub(in crate::server::http) enum AnswerHeader {
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::RequestId,
+        Self::TraceResponse,
+        Self::LoadReport,
         Self::ServerTiming,
         Self::RetryAfter,
         Self::Allow,
@@ -36,10 +40,15 @@ impl AnswerHeader {
         Self::ModelVersion,
     ];
 
+    /// Those that any answer may have, refusals too.
+    pub(super) const EVERYWHERE: [Self; 3] = [Self::RequestId, Self::TraceResponse, Self::LoadReport];
+
     /// As it stands in an answer.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::RequestId => "x-request-id",
+            Self::TraceResponse => "traceresponse",
+            Self::LoadReport => "endpoint-load-metrics",
             Self::ServerTiming => "server-timing",
             Self::RetryAfter => "retry-after",
             Self::Allow => "allow",
@@ -58,6 +67,8 @@ impl AnswerHeader {
     pub(super) fn component(self) -> &'static str {
         match self {
             Self::RequestId => "RequestId",
+            Self::TraceResponse => "TraceResponse",
+            Self::LoadReport => "EndpointLoadMetrics",
             Self::ServerTiming => "ServerTiming",
             Self::RetryAfter => "RetryAfter",
             Self::Allow => "Allow",
@@ -84,6 +95,16 @@ impl AnswerHeader {
                 Type::String,
                 "The request's id: the client's own, or one that was made. It is in the server's log.",
                 json!("5d7c0f3e9a1b2c4d-000000000001"),
+            ),
+            Self::TraceResponse => (
+                Type::String,
+                "Where the request is recorded, if it is: trace and span, as W3C's draft of the way back has them.",
+                json!("00-4bf92f3577b34da6a3ce929d0e0e4736-3c191d03fa8be065-01"),
+            ),
+            Self::LoadReport => (
+                Type::String,
+                "How loaded the server is, where the request asks by `endpoint-load-metrics-format`.",
+                json!("TEXT application_utilization=0.4300, rps_fractional=120.5, named_metrics.queue_depth=3"),
             ),
             Self::ServerTiming => (
                 Type::String,

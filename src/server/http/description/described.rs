@@ -77,6 +77,7 @@ impl Described {
     /// It is put into the line: what has a trace and a deadline, and may fail in the engine.
     pub(in crate::server::http) fn inference(self) -> Self {
         let operation = self.operation.parameter_ref(CommonHeader::TraceParent.reference());
+        let operation = operation.parameter_ref(CommonHeader::LoadFormat.reference());
         Self { operation, ..self }.refuses([RefusalStatus::DeadlineExceeded])
     }
 
@@ -102,7 +103,7 @@ impl Described {
         for (content_type, content) in contents {
             response = response.content(content_type, content);
         }
-        for header in [AnswerHeader::RequestId].iter().chain(headers) {
+        for header in AnswerHeader::EVERYWHERE.iter().chain(headers) {
             response = response.header_ref(header.name(), header.reference());
         }
         Self { operation: self.operation.response("200", response.build()), ..self }

@@ -259,6 +259,8 @@ fn architecture(info: &ModelInfo) -> Value {
     let mut details = json!(info.inspection);
     if let Value::Object(fields) = &mut details {
         fields.remove("architecture");
+        // Long, and drawn: `GET …/architecture.svg`.
+        fields.remove("anatomy");
         fields.insert("name".into(), json!(&*info.architecture));
         return details;
     }
