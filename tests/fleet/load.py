@@ -1,6 +1,6 @@
 """Steady load of a few clients, each with a connection that it keeps, and what became of every request. Knows nothing of replicas.
 
-A client asks again once, on a new connection; both outcomes are counted: what a patient client sees, and what the proxy alone gives.
+A client asks again once, on a new connection and when it was told to; both outcomes are counted: what a patient client sees, and what the proxy alone gives.
 """
 import http.client
 import threading
@@ -12,11 +12,14 @@ CLIENTS = 6
 # Of all clients together: a fraction of what one replica can do, so that what fails fails for the fault.
 REQUESTS_PER_S = 90
 PATIENCE_S = 15
+# How long a client waits before its second try where nobody says, and at most.
+PAUSE_S, LONGEST_PAUSE_S = 0.1, 2
 PICTURE = (ROOT / "tests/fixtures/cifar10/ship.jpg").read_bytes()
 
 
 class OverHttp:
     def __init__(self, port):
+        self.pause = PAUSE_S
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
 
     def ask(self):
@@ -28,6 +31,7 @@ class OverHttp:
         except (OSError, http.client.HTTPException) as error:
             return type(error).__name__
         if answer.status != 200:
+            self.pause = float(answer.headers.get("retry-after", PAUSE_S))
             return str(answer.status)
         return None if b'"label":"ship"' in body else "another answer"
 
@@ -42,6 +46,7 @@ class OverGrpc:
     def __init__(self, port):
         import grpc
 
+        self.pause = PAUSE_S
         self.error = grpc.RpcError
         # Without this every client of a process would share one connection; and the library is not to try by itself.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
@@ -52,6 +57,8 @@ class OverGrpc:
         try:
             answer = self.call(self.MESSAGE, timeout=PATIENCE_S, wait_for_ready=False)
         except self.error as error:
+            told = dict(error.trailing_metadata() or ())
+            self.pause = float(told.get("grpc-retry-pushback-ms", PAUSE_S * 1000)) / 1000
             return error.code().name
         return None if b"ship" in answer else "another answer"
 
@@ -80,6 +87,7 @@ class Load:
             last = first
             if first:
                 client.close()
+                time.sleep(min(client.pause, LONGEST_PAUSE_S))
                 client = self.client(self.port)
                 last = client.ask()
             with self.lock:

@@ -1,6 +1,8 @@
 """Replicas of the server: processes on ports that the system chose, ended, killed, frozen. Knows nothing of proxies and load."""
+import contextlib
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -16,15 +18,15 @@ DRAIN_MS = 2500
 
 
 def free_ports(count):
-    """Ports that nobody has now. They are held together, so that no two are the same."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for holder in sockets:
-            holder.bind(("127.0.0.1", 0))
-        return [holder.getsockname()[1] for holder in sockets]
-    finally:
-        for holder in sockets:
-            holder.close()
+    """Ports that nobody has now, below those that the system gives to connections: a replica that is away must find its own again."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = set()
+    while len(ports) < count:
+        port = random.randrange(min(10_000, low - 5_000), low)
+        with socket.socket() as holder, contextlib.suppress(OSError):
+            holder.bind(("127.0.0.1", port))
+            ports.add(port)
+    return list(ports)
 
 
 def status(url, timeout=1):
@@ -64,7 +66,9 @@ class Replica:
             "RESNETD__RUNTIME__INTRA_THREADS": "1",
             "RESNETD__SERVER__DRAIN_DELAY_MS": str(DRAIN_MS),
         }
-        command = [self.binary, "serve", "--models", self.folder, "--http", f"127.0.0.1:{self.port}"]
+        models = pathlib.Path(self.folder, "models")
+        models.mkdir(exist_ok=True)
+        command = [self.binary, "serve", "--models", str(models), "--http", f"127.0.0.1:{self.port}"]
         command += ["--grpc", f"127.0.0.1:{self.grpc_port}"]
         with open(pathlib.Path(self.folder, f"replica-{self.port}.log"), "ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stderr=log)
