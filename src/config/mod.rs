@@ -5,7 +5,9 @@
 mod fair_key;
 mod layers;
 mod load;
+mod otel;
 mod platforms;
+mod tracing;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -17,6 +19,7 @@ pub use self::{
     layers::Refusal,
     load::{ConfigError, Flags},
     platforms::PlatformDialect,
+    tracing::{TraceProtocol, TracingSection},
     values::parse_address,
 };
 use self::{
@@ -45,6 +48,8 @@ pub struct Config {
     pub log: LogSection,
     /// `[metrics]`
     pub metrics: MetricsSection,
+    /// `[tracing]`
+    pub tracing: TracingSection,
 }
 
 /// `[server]`
@@ -83,6 +88,8 @@ pub struct ServerSection {
     pub cors_origins: Vec<String>,
     /// Whether `/docs` shows the API's description to people.
     pub docs: bool,
+    /// Whether `GET /` gives browsers the page.
+    pub page: bool,
     /// Routes of other servers and of platforms that are answered beside our own.
     pub dialects: Vec<PlatformDialect>,
     /// The model that answers on those routes that name none; empty: the only one.
@@ -111,6 +118,7 @@ impl Default for ServerSection {
             decode_threads: 0,
             cors_origins: Vec::new(),
             docs: true,
+            page: true,
             dialects: Vec::new(),
             default_model: String::new(),
             vertex_predict_route: "/predict".to_owned(),
@@ -303,6 +311,19 @@ impl Default for LogSection {
 pub struct MetricsSection {
     /// Whether the most probable class of every image is counted, by label.
     pub predictions: bool,
+    /// Which answers say how loaded the server is.
+    pub load_reports: LoadReporting,
+}
+
+/// Which answers have a load report of ORCA's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadReporting {
+    /// Those to requests with `endpoint-load-metrics-format`.
+    #[default]
+    Asked,
+    /// All.
+    Always,
 }
 
 /// How log lines look.
@@ -388,6 +409,7 @@ impl Config {
         if let Some(problem) = level_problem(&self.log.level) {
             return Err(SettingError::Key { key: "log.level".to_owned(), problem });
         }
+        self.tracing.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
     }

@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 use super::{
     coding::Unpacker,
     fair_by::{Clients, FairBy},
+    load_report::LoadReports,
     platforms::Platforms,
     request_id::RequestIds,
     request_log::SlowRequests,
     threads::Threads,
 };
-use crate::service::{Error, ErrorKind, ManageModels, Service};
+use crate::{
+    service::{Error, ErrorKind, ManageModels, Service},
+    telemetry::Tracer,
+};
 
 /// How the server treats its connections, and how it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +44,18 @@ pub struct DoorOptions {
     pub cors_origins: Vec<String>,
     /// Whether `/docs` shows the API's description to people.
     pub docs: bool,
+    /// Whether `/` gives browsers the page.
+    pub page: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
     /// What tells clients apart that take turns.
     pub fair_by: FairBy,
     /// What is answered beside our own routes.
     pub platforms: Platforms,
+    /// Decides which requests are recorded, and keeps what they do.
+    pub tracer: Tracer,
+    /// Which answers say how loaded the server is.
+    pub load_reports: LoadReports,
 }
 
 impl Default for DoorOptions {
@@ -63,9 +73,12 @@ impl Default for DoorOptions {
             stream_concurrency: 32,
             cors_origins: Vec::new(),
             docs: true,
+            page: true,
             slow_request: Duration::from_secs(1),
             fair_by: FairBy::default(),
             platforms: Platforms::default(),
+            tracer: Tracer::off(),
+            load_reports: LoadReports::default(),
         }
     }
 }

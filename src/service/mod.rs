@@ -16,12 +16,14 @@ mod decoders;
 mod ensemble;
 mod error;
 mod escalation;
+mod explain;
 mod failure;
 mod flights;
 mod held;
 mod last_use;
 mod limits;
 mod line;
+mod load_report;
 mod manage;
 mod outputs;
 mod pick;
@@ -29,6 +31,7 @@ mod picture;
 mod preparing;
 mod readiness;
 mod registry;
+mod reporting;
 mod request;
 mod row_cache;
 mod row_key;
@@ -36,6 +39,7 @@ mod scarcity;
 mod served;
 mod several;
 mod sharing;
+mod spans;
 mod stats;
 mod target;
 mod traffic;
@@ -51,7 +55,8 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
-    postprocess::{labels_difference, top_k},
+    postprocess::{ClassMap, labels_difference, top_k},
+    preprocess::Framing,
     telemetry::{
         CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
         TimedCount, TraceContext,
@@ -63,7 +68,9 @@ pub use arrival::Arrival;
 pub use cascade::{CascadeRule, CascadeStatus};
 pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
+pub use explain::{ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, MOST_EXPLAINED};
 pub use limits::RequestLimits;
+pub use load_report::LoadReport;
 pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
@@ -77,9 +84,10 @@ pub use target::{Item, Target};
 pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics, StoreMeter};
+use crate::telemetry::{DoorMetrics, Metrics, ScrapeState, StoreMeter};
 use account::Account;
 use decoders::Decoders;
+use load_report::LastReport;
 use registry::Registry;
 use sharing::Sharing;
 
@@ -96,6 +104,7 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
+    last_report: LastReport,
     began: Instant,
 }
 
@@ -115,6 +124,7 @@ impl Service {
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: decoders.clone(),
             sharing: Sharing::new(&limits, threads),
+            last_report: LastReport::default(),
             began: Instant::now(),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, decoders, decode_threads == 0))
@@ -172,7 +182,23 @@ impl Service {
 
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes(), self.cache_state())
+        self.scraped(Metrics::text)
+    }
+
+    /// The same as OpenMetrics, with the traces of recorded requests as exemplars.
+    pub fn open_metrics_text(&self) -> String {
+        self.scraped(Metrics::open_metrics_text)
+    }
+
+    fn scraped(&self, write: impl FnOnce(&Metrics, &ScrapeState<'_>) -> String) -> String {
+        let now = ScrapeState {
+            versions: &self.registry().current().states(),
+            in_flight_bytes: self.in_flight_bytes(),
+            cache: self.cache_state(),
+            cores: cores(),
+            decode_threads: self.inner.decoders.threads(),
+        };
+        write(self.metrics(), &now)
     }
 
     /// The metrics of a door.

@@ -389,5 +389,7 @@ fn serving_state(model: &ServedModel) -> ServingState {
         provider: model.info.provider.clone(),
         precision: model.info.precision.clone(),
         probability_drift: model.info.probability_drift,
+        threads: model.info.threads(),
+        memory_bytes: model.info.memory_bytes,
     }
 }
