@@ -181,8 +181,6 @@ def compose(report, folder, known):
     report.check("compose/compose.yaml: settings", unknown_settings(file.read_text(), known))
     gone = [source for service in document.get("services", {}).values() for volume in service.get("volumes", [])
             if (source := volume.split(":")[0]).startswith(".") and not (folder / source).exists()]
-    # deploy/prometheus comes with the alerts.
-    gone = [source for source in gone if source != "../prometheus"]
     report.check("compose/compose.yaml: files", ", ".join(gone))
     try:
         from compose_spec import PyCompose
