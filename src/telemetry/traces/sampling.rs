@@ -29,8 +29,8 @@ impl Sampling {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::{SamplingDecision, SpanKind, TraceId};
-    use opentelemetry_sdk::trace::{Sampler, ShouldSample as _};
+    use opentelemetry::trace::{SpanKind, TraceId};
+    use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample as _};
 
     use super::*;
 
