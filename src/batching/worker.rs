@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    job::{FinishedRun, JobError, Reply},
+    job::{FinishedRun, Inside, JobError, Reply},
     queue::Queue,
     state::Job,
 };
 use crate::{
     runtime::{Executor, caught},
-    tensor::{Batch, InputShape, Logits, Normalizer},
+    tensor::{Batch, FeatureMaps, InputShape, Logits, Normalizer},
 };
 
 /// A worker that broke so often without having answered a batch in between would do so for ever.
@@ -34,6 +34,8 @@ pub(super) struct Worker<E> {
     logits: Logits,
     /// Of the last batch in which somebody asked for them.
     features: Logits,
+    /// The same of the maps before the last layer.
+    maps: FeatureMaps,
     /// The images at hand.
     jobs: Vec<Job>,
     at: Phase,
@@ -91,6 +93,7 @@ impl<E: Executor> Worker<E> {
             batch,
             logits,
             features,
+            maps: FeatureMaps::default(),
             jobs,
             at,
             breaks: 0,
@@ -153,13 +156,14 @@ impl<E: Executor> Worker<E> {
             self.queue.tell(|observer| observer.ran(&finished_run));
             match outcome {
                 Ok(()) => {
-                    let mut features = self.features.rows();
+                    let (mut features, mut maps) = (self.features.rows(), self.maps.rows.rows());
                     for (job, row) in self.jobs.drain(..).zip(self.logits.rows()) {
                         let queued = started.saturating_duration_since(job.enqueued);
                         // One after the other, as the images: also those that nobody asked for.
-                        let features = features.next().filter(|_| job.features).map(Box::from);
+                        let features = features.next().filter(|_| job.inside == Inside::Features).map(Box::from);
+                        let map = maps.next().filter(|_| job.inside == Inside::Map).map(Box::from);
                         let logits = row.into();
-                        answer(job, Ok(Reply { logits, features, queued, inference, fill, batch_size, run }));
+                        answer(job, Ok(Reply { logits, features, map, queued, inference, fill, batch_size, run }));
                     }
                     let time = finished.elapsed();
                     let awaited = batch_size - shadows;
@@ -175,8 +179,9 @@ impl<E: Executor> Worker<E> {
 
     /// Also when the batch was full, if it came to that.
     fn run(&mut self) -> (Result<(), JobError>, Option<Instant>) {
-        let Self { executor, normalizer, batch, logits, features, jobs, .. } = self;
-        let with_features = jobs.iter().any(|job| job.features);
+        let Self { executor, normalizer, batch, logits, features, maps, jobs, .. } = self;
+        let is_wanted = |inside| jobs.iter().any(|job| job.inside == inside);
+        let (with_features, with_maps) = (is_wanted(Inside::Features), is_wanted(Inside::Map));
         let mut filled = None;
         let run = || {
             batch.clear();
@@ -184,7 +189,9 @@ impl<E: Executor> Worker<E> {
                 job.input.write(normalizer, batch.push());
             }
             filled = Some(Instant::now());
-            if with_features {
+            if with_maps {
+                executor.run_with_maps(batch, logits, with_features.then_some(features), maps)
+            } else if with_features {
                 executor.run_with_features(batch, logits, features)
             } else {
                 executor.run(batch, logits)
@@ -194,6 +201,10 @@ impl<E: Executor> Worker<E> {
             Ok(Ok(())) if with_features && self.features.rows().len() != self.jobs.len() => {
                 let (rows, images) = (self.features.rows().len(), self.jobs.len());
                 Err(JobError::Failed(format!("the network gave {rows} rows of features for {images} images")))
+            }
+            Ok(Ok(())) if with_maps && self.maps.rows.rows().len() != self.jobs.len() => {
+                let (rows, images) = (self.maps.rows.rows().len(), self.jobs.len());
+                Err(JobError::Failed(format!("the network gave {rows} rows of maps for {images} images")))
             }
             Ok(Ok(())) if self.logits.rows().len() == self.jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(

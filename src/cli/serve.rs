@@ -214,6 +214,7 @@ fn options(config: &Config, tracer: Tracer) -> DoorOptions {
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         cors_origins: server.cors_origins.clone(),
         docs: server.docs,
+        page: server.page,
         fair_by: match &config.limits.fair_by {
             FairKey::None => FairBy::Nobody,
             FairKey::ApiKey => FairBy::ApiKey,

@@ -88,6 +88,8 @@ pub struct ServerSection {
     pub cors_origins: Vec<String>,
     /// Whether `/docs` shows the API's description to people.
     pub docs: bool,
+    /// Whether `GET /` gives browsers the page.
+    pub page: bool,
     /// Routes of other servers and of platforms that are answered beside our own.
     pub dialects: Vec<PlatformDialect>,
     /// The model that answers on those routes that name none; empty: the only one.
@@ -116,6 +118,7 @@ impl Default for ServerSection {
             decode_threads: 0,
             cors_origins: Vec::new(),
             docs: true,
+            page: true,
             dialects: Vec::new(),
             default_model: String::new(),
             vertex_predict_route: "/predict".to_owned(),

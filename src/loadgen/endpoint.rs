@@ -31,6 +31,14 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// Whether a URL is one, without looking its name up.
+    ///
+    /// # Errors
+    /// [`EndpointError::NoUrl`], [`EndpointError::Tls`].
+    pub fn judge(url: &str) -> Result<(), EndpointError> {
+        parts(url).map(drop)
+    }
+
     /// Reads a URL and looks its name up.
     ///
     /// # Errors

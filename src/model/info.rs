@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     inspect::Inspection,
+    postprocess::ClassMaps,
     tensor::{ColorOrder, Layout, NumberType},
 };
 
@@ -62,10 +63,14 @@ pub struct ModelInfo {
     /// How many features an image has, the pooled values that the last layer reads; else why there are none, as the end of a
     /// sentence.
     pub features: Result<usize, Arc<str>>,
+    /// Its last layer, where the network ends in a mean over the picture and one layer; else why it does not, as the end of a sentence.
+    pub class_maps: Result<Arc<ClassMaps>, Arc<str>>,
     /// How a batch lies in memory.
     pub layout: Layout,
     /// The order of the channels.
     pub color: ColorOrder,
+    /// What becomes of a picture before the network, in words, one step each.
+    pub preparation: Arc<[String]>,
     /// The labels, one a class, in index order.
     pub labels: Arc<[Arc<str>]>,
     /// The largest batch of one run.

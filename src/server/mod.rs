@@ -46,7 +46,7 @@ use threads::Threads;
 pub use error::ServeError;
 pub use fair_by::FairBy;
 #[doc(hidden)]
-pub use http::take_apart;
+pub use http::{explained_as_json, explained_as_png, take_apart};
 pub use load_report::LoadReports;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;

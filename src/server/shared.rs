@@ -44,6 +44,8 @@ pub struct DoorOptions {
     pub cors_origins: Vec<String>,
     /// Whether `/docs` shows the API's description to people.
     pub docs: bool,
+    /// Whether `/` gives browsers the page.
+    pub page: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
     /// What tells clients apart that take turns.
@@ -71,6 +73,7 @@ impl Default for DoorOptions {
             stream_concurrency: 32,
             cors_origins: Vec::new(),
             docs: true,
+            page: true,
             slow_request: Duration::from_secs(1),
             fair_by: FairBy::default(),
             platforms: Platforms::default(),

@@ -32,6 +32,7 @@ impl Answered {
         let reply = Reply {
             logits: row.logits.clone(),
             features: row.features.clone(),
+            map: None,
             queued: Duration::ZERO,
             inference: Duration::ZERO,
             fill: Duration::ZERO,

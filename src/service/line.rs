@@ -23,7 +23,7 @@ use super::{
     spans,
 };
 use crate::{
-    batching::{JobError, Priority, Submission, SubmitError, Terms},
+    batching::{Inside, JobError, Priority, Submission, SubmitError, Terms},
     postprocess::top_k,
     preprocess,
     telemetry::{PhaseTimes, RefusalReason},
@@ -51,6 +51,9 @@ impl Service {
         let model = target.model();
         let classes = wanted.classes.map(|classes| Classes::of(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
+        if let Some(maps) = model.info.class_maps.as_ref().ok().filter(|_| wanted.maps) {
+            outputs = outputs.with_maps(items.len(), maps);
+        }
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
@@ -60,7 +63,7 @@ impl Service {
             deadline,
             priority: priority.min(Priority::LAST),
             client,
-            features: outputs.want_features(),
+            inside: outputs.inside(),
             charge,
             decoding,
             trace,
@@ -135,6 +138,9 @@ impl Service {
             if let Some(features) = &reply.features {
                 looked_at += features.len();
                 outputs.add_features(features);
+            }
+            if let Some(map) = &reply.map {
+                outputs.add_map(map);
             }
             outputs.add_raw(&reply.logits);
             if classes.is_some() || outputs.want_probabilities() || keep_rows {
@@ -238,7 +244,9 @@ impl Service {
     /// Answers an image by one model, from what is kept or under way, or by a run.
     pub(super) async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
-            let Some(sharing) = &self.inner.sharing else { return self.run(common, item, place).await };
+            // Maps are too large to be kept.
+            let sharing = self.inner.sharing.as_ref().filter(|_| common.inside != Inside::Map);
+            let Some(sharing) = sharing else { return self.run(common, item, place).await };
             let mut place = Some(place);
             // The run has the place, and keeps it for the others where this request leaves.
             let work = || {
@@ -247,7 +255,8 @@ impl Service {
             };
             let whose = (common.priority, common.client);
             let looking = common.trace.phase("cache");
-            let answered = sharing.answer(&common.target.served, (&item, common.features), whose, work).await?;
+            let answered =
+                sharing.answer(&common.target.served, (&item, common.inside == Inside::Features), whose, work).await?;
             spans::looked_up(looking, &common.target.served, &answered);
             Ok(answered)
         };
@@ -259,7 +268,7 @@ impl Service {
 
     /// Decodes, waits for a worker, and for its run.
     async fn run(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
-        let &Common { deadline, priority, client, features, .. } = common;
+        let &Common { deadline, priority, client, inside, .. } = common;
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
@@ -278,7 +287,7 @@ impl Service {
         }
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
-        let submission = Submission { input, announced, deadline, priority, client, features, place };
+        let submission = Submission { input, announced, deadline, priority, client, inside, place };
         let waiting = common.trace.phase("queue");
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {

@@ -16,6 +16,7 @@ mod decoders;
 mod ensemble;
 mod error;
 mod escalation;
+mod explain;
 mod failure;
 mod flights;
 mod held;
@@ -54,7 +55,8 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
-    postprocess::{labels_difference, top_k},
+    postprocess::{ClassMap, labels_difference, top_k},
+    preprocess::Framing,
     telemetry::{
         CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
         TimedCount, TraceContext,
@@ -66,6 +68,7 @@ pub use arrival::Arrival;
 pub use cascade::{CascadeRule, CascadeStatus};
 pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
+pub use explain::{ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, MOST_EXPLAINED};
 pub use limits::RequestLimits;
 pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};

@@ -37,7 +37,7 @@ pub use metrics::Metrics;
 pub use model_events::ModelEvents;
 pub use model_metrics::ModelMetrics;
 pub use model_numbers::{ModelCounts, ModelLatencies};
-pub use quantiles::Quantiles;
+pub use quantiles::{Buckets, Quantiles};
 pub use refusal_reason::RefusalReason;
 pub use state::{CacheState, ScrapeState, ServingState, VersionState};
 pub use statistics::{PhaseTimes, RunStatistics, RunsOfSize, TimedCount};

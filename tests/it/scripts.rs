@@ -14,9 +14,10 @@ fn root() -> &'static Path {
 /// Every shell script, and what contains shell.
 fn scripts() -> Vec<PathBuf> {
     let mut scripts: Vec<_> = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    scripts.extend(["Makefile", "Dockerfile"].map(|name| root().join(name)));
+    scripts.extend(["Makefile", "Dockerfile", "deploy/check.sh", "tests/fleet/run.sh"].map(|name| root().join(name)));
     let interop = root().join("tests/interop");
     scripts.push(interop.join("run.sh"));
+    scripts.push(root().join("tests/page/run.sh"));
     let parts = fs::read_dir(interop).unwrap().map(|entry| entry.unwrap().path().join("run.sh"));
     scripts.extend(parts.filter(|script| script.is_file()));
     scripts
@@ -77,7 +78,13 @@ fn ci(make: &str, environment: &[(&str, &str)]) -> Output {
     tool(ci.join("container-engine"), "echo 'no engine, for want of root' >&2; exit 1");
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
-    command.arg(ci.join("run")).env("PATH", path).env_remove("INTEROP").env_remove("SKIP_CONTAINER").env_remove("CXX");
+    command
+        .arg(ci.join("run"))
+        .env("PATH", path)
+        .env_remove("INTEROP")
+        .env_remove("SKIP_CONTAINER")
+        .env_remove("CXX")
+        .env("CHROMIUM", "");
     command.envs(environment.iter().copied()).output().unwrap()
 }
 
@@ -98,6 +105,7 @@ fn ci_ends_with_what_it_skipped_and_why() {
         [
             "skipped: tests: the_plugin_answers: no OpenVINO plugin",
             "skipped: API description: schemathesis is not installed and could not be had",
+            "skipped: page: chromium is not installed and could not be had",
             "skipped: against the real libraries: INTEROP is not set (it installs PyTorch and others: 6 GB)",
             "skipped: licences and sources of the dependencies: cargo-deny is not installed and could not be built",
             "skipped: container: no engine, for want of root",

@@ -15,6 +15,7 @@ mod contents;
 mod convert;
 mod deadline;
 mod details;
+mod explain;
 mod health;
 mod inference;
 mod messages;
@@ -87,9 +88,10 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MAX_NAME_MESSAGE: usize = 16 << 10;
 
 /// The methods whose calls count as requests to classify.
-const CLASSIFYING: [&str; 6] = [
+const CLASSIFYING: [&str; 7] = [
     "/resnetd.v1.Classifier/Classify",
     "/resnetd.v1.Classifier/ClassifyStream",
+    "/resnetd.v1.Classifier/Explain",
     "/inference.GRPCInferenceService/ModelInfer",
     "/inference.GRPCInferenceService/ModelStreamInfer",
     "/tensorflow.serving.PredictionService/Predict",

@@ -109,7 +109,7 @@ impl PredictionService {
             let work = move || tensor::items(&name, tensor, &service, &target, &charge);
             self.threads.run_if(is_work, work).await??
         };
-        let answer = self.answer(items, Wanted { classes: None, outputs }, &asked).await?;
+        let answer = self.answer(items, Wanted::outputs(outputs), &asked).await?;
         let model_spec = Some(spec::answered(&answer.model, answer.version, signature.name()));
         let outputs = self.threads.run_if(is_long(&answer), move || answer.outputs.into_iter().map(output).collect());
         Ok(proto::PredictResponse { model_spec, outputs: outputs.await? })

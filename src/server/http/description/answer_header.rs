@@ -15,6 +15,7 @@ pub(in crate::server::http) enum AnswerHeader {
     AcceptEncoding,
     JsonLength,
     ContentEncoding,
+    EntityTag,
     OutputName,
     OutputShape,
     OutputDatatype,
@@ -22,7 +23,7 @@ pub(in crate::server::http) enum AnswerHeader {
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::RequestId,
         Self::TraceResponse,
         Self::LoadReport,
@@ -32,6 +33,7 @@ impl AnswerHeader {
         Self::AcceptEncoding,
         Self::JsonLength,
         Self::ContentEncoding,
+        Self::EntityTag,
         Self::OutputName,
         Self::OutputShape,
         Self::OutputDatatype,
@@ -53,6 +55,7 @@ impl AnswerHeader {
             Self::AcceptEncoding => "accept-encoding",
             Self::JsonLength => "inference-header-content-length",
             Self::ContentEncoding => "content-encoding",
+            Self::EntityTag => "etag",
             Self::OutputName => "x-output-name",
             Self::OutputShape => "x-output-shape",
             Self::OutputDatatype => "x-output-datatype",
@@ -72,6 +75,7 @@ impl AnswerHeader {
             Self::AcceptEncoding => "AcceptEncoding",
             Self::JsonLength => "InferenceHeaderContentLength",
             Self::ContentEncoding => "ContentEncoding",
+            Self::EntityTag => "ETag",
             Self::OutputName => "OutputName",
             Self::OutputShape => "OutputShape",
             Self::OutputDatatype => "OutputDatatype",
@@ -122,6 +126,11 @@ impl AnswerHeader {
                 json!(287),
             ),
             Self::ContentEncoding => (Type::String, "How the body is packed.", json!("gzip")),
+            Self::EntityTag => (
+                Type::String,
+                "What `if-none-match` takes to get it again only when it changed.",
+                json!("\"5e1c40a21f7b-gzip\""),
+            ),
             Self::OutputName => (
                 Type::String,
                 "Which output the body is; only where it is one output and nothing else.",

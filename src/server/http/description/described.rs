@@ -119,6 +119,25 @@ impl Described {
         self
     }
 
+    /// Adds another content of the answer that is there.
+    pub(in crate::server::http) fn or_gives(mut self, content_type: &str, content: Content) -> Self {
+        let mut operation = self.operation.build();
+        if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
+            response.content.insert(content_type.to_owned(), RefOr::T(content));
+        }
+        self.operation = operation.into();
+        self
+    }
+
+    /// Who has it already is answered without a body.
+    pub(in crate::server::http) fn or_unchanged(self) -> Self {
+        let response = ResponseBuilder::new().description("`if-none-match` has its `etag`: it is the same as before.");
+        let headers = [AnswerHeader::RequestId, AnswerHeader::EntityTag].into_iter();
+        let response =
+            headers.fold(response, |response, header| response.header_ref(header.name(), header.reference()));
+        Self { operation: self.operation.response("304", response.build()), ..self }.tells(AnswerHeader::EntityTag)
+    }
+
     /// Refusals that come here for the reason that they come everywhere.
     pub(in crate::server::http) fn refuses(self, refusals: impl IntoIterator<Item = RefusalStatus>) -> Self {
         refusals.into_iter().fold(self, |described, refusal| described.refuse(refusal, None))

@@ -168,8 +168,8 @@ pub(super) struct LabelsDocument<'a> {
     version: u64,
 }
 
-/// `GET /`: by this, KServe's clients of version 1 know that the server lives.
-pub(super) async fn alive() -> Response {
+/// `GET /` for programs: by this, KServe's clients of version 1 know that the server lives.
+pub(in crate::server::http) fn alive() -> Response {
     reply::json(StatusCode::OK, &StatusDocument { status: "alive" }, 32)
 }
 
@@ -259,6 +259,8 @@ fn architecture(info: &ModelInfo) -> Value {
     let mut details = json!(info.inspection);
     if let Value::Object(fields) = &mut details {
         fields.remove("architecture");
+        // Long, and drawn: `GET …/architecture.svg`.
+        fields.remove("anatomy");
         fields.insert("name".into(), json!(&*info.architecture));
         return details;
     }

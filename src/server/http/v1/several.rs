@@ -114,7 +114,7 @@ async fn answer(
         };
         asked.push(one.and_then(|target| {
             let outputs = options.outputs.clone().of(&target)?;
-            Ok((target, Wanted { classes: Some(options.classes), outputs }))
+            Ok((target, Wanted::outputs(outputs).with_classes(Some(options.classes))))
         }));
     }
     let request = SeveralRequest {

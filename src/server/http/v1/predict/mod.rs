@@ -73,7 +73,7 @@ async fn answer(
         let files = files(door, &head, body, &target, &charge).await?;
         (files.into_iter().map(|file| target.picture(file)).collect(), ServingSignature::default(), Order::Rows)
     };
-    let wanted = Wanted { classes: None, outputs: vec![signature.output(&target)] };
+    let wanted = Wanted::outputs(vec![signature.output(&target)]);
     let request = service::Request {
         items,
         target,
