@@ -23,6 +23,7 @@ except ImportError as error:
     sys.exit(0)
 
 SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+?)__([A-Z0-9_]+)\b")
+PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold", "activationThreshold"}
 # The chart as it comes, and with everything that can be switched on.
 CHART_VALUES = {
     "defaults": {},
@@ -87,13 +88,20 @@ def documents(report, kinds, what, text, known):
     except yaml.YAMLError as error:
         return report.check(what, str(error))
     for document in found:
-        name = f"{what} {document.get('kind')}/{document.get('metadata', {}).get('name')}"
+        if not isinstance(document, dict) or not {"apiVersion", "kind", "metadata"} <= document.keys():
+            report.check(what, f"a document without apiVersion, kind or metadata: {str(document)[:80]}")
+            continue
+        name = f"{what} {document['kind']}/{document['metadata'].get('name')}"
         problem, missing = kinds.problem(document)
         if missing:
-            report.skip(f"{document.get('kind')}: {missing}")
+            report.skip(f"{document['kind']}: {missing}")
         else:
             report.check(name, problem)
-    report.check(f"{what}: what refers to what", "; ".join(loose_ends(found)))
+    try:
+        loose = "; ".join(loose_ends(found))
+    except (KeyError, TypeError, AttributeError) as error:
+        loose = f"a key is missing or is no list: {error}"
+    report.check(f"{what}: what refers to what", loose)
     report.check(f"{what}: settings", unknown_settings(text, known))
 
 
@@ -115,6 +123,10 @@ def loose_ends(found):
         spec, kind = one.get("spec", {}), one["kind"]
         if kind in ("HorizontalPodAutoscaler", "ScaledObject") and spec["scaleTargetRef"]["name"] not in names:
             yield f"{kind} scales {spec['scaleTargetRef']['name']}"
+        for trigger in spec.get("triggers", []) if kind == "ScaledObject" else []:
+            # Its schema takes any key there.
+            if trigger["type"] == "prometheus" and (odd := trigger["metadata"].keys() ^ PROMETHEUS_TRIGGER):
+                yield f"KEDA's trigger has too many or too few keys: {', '.join(sorted(odd))}"
         selector = spec.get("selector") if kind == "Service" else spec.get("selector", spec.get("podSelector", {})).get("matchLabels")
         if kind in ("Service", "PodDisruptionBudget", "Deployment", "NetworkPolicy") and not any(
             (selector or {}).items() <= pod["metadata"]["labels"].items() and selector for pod in pods
