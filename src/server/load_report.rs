@@ -13,7 +13,7 @@ use hyper::{
 };
 use prost::Message as _;
 
-use crate::service::LoadReport;
+use crate::service::ServerLoad;
 
 /// By which a request asks for a report.
 const FORMAT: HeaderName = HeaderName::from_static("endpoint-load-metrics-format");
@@ -61,7 +61,7 @@ pub(super) fn wanted(reports: LoadReports, headers: &HeaderMap) -> Option<Report
 }
 
 /// Puts a report into the head of an answer of HTTP.
-pub(super) fn tell(form: ReportForm, report: &LoadReport, headers: &mut HeaderMap) {
+pub(super) fn tell(form: ReportForm, report: &ServerLoad, headers: &mut HeaderMap) {
     let text = match form {
         ReportForm::Text => as_text(report),
         ReportForm::Json => as_json(report),
@@ -73,7 +73,7 @@ pub(super) fn tell(form: ReportForm, report: &LoadReport, headers: &mut HeaderMa
 }
 
 /// Puts a report beside the status of a call.
-pub(super) fn tell_call(report: &LoadReport, metadata: &mut HeaderMap) {
+pub(super) fn tell_call(report: &ServerLoad, metadata: &mut HeaderMap) {
     // gRPC writes binary metadata without padding.
     let encoded = general_purpose::STANDARD_NO_PAD.encode(message(report));
     if let Ok(value) = HeaderValue::try_from(encoded) {
@@ -81,7 +81,7 @@ pub(super) fn tell_call(report: &LoadReport, metadata: &mut HeaderMap) {
     }
 }
 
-fn as_text(LoadReport { utilization, requests_a_second, waiting }: &LoadReport) -> Option<String> {
+fn as_text(ServerLoad { utilization, requests_a_second, waiting }: &ServerLoad) -> Option<String> {
     let mut text = String::with_capacity(112);
     write!(
         text,
@@ -91,7 +91,7 @@ fn as_text(LoadReport { utilization, requests_a_second, waiting }: &LoadReport) 
     Some(text)
 }
 
-fn as_json(LoadReport { utilization, requests_a_second, waiting }: &LoadReport) -> Option<String> {
+fn as_json(ServerLoad { utilization, requests_a_second, waiting }: &ServerLoad) -> Option<String> {
     let mut text = String::with_capacity(112);
     write!(
         text,
@@ -102,7 +102,7 @@ fn as_json(LoadReport { utilization, requests_a_second, waiting }: &LoadReport) 
     Some(text)
 }
 
-fn message(report: &LoadReport) -> Vec<u8> {
+fn message(report: &ServerLoad) -> Vec<u8> {
     let report = OrcaReport {
         rps_fractional: report.requests_a_second,
         named_metrics: [("queue_depth".to_owned(), report.waiting as f64)].into(),
@@ -115,7 +115,7 @@ fn message(report: &LoadReport) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const REPORTED: LoadReport = LoadReport { utilization: 0.75, requests_a_second: 120.5, waiting: 3 };
+    const REPORTED: ServerLoad = ServerLoad { utilization: 0.75, requests_a_second: 120.5, waiting: 3 };
 
     fn told(form: ReportForm) -> String {
         let mut headers = HeaderMap::new();

@@ -23,7 +23,6 @@ mod held;
 mod last_use;
 mod limits;
 mod line;
-mod load_report;
 mod manage;
 mod outputs;
 mod pick;
@@ -37,6 +36,7 @@ mod row_cache;
 mod row_key;
 mod scarcity;
 mod served;
+mod server_load;
 mod several;
 mod sharing;
 mod spans;
@@ -70,7 +70,6 @@ pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
 pub use explain::{ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, MOST_EXPLAINED};
 pub use limits::RequestLimits;
-pub use load_report::LoadReport;
 pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
 pub use pick::VersionPick;
@@ -78,6 +77,7 @@ pub use readiness::Readiness;
 pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
+pub use server_load::ServerLoad;
 pub use several::{SeveralAnswers, SeveralRequest};
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
@@ -87,8 +87,8 @@ pub use writer::RegistryWriter;
 use crate::telemetry::{DoorMetrics, Metrics, ScrapeState, StoreMeter};
 use account::Account;
 use decoders::Decoders;
-use load_report::LastReport;
 use registry::Registry;
+use server_load::LastLoad;
 use sharing::Sharing;
 
 /// Answers requests for all models. Cheap to clone.
@@ -104,7 +104,7 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
-    last_report: LastReport,
+    last_load: LastLoad,
     began: Instant,
 }
 
@@ -124,7 +124,7 @@ impl Service {
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: decoders.clone(),
             sharing: Sharing::new(&limits, threads),
-            last_report: LastReport::default(),
+            last_load: LastLoad::default(),
             began: Instant::now(),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, decoders, decode_threads == 0))

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::{LoadReport, Service};
+use super::{ServerLoad, Service};
 
 impl Service {
     /// How loaded the server is, or was a moment ago.
-    pub fn load_report(&self) -> LoadReport {
-        self.inner.last_report.get(Instant::now(), || {
+    pub fn load_report(&self) -> ServerLoad {
+        self.inner.last_load.get(Instant::now(), || {
             let snapshot = self.registry().current();
-            let mut report = LoadReport::default();
+            let mut report = ServerLoad::default();
             for serving in snapshot.states().into_iter().filter_map(|version| version.serving) {
                 report.utilization = report.utilization.max(serving.load_ratio);
                 report.waiting += serving.queue_depth;

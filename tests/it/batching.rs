@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnetd::{
-    batching::{Batcher, Executors, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
+    batching::{Batcher, Executors, Inside, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
     tensor::{Batch, ColorOrder, Input, InputShape, Layout, Logits, Normalizer, NumberType},
 };

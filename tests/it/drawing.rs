@@ -233,7 +233,7 @@ fn two_graphs_are_told_apart_part_by_part() {
     assert_eq!(what, ["stage 2", "stage 3", "stage 4", "stride", "MACs"], "{found:?}");
     let stride = &found[3];
     assert!(stride.a.contains("3x3") && stride.b.contains("first 1x1"), "{stride:?}");
-    assert_eq!(differences(&late, &late), []);
+    assert!(differences(&late, &late).is_empty());
     let smaller = inspected(&named("resnet18"));
     let drawn = comparison(
         &Drawing { title: "one", inspection: &late, preparation: &[], labels: &[] },

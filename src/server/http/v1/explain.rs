@@ -70,7 +70,8 @@ async fn answer(
         trace: call.trace(),
     };
     let mut explained = door.service().explain(request).await;
-    if upload.is_form {
+    let is_of_the_picture = |error: &Error| matches!(error.subject, Some(ErrorSubject::Image(_)));
+    if upload.is_form && explained.as_ref().err().is_some_and(is_of_the_picture) {
         explained = explained.map_err(|error| with_hint(error, &options));
     }
     let explained = explained?;

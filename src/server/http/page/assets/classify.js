@@ -55,10 +55,11 @@ function result(part, topK, elapsed) {
   };
 }
 
-/** Why `choice` says the class `index` of `file`: { class, crop }. */
-export async function explain(file, choice, index, signal) {
+/** Why `choice` says a class of `file`: { class, crop }. A class is asked for by its index, unless its label is a number: those go first. */
+export async function explain(file, choice, { index, label }, signal) {
   const options = { method: 'POST', body: file, headers: { 'content-type': 'application/octet-stream', accept: 'application/json' }, signal };
-  const { explanations } = await ask(`${pathOf(choice)}:explain?class=${index}`, options);
+  const wanted = /^\d+$/.test(label) ? label : index;
+  const { explanations } = await ask(`${pathOf(choice)}:explain?class=${wanted}`, options);
   const [{ classes, crop }] = explanations;
   return { class: classes[0], crop };
 }

@@ -5,7 +5,7 @@ import { draw } from './overlay.js';
 import { Trouble, useUrl } from './parts.js';
 import { html, useEffect, useRef, useState } from './htm-preact.js';
 
-/** Why a class is said: { state: none | asked | there | refused, map, crop, class, words, code }. Follows `wanted`: { choice, index }. */
+/** Why a class is said: { state: none | asked | there | refused, map, crop, class, words, code }. Follows `wanted`: { choice, index, label }. */
 export function useExplanation(item, wanted) {
   const [said, say] = useState({ state: 'none' });
   const key = wanted && `${wanted.choice.key} ${wanted.index}`;
@@ -17,7 +17,7 @@ export function useExplanation(item, wanted) {
     const stop = new AbortController();
     // The map that is there stays until the other one comes, over the same picture.
     say((before) => (before.item === item && before.state === 'there' ? before : { item, state: 'asked' }));
-    explain(item.file, wanted.choice, wanted.index, stop.signal).then(
+    explain(item.file, wanted.choice, wanted, stop.signal).then(
       (explanation) => say({ item, state: 'there', ...explanation }),
       (error) => stop.signal.aborted || say({ item, state: 'refused', words: error.message, code: error.code }),
     );

@@ -32,9 +32,9 @@ function Detail({ item }) {
   const choices = chosen();
   const still = wanted && choices.some(({ key }) => key === wanted.choice.key) ? wanted : undefined;
   const explanation = useExplanation(item, still);
-  const press = (choice) => ({ index }) => {
+  const press = (choice) => ({ index, label }) => {
     const isPressed = still && still.choice.key === choice.key && still.index === index;
-    setWanted(isPressed ? undefined : { choice, index });
+    setWanted(isPressed ? undefined : { choice, index, label });
   };
   return html`<article class="detail" aria-label=${`Answers for ${item.name}`}>
     <h2 class="spoken">${item.name}</h2>
