@@ -23,6 +23,7 @@ except ImportError as error:
     sys.exit(0)
 
 SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+?)__([A-Z0-9_]+)\b")
+RESOURCES = {"cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"}
 PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold", "activationThreshold"}
 # The chart as it comes, and with everything that can be switched on.
 CHART_VALUES = {
@@ -115,6 +116,10 @@ def loose_ends(found):
         if volumes != mounts:
             yield f"volumes {sorted(volumes)} and mounts {sorted(mounts)}"
         for container in pod["spec"]["containers"]:
+            # Any name may be that of a resource.
+            named = {name for bound in container.get("resources", {}).values() for name in bound}
+            if odd := named - RESOURCES:
+                yield f"resources {sorted(odd)}"
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 port = container.get(probe, {}).get("httpGet", {}).get("port")
                 if port not in ports([pod]):
