@@ -160,6 +160,27 @@ def kubernetes(report, kinds, deploy, known):
         # A key that is old is said, not refused.
         report.check(f"{what} (kustomize)", done.stderr.strip() or ("" if done.returncode == 0 else "it does not build"))
         documents(report, kinds, what, done.stdout, known)
+        if done.returncode == 0:
+            report.check(f"{what}: patches", ", ".join(lost(folder, done.stdout)))
+
+
+def lost(folder, rendered):
+    """What a patch says and the result does not: kustomize drops an entry of a list that has not the key by which it merges."""
+    [kustomization] = strict_yaml((folder / "kustomization.yaml").read_text())
+    there = set(leaves(strict_yaml(rendered)))
+    for patch in kustomization.get("patches", []):
+        if "path" in patch:
+            for key, value in leaves(strict_yaml((folder / patch["path"]).read_text())):
+                if (key, value) not in there:
+                    yield f"{patch['path']}: {key}: {value}"
+
+
+def leaves(tree, key=None):
+    """Every plain value with the last key above it."""
+    for inner, one in tree.items() if isinstance(tree, dict) else ((key, one) for one in tree) if isinstance(tree, list) else ():
+        yield from leaves(one, inner)
+    if not isinstance(tree, (dict, list)):
+        yield key, str(tree)
 
 
 def chart(report, kinds, folder, known):
