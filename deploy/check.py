@@ -23,6 +23,8 @@ except ImportError as error:
     sys.exit(0)
 
 SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+?)__([A-Z0-9_]+)\b")
+RESOURCES = {"cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"}
+PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold", "activationThreshold"}
 # The chart as it comes, and with everything that can be switched on.
 CHART_VALUES = {
     "defaults": {},
@@ -87,13 +89,20 @@ def documents(report, kinds, what, text, known):
     except yaml.YAMLError as error:
         return report.check(what, str(error))
     for document in found:
-        name = f"{what} {document.get('kind')}/{document.get('metadata', {}).get('name')}"
+        if not isinstance(document, dict) or not {"apiVersion", "kind", "metadata"} <= document.keys():
+            report.check(what, f"a document without apiVersion, kind or metadata: {str(document)[:80]}")
+            continue
+        name = f"{what} {document['kind']}/{document['metadata'].get('name')}"
         problem, missing = kinds.problem(document)
         if missing:
-            report.skip(f"{document.get('kind')}: {missing}")
+            report.skip(f"{document['kind']}: {missing}")
         else:
             report.check(name, problem)
-    report.check(f"{what}: what refers to what", "; ".join(loose_ends(found)))
+    try:
+        loose = "; ".join(loose_ends(found))
+    except (KeyError, TypeError, AttributeError) as error:
+        loose = f"a key is missing or is no list: {error}"
+    report.check(f"{what}: what refers to what", loose)
     report.check(f"{what}: settings", unknown_settings(text, known))
 
 
@@ -107,6 +116,10 @@ def loose_ends(found):
         if volumes != mounts:
             yield f"volumes {sorted(volumes)} and mounts {sorted(mounts)}"
         for container in pod["spec"]["containers"]:
+            # Any name may be that of a resource.
+            named = {name for bound in container.get("resources", {}).values() for name in bound}
+            if odd := named - RESOURCES:
+                yield f"resources {sorted(odd)}"
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 port = container.get(probe, {}).get("httpGet", {}).get("port")
                 if port not in ports([pod]):
@@ -115,6 +128,10 @@ def loose_ends(found):
         spec, kind = one.get("spec", {}), one["kind"]
         if kind in ("HorizontalPodAutoscaler", "ScaledObject") and spec["scaleTargetRef"]["name"] not in names:
             yield f"{kind} scales {spec['scaleTargetRef']['name']}"
+        for trigger in spec.get("triggers", []) if kind == "ScaledObject" else []:
+            # Its schema takes any key there.
+            if trigger["type"] == "prometheus" and (odd := trigger["metadata"].keys() ^ PROMETHEUS_TRIGGER):
+                yield f"KEDA's trigger has too many or too few keys: {', '.join(sorted(odd))}"
         selector = spec.get("selector") if kind == "Service" else spec.get("selector", spec.get("podSelector", {})).get("matchLabels")
         if kind in ("Service", "PodDisruptionBudget", "Deployment", "NetworkPolicy") and not any(
             (selector or {}).items() <= pod["metadata"]["labels"].items() and selector for pod in pods
@@ -143,6 +160,27 @@ def kubernetes(report, kinds, deploy, known):
         # A key that is old is said, not refused.
         report.check(f"{what} (kustomize)", done.stderr.strip() or ("" if done.returncode == 0 else "it does not build"))
         documents(report, kinds, what, done.stdout, known)
+        if done.returncode == 0:
+            report.check(f"{what}: patches", ", ".join(lost(folder, done.stdout)))
+
+
+def lost(folder, rendered):
+    """What a patch says and the result does not: kustomize drops an entry of a list that has not the key by which it merges."""
+    [kustomization] = strict_yaml((folder / "kustomization.yaml").read_text())
+    there = set(leaves(strict_yaml(rendered)))
+    for patch in kustomization.get("patches", []):
+        if "path" in patch:
+            for key, value in leaves(strict_yaml((folder / patch["path"]).read_text())):
+                if (key, value) not in there:
+                    yield f"{patch['path']}: {key}: {value}"
+
+
+def leaves(tree, key=None):
+    """Every plain value with the last key above it."""
+    for inner, one in tree.items() if isinstance(tree, dict) else ((key, one) for one in tree) if isinstance(tree, list) else ():
+        yield from leaves(one, inner)
+    if not isinstance(tree, (dict, list)):
+        yield key, str(tree)
 
 
 def chart(report, kinds, folder, known):

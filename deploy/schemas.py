@@ -54,7 +54,10 @@ class Kinds:
             definition = yaml.load(file.read_text(), loader)
             for one in definition["spec"]["versions"]:
                 kind = (f"{definition['spec']['group']}/{one['name']}", definition["spec"]["names"]["kind"])
-                self.custom[kind] = one["schema"]["openAPIV3Schema"]
+                schema = closed(one["schema"]["openAPIV3Schema"])
+                # Of metadata a definition only says that it is there: any kind of Kubernetes' own knows the rest.
+                schema["properties"]["metadata"] = {"type": "object"}
+                self.custom[kind] = schema
 
     def problem(self, document):
         """(what is wrong or nothing, what is missing to tell or nothing)."""
@@ -80,9 +83,6 @@ class Kinds:
         return ""
 
     def _custom(self, document, schema):
-        schema = closed(schema)
-        # Of metadata a definition only says that it is there: any kind of Kubernetes' own knows the rest.
-        schema["properties"]["metadata"] = {"type": "object"}
         metadata = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": document.get("metadata", {})}
         found = sorted(jsonschema.Draft7Validator(schema).iter_errors(document), key=lambda error: -len(error.path))
         if found:
