@@ -76,7 +76,7 @@ pub(super) fn end_http(span: OpenSpan, method: &str, path: &str, status: u16, re
     // A method may be any word.
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].into_iter().find(|known| *known == method);
     let method = known.unwrap_or("HTTP");
-    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
+    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {}", route.trim_start_matches(':')));
     let span = span
         .named(name)
         .with("http.request.method", known.unwrap_or("_OTHER"))

@@ -28,7 +28,7 @@ use super::{
         request_labels,
     },
     model_events::ModelEvents,
-    model_metrics::{Answered, ModelMetrics},
+    model_metrics::{AnsweredRequests, ModelMetrics},
     process,
     recent::Recent,
     refusal_reason::RefusalReason,
@@ -183,7 +183,7 @@ impl Metrics {
         if self.predictions.is_some() {
             self.seen.note_classes(model, labels);
         }
-        let answered = Protocol::ALL.map(|protocol| Answered {
+        let answered = Protocol::ALL.map(|protocol| AnsweredRequests {
             requests: self.requests.get_or_create_owned(&request_labels(model, Some(version), protocol, OK)).0,
             duration: self.request_duration.get_or_create_owned(&door_labels(model, protocol)),
         });

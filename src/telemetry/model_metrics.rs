@@ -24,7 +24,7 @@ use super::{
 pub struct ModelMetrics {
     pub(super) model: Arc<str>,
     pub(super) version: u64,
-    pub(super) answered: [Answered; 2],
+    pub(super) answered: [AnsweredRequests; 2],
     pub(super) preprocess_duration: TracedHistogram,
     pub(super) queue_duration: TracedHistogram,
     pub(super) inference_duration: Histogram,
@@ -45,7 +45,7 @@ pub struct ModelMetrics {
 }
 
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct AnsweredRequests {
     pub(super) requests: Counter,
     pub(super) duration: TracedHistogram,
 }

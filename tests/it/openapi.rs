@@ -28,6 +28,7 @@ fn filled(path: &str) -> String {
         .replace("{version}", "3")
         .replace("{label}", "stable")
         .replace("{other}", "broken")
+        .replace("/page/{asset}", "/page/app.js")
         .replace("{asset}", "start.js")
 }
 

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn the_same_traces_are_recorded_as_by_the_librarys_own_sampler() {
         // A sequence of Weyl: as even as chance, and the same each time.
-        let ids = (1..2_000u128).map(|step| step.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+        let ids = (1..2_000_u64).map(|step| u128::from(step.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         for ratio in [0.0, 0.01, 0.5, 1.0] {
             let (ours, theirs) = (Sampling::new(ratio, true), Sampler::TraceIdRatioBased(ratio));
             let mut kept = 0;

@@ -207,8 +207,11 @@ fn restarts_fill_bytes_and_the_end_of_a_scan_are_as_in_libjpeg() {
     assert_eq!(bits.rest(), [0xff, 0xd9]);
 }
 
-/// What every code of two bytes means in each of a file's tables.
-fn meanings(metadata: &JpegMetadata) -> Vec<Option<Vec<Option<(u8, u8)>>>> {
+/// Symbols and lengths, by the two bytes that begin with their code.
+type Meanings = Vec<Option<(u8, u8)>>;
+
+/// What every code means in each of a file's tables.
+fn meanings(metadata: &JpegMetadata) -> Vec<Option<Meanings>> {
     let tables = metadata.dc_huffman_tables.iter().chain(&metadata.ac_huffman_tables);
     let meaning = |table: &HuffmanTable| (0..=u16::MAX).map(|code| table.lookup(code).ok()).collect();
     tables.map(|table| table.as_deref().map(meaning)).collect()

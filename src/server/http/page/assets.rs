@@ -70,7 +70,8 @@ mod tests {
             let loads = [
                 "src=\"http",
                 "href=\"http",
-                "url(",
+                " url(",
+                ":url(",
                 "from 'http",
                 "import('",
                 "sourceMappingURL",
