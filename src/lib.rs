@@ -24,4 +24,5 @@ pub mod staging;
 pub mod store;
 pub mod telemetry;
 pub mod tensor;
+pub mod tls;
 pub mod tune;

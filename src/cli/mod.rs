@@ -33,6 +33,7 @@ mod quantize;
 mod repositories;
 mod serve;
 mod table;
+mod tls;
 mod tune;
 mod utf8;
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, io_threads, repositories::Repositories};
+use super::{ConfigArgs, io_threads, repositories::Repositories, tls::FollowedTls};
 use crate::{
     config::{
         Config, ControlMode, FairKey, Flags, LoadMode, MOST_LOADED, PlatformDialect, ServerSection, parse_address,
@@ -53,6 +53,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let (http, grpc) = (bind(config.server.http, "--http")?, bind(config.server.grpc, "--grpc")?);
     let management = bind_management(&config.server)?;
+    let tls = FollowedTls::start(&config.tls)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
@@ -64,20 +65,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         http = %http.local_addr()?,
         grpc = %grpc.local_addr()?,
         management = management.as_ref().and_then(|it| it.local_addr().ok()).map(|address| address.to_string()),
+        tls = config.tls.is_on(),
         cores = cores(),
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
     let management = management.map(|listener| Management { listener, manager: manager.clone() });
     let listeners = Listeners { http, grpc, management };
-    let doors =
-        tokio::spawn(server::serve(listeners, service.clone(), options(&config), stop.clone().cancelled_owned()));
+    let options = DoorOptions { tls: tls.doors(), ..options(&config) };
+    let doors = tokio::spawn(server::serve(listeners, service.clone(), options, stop.clone().cancelled_owned()));
     let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
         () = stop.cancelled() => Ok(()),
         loaded = load(&lifecycle, &manager, &service, &repositories, config.models.control) => loaded,
     };
-    look_on_hangup(hangup, manager, repositories);
+    look_on_hangup(hangup, manager, repositories, tls);
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
         Err(error) => {
@@ -123,12 +125,13 @@ async fn load(
 }
 
 /// Every SIGHUP looks at the repository.
-fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>, repositories: Arc<Repositories>) {
+fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>, repositories: Arc<Repositories>, tls: FollowedTls) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!(
-                "SIGHUP: the repository is looked at; settings of the server itself are read when it starts"
+                "SIGHUP: the repository and the certificates are looked at; settings of the server itself are read when it starts"
             );
+            tls.look_at_once().await;
             repositories.look().await;
             if let Err(error) = manager.look().await {
                 tracing::warn!("{error}; what is served goes on");
@@ -210,6 +213,7 @@ fn options(config: &Config) -> DoorOptions {
             FairKey::Address => FairBy::Address,
         },
         platforms: platforms(server),
+        handshake_timeout: Duration::from_millis(config.tls.handshake_timeout_ms),
         ..DoorOptions::default()
     }
 }

@@ -6,6 +6,7 @@ mod fair_key;
 mod layers;
 mod load;
 mod platforms;
+mod tls;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -17,6 +18,7 @@ pub use self::{
     layers::Refusal,
     load::{ConfigError, Flags},
     platforms::PlatformDialect,
+    tls::{OldestTls, TlsSection},
     values::parse_address,
 };
 use self::{
@@ -31,6 +33,8 @@ use crate::settings::{Batching, RuntimeSettings, SettingError, at_least, in_rang
 pub struct Config {
     /// `[server]`
     pub server: ServerSection,
+    /// `[tls]`
+    pub tls: TlsSection,
     /// `[models]`
     pub models: ModelsSection,
     /// `[limits]`
@@ -347,6 +351,7 @@ impl Config {
                 return Err(SettingError::Key { key: key.to_owned(), problem });
             }
         }
+        self.tls.validate()?;
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         if self.models.watch_interval_ms != 0 {
             in_range("models.watch_interval_ms", &self.models.watch_interval_ms, 100..=DAY_MS)?;

@@ -10,7 +10,10 @@ use super::{
     request_log::SlowRequests,
     threads::Threads,
 };
-use crate::service::{Error, ErrorKind, ManageModels, Service};
+use crate::{
+    service::{Error, ErrorKind, ManageModels, Service},
+    tls::ServerTls,
+};
 
 /// How the server treats its connections, and how it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,10 @@ pub struct DoorOptions {
     pub fair_by: FairBy,
     /// What is answered beside our own routes.
     pub platforms: Platforms,
+    /// TLS, where the doors speak it: then all of them do.
+    pub tls: Option<ServerTls>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for DoorOptions {
@@ -66,6 +73,8 @@ impl Default for DoorOptions {
             slow_request: Duration::from_secs(1),
             fair_by: FairBy::default(),
             platforms: Platforms::default(),
+            tls: None,
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }

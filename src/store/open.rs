@@ -18,13 +18,14 @@ use object_store::{
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
     gcp::GoogleCloudStorageBuilder,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{ClientConfig, crypto::ring};
 
 use super::{
     error::StoreFault,
     profile,
     url::{StoreKind, StoreUrl},
 };
+use crate::tls::system_roots;
 
 /// A part of an object has to come within that time, and an answer begin; a store that is slower is taken for away.
 const PART_LIMIT: Duration = Duration::from_secs(300);
@@ -141,18 +142,12 @@ fn options(is_plain: bool) -> ClientOptions {
     ClientOptions::new().with_allow_http(is_plain)
 }
 
-/// Whom stores are trusted by: the system's certificate authorities or those that `SSL_CERT_FILE` names; Mozilla's list where there are none, as in
-/// a small container.
+/// Whom stores are trusted by is whom the system trusts.
 fn tls() -> Result<ClientConfig, StoreFault> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
     let config =
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
     let config = config.map_err(|error| StoreFault::Settings(format!("no TLS: {error}")))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(config.with_root_certificates(system_roots()).with_no_client_auth())
 }
 
 /// Makes HTTP clients with our own TLS: the library's would ask for a provider of the whole process.

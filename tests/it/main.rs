@@ -79,6 +79,8 @@ mod store_server;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;
+mod tls;
+mod tls_commands;
 mod traffic;
 mod tune_cascade;
 mod upgrade;
