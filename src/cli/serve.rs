@@ -52,7 +52,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Of whoever means "look again", or of a terminal that is closed: from now on it does not end the process.
     let hangup = signal(SignalKind::hangup())?;
     let (http, grpc) = (bind(config.server.http, "--http")?, bind(config.server.grpc, "--grpc")?);
-    let management = bind_management(&config.server)?;
+    let management = bind_management(&config)?;
     let tls = FollowedTls::start(&config.tls)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
@@ -231,15 +231,16 @@ fn platforms(server: &ServerSection) -> Platforms {
 }
 
 /// The door for operators, where one is wanted.
-fn bind_management(server: &ServerSection) -> anyhow::Result<Option<TcpListener>> {
+fn bind_management(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Config { server, tls, .. } = config;
     if server.management.is_empty() {
         return Ok(None);
     }
     let address = parse_address(&server.management).map_err(anyhow::Error::msg)?;
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && tls.client_ca.as_os_str().is_empty() {
         tracing::warn!(
             %address,
-            "whoever reaches [server] management can load and unload models, without a key: let it be 127.0.0.1, or nobody else reach it"
+            "whoever reaches [server] management can load and unload models, without a key: let it be 127.0.0.1, set [tls] client_ca, or let nobody else reach it"
         );
     }
     bind(address, "[server] management").map(Some)

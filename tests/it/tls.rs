@@ -253,12 +253,13 @@ fn each_refusal_names_the_file_and_what_to_do() {
         assert!(words.iter().all(|word| refused.contains(word)), "{cert} {key}: {refused}");
         assert!(!refused.contains("MIIB"), "a key is told to nobody: {refused}");
     }
+    let none: &[&str] = &[];
     for (client_ca, names, words) in [
-        ("missing", &[][..], ["[tls] client_ca", "missing"]),
-        ("empty", &[], ["[tls] client_ca", "empty"]),
+        ("missing", none, ["[tls] client_ca", "missing"]),
+        ("empty", none, ["[tls] client_ca", "empty"]),
         ("ca.crt", &["two words"], ["[tls] allowed_names", "two words"]),
     ] {
-        let allowed_names = names.iter().map(|name: &&str| (*name).to_owned()).collect();
+        let allowed_names = names.iter().map(|name| (*name).to_owned()).collect();
         let files = TlsFiles { client_ca: Some(at(client_ca)), allowed_names, ..place.files() };
         let refused = ServerTls::read(files).err().unwrap().to_string();
         assert!(words.iter().all(|word| refused.contains(word)), "{client_ca}: {refused}");
