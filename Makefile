@@ -13,7 +13,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-interop fmt lint deny advisories ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade fuzz fuzz-targets image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,9 +33,19 @@ runtime-openvino: runtime ## Fetch the OpenVINO plugin into .runtime/openvino/ (
 test: runtime ## Run the tests
 	$(CARGO) test --locked $(ARGS)
 
+test-page: runtime ## Drive the page in Chromium (needs Debian's chromium; ARGS='part of a test's name', FILES=1: assets from the working tree)
+	$(CARGO) build --locked
+	tests/page/run.sh $(ARGS)
+
 test-interop: runtime ## Check against the real libraries (PyTorch, Chainer, …: 6 GB from PyPI)
 	$(CARGO) build --locked
 	tests/interop/run.sh $(ARGS)
+
+test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen ones under load (ARGS='--proxy haproxy --over grpc')
+	tests/fleet/run.sh $(ARGS)
+
+check-deploy: ## Check every file under deploy/ (ARGS='--schemas DIR': CustomResourceDefinitions of KServe, KEDA, the Prometheus operator)
+	@deploy/check.sh $(ARGS)
 
 fmt: ## Format the code
 	$(CARGO) fmt
@@ -74,6 +84,9 @@ bench-hostile: build ## Honest clients beside hostile ones: who is answered, how
 
 bench-cascade: build ## Accuracy and time of a cascade of the built-in model and its int8 version (ARGS='--data DIR --calibration DIR')
 	$(PYTHON) benches/cascade/cascade.py --binary target/release/resnetd $(ARGS)
+
+bench-tracing: build ## What tracing 1 % of the requests costs, by turns (ARGS='--ratio 1.0 --away')
+	$(PYTHON) benches/tracing/tracing.py --binary target/release/resnetd $(ARGS)
 
 bench-forms: build ## What each protocol's form of a picture costs against a plain body (ARGS='--image F')
 	$(PYTHON) benches/forms/forms.py $(ARGS)

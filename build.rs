@@ -1,13 +1,13 @@
 //! Compiles every file under `proto/` with `protox`, so that no `protoc` has to be installed.
 //!
 //! Writes to `OUT_DIR`: one Rust file a package, its clients in `clients/`, and `descriptors.bin`, the descriptor set that gRPC reflection serves;
-//! and the files of Swagger UI that the server gives out, packed.
+//! and the files that the server gives out to browsers, packed: Swagger UI's in `docs/`, the page's in `page/`.
 
 use std::{
     env,
     error::Error,
     fs,
-    io::{Cursor, Read as _},
+    io::{Cursor, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -42,7 +42,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".tensorflow", "crate::server::grpc::proto::tensorflow")
         .out_dir(clients)
         .compile_fds(descriptors)?;
-    swagger_ui(&out)
+    let (docs, page) = (out.join("docs"), out.join("page"));
+    fs::create_dir_all(&docs)?;
+    fs::create_dir_all(&page)?;
+    swagger_ui(&docs)?;
+    println!("cargo:rerun-if-changed=src/server/http/docs/start.js");
+    pack("src/server/http/docs/start.js".as_ref(), &docs)?;
+    for folder in ["src/server/http/page/assets", "src/server/http/page/assets/vendor"] {
+        println!("cargo:rerun-if-changed={folder}");
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_file() {
+                pack(&path, &page)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file as gzip, the same bytes for the same file: no name, no time.
+fn pack(path: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let name = path.file_name().ok_or("a file without a name")?.display();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(&fs::read(path)?)?;
+    Ok(fs::write(out.join(format!("{name}.gz")), packer.finish()?)?)
 }
 
 /// Takes Swagger UI's script and style sheet out of the archive that its crate has. They are packed there as gzip packs, so that only

@@ -25,7 +25,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use resnetd::model::{ModelFolder, RESNET20_CIFAR10, repository};
+use resnetd::{
+    model::{ModelFolder, RESNET20_CIFAR10, repository},
+    runtime::Runtime,
+};
 use serde_json::json;
 
 use bare::Bare;
@@ -78,8 +81,8 @@ fn main() -> Result<()> {
     let images = if arguments.image.is_empty() { vec![PathBuf::from(PHOTO)] } else { arguments.image.clone() };
     let images = images.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
     let folder = arguments.model.as_deref().map(model_folder).transpose()?;
-    let mut bare =
-        Bare::load(first_version(folder.as_ref()).as_ref(), thread::available_parallelism()?.get(), Some(8))?;
+    let threads = thread::available_parallelism()?.get();
+    let mut bare = Bare::load(&Runtime::load()?, first_version(folder.as_ref()).as_ref(), threads, Some(8))?;
     let mut sides = sides(folder.as_ref(), &arguments.engine, &images)?;
 
     let time = Duration::from_secs_f64(arguments.seconds);

@@ -5,7 +5,7 @@
 use std::{fmt, time::Duration};
 
 use anyhow::{Context, Result};
-use resnetd::model::ModelFolder;
+use resnetd::{model::ModelFolder, runtime::Runtime};
 use serde::Serialize;
 
 use crate::{bare::Bare, load::Outcome};
@@ -24,14 +24,14 @@ pub(crate) struct Alone {
 /// Runs both sides by turns.
 pub(crate) fn measure(
     model: &str,
-    folder: Option<&ModelFolder>,
+    (runtime, folder): (&Runtime, Option<&ModelFolder>),
     images: &[Vec<u8>],
     (rounds, time, cores): (usize, Duration, usize),
     serve: impl Fn() -> Result<Outcome>,
 ) -> Result<Alone> {
-    let mut shapes = vec![(1, Bare::alone(folder, 1)?)];
+    let mut shapes = vec![(1, Bare::alone(runtime, folder, 1)?)];
     if cores > 1 {
-        shapes.push((cores, Bare::alone(folder, cores)?));
+        shapes.push((cores, Bare::alone(runtime, folder, cores)?));
     }
     let mut found = Vec::new();
     for _ in 0..=rounds {

@@ -28,6 +28,7 @@ use clap::Parser;
 use resnetd::{
     loadgen::RunSummary,
     model::{ModelFolder, RESNET20_CIFAR10, repository},
+    runtime::Runtime,
 };
 use serde_json::Value;
 
@@ -91,7 +92,8 @@ fn main() -> Result<()> {
     let images = read_images(&arguments.image)?;
     let cores = thread::available_parallelism()?.get();
     let threads = arguments.threads.unwrap_or(cores);
-    let mut bare = Bare::load(folder.as_ref(), threads, arguments.batch)?;
+    let runtime = Runtime::load()?;
+    let mut bare = Bare::load(&runtime, folder.as_ref(), threads, arguments.batch)?;
     let server = Server::start(repository.path(), Arithmetic::CPU_FP32)?;
 
     let path = format!("/v1/models/{name}:classify?top_k=1");
@@ -106,7 +108,7 @@ fn main() -> Result<()> {
     };
     if arguments.alone {
         let extent = (arguments.rounds, time, cores);
-        let found = alone::measure(name, folder.as_ref(), &images, extent, || serve(Until::Elapsed(time)))?;
+        let found = alone::measure(name, (&runtime, folder.as_ref()), &images, extent, || serve(Until::Elapsed(time)))?;
         println!("{found}");
         return write(&arguments, &serde_json::to_value(&found)?);
     }

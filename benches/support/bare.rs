@@ -34,23 +34,29 @@ const LIMITS: DecodeLimits = DecodeLimits { max_pixels: 100_000_000 };
 
 impl Bare {
     /// The model in `folder`, its highest version, or the built-in one.
-    pub(crate) fn load(folder: Option<&ModelFolder>, threads: usize, batch_size: Option<usize>) -> Result<Self> {
-        Self::with(folder, threads, 1, batch_size)
+    ///
+    /// * `runtime`: the one of this process
+    pub(crate) fn load(
+        runtime: &Runtime,
+        folder: Option<&ModelFolder>,
+        threads: usize,
+        batch_size: Option<usize>,
+    ) -> Result<Self> {
+        Self::with(runtime, folder, (threads, 1), batch_size)
     }
 
     /// The same for one image at a time, in one session whose runs share so many threads.
     #[allow(dead_code, reason = "only the serve benchmark looks at one image alone")]
-    pub(crate) fn alone(folder: Option<&ModelFolder>, intra_threads: usize) -> Result<Self> {
-        Self::with(folder, 1, intra_threads, Some(1))
+    pub(crate) fn alone(runtime: &Runtime, folder: Option<&ModelFolder>, intra_threads: usize) -> Result<Self> {
+        Self::with(runtime, folder, (1, intra_threads), Some(1))
     }
 
     fn with(
+        runtime: &Runtime,
         folder: Option<&ModelFolder>,
-        threads: usize,
-        intra_threads: usize,
+        (threads, intra_threads): (usize, usize),
         batch_size: Option<usize>,
     ) -> Result<Self> {
-        let runtime = Runtime::load()?;
         let (batching, settings) = Default::default();
         let (manifest, graph) = match folder {
             Some(folder) => {

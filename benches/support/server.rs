@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Loading and warming up a model, however large.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -19,6 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// A running `resnetd serve`; ended when dropped.
 pub(crate) struct Server {
     process: Child,
+    /// What it measures at its start: anew, since what is kept may have been measured beside anything.
+    _measured: TempDir,
     pub(crate) http: SocketAddr,
 }
 
@@ -37,18 +40,20 @@ impl Arithmetic<'_> {
 impl Server {
     /// Starts it on the repository `models`, otherwise with its defaults, and waits until it is ready.
     pub(crate) fn start(models: &Path, arithmetic: Arithmetic<'_>) -> Result<Self> {
+        let measured = tempfile::tempdir()?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_resnetd"))
             .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--models"])
             .arg(models)
             .env("RESNETD__LOG__FORMAT", "json")
             .env("RESNETD__RUNTIME__PROVIDER", arithmetic.provider)
             .env("RESNETD__RUNTIME__PRECISION", arithmetic.precision)
+            .env("RESNETD__RUNTIME__TUNE_CACHE", measured.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
         let mut log = BufReader::new(process.stderr.take().context("the server has no stderr")?);
-        let mut server = Self { process, http: SocketAddr::from(([0; 4], 0)) };
+        let mut server = Self { process, _measured: measured, http: SocketAddr::from(([0; 4], 0)) };
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
             let _ = tell.send(wait_until_ready(&mut log));

@@ -14,6 +14,8 @@ pub struct Reply {
     pub logits: Box<[f32]>,
     /// The pooled values that its last layer reads, `f32[F]`, where the submission asks for them.
     pub features: Option<Box<[f32]>>,
+    /// What is averaged before it, where the submission asks for that.
+    pub map: Option<Box<[f32]>>,
     /// From submission until a worker took the job.
     pub queued: Duration,
     /// The run of the whole batch, with the filling of it.
@@ -22,6 +24,20 @@ pub struct Reply {
     pub fill: Duration,
     /// How many images the batch had.
     pub batch_size: usize,
+    /// Which run of this queue it was; `None` of a row that had none.
+    pub run: Option<u64>,
+}
+
+/// What of the network's inside is wanted of an image; the whole batch is then run with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inside {
+    /// Only what it says.
+    #[default]
+    Nothing,
+    /// The pooled values that its last layer reads.
+    Features,
+    /// The maps that are averaged before it.
+    Map,
 }
 
 /// Why a job was not taken.
@@ -135,8 +151,8 @@ pub struct Submission {
     pub priority: Priority,
     /// Whose it is, where clients take turns; as it was announced, if it was.
     pub client: Option<ClientId>,
-    /// Whether the network's features are wanted as well; the whole batch is then run with them.
-    pub features: bool,
+    /// What else is wanted.
+    pub inside: Inside,
     /// Its place among the model's images in work, which is free again as soon as nobody waits for the image: because it was
     /// answered, or because its client left. `None` where nobody counts.
     pub place: Option<OwnedSemaphorePermit>,

@@ -30,7 +30,7 @@ use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
 use tokio::sync::oneshot;
 
 pub use coming::Announced;
-pub use job::{FinishedRun, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
+pub use job::{FinishedRun, Inside, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
 pub use turns::ClientId;
@@ -112,13 +112,13 @@ impl Batcher {
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, submission: Submission) -> Result<Pending, SubmitError> {
-        let Submission { input, announced, deadline, priority, client, features, place } = submission;
+        let Submission { input, announced, deadline, priority, client, inside, place } = submission;
         if input.shape() != self.shape {
             return Err(SubmitError::Misfit { wanted: self.shape.dims(), got: input.shape().dims() });
         }
         let (reply, receiver) = oneshot::channel();
         let terms = Terms { deadline, priority, client, longest_wait: None };
-        let id = self.queue.push(Arrived { input, features, reply, at: Instant::now() }, &terms, announced)?;
+        let id = self.queue.push(Arrived { input, inside, reply, at: Instant::now() }, &terms, announced)?;
         Ok(Pending { id, receiver, queue: self.queue.clone(), place, ended: false })
     }
 

@@ -119,7 +119,7 @@ impl Queue {
     /// * `announced`: what was said of the image before it came; it is not judged twice
     pub(super) fn push(
         &self,
-        Arrived { input, features, reply, at }: Arrived,
+        Arrived { input, inside, reply, at }: Arrived,
         terms: &Terms,
         announced: Option<Announced>,
     ) -> Result<JobId, SubmitError> {
@@ -138,8 +138,7 @@ impl Queue {
         announced.arrive();
         let (standing, is_sample) = (announced.standing, announced.is_sample);
         let announced = Some(announced);
-        let job =
-            Job { input, deadline: terms.deadline, standing, announced, features, reply, enqueued: at, is_sample };
+        let job = Job { input, deadline: terms.deadline, standing, announced, inside, reply, enqueued: at, is_sample };
         let id = JobId(state.next_id);
         state.next_id += 1;
         let place = state.behind(standing);

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    job::{JobError, Reply, Terms},
+    job::{Inside, JobError, Reply, Terms},
     policy::{Decision, Policy, decide},
     queue::Queue,
     state::{Arrived, Job},
@@ -106,7 +106,7 @@ impl Machine {
                     if let Some((announced, terms)) = coming[number].take() {
                         let input = shape.tensor(vec![0; 4].into(), NumberType::Float32).expect("it fits");
                         let (reply, receiver) = oneshot::channel();
-                        let arrived = Arrived { input, features: false, reply, at: now };
+                        let arrived = Arrived { input, inside: Inside::Nothing, reply, at: now };
                         if queue.push(arrived, &terms, Some(announced)).is_ok() {
                             receivers.push(receiver);
                         }

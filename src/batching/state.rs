@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     coming::{Announced, Coming, Rank},
     forecast::{Forecast, Lane, forecast},
-    job::{JobError, Reply, SubmitError, Terms},
+    job::{Inside, JobError, Reply, SubmitError, Terms},
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Policy, Priority, one_is_alone},
@@ -31,7 +31,7 @@ const SEEN_A_PLACE: usize = 2;
 /// An image that came, decoded.
 pub(super) struct Arrived {
     pub(super) input: Input,
-    pub(super) features: bool,
+    pub(super) inside: Inside,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) at: Instant,
 }
@@ -43,7 +43,7 @@ pub(super) struct Job {
     /// Where it stands, and what it counts for among those who wait; `None` once it is run.
     pub(super) standing: Rank,
     pub(super) announced: Option<Announced>,
-    pub(super) features: bool,
+    pub(super) inside: Inside,
     pub(super) reply: oneshot::Sender<Result<Reply, JobError>>,
     pub(super) enqueued: Instant,
     /// By the forecast it cannot be answered in time, and was taken to see whether that is so.

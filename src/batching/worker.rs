@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    job::{FinishedRun, JobError, Reply},
+    job::{FinishedRun, Inside, JobError, Reply},
     queue::Queue,
     state::Job,
 };
 use crate::{
     runtime::{Executor, caught},
-    tensor::{Batch, InputShape, Logits, Normalizer},
+    tensor::{Batch, FeatureMaps, InputShape, Logits, Normalizer},
 };
 
 /// A worker that broke so often without having answered a batch in between would do so for ever.
@@ -34,11 +34,15 @@ pub(super) struct Worker<E> {
     logits: Logits,
     /// Of the last batch in which somebody asked for them.
     features: Logits,
+    /// The same of the maps before the last layer.
+    maps: FeatureMaps,
     /// The images at hand.
     jobs: Vec<Job>,
     at: Phase,
     /// Since the last batch that was answered.
     breaks: u32,
+    /// How many it has begun.
+    runs: u64,
 }
 
 /// Where a worker is, so that the queue's counts can be put in order when it breaks there.
@@ -89,9 +93,11 @@ impl<E: Executor> Worker<E> {
             batch,
             logits,
             features,
+            maps: FeatureMaps::default(),
             jobs,
             at,
             breaks: 0,
+            runs: 0,
         })
     }
 
@@ -139,20 +145,25 @@ impl<E: Executor> Worker<E> {
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
             let batch_size = self.jobs.len();
+            self.runs += 1;
+            let run = Some((self.number as u64) << 48 | self.runs);
             self.queue.note_run(self.number, &self.jobs, inference, finished);
             self.at = Phase::Answering;
             let fill = filled.map_or(Duration::ZERO, |filled| filled.saturating_duration_since(started));
             let shadows = self.jobs.iter().filter(|job| job.is_shadow()).count();
-            let run = FinishedRun { images: batch_size, shadows, time: inference, fill, succeeded: outcome.is_ok() };
-            self.queue.tell(|observer| observer.ran(&run));
+            let finished_run =
+                FinishedRun { images: batch_size, shadows, time: inference, fill, succeeded: outcome.is_ok() };
+            self.queue.tell(|observer| observer.ran(&finished_run));
             match outcome {
                 Ok(()) => {
-                    let mut features = self.features.rows();
+                    let (mut features, mut maps) = (self.features.rows(), self.maps.rows.rows());
                     for (job, row) in self.jobs.drain(..).zip(self.logits.rows()) {
                         let queued = started.saturating_duration_since(job.enqueued);
                         // One after the other, as the images: also those that nobody asked for.
-                        let features = features.next().filter(|_| job.features).map(Box::from);
-                        answer(job, Ok(Reply { logits: row.into(), features, queued, inference, fill, batch_size }));
+                        let features = features.next().filter(|_| job.inside == Inside::Features).map(Box::from);
+                        let map = maps.next().filter(|_| job.inside == Inside::Map).map(Box::from);
+                        let logits = row.into();
+                        answer(job, Ok(Reply { logits, features, map, queued, inference, fill, batch_size, run }));
                     }
                     let time = finished.elapsed();
                     let awaited = batch_size - shadows;
@@ -168,8 +179,9 @@ impl<E: Executor> Worker<E> {
 
     /// Also when the batch was full, if it came to that.
     fn run(&mut self) -> (Result<(), JobError>, Option<Instant>) {
-        let Self { executor, normalizer, batch, logits, features, jobs, .. } = self;
-        let with_features = jobs.iter().any(|job| job.features);
+        let Self { executor, normalizer, batch, logits, features, maps, jobs, .. } = self;
+        let is_wanted = |inside| jobs.iter().any(|job| job.inside == inside);
+        let (with_features, with_maps) = (is_wanted(Inside::Features), is_wanted(Inside::Map));
         let mut filled = None;
         let run = || {
             batch.clear();
@@ -177,7 +189,9 @@ impl<E: Executor> Worker<E> {
                 job.input.write(normalizer, batch.push());
             }
             filled = Some(Instant::now());
-            if with_features {
+            if with_maps {
+                executor.run_with_maps(batch, logits, with_features.then_some(features), maps)
+            } else if with_features {
                 executor.run_with_features(batch, logits, features)
             } else {
                 executor.run(batch, logits)
@@ -187,6 +201,10 @@ impl<E: Executor> Worker<E> {
             Ok(Ok(())) if with_features && self.features.rows().len() != self.jobs.len() => {
                 let (rows, images) = (self.features.rows().len(), self.jobs.len());
                 Err(JobError::Failed(format!("the network gave {rows} rows of features for {images} images")))
+            }
+            Ok(Ok(())) if with_maps && self.maps.rows.rows().len() != self.jobs.len() => {
+                let (rows, images) = (self.maps.rows.rows().len(), self.jobs.len());
+                Err(JobError::Failed(format!("the network gave {rows} rows of maps for {images} images")))
             }
             Ok(Ok(())) if self.logits.rows().len() == self.jobs.len() => Ok(()),
             Ok(Ok(())) => Err(JobError::Failed(format!(

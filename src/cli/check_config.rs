@@ -16,7 +16,6 @@ use crate::{
     files,
     inspect::inspect_file,
     model::{GraphImage, Manifest, ModelFolder, RESNET20_CIFAR10, label_text, preset_warning, repository},
-    runtime::Element,
 };
 
 #[derive(Debug, clap::Args)]
@@ -98,12 +97,7 @@ fn check(folder: &ModelFolder, config: &Config) -> anyhow::Result<Option<(Manife
         complain(&format!("warning: {}: {warning}", files::shown(&folder.path)));
     }
     let image = inspection.and_then(|inspection| inspection.input);
-    let image = image.map_or_else(GraphImage::default, |image| GraphImage {
-        size: (!image.size_assumed).then_some((image.height, image.width)),
-        layout: Some(image.layout),
-        channels: Some(image.channels),
-        element: Element::named(&image.element),
-    });
+    let image = image.as_ref().map_or_else(GraphImage::default, GraphImage::from);
     let in_force = manifest.in_force(&image);
     Ok(Some((in_force, served)))
 }

@@ -1,7 +1,7 @@
 //! `resnetd classify`: files and folders to labels, without a server, through the same service.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -15,21 +15,13 @@ use super::{
     ConfigArgs,
     images::FoundImages,
     interrupt::Interrupt,
+    offline::{Offline, settings},
     output::{Output, complain},
-    repositories::on_disk,
-    serve::limits,
 };
 use crate::{
-    config::{Config, Flags},
     files,
-    lifecycle::{Lifecycle, LoadOptions, ModelDefaults, wanted_models},
-    model::Machine,
-    runtime::Runtime,
-    service::{
-        ClassesWanted, ModelState, ModelStatus, Prediction, Priority, Request, RequestLimits, Service, TraceContext,
-        Wanted, cores,
-    },
-    telemetry::{self, Metrics, escaped},
+    service::{ClassesWanted, ModelStatus, Prediction, Priority, Request, TraceContext, Wanted},
+    telemetry::escaped,
 };
 
 #[derive(Debug, clap::Args)]
@@ -65,31 +57,11 @@ enum Format {
 const NOTHING_WRITTEN: &str = "error: interrupted; nothing was written";
 
 pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
-    let mut defaults = Config::default();
-    // A folder is classified sooner than every way to run the network is measured, and in fp32 it is the same anywhere.
-    defaults.runtime.tune = false;
-    // Of the log, only what is wrong: results are on stdout, progress on stderr.
-    defaults.log.level = "warn".to_owned();
-    let config = args.config.load_over(defaults, Flags::default())?;
-    args.config.check_repository()?;
-    telemetry::start_log(&config.log)?;
+    let config = settings(&args.config)?;
     let FoundImages { files, passed_over } = FoundImages::among(&args.paths)?;
 
-    let runtime = Runtime::load()?;
-    let (service, writer) = Service::new(
-        RequestLimits { default_timeout: None, target_queue: None, ..limits(&config) },
-        config.server.decode_threads,
-        Metrics::default(),
-    );
-    let options = LoadOptions { retries: false, ..LoadOptions::default() };
-    let lifecycle = Lifecycle::start(writer, Machine::new(runtime, cores), options)?;
-    let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
-    lifecycle.apply(wanted_models(on_disk(&config)?, args.model.as_deref(), &defaults)?).wait();
-    let model = choose(service.list(), args.model.as_deref())?;
-    let table = Table::new(&files, &model);
-
-    let concurrency = 2 * model.info.as_ref().map_or(1, |info| info.max_batch_size * info.instances);
-    let concurrency = concurrency.min(config.batching.queue_capacity);
+    let offline = Offline::start(config, args.model.as_deref())?;
+    let table = Table::new(&files, &offline.model);
     let mut report = Report::new(args, files.len(), table)?;
     let progress = report.progress.clone();
     let interrupt =
@@ -102,8 +74,8 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let failed = tokio.block_on(async {
         let options = ClassesWanted { top_k: args.top_k, min_probability: None };
         let mut answers = stream::iter(&files)
-            .map(async |file| (file, classify(&service, &model, file, options).await))
-            .buffered(concurrency);
+            .map(async |file| (file, classify(&offline, file, options).await))
+            .buffered(offline.concurrency());
         let mut failed = passed_over.len();
         while let Some((file, answer)) = answers.next().await {
             match answer {
@@ -131,13 +103,9 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn classify(
-    service: &Service,
-    model: &ModelStatus,
-    file: &Path,
-    classes: ClassesWanted,
-) -> anyhow::Result<Vec<Prediction>> {
-    let image = read(file, service.max_body_bytes() as u64)?;
+async fn classify(offline: &Offline, file: &Path, classes: ClassesWanted) -> anyhow::Result<Vec<Prediction>> {
+    let image = offline.read(file)?;
+    let Offline { service, model, .. } = offline;
     let target = service.target(&model.name, Some(model.version))?;
     let request = Request {
         items: vec![target.picture(image.into())],
@@ -151,36 +119,6 @@ async fn classify(
     };
     let mut answer = service.answer(request).await?;
     Ok(answer.predictions.pop().unwrap_or_default())
-}
-
-fn read(file: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
-    files::read(file, limit).map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => anyhow::anyhow!("{error}: raise [limits] max_body_bytes"),
-        _ => error.into(),
-    })
-}
-
-fn choose(models: Vec<ModelStatus>, wanted: Option<&str>) -> anyhow::Result<ModelStatus> {
-    let names = || {
-        let mut names: Vec<_> = models.iter().map(|model| model.name.to_string()).collect();
-        names.dedup();
-        names.join(", ")
-    };
-    let several = || models.iter().any(|model| model.name != models[0].name);
-    match wanted {
-        None if models.is_empty() => bail!("the repository holds no model that can be loaded"),
-        None if several() => bail!("there are several models: choose one with --model ({})", names()),
-        Some(name) if models.iter().all(|model| &*model.name != name) => {
-            bail!("there is no model `{name}`; give --models the folder that holds it")
-        }
-        _ => {}
-    }
-    let served = models.iter().rev().find(|model| model.state == ModelState::Available);
-    match (served, models.last().map(|model| &model.state)) {
-        (Some(model), _) => Ok(model.clone()),
-        (None, Some(ModelState::Failed(reason))) => bail!("model `{}` cannot be loaded: {reason}", names()),
-        (None, _) => bail!("model `{}` cannot be loaded", names()),
-    }
 }
 
 /// The widths of the table's columns.

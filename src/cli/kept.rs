@@ -1,14 +1,14 @@
 //! What this machine keeps about a model's file besides the file itself: what tuning chose for it, and how it was
 //! quantized.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use serde::Serialize;
 
 use super::{ConfigArgs, output::complain, table::labelled};
 use crate::{
     inspect::Inspection,
-    model::{Manifest, graph_digest},
+    model::{GraphImage, Manifest, graph_digest, label_text, stated_labels},
     quantize::{Comparison, QuantizationReport},
     telemetry,
     tune::cache::{Cache, Entry},
@@ -23,18 +23,34 @@ pub(super) struct Kept {
     /// The report beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     quantization: Option<QuantizationReport>,
+    /// What becomes of a picture before the network; nothing where there is no model.toml.
+    #[serde(skip)]
+    pub(super) preparation: Vec<String>,
+    /// The names of the classes; nothing where there are none.
+    #[serde(skip)]
+    pub(super) labels: Vec<Arc<str>>,
 }
 
 impl Kept {
-    /// Looks both up. A damaged file is complained of on stderr and left out.
-    pub(super) fn of(file: &Path, config: ConfigArgs) -> anyhow::Result<Self> {
+    /// Looks all of it up. A damaged file is complained of on stderr and left out.
+    pub(super) fn of(file: &Path, inspection: &Inspection, config: ConfigArgs) -> anyhow::Result<Self> {
         let config = config.load_quiet("warn")?;
         telemetry::start_log(&config.log)?;
         // Settings as the server would read them: DIR/NAME/model.toml for the file DIR/NAME/VERSION/model.onnx.
         let place = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         let folder = place.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+        let (mut preparation, mut labels) = (Vec::new(), None);
         let settings = match Manifest::read(folder, &config.batching, &config.runtime) {
-            Ok(manifest) => manifest.runtime,
+            Ok(manifest) => {
+                // A file that lies anywhere has no settings, and a folder of models that says nothing means the defaults.
+                if folder.join("model.toml").is_file() {
+                    let image = inspection.input.as_ref().map_or_else(GraphImage::default, GraphImage::from);
+                    preparation = manifest.input.steps(&image);
+                    let text = label_text(folder, manifest.output.labels.as_deref());
+                    labels = text.ok().flatten().and_then(|text| stated_labels(&text));
+                }
+                manifest.runtime
+            }
             Err(error) => {
                 complain(&format!("warning: {error}"));
                 config.runtime
@@ -45,7 +61,8 @@ impl Kept {
             complain(&format!("warning: {error}"));
             None
         });
-        Ok(Self { tuned, quantization })
+        let labels = labels.map_or_else(Vec::new, |labels| labels.to_vec());
+        Ok(Self { tuned, quantization, preparation, labels })
     }
 
     /// Rows for the table.

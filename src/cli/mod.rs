@@ -16,6 +16,7 @@ mod check_config;
 mod classify;
 mod config_args;
 mod evaluate;
+mod explain;
 mod healthcheck;
 mod hub_model;
 mod images;
@@ -24,6 +25,7 @@ mod interrupt;
 mod io_threads;
 mod kept;
 mod models;
+mod offline;
 mod openapi;
 mod output;
 mod place;
@@ -34,6 +36,7 @@ mod repositories;
 mod serve;
 mod table;
 mod tls;
+mod top;
 mod tune;
 mod utf8;
 
@@ -58,7 +61,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Classify image files and folders, without a server
     Classify(classify::ClassifyArgs),
-    /// Say which ResNet an ONNX file is, whoever exported it
+    /// Draw which places of pictures speak for a class, without a server
+    Explain(explain::ExplainArgs),
+    /// Say which ResNet an ONNX file is, whoever exported it, draw it, or say what differs between two
     Inspect(inspect::InspectArgs),
     /// Turn another framework's weights into a served model
     Build(build::BuildArgs),
@@ -74,6 +79,8 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
     Bench(bench::BenchArgs),
+    /// The live numbers of running servers in a terminal
+    Top(top::TopArgs),
     /// List, load, unload and label the models of a running server
     Models(models::ModelsArgs),
     /// Check the configuration and every model.toml, and print what is in force
@@ -98,6 +105,7 @@ pub fn run() -> ! {
             serve::run(&args)
         }
         Command::Classify(args) => classify::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Pull(args) => pull::run(&args),
@@ -106,6 +114,7 @@ pub fn run() -> ! {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Models(args) => models::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),

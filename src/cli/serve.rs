@@ -12,14 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfigArgs, io_threads, repositories::Repositories, tls::FollowedTls};
 use crate::{
     config::{
-        Config, ControlMode, FairKey, Flags, LoadMode, MOST_LOADED, PlatformDialect, ServerSection, parse_address,
+        Config, ControlMode, FairKey, Flags, LoadMode, LoadReporting, MOST_LOADED, PlatformDialect, ServerSection,
+        parse_address,
     },
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, ModelManager, OnDemand, RepositoryOptions},
     model::Machine,
     runtime::Runtime,
-    server::{self, DoorOptions, FairBy, Listeners, Management, Platforms, VertexRoutes},
+    server::{self, DoorOptions, FairBy, Listeners, LoadReports, Management, Platforms, VertexRoutes},
     service::{RequestLimits, Service, cores},
-    telemetry::{self, Metrics},
+    telemetry::{self, Metrics, TraceExport, Tracer},
 };
 
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let tls = FollowedTls::start(&config.tls)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
+    let (tracer, traces) = TraceExport::start(&config.tracing, metrics.spans())?;
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
     let machine = Machine::new(runtime, cores);
     let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
@@ -72,8 +74,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let management = management.map(|listener| Management { listener, manager: manager.clone() });
     let listeners = Listeners { http, grpc, management };
-    let options = DoorOptions { tls: tls.doors(), ..options(&config) };
-    let doors = tokio::spawn(server::serve(listeners, service.clone(), options, stop.clone().cancelled_owned()));
+    let doors = tokio::spawn(server::serve(
+        listeners,
+        service.clone(),
+        DoorOptions { tls: tls.doors(), ..options(&config, tracer) },
+        stop.clone().cancelled_owned(),
+    ));
     let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
         () = stop.cancelled() => Ok(()),
@@ -88,13 +94,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             Err(error)
         }
     };
-    leave(lifecycle, outcome).await
+    leave(lifecycle, traces, outcome).await
 }
 
 /// Waits until every model's last run has ended. What still works then, a load or a run without end, is left to the end of the
 /// process, which takes nothing away under it.
-async fn leave(lifecycle: Lifecycle, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+async fn leave(lifecycle: Lifecycle, traces: Option<TraceExport>, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+    // Beside it, so that a collector that does not answer takes no time of its own.
+    let told = traces.map(|traces| tokio::task::spawn_blocking(|| traces.close(LAST_RUN)));
     let closed = tokio::task::spawn_blocking(|| lifecycle.close(LAST_RUN)).await?;
+    if let Some(told) = told {
+        told.await?;
+    }
     // Nothing is awaited any more, so all that is left to say is said by this thread.
     telemetry::leave_log_to_this_thread();
     if let Err(still_running) = closed {
@@ -193,7 +204,7 @@ pub(super) fn limits(config: &Config) -> RequestLimits {
     }
 }
 
-fn options(config: &Config) -> DoorOptions {
+fn options(config: &Config, tracer: Tracer) -> DoorOptions {
     let server = &config.server;
     DoorOptions {
         drain_delay: Duration::from_millis(server.drain_delay_ms),
@@ -206,6 +217,7 @@ fn options(config: &Config) -> DoorOptions {
         max_connection_age: Duration::from_millis(server.max_connection_age_ms),
         cors_origins: server.cors_origins.clone(),
         docs: server.docs,
+        page: server.page,
         fair_by: match &config.limits.fair_by {
             FairKey::None => FairBy::Nobody,
             FairKey::ApiKey => FairBy::ApiKey,
@@ -214,6 +226,11 @@ fn options(config: &Config) -> DoorOptions {
         },
         platforms: platforms(server),
         handshake_timeout: Duration::from_millis(config.tls.handshake_timeout_ms),
+        tracer,
+        load_reports: match config.metrics.load_reports {
+            LoadReporting::Asked => LoadReports::Asked,
+            LoadReporting::Always => LoadReports::Always,
+        },
         ..DoorOptions::default()
     }
 }

@@ -3,12 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use rustls_native_certs::load_native_certs;
 use tokio::{task::spawn_blocking, time::sleep};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::{
     config::{OldestTls, TlsSection},
-    tls::{ClientTls, ClientTlsFiles, ServerTls, TlsError, TlsFiles, system_roots},
+    tls::{ClientTls, ClientTlsFiles, ServerTls, TlsError, TlsFiles},
 };
 
 /// How a client command shows who it is, and whom it trusts.
@@ -42,10 +43,10 @@ impl ClientTlsArgs {
         let owned = |der: &[u8]| Certificate::from_der(der).to_owned();
         let roots: RootCerts = match tls.authorities() {
             Some(authorities) => authorities.iter().map(|it| owned(it)).collect::<Vec<_>>().into(),
-            None if system_roots().is_empty() => RootCerts::WebPki,
-            None => {
-                rustls_native_certs::load_native_certs().certs.iter().map(|it| owned(it)).collect::<Vec<_>>().into()
-            }
+            None => match &load_native_certs().certs[..] {
+                [] => RootCerts::WebPki,
+                found => found.iter().map(|it| owned(it)).collect::<Vec<_>>().into(),
+            },
         };
         let identity = tls.identity().map(|(chain, key)| {
             let chain: Vec<_> = chain.iter().map(|it| owned(it)).collect();

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::{
     Config,
     layers::{Refusal, SettingLayer, judge, of_variable},
-    platforms,
+    otel, platforms,
 };
 use crate::{files, settings::parse};
 
@@ -86,6 +86,9 @@ impl Config {
             let text = read(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
             let table = parse(&text).map_err(|cause| ConfigError::Syntax { path: path.into(), cause })?;
             layers.push(SettingLayer { origin: files::shown(path), table });
+        }
+        if flags.serving {
+            layers.extend(otel::layers(&environment));
         }
         layers.extend(self.variables(&environment)?);
         if flags.serving {

@@ -5,8 +5,10 @@
 mod fair_key;
 mod layers;
 mod load;
+mod otel;
 mod platforms;
 mod tls;
+mod tracing;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -19,6 +21,7 @@ pub use self::{
     load::{ConfigError, Flags},
     platforms::PlatformDialect,
     tls::{OldestTls, TlsSection},
+    tracing::{TraceProtocol, TracingSection},
     values::parse_address,
 };
 use self::{
@@ -49,6 +52,8 @@ pub struct Config {
     pub log: LogSection,
     /// `[metrics]`
     pub metrics: MetricsSection,
+    /// `[tracing]`
+    pub tracing: TracingSection,
 }
 
 /// `[server]`
@@ -87,6 +92,8 @@ pub struct ServerSection {
     pub cors_origins: Vec<String>,
     /// Whether `/docs` shows the API's description to people.
     pub docs: bool,
+    /// Whether `GET /` gives browsers the page.
+    pub page: bool,
     /// Routes of other servers and of platforms that are answered beside our own.
     pub dialects: Vec<PlatformDialect>,
     /// The model that answers on those routes that name none; empty: the only one.
@@ -115,6 +122,7 @@ impl Default for ServerSection {
             decode_threads: 0,
             cors_origins: Vec::new(),
             docs: true,
+            page: true,
             dialects: Vec::new(),
             default_model: String::new(),
             vertex_predict_route: "/predict".to_owned(),
@@ -307,6 +315,19 @@ impl Default for LogSection {
 pub struct MetricsSection {
     /// Whether the most probable class of every image is counted, by label.
     pub predictions: bool,
+    /// Which answers say how loaded the server is.
+    pub load_reports: LoadReporting,
+}
+
+/// Which answers have a load report of ORCA's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadReporting {
+    /// Those to requests with `endpoint-load-metrics-format`.
+    #[default]
+    Asked,
+    /// All.
+    Always,
 }
 
 /// How log lines look.
@@ -393,6 +414,7 @@ impl Config {
         if let Some(problem) = level_problem(&self.log.level) {
             return Err(SettingError::Key { key: "log.level".to_owned(), problem });
         }
+        self.tracing.validate()?;
         self.batching.validate()?;
         self.runtime.validate()
     }

@@ -100,59 +100,61 @@ fn size(shape: &[usize]) -> u64 {
 
 /// Numbers in weights, biases, and scales and offsets of normalisation.
 pub(super) fn parameters(walk: &Walk<'_>, values: &Values<'_>, layers: &Layers<'_>) -> u64 {
-    let mut sum: u64 = 0;
-    for node in &walk.graph().node {
-        if node.output.first().is_none_or(|output| values.is_inert(output)) {
-            continue;
-        }
-        let slots = Slots::of(node);
-        let of_input = |layer: Option<usize>| layer.is_some_and(|layer| matches!(layers.all[layer].kind, Kind::Input));
-        let positions = match node.op_type.as_str() {
-            op if has_weight(op) => [slots.weight, slots.bias],
-            op if is_norm(op) => [Some(1), Some(2)],
-            "PRelu" => [Some(1), None],
-            // The bias of a matrix product, or batch normalisation written as a product, counts; constants that
-            // normalise pixels do not.
-            "Add" | "Sum" | "Mul" | "Sub" | "Div"
-                if !node.output.iter().any(|name| of_input(layers.of_value(name))) =>
-            {
-                [Some(0), Some(1)]
-            }
-            _ => [None, None],
-        };
-        for name in positions.into_iter().flatten().filter_map(|at| node.input.get(at)) {
-            if !name.is_empty() && values.is_inert(name) {
-                sum = sum.saturating_add(
-                    values.shape(name).filter(|shape| size(shape) > 1 || has_weight(&node.op_type)).map_or(0, size),
-                );
-            }
-        }
+    walk.graph().node.iter().fold(0, |sum: u64, node| sum.saturating_add(parameters_of(node, values, layers)))
+}
+
+/// Those of one node.
+pub(super) fn parameters_of(node: &NodeProto, values: &Values<'_>, layers: &Layers<'_>) -> u64 {
+    if node.output.first().is_none_or(|output| values.is_inert(output)) {
+        return 0;
     }
-    sum
+    let slots = Slots::of(node);
+    let of_input = |layer: Option<usize>| layer.is_some_and(|layer| matches!(layers.all[layer].kind, Kind::Input));
+    let positions = match node.op_type.as_str() {
+        op if has_weight(op) => [slots.weight, slots.bias],
+        op if is_norm(op) => [Some(1), Some(2)],
+        "PRelu" => [Some(1), None],
+        // The bias of a matrix product, or batch normalisation written as a product, counts; constants that
+        // normalise pixels do not.
+        "Add" | "Sum" | "Mul" | "Sub" | "Div" if !node.output.iter().any(|name| of_input(layers.of_value(name))) => {
+            [Some(0), Some(1)]
+        }
+        _ => [None, None],
+    };
+    let names = positions.into_iter().flatten().filter_map(|at| node.input.get(at));
+    let numbers =
+        |name: &String| values.shape(name).filter(|shape| size(shape) > 1 || has_weight(&node.op_type)).map_or(0, size);
+    names
+        .filter(|name| !name.is_empty() && values.is_inert(name))
+        .fold(0, |sum: u64, name| sum.saturating_add(numbers(name)))
 }
 
 /// Multiplications with additions for one image; `None` where a shape is not known.
 pub(super) fn macs(walk: &Walk<'_>, values: &Values<'_>) -> Option<u64> {
-    let mut sum: u64 = 0;
-    for node in walk.graph().node.iter().filter(|node| has_weight(&node.op_type)) {
-        let slots = Slots::of(node);
-        let shape = |at: usize| values.shape(node.input.get(at)?);
-        let output = node.output.first()?;
-        if values.is_inert(output) {
-            continue;
-        }
-        let weight = size(shape(slots.weight?)?);
-        let places = if node.op_type.contains("Conv") {
-            size(values.shape(output)?.get(2..)?)
-        } else if node.op_type.ends_with("Gemm") {
-            1
-        } else {
-            let x = shape(slots.x)?;
-            size(x.get(1..x.len().checked_sub(1)?).unwrap_or_default())
-        };
-        sum = sum.saturating_add(weight.saturating_mul(places));
+    walk.graph().node.iter().try_fold(0, |sum: u64, node| Some(sum.saturating_add(macs_of(node, values)?)))
+}
+
+/// Those of one node: none of one without weights.
+pub(super) fn macs_of(node: &NodeProto, values: &Values<'_>) -> Option<u64> {
+    if !has_weight(&node.op_type) {
+        return Some(0);
     }
-    Some(sum)
+    let slots = Slots::of(node);
+    let shape = |at: usize| values.shape(node.input.get(at)?);
+    let output = node.output.first()?;
+    if values.is_inert(output) {
+        return Some(0);
+    }
+    let weight = size(shape(slots.weight?)?);
+    let places = if node.op_type.contains("Conv") {
+        size(values.shape(output)?.get(2..)?)
+    } else if node.op_type.ends_with("Gemm") {
+        1
+    } else {
+        let x = shape(slots.x)?;
+        size(x.get(1..x.len().checked_sub(1)?).unwrap_or_default())
+    };
+    Some(weight.saturating_mul(places))
 }
 
 /// Numbers in the largest value that is computed from an image, as far as sizes are known.

@@ -15,7 +15,7 @@ use super::{
 pub(super) struct Recognised {
     pub(super) resnet: ResNet,
     pub(super) architecture: String,
-    pub(super) softmax: bool,
+    pub(super) head: NetworkHead,
     pub(super) unusual: Vec<String>,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn recognise(
     if !head.pooled {
         unusual.push("no global average pooling before the classifier".into());
     }
-    Ok(Recognised { resnet, architecture, softmax: head.softmax, unusual })
+    Ok(Recognised { resnet, architecture, head, unusual })
 }
 
 fn block(modules: &[Module<'_>]) -> Result<Block, String> {
@@ -330,31 +330,36 @@ fn branches<'a>(modules: &[Module<'a>], pre_activation: bool, unusual: &mut Vec<
 /// timm's prefix for the kind of channel attention: `se` if its factor is computed by two layers of weights, `eca` if
 /// by one along the channels.
 fn attention(modules: &[Module<'_>]) -> &'static str {
-    let weighted = |ops: &&Vec<&str>| ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1;
-    let excited = modules.iter().all(|module| module.gates.iter().filter(weighted).count() > 0);
+    let excited = modules.iter().all(|module| module.gates.iter().any(|ops| is_weighted(ops)));
     if excited { "se" } else { "eca" }
 }
 
 /// Whether the factor of a gate is computed from the mean of each channel, as attention's is.
-fn is_attention(ops: &[&str]) -> bool {
+pub(super) fn is_attention(ops: &[&str]) -> bool {
     ops.contains(&"GlobalAveragePool")
 }
 
-struct Head {
-    classes: Option<usize>,
-    linears: usize,
-    pooled: bool,
-    softmax: bool,
+/// Whether the factor of a gate has layers of weights of its own.
+pub(super) fn is_weighted(ops: &[&str]) -> bool {
+    ops.iter().filter(|op| matches!(**op, "Conv" | "Gemm")).count() > 1
+}
+
+/// What follows the last module.
+pub(super) struct NetworkHead {
+    pub(super) classes: Option<usize>,
+    pub(super) linears: usize,
+    pub(super) pooled: bool,
+    pub(super) softmax: bool,
 }
 
 /// Reads from the last module to an output. The error names the operator there that no classifier has.
-fn head(layers: &Layers<'_>, last: &Module<'_>, outputs: &[usize]) -> Result<Head, String> {
+fn head(layers: &Layers<'_>, last: &Module<'_>, outputs: &[usize]) -> Result<NetworkHead, String> {
     let mut nearest = "something with several branches".to_owned();
-    let mut best: Option<Head> = None;
+    let mut best: Option<NetworkHead> = None;
     for &output in outputs {
         let way: Vec<usize> = layers.back_from(output).collect();
         let Some(end) = way.iter().position(|&layer| layer == last.sum) else { continue };
-        let mut head = Head { classes: None, linears: 0, pooled: false, softmax: false };
+        let mut head = NetworkHead { classes: None, linears: 0, pooled: false, softmax: false };
         let mut foreign = None;
         for &layer in way[..end].iter().rev() {
             match &layers.all[layer].kind {

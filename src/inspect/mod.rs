@@ -8,6 +8,9 @@
 //! Takes milliseconds for a ResNet-152 and linear time for anything; the server does it for every model that it loads.
 //! Knows the ONNX format. Must not know how networks are built or run.
 
+mod anatomy;
+mod class_map;
+mod compare;
 mod facts;
 mod family;
 mod features;
@@ -18,11 +21,13 @@ mod name;
 mod numbers;
 mod operators;
 mod padding;
+mod parts;
 mod report;
 mod shape;
 mod stem;
 mod values;
 mod window;
+mod words;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,11 +38,15 @@ use crate::{
     onnx::{CycleError, Ending, GraphProto, ModelProto, ReadError, Walk, read_graph},
     tensor::Layout,
 };
+pub use anatomy::{Anatomy, OpenedConv, OpenedHead, OpenedModule, OpenedShortcut, OpenedStage, PartWeight};
+pub use class_map::LastLayer;
+pub use compare::{Difference, differences};
 use layers::Layers;
 pub use report::{
     BatchNorm, Block, GraphOutput, ImageInput, Inspection, ResNet, Shortcut, Stage, Stem, StemKind, StrideIn,
 };
 use values::Values;
+pub use words::{FactRow, grouped, rows};
 
 /// Pixels along each side of the image where the graph leaves the size free.
 const ASSUMED_SIZE: usize = 224;
@@ -122,17 +131,19 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
         unusual
             .push(format!("{biased_before} convolutions have a bias before their batch normalisation (Keras, Caffe)"));
     }
-    let (architecture, resnet, no_resnet, softmax) =
-        match family::recognise(&layers, &modules::find(&layers), &values, &ends) {
-            Ok(found) => {
-                unusual.splice(0..0, found.unusual);
-                (found.architecture, Some(found.resnet), None, found.softmax)
-            }
-            Err(reason) => {
-                let softmax = ends.iter().any(|&end| matches!(layers.all[end].kind, layer::Kind::Softmax));
-                (UNKNOWN.to_owned(), None, Some(reason), softmax)
-            }
-        };
+    let sums = modules::find(&layers);
+    let mut anatomy = None;
+    let (architecture, resnet, no_resnet, softmax) = match family::recognise(&layers, &sums, &values, &ends) {
+        Ok(found) => {
+            unusual.splice(0..0, found.unusual);
+            anatomy = parts::taken_apart(walk, &values, &layers, &sums.modules, &found.resnet, &found.head);
+            (found.architecture, Some(found.resnet), None, found.head.softmax)
+        }
+        Err(reason) => {
+            let softmax = ends.iter().any(|&end| matches!(layers.all[end].kind, layer::Kind::Softmax));
+            (UNKNOWN.to_owned(), None, Some(reason), softmax)
+        }
+    };
     if let Some(said) = model.metadata("architecture").filter(|said| *said != architecture) {
         unusual.push(format!("the file says architecture = {said}, its graph is {architecture}"));
     }
@@ -140,6 +151,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
     Inspection {
         architecture,
         resnet,
+        anatomy,
         no_resnet,
         softmax,
         outputs: graph
@@ -155,6 +167,7 @@ fn inspect_at(model: &ModelProto, walk: &Walk<'_>, order: &[usize], assumed_size
                     Ending::Logits | Ending::Unknown => None,
                 },
                 features: features::features(walk, &layers, &values, &output.name),
+                last_layer: class_map::last_layer(walk, &values, &output.name),
             })
             .collect(),
         parameters: facts::parameters(walk, &values, &layers),

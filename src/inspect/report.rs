@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::anatomy::Anatomy;
+use super::class_map::LastLayer;
 use crate::tensor::Layout;
 
 /// What a graph is.
@@ -15,6 +17,9 @@ pub struct Inspection {
     /// What makes it that ResNet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resnet: Option<ResNet>,
+    /// The same taken apart: what its parts weigh, its modules opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anatomy: Option<Anatomy>,
     /// Why it is no ResNet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_resnet: Option<String>,
@@ -212,6 +217,10 @@ pub struct GraphOutput {
     /// sentence.
     #[serde(skip)]
     pub features: Result<String, String>,
+    /// Where it ends in a mean over the picture and one layer of weights, that layer and what is averaged. Else why it does not,
+    /// as the end of a sentence.
+    #[serde(skip)]
+    pub last_layer: Result<LastLayer, String>,
 }
 
 /// Where batch normalisation is.

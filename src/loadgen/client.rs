@@ -9,11 +9,11 @@ use hyper::{
 
 use super::{
     call::{call, read},
+    desk::words,
     drive::Ask,
     endpoint::Endpoint,
     exchange::Connections,
     form::{PictureForm, WireProtocol},
-    outline::words,
     parts::RequestParts,
     payload::Payloads,
     reply::{NoReply, ReplyStatus, ServerPhases, ServerReply},

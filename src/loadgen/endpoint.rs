@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::either::Either;
 
-use crate::tls::TlsError;
+use crate::tls::{ClientTls, ClientTlsFiles, TlsError};
 
 /// A server's address.
 #[derive(Clone, Debug)]
@@ -47,13 +47,32 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// Reads a URL and looks its name up.
+    /// Whether a URL is one, without looking its name up.
+    ///
+    /// # Errors
+    /// [`EndpointError::NoUrl`], [`EndpointError::Tls`].
+    pub fn judge(url: &str) -> Result<(), EndpointError> {
+        parts(url).map(drop)
+    }
+
+    /// Reads a URL and looks its name up. Under TLS whom the system trusts is trusted.
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub async fn find(url: &str) -> Result<Self, EndpointError> {
+        Self::find_with(url, || ClientTls::read(&ClientTlsFiles::default())?.config(false)).await
+    }
+
+    /// The same.
     ///
     /// * `tls`: how TLS is spoken; asked where the URL wants it
     ///
     /// # Errors
     /// See [`EndpointError`].
-    pub async fn find(url: &str, tls: impl FnOnce() -> Result<ClientConfig, TlsError>) -> Result<Self, EndpointError> {
+    pub async fn find_with(
+        url: &str,
+        tls: impl FnOnce() -> Result<ClientConfig, TlsError>,
+    ) -> Result<Self, EndpointError> {
         let UrlParts { has_tls, host, port, prefix } = parts(url)?;
         // As it stands in a URL, brackets included.
         let authority = format!("{host}:{port}");

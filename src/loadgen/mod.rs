@@ -8,6 +8,7 @@
 mod arrivals;
 mod call;
 mod client;
+mod desk;
 mod distribution;
 mod drive;
 mod endpoint;
@@ -27,11 +28,12 @@ mod tally;
 
 pub use arrivals::Arrivals;
 pub use client::LoadClient;
+pub use desk::{OutlineError, ServerDesk};
 pub use distribution::LatencyQuantiles;
 pub use drive::{Ask, LoadRun};
 pub use endpoint::{Endpoint, EndpointError};
 pub use form::{PictureForm, WireProtocol};
-pub use outline::{ModelOutline, OutlineError};
+pub use outline::ModelOutline;
 pub use parts::RequestParts;
 pub use payload::Payloads;
 pub use plan::{LoadPlan, Pace};

@@ -1,17 +1,13 @@
 //! Which model is asked, and what its network takes: looked up at the server, over whichever protocol is spoken.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{HeaderMap, Method, Request, header};
+use hyper::HeaderMap;
 use serde::Deserialize;
 
 use super::{
-    call::{call, read},
+    desk::{OutlineError, ServerDesk},
     endpoint::Endpoint,
-    exchange::Connections,
     form::WireProtocol,
-    parts::{RequestParts, framed, in_path},
-    reply::{NoReply, ReplyStatus},
+    parts::{framed, in_path},
 };
 use crate::server::grpc::proto::{ListModelsRequest, ListModelsResponse, inference, model::State};
 
@@ -26,23 +22,6 @@ pub struct ModelOutline {
     pub datatype: String,
     /// The network's input; -1 where it is free, the number of images first.
     pub shape: Vec<i64>,
-}
-
-/// Why nothing can be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum OutlineError {
-    /// The server has no model that answers.
-    #[error("the server at {0} serves no model yet: wait until it is ready, or give it one")]
-    NoModel(String),
-    /// It refuses to tell, for instance because there is no such model.
-    #[error("the server answers {0}: {1}")]
-    Refused(ReplyStatus, String),
-    /// It said nothing.
-    #[error("no answer from {0}: {1}; gRPC's own port wants --protocol grpc")]
-    Silent(String, NoReply),
-    /// It says something else than `resnetd`.
-    #[error("what {0} says of its models is not what resnetd says: {1}")]
-    Foreign(String, String),
 }
 
 /// What `GET /v1/models` says, as far as it is of interest.
@@ -85,8 +64,8 @@ impl ModelOutline {
         headers: &HeaderMap,
     ) -> Result<Self, OutlineError> {
         let desk = match protocol {
-            WireProtocol::Http1 => Desk { connections: Connections::http1(endpoint.clone()), headers },
-            _ => Desk { connections: Connections::http2(endpoint.clone(), 1), headers },
+            WireProtocol::Http1 => ServerDesk::http1(endpoint.clone(), headers.clone()),
+            _ => ServerDesk::http2(endpoint.clone(), headers.clone()),
         };
         let is_grpc = protocol == WireProtocol::Grpc;
         let name = match name {
@@ -108,12 +87,7 @@ impl ModelOutline {
     }
 }
 
-struct Desk<'a> {
-    connections: Connections,
-    headers: &'a HeaderMap,
-}
-
-impl Desk<'_> {
+impl ServerDesk {
     async fn first(&self) -> Result<String, OutlineError> {
         let listed: Listed = self.get("/v1/models").await?;
         let available = listed.model_versions.into_iter().find(|version| version.state == "AVAILABLE");
@@ -140,70 +114,6 @@ impl Desk<'_> {
         let input = answer.inputs.into_iter().next().ok_or_else(|| self.foreign("a model without an input"))?;
         Ok(ModelOutline { name, input: input.name, datatype: input.datatype, shape: input.shape })
     }
-
-    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, OutlineError> {
-        let endpoint = self.connections.endpoint();
-        let uri = match self.connections.is_http1() {
-            true => endpoint.path(path),
-            false => format!("{}{}", endpoint.origin(), endpoint.path(path)),
-        };
-        let mut request = Request::builder().method(Method::GET).uri(uri);
-        if let Some(headers) = request.headers_mut() {
-            headers.clone_from(self.headers);
-            if self.connections.is_http1()
-                && let Ok(host) = endpoint.authority().parse()
-            {
-                headers.insert(header::HOST, host);
-            }
-        }
-        let request = request.body(Full::default()).map_err(|error| self.foreign(&error.to_string()))?;
-        let received = self.connections.exchange(request, 0).await.map_err(|error| self.silent(error))?;
-        if received.head.status != 200 {
-            let status = ReplyStatus::Http(received.head.status.as_u16());
-            return Err(OutlineError::Refused(status, words(&received.body)));
-        }
-        serde_json::from_slice(&received.body).map_err(|error| self.foreign(&error.to_string()))
-    }
-
-    async fn call<T: prost::Message + Default>(&self, path: &str, body: Bytes) -> Result<T, OutlineError> {
-        let parts = RequestParts { path: path.to_owned(), headers: self.headers.clone(), body, images: 0 };
-        let reply = call(&self.connections, &parts, 0).await.map_err(|error| self.silent(error))?;
-        match reply.status {
-            ReplyStatus::Grpc(0) => read(reply.message).map_err(|error| self.foreign(&error.to_string())),
-            status => Err(OutlineError::Refused(status, reply.words.unwrap_or_default())),
-        }
-    }
-
-    fn no_model(&self) -> OutlineError {
-        OutlineError::NoModel(self.connections.endpoint().to_string())
-    }
-
-    fn silent(&self, why: NoReply) -> OutlineError {
-        OutlineError::Silent(self.connections.endpoint().to_string(), why)
-    }
-
-    fn foreign(&self, what: &str) -> OutlineError {
-        OutlineError::Foreign(self.connections.endpoint().to_string(), what.to_owned())
-    }
-}
-
-/// Longer words are no sentence of a server.
-const LONGEST_WORDS: usize = 600;
-
-/// What a refusal says: its `error`, or its text.
-pub(super) fn words(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    let text = match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) => refusal.error,
-        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
-    };
-    match text.char_indices().nth(LONGEST_WORDS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }
 
 #[cfg(test)]
@@ -220,12 +130,5 @@ mod tests {
         assert_eq!(side(&[8, 32, 48, 1]), Some(48));
         assert_eq!(side(&[-1, 3, -1, -1]), None);
         assert_eq!(side(&[]), None);
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_its_own_words() {
-        assert_eq!(words(br#"{"error": "there is no model `x`", "code": "NOT_FOUND"}"#), "there is no model `x`");
-        assert_eq!(words(b" <h1>Bad Gateway</h1>\n"), "<h1>Bad Gateway</h1>");
-        assert_eq!(words("é".repeat(5000).as_bytes()).chars().count(), LONGEST_WORDS + 1);
     }
 }

@@ -33,8 +33,8 @@ impl GraphFiles {
     /// # Errors
     /// [`ModelError::File`] where that is not possible, [`ModelError::Graph`] for a file that is too large.
     pub(super) fn of(graph: GraphSource<'_>) -> Result<Self, ModelError> {
-        let (bytes, folder) = match graph {
-            GraphSource::Memory(bytes) => (Bytes::copy_from_slice(bytes), None),
+        let bytes = match graph {
+            GraphSource::Memory(bytes) => Bytes::copy_from_slice(bytes),
             GraphSource::File(path) | GraphSource::Prepared(path) => {
                 let unread = |error| match error {
                     ReadError::Io { path, source } => {
@@ -42,11 +42,11 @@ impl GraphFiles {
                     }
                     other => ModelError::Graph { graph: path.display().to_string(), cause: other.into() },
                 };
-                (onnx::read_bytes(path).map_err(unread)?, path.parent())
+                onnx::read_bytes(path).map_err(unread)?
             }
         };
         let mut all = Contents { bytes: bytes.len() as u64, digest: Sha256::new_with_prefix(&bytes) };
-        let folder = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        let folder = graph.folder();
         let model = onnx::decode(bytes);
         if let (Ok(model), Some(folder)) = (&model, folder) {
             for location in onnx::external_locations(model) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     inspect::Inspection,
+    postprocess::ClassMaps,
     tensor::{ColorOrder, Layout, NumberType},
 };
 
@@ -62,10 +63,14 @@ pub struct ModelInfo {
     /// How many features an image has, the pooled values that the last layer reads; else why there are none, as the end of a
     /// sentence.
     pub features: Result<usize, Arc<str>>,
+    /// Its last layer, where the network ends in a mean over the picture and one layer; else why it does not, as the end of a sentence.
+    pub class_maps: Result<Arc<ClassMaps>, Arc<str>>,
     /// How a batch lies in memory.
     pub layout: Layout,
     /// The order of the channels.
     pub color: ColorOrder,
+    /// What becomes of a picture before the network, in words, one step each.
+    pub preparation: Arc<[String]>,
     /// The labels, one a class, in index order.
     pub labels: Arc<[Arc<str>]>,
     /// The largest batch of one run.
@@ -76,6 +81,8 @@ pub struct ModelInfo {
     pub intra_threads: usize,
     /// The threads of the session for an image that is alone; `None` where there is none beside the others.
     pub alone_threads: Option<usize>,
+    /// What its sessions take at least, in bytes, by the sizes of weights, images and layers.
+    pub memory_bytes: u64,
     /// Where it runs: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: String,
     /// The arithmetic: `fp32`, `bf16`, `fp16`, `int8`.
@@ -86,6 +93,13 @@ pub struct ModelInfo {
     pub choice: String,
     /// Whether the weights are random, for benchmarks.
     pub untrained: bool,
+}
+
+impl ModelInfo {
+    /// Threads that run it: sessions times the threads of each, and those for an image that is alone.
+    pub fn threads(&self) -> usize {
+        self.instances * self.intra_threads.max(1) + self.alone_threads.unwrap_or_default()
+    }
 }
 
 /// A tensor of the graph.

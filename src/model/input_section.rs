@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Preset;
 use crate::{
+    inspect::ImageInput,
     preprocess::{Decoding, Interpolation, Orientation, ResizeMode, Spec},
     runtime::{Element, Signature},
     settings::{SettingError, in_range, positive},
@@ -85,6 +86,18 @@ impl From<&Signature> for GraphImage {
             layout: Some(signature.layout),
             channels: Some(signature.channels),
             element: Some(signature.element),
+        }
+    }
+}
+
+impl From<&ImageInput> for GraphImage {
+    /// As far as it is known without a session: a size that was assumed is open.
+    fn from(image: &ImageInput) -> Self {
+        Self {
+            size: (!image.size_assumed).then_some((image.height, image.width)),
+            layout: Some(image.layout),
+            channels: Some(image.channels),
+            element: Element::named(&image.element),
         }
     }
 }

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use super::{
-    BuiltIn, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
+    BuiltIn, GraphImage, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
     activation::{Endings, decide},
     demand::Demand,
     first_runs::{FirstRuns, features, first_runs},
     graph_files::GraphFiles,
     labels::{label_text, labels_for},
+    last_layer::{self, LayerOfOutput},
     memory, overflow,
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
@@ -24,7 +25,7 @@ use crate::{
     onnx::CycleError,
     postprocess::parse_labels,
     runtime::{
-        self, Element, FeaturesOf, GraphSource, Provider, SharedWeights, Stated, check_size, pairs_may_overflow,
+        self, Element, GraphSource, InnerValue, Provider, SharedWeights, Stated, check_size, pairs_may_overflow,
         with_share,
     },
     settings::Batching,
@@ -122,6 +123,7 @@ pub fn tune(
 struct GraphFacts {
     network: NetworkFacts,
     inspection: Result<Inspection, CycleError>,
+    last_layers: Vec<LayerOfOutput>,
     endings: Endings,
     digest: String,
     /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
@@ -141,8 +143,10 @@ impl GraphFacts {
         let endings = Endings::of(&model);
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
         let inspection = inspect(&model);
+        let last_layers = inspection.as_ref().map(|inspection| last_layer::read(&model, inspection, graph.folder()));
+        let last_layers = last_layers.unwrap_or_default();
         drop(model);
-        let facts = Self { network, inspection, endings, digest, may_overflow };
+        let facts = Self { network, inspection, last_layers, endings, digest, may_overflow };
         if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
             let too_large =
                 |cause| ModelError::Graph { graph: graph.to_string(), cause: runtime::LoadError::from(cause) };
@@ -170,7 +174,13 @@ impl GraphFacts {
             network: self.network,
             endings: &self.endings,
             manifest,
-            stated: Stated { features: features_of(inspection), ..manifest.stated(labels) },
+            stated: Stated {
+                features: inner_values(inspection, |output| output.features.clone()),
+                maps: inner_values(inspection, |output| {
+                    Ok(output.last_layer.as_ref().map_err(String::clone)?.map.clone())
+                }),
+                ..manifest.stated(labels)
+            },
             demand,
             steps,
             earlier,
@@ -178,14 +188,17 @@ impl GraphFacts {
     }
 }
 
-/// Where the features are, as far as the graph shows it.
-fn features_of(inspection: Option<&Inspection>) -> Vec<FeaturesOf> {
+/// Where what belongs to each output lies inside, as far as the graph shows it.
+fn inner_values(
+    inspection: Option<&Inspection>,
+    find: impl Fn(&GraphOutput) -> Result<String, String>,
+) -> Vec<InnerValue> {
     let Some(inspection) = inspection else { return Vec::new() };
     let is_output = |value: &String| inspection.outputs.iter().any(|output| output.name == *value);
-    let of = |output: &GraphOutput| FeaturesOf {
-        output: output.name.clone(),
-        value: output.features.clone(),
-        is_output: output.features.as_ref().is_ok_and(is_output),
+    let of = |output: &GraphOutput| {
+        let value = find(output);
+        let is_output = value.as_ref().is_ok_and(is_output);
+        InnerValue { output: output.name.clone(), value, is_output }
     };
     inspection.outputs.iter().map(of).collect()
 }
@@ -241,10 +254,14 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     steps.begin(LoadStep::WarmingUp);
     let mut images = WarmUpImages::new(&spec, normalizer.clone(), size);
     let sizes = engine.provider.warmed_sizes(max_batch_size);
-    let (FirstRuns { row, one_at_a_time }, features) = steps.aside(|| {
+    let ending = facts.endings.of_output(&signature.output.name);
+    let (FirstRuns { row, one_at_a_time }, features, class_maps) = steps.aside(|| {
         first_runs(&mut alone, &mut images, &[1], signature.fixed_batch)?;
         let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
-        Ok::<_, ModelError>((runs, features(&mut executors[0], &mut images).map_err(Arc::from)))
+        let (executor, output) = (&mut executors[0], &signature.output.name);
+        let class_maps = last_layer::checked(&facts.last_layers, output, executor, &mut images, ending);
+        let features = features(executor, &mut images).map_err(Arc::from);
+        Ok::<_, ModelError>((runs, features, class_maps.map(Arc::new).map_err(Arc::from)))
     })??;
     drop(images);
     if let Some(reason) = &one_at_a_time {
@@ -258,7 +275,6 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let bytes = tuning.demand.bytes(engine.provider, shape.instances, max_batch_size).saturating_add(of_alone);
     let policy = policy(&manifest.batching, if one_at_a_time.is_some() { 1 } else { max_batch_size });
     let labels = labels_for(name, labels, row.len())?;
-    let ending = facts.endings.of_output(&signature.output.name);
     let (activation, doubt) = decide(manifest.output.activation, ending, facts.network.quantized, &row);
     if let Some(doubt) = doubt {
         tracing::warn!(model = name, version, "{doubt}");
@@ -285,13 +301,16 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
         numbers: signature.element.into(),
         output: TensorInfo { name: signature.output.name.clone(), shape: signature.output.shape.clone() },
         features,
+        class_maps,
         layout: signature.layout,
         color,
+        preparation: manifest.input.steps(&GraphImage::from(&*signature)).into(),
         labels,
         max_batch_size: policy.max_batch_size,
         instances: shape.instances,
         intra_threads: shape.intra_threads,
         alone_threads: plan.alone.map(|candidate| candidate.shape.intra_threads),
+        memory_bytes: bytes,
         provider: engine.provider.to_string(),
         precision: precision.to_owned(),
         probability_drift,

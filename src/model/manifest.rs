@@ -103,6 +103,7 @@ impl Manifest {
             output: self.output.name.clone(),
             labels,
             features: Vec::new(),
+            maps: Vec::new(),
         }
     }
 

@@ -156,7 +156,7 @@ impl Tuning<'_> {
         }
         let file = onnx::into_bytes(onnx::without_rounding(self.graph.read().ok()?)?);
         let options = SessionOptions::reference(self.machine.cores(), 1);
-        let stated = Stated { features: Vec::new(), ..self.stated.clone() };
+        let stated = Stated { features: Vec::new(), maps: Vec::new(), ..self.stated.clone() };
         self.machine.runtime.executor_for(GraphSource::Memory(&file), options, &stated).ok()
     }
 

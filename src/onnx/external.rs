@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
-    io::Read,
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -82,6 +82,27 @@ pub(super) fn load_external(model: &mut ModelProto, folder: &Path) -> Result<(),
             reason: "only weights may lie in other files, not values inside nodes; save it again with onnx.save".into(),
         }),
     }
+}
+
+/// A tensor with its values: those of a file beside the model's are read, and nothing else of the file.
+///
+/// # Errors
+/// [`ReadError::External`].
+pub(super) fn with_values(tensor: &TensorProto, folder: Option<&Path>) -> Result<TensorProto, ReadError> {
+    let mut tensor = tensor.clone();
+    if tensor.data_location() != DataLocation::External {
+        return Ok(tensor);
+    }
+    let place = Place::of(&tensor)?;
+    let unread = |cause| place.unread(&cause);
+    let mut file = files::open(&place.path(folder)?).map_err(unread)?;
+    let range = place.range(file.metadata().map_err(unread)?.len(), folder)?;
+    let mut values = vec![0; range.len()];
+    file.seek(SeekFrom::Start(range.start as u64)).and_then(|_| file.read_exact(&mut values)).map_err(unread)?;
+    tensor.raw_data = values.into();
+    tensor.external_data.clear();
+    tensor.set_data_location(DataLocation::Default);
+    Ok(tensor)
 }
 
 fn load(tensor: &mut TensorProto, folder: &Path, files: &mut HashMap<String, Bytes>) -> Result<(), ReadError> {

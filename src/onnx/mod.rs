@@ -6,6 +6,7 @@
 //! Knows the format, and how a file appears whole: no ResNet, no inference engine.
 
 mod attribute;
+mod constant;
 mod edit;
 mod ending;
 mod external;
@@ -21,6 +22,7 @@ mod upgrade;
 mod walk;
 mod write;
 
+pub use constant::Constant;
 pub use edit::{ConvShape, GraphBuilder, PoolShape, expose, fix_batch, shapeless, untyped, value_info};
 pub use ending::Ending;
 pub use external::{check_external, external_locations};

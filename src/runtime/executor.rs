@@ -17,7 +17,7 @@ use super::{
     scratch::Scratch,
     sizes::Sizes,
 };
-use crate::tensor::{Batch, Logits};
+use crate::tensor::{Batch, FeatureMaps, Logits};
 
 /// One session with what the serving path must know of its graph.
 pub struct OrtExecutor {
@@ -138,7 +138,7 @@ impl OrtExecutor {
         let outputs: Vec<_> = session.outputs().iter().map(describe).collect();
         let own: Vec<_> = outputs.iter().filter(|output| !exposed.contains(&output.name)).cloned().collect();
         let signature = Arc::new(Signature::of(&inputs, &own, stated)?);
-        let fetch = Fetch::new(&signature, &outputs, stated, refused)?;
+        let fetch = Fetch::new(&signature, &outputs, stated, refused.as_deref())?;
         Ok(Self {
             bindings: None,
             session,
@@ -203,6 +203,11 @@ impl OrtExecutor {
         })
     }
 
+    /// Why there are no maps, as the end of a sentence; `None` where [`Executor::run_with_maps`] gives them.
+    pub fn lacks_maps(&self) -> Option<&str> {
+        self.fetch.maps.as_ref().err().map(String::as_str)
+    }
+
     /// Why there are no features, as the end of a sentence; `None` where [`Executor::run_with_features`] gives them.
     pub fn lacks_features(&self) -> Option<&str> {
         self.fetch.features.as_ref().err().map(String::as_str)
@@ -216,7 +221,7 @@ impl OrtExecutor {
         if let Some(bindings) = &mut self.bindings {
             return Ok(bindings.run(&mut self.session, &self.signature, batch, run_as, logits)?);
         }
-        self.run_unbound(batch, run_as, FetchedRows { logits, features: None })
+        self.run_unbound(batch, run_as, FetchedRows { logits, features: None, maps: None })
     }
 
     /// In memory that the engine gets for this run alone: what is bound has room for the classes and nothing else.
@@ -256,7 +261,24 @@ impl Executor for OrtExecutor {
         if let Some(reason) = self.lacks_features() {
             return Err(RunError::Engine(reason.to_owned()));
         }
-        let rows = FetchedRows { logits: &mut *logits, features: Some(features) };
+        let rows = FetchedRows { logits: &mut *logits, features: Some(features), maps: None };
+        let outcome = self.run_unbound(batch, self.padded_len(batch.len()), rows);
+        self.checked(outcome, logits)
+    }
+
+    fn run_with_maps(
+        &mut self,
+        batch: &Batch,
+        logits: &mut Logits,
+        features: Option<&mut Logits>,
+        maps: &mut FeatureMaps,
+    ) -> Result<(), RunError> {
+        self.signature.check(batch)?;
+        let lacks_features = features.as_ref().and_then(|_| self.lacks_features());
+        if let Some(reason) = self.lacks_maps().or(lacks_features) {
+            return Err(RunError::Engine(reason.to_owned()));
+        }
+        let rows = FetchedRows { logits: &mut *logits, features, maps: Some(maps) };
         let outcome = self.run_unbound(batch, self.padded_len(batch.len()), rows);
         self.checked(outcome, logits)
     }
@@ -271,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        runtime::{FeaturesOf, for_tests},
+        runtime::{InnerValue, for_tests},
         tensor::Layout,
     };
 
@@ -346,7 +368,7 @@ mod tests {
     fn with_features() -> Stated {
         let value = Ok("flatten".to_owned());
         Stated {
-            features: vec![FeaturesOf { output: "logits".to_owned(), value, is_output: false }],
+            features: vec![InnerValue { output: "logits".to_owned(), value, is_output: false }],
             ..Stated::default()
         }
     }

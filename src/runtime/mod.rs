@@ -43,11 +43,11 @@ pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
 pub use quiet::{behind_traffic, step_back, with_share};
 pub use shared_weights::SharedWeights;
-pub use signature::{FeaturesOf, Signature, SignatureError, Stated, check_size};
+pub use signature::{InnerValue, Signature, SignatureError, Stated, check_size};
 
 use crate::{
     onnx::{self, ModelProto},
-    tensor::{Batch, Logits},
+    tensor::{Batch, FeatureMaps, Logits},
 };
 
 /// Where a graph comes from.
@@ -61,7 +61,17 @@ pub enum GraphSource<'a> {
     Prepared(&'a Path),
 }
 
-impl GraphSource<'_> {
+impl<'a> GraphSource<'a> {
+    /// Where the files are that it keeps weights in; `None` for what is no file.
+    pub fn folder(self) -> Option<&'a Path> {
+        match self {
+            Self::File(path) | Self::Prepared(path) => {
+                path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+            }
+            Self::Memory(_) => None,
+        }
+    }
+
     /// The graph as data, with its weights wherever they lie.
     ///
     /// # Errors
@@ -114,6 +124,20 @@ pub trait Executor: Send + 'static {
         _features: &mut Logits,
     ) -> Result<(), RunError> {
         Err(RunError::Engine("the network gives no features".to_owned()))
+    }
+
+    /// The same, with the maps that are averaged before the last layer; with the features too, where somebody asks for them.
+    ///
+    /// # Errors
+    /// As [`Executor::run`], and [`RunError::Engine`] for a network that has none.
+    fn run_with_maps(
+        &mut self,
+        _batch: &Batch,
+        _logits: &mut Logits,
+        _features: Option<&mut Logits>,
+        _maps: &mut FeatureMaps,
+    ) -> Result<(), RunError> {
+        Err(RunError::Engine("the network gives no maps".to_owned()))
     }
 }
 

@@ -40,3 +40,15 @@ pub(super) fn read_rows(
     logits.fill(classes, &values[..classes * len]);
     Ok(())
 }
+
+/// The shape of one image's maps.
+///
+/// # Errors
+/// If they are no maps.
+pub(super) fn map_dims(output: &DynValue) -> ort::Result<[usize; 3]> {
+    let shape = output.shape().to_vec();
+    match shape[..] {
+        [_, a, b, c] => Ok([a, b, c].map(|dim| usize::try_from(dim).unwrap_or(0))),
+        _ => Err(ort::Error::new(format!("the maps before the last layer have shape {shape:?}"))),
+    }
+}

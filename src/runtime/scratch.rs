@@ -6,7 +6,7 @@ use super::{
     Signature,
     element::Converted,
     fetch::{Fetch, FetchedRows},
-    output::read_rows,
+    output::{map_dims, read_rows},
 };
 use crate::tensor::Batch;
 
@@ -42,13 +42,24 @@ impl Scratch {
         }
         let inputs = self.converted.tensor(signature.element, shape, data)?;
         let features = rows.features.and_then(|rows| Some((fetch.features.as_ref().ok()?, rows)));
-        let outputs = match (&features, &fetch.classes) {
-            (Some((features, _)), _) => session.run_with_options([inputs.into()], &features.with_classes)?,
-            (None, Some(classes)) => session.run_with_options([inputs.into()], classes)?,
-            (None, None) => session.run([inputs.into()])?,
+        let maps = rows.maps.and_then(|maps| Some((fetch.maps.as_ref().ok()?, maps)));
+        let options = match (&features, &maps) {
+            (Some(_), Some(_)) => fetch.both.as_ref(),
+            (Some((output, _)), None) => Some(&output.with_classes),
+            (None, Some((output, _))) => Some(&output.with_classes),
+            (None, None) => fetch.classes.as_ref(),
         };
-        if let Some((features, rows)) = features {
-            read_rows(&outputs[features.name.as_str()], batch.len(), run_as, &mut self.widened, rows)?;
+        let outputs = match options {
+            Some(options) => session.run_with_options([inputs.into()], options)?,
+            None => session.run([inputs.into()])?,
+        };
+        if let Some((output, rows)) = features {
+            read_rows(&outputs[output.name.as_str()], batch.len(), run_as, &mut self.widened, rows)?;
+        }
+        if let Some((output, maps)) = maps {
+            let output = &outputs[output.name.as_str()];
+            maps.dims = map_dims(output)?;
+            read_rows(output, batch.len(), run_as, &mut self.widened, &mut maps.rows)?;
         }
         read_rows(&outputs[signature.output.name.as_str()], batch.len(), run_as, &mut self.widened, rows.logits)
     }

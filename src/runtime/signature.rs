@@ -27,26 +27,28 @@ pub struct Stated {
     /// How many classes have a name.
     pub labels: Option<usize>,
     /// Where the features are, for each output that could have the classes.
-    pub features: Vec<FeaturesOf>,
+    pub features: Vec<InnerValue>,
+    /// Where the maps are that are averaged before the last layer.
+    pub maps: Vec<InnerValue>,
 }
 
 impl Stated {
     /// Values inside the graph that are to become outputs of it, sorted.
     pub(super) fn exposed(&self) -> Vec<String> {
-        let inside = self.features.iter().filter(|features| !features.is_output);
-        let mut exposed: Vec<_> = inside.filter_map(|features| features.value.clone().ok()).collect();
+        let inside = self.features.iter().chain(&self.maps).filter(|inside| !inside.is_output);
+        let mut exposed: Vec<_> = inside.filter_map(|inside| inside.value.clone().ok()).collect();
         exposed.sort();
         exposed.dedup();
         exposed
     }
 }
 
-/// Where the features are that belong to an output.
+/// A value inside the graph that belongs to an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeaturesOf {
+pub struct InnerValue {
     /// The output.
     pub output: String,
-    /// The value that the last layer before it reads; else why there are none, as the end of a sentence.
+    /// The value; else why there is none, as the end of a sentence.
     pub value: Result<String, String>,
     /// The graph gives that value out by itself.
     pub is_output: bool,

@@ -10,11 +10,13 @@ mod activity;
 mod calls;
 mod coding;
 mod connections;
+mod door_span;
 mod error;
 mod fair_by;
 pub mod grpc;
 mod handshakes;
 mod http;
+mod load_report;
 mod places;
 mod platforms;
 mod request_id;
@@ -49,7 +51,8 @@ use threads::Threads;
 pub use error::ServeError;
 pub use fair_by::FairBy;
 #[doc(hidden)]
-pub use http::take_apart;
+pub use http::{explained_as_json, explained_as_png, take_apart};
+pub use load_report::LoadReports;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
 

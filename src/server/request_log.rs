@@ -6,10 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{debug, error, info};
+use tracing::{debug, error, field::display, info};
 
 use super::request_id::RequestId;
-use crate::{service::ErrorKind, telemetry::Seldom};
+use crate::{
+    service::ErrorKind,
+    telemetry::{Seldom, TraceId},
+};
 
 /// The most lines about slow requests in ten seconds: whoever sends a body in 30 seconds can be slow 4,096 times at once.
 const MOST_SLOW_LINES: u64 = 100;
@@ -31,6 +34,7 @@ impl SlowRequests {
 pub(super) struct RequestLog<'a> {
     protocol: &'static str,
     id: &'a RequestId,
+    trace_id: Option<TraceId>,
     started: Instant,
     slow: Duration,
     slow_lines: &'a Seldom,
@@ -39,12 +43,26 @@ pub(super) struct RequestLog<'a> {
 
 impl<'a> RequestLog<'a> {
     pub(super) fn start(protocol: &'static str, id: &'a RequestId, slow: &'a SlowRequests) -> Self {
-        Self { protocol, id, started: Instant::now(), slow: slow.after, slow_lines: &slow.lines, finished: false }
+        Self {
+            protocol,
+            id,
+            trace_id: None,
+            started: Instant::now(),
+            slow: slow.after,
+            slow_lines: &slow.lines,
+            finished: false,
+        }
     }
 
     /// The same for a request that came at `arrived`.
     pub(super) fn since(mut self, arrived: Instant) -> Self {
         self.started = arrived;
+        self
+    }
+
+    /// The same for a request that belongs to a trace.
+    pub(super) fn in_trace(mut self, trace_id: Option<TraceId>) -> Self {
+        self.trace_id = trace_id;
         self
     }
 
@@ -68,17 +86,18 @@ impl<'a> RequestLog<'a> {
         let is_our_failure = failure == Some(ErrorKind::Internal);
         self.finished = true;
         let Self { protocol, id, .. } = self;
+        let trace_id = self.trace_id.map(display);
         let elapsed = self.started.elapsed();
         let ms = elapsed.as_secs_f64() * 1e3;
         if is_our_failure {
-            error!(protocol, request_id = %id, request = %what, %status, ms, message);
+            error!(protocol, request_id = %id, trace_id, request = %what, %status, ms, message);
         } else if elapsed > self.slow
             && let Some(left_out) = self.slow_lines.turn()
         {
             let left_out = (left_out > 0).then_some(left_out);
-            info!(protocol, request_id = %id, request = %what, %status, ms, slow = true, left_out, message);
+            info!(protocol, request_id = %id, trace_id, request = %what, %status, ms, slow = true, left_out, message);
         } else {
-            debug!(protocol, request_id = %id, request = %what, %status, ms, message);
+            debug!(protocol, request_id = %id, trace_id, request = %what, %status, ms, message);
         }
     }
 }
@@ -87,7 +106,8 @@ impl Drop for RequestLog<'_> {
     fn drop(&mut self) {
         if !self.finished {
             let ms = self.started.elapsed().as_secs_f64() * 1e3;
-            debug!(protocol = self.protocol, request_id = %self.id, ms, "the client left before the answer");
+            let trace_id = self.trace_id.map(display);
+            debug!(protocol = self.protocol, request_id = %self.id, trace_id, ms, "the client left before the answer");
         }
     }
 }

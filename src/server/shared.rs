@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     coding::Unpacker,
     fair_by::{Clients, FairBy},
+    load_report::LoadReports,
     platforms::Platforms,
     request_id::RequestIds,
     request_log::SlowRequests,
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::{
     service::{Error, ErrorKind, ManageModels, Service},
+    telemetry::Tracer,
     tls::ServerTls,
 };
 
@@ -43,6 +45,8 @@ pub struct DoorOptions {
     pub cors_origins: Vec<String>,
     /// Whether `/docs` shows the API's description to people.
     pub docs: bool,
+    /// Whether `/` gives browsers the page.
+    pub page: bool,
     /// Requests that took longer are logged at level info instead of debug.
     pub slow_request: Duration,
     /// What tells clients apart that take turns.
@@ -53,6 +57,10 @@ pub struct DoorOptions {
     pub tls: Option<ServerTls>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
+    /// Decides which requests are recorded, and keeps what they do.
+    pub tracer: Tracer,
+    /// Which answers say how loaded the server is.
+    pub load_reports: LoadReports,
 }
 
 impl Default for DoorOptions {
@@ -70,11 +78,14 @@ impl Default for DoorOptions {
             stream_concurrency: 32,
             cors_origins: Vec::new(),
             docs: true,
+            page: true,
             slow_request: Duration::from_secs(1),
             fair_by: FairBy::default(),
             platforms: Platforms::default(),
             tls: None,
             handshake_timeout: Duration::from_secs(10),
+            tracer: Tracer::off(),
+            load_reports: LoadReports::default(),
         }
     }
 }

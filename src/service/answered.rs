@@ -32,10 +32,12 @@ impl Answered {
         let reply = Reply {
             logits: row.logits.clone(),
             features: row.features.clone(),
+            map: None,
             queued: Duration::ZERO,
             inference: Duration::ZERO,
             fill: Duration::ZERO,
             batch_size: 0,
+            run: None,
         };
         Self { reply, preprocess: Duration::ZERO, from: RowFrom::Cache, is_decoded_elsewhere: false }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Error, Service, SplitKeys, Target, VersionPick, pick::KeptPick, registry::FoundVersion};
-use crate::telemetry::{Protocol, RequestMeter, Subject};
+use crate::telemetry::{Protocol, RequestMeter, Subject, TraceId};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
 /// client.
@@ -55,6 +55,12 @@ impl Service {
 }
 
 impl Arrival<'_> {
+    /// The request is recorded there, if it is.
+    pub fn in_trace(mut self, trace: Option<TraceId>) -> Self {
+        self.meter.in_trace(trace);
+        self
+    }
+
     /// The version that answers, where it does at once or was waited for.
     ///
     /// # Errors

@@ -19,6 +19,17 @@ pub struct CascadeRule {
     pub threshold: f32,
 }
 
+/// A model's cascade, and whether it is followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CascadeStatus {
+    /// The name in the route.
+    pub model: Arc<str>,
+    /// Whom it asks first.
+    pub rule: CascadeRule,
+    /// Why it answers all by itself now; `None` where the cascade is followed.
+    pub obstacle: Option<String>,
+}
+
 /// A rule and what it comes to.
 #[derive(Clone)]
 pub(super) struct Cascade {
@@ -34,6 +45,24 @@ pub(super) enum FirstStanding {
     Missing,
     /// It tells other classes apart; the first difference.
     OtherLabels(String),
+}
+
+impl Cascade {
+    /// * `model`: whose it is
+    pub(super) fn status(&self, model: &Arc<str>) -> CascadeStatus {
+        let first = &self.rule.first;
+        let obstacle = match &self.standing {
+            FirstStanding::First(_) => None,
+            FirstStanding::Missing => Some(format!("no version of `{first}` answers now")),
+            FirstStanding::OtherLabels(difference) => Some(difference.clone()),
+        };
+        CascadeStatus { model: model.clone(), rule: self.rule.clone(), obstacle }
+    }
+
+    /// The first model, where no version of it answers.
+    pub(super) fn missing(&self) -> Option<&Arc<str>> {
+        matches!(self.standing, FirstStanding::Missing).then_some(&self.rule.first)
+    }
 }
 
 impl FirstStanding {

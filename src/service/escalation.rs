@@ -69,7 +69,7 @@ impl Service {
             && earlier.from == RowFrom::Run
         {
             let preprocess = (!earlier.is_decoded_elsewhere).then_some(earlier.preprocess);
-            first.target.served.metrics.note_image(preprocess, earlier.reply.queued);
+            first.target.served.metrics.note_image(preprocess, earlier.reply.queued, first.trace.recorded());
         }
         let place = Admitted::of(&last.target.served, 1, last.client)?;
         let mut answered = self.answer_one(last, item, place).await?;

@@ -20,9 +20,10 @@ use super::{
     outputs::Outputs,
     preparing::{Common, ReadyPicture},
     served::Served,
+    spans,
 };
 use crate::{
-    batching::{JobError, Priority, Submission, SubmitError, Terms},
+    batching::{Inside, JobError, Priority, Submission, SubmitError, Terms},
     postprocess::top_k,
     preprocess,
     telemetry::{PhaseTimes, RefusalReason},
@@ -50,6 +51,9 @@ impl Service {
         let model = target.model();
         let classes = wanted.classes.map(|classes| Classes::of(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
+        if let Some(maps) = model.info.class_maps.as_ref().ok().filter(|_| wanted.maps) {
+            outputs = outputs.with_maps(items.len(), maps);
+        }
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
         let deadline = self.deadline(deadline, started);
@@ -59,7 +63,7 @@ impl Service {
             deadline,
             priority: priority.min(Priority::LAST),
             client,
-            features: outputs.want_features(),
+            inside: outputs.inside(),
             charge,
             decoding,
             trace,
@@ -67,6 +71,9 @@ impl Service {
         // Numbers are made for one network, and so is what only one says.
         let cascade = target.cascade.as_ref().filter(|_| !of_numbers && outputs.want_nothing_else());
         let cascade = cascade.filter(|cascade| cascade.standing.is_for(&target.served));
+        if let Some(first) = cascade.and_then(|cascade| cascade.missing()) {
+            self.wake(first);
+        }
         let in_turn = cascade.and_then(|cascade| InTurn::of(cascade, &common));
         let begins = in_turn.as_ref().map_or(&target, |in_turn| &in_turn.first.target);
         self.check_images(begins, items.len())?;
@@ -90,6 +97,7 @@ impl Service {
         };
 
         let replied = Instant::now();
+        let closing = common.trace.phase("postprocess");
         let all = || answers.iter().map(|(answer, _)| answer);
         let longest = |phase: fn(&Answered) -> Duration| all().map(phase).max().unwrap_or_default();
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
@@ -131,6 +139,9 @@ impl Service {
                 looked_at += features.len();
                 outputs.add_features(features);
             }
+            if let Some(map) = &reply.map {
+                outputs.add_map(map);
+            }
             outputs.add_raw(&reply.logits);
             if classes.is_some() || outputs.want_probabilities() || keep_rows {
                 by.model.activation.apply(&mut reply.logits);
@@ -146,7 +157,8 @@ impl Service {
                 None => None,
             };
             if *from == RowFrom::Run {
-                by.metrics.note_image((!*is_decoded_elsewhere).then_some(*preprocess), reply.queued);
+                let preprocess = (!*is_decoded_elsewhere).then_some(*preprocess);
+                by.metrics.note_image(preprocess, reply.queued, common.trace.recorded());
             }
             metrics.note_class(class);
             predictions.extend(classes);
@@ -156,6 +168,9 @@ impl Service {
         }
         if let Some(phases) = slowest {
             metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
+        }
+        if let Some(closing) = closing {
+            closing.end();
         }
         let answer = Answer {
             model: model.name.clone(),
@@ -229,7 +244,9 @@ impl Service {
     /// Answers an image by one model, from what is kept or under way, or by a run.
     pub(super) async fn answer_one(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
         let work = async {
-            let Some(sharing) = &self.inner.sharing else { return self.run(common, item, place).await };
+            // Maps are too large to be kept.
+            let sharing = self.inner.sharing.as_ref().filter(|_| common.inside != Inside::Map);
+            let Some(sharing) = sharing else { return self.run(common, item, place).await };
             let mut place = Some(place);
             // The run has the place, and keeps it for the others where this request leaves.
             let work = || {
@@ -237,7 +254,11 @@ impl Service {
                 async move { service.run(&common, item, place.ok_or_else(no_image)?).await }
             };
             let whose = (common.priority, common.client);
-            sharing.answer(&common.target.served, (&item, common.features), whose, work).await
+            let looking = common.trace.phase("cache");
+            let answered =
+                sharing.answer(&common.target.served, (&item, common.inside == Inside::Features), whose, work).await?;
+            spans::looked_up(looking, &common.target.served, &answered);
+            Ok(answered)
         };
         match common.deadline {
             Some(deadline) => timeout_at(deadline.into(), work).await.map_err(|_| too_late())?,
@@ -247,30 +268,42 @@ impl Service {
 
     /// Decodes, waits for a worker, and for its run.
     async fn run(&self, common: &Common, item: Item, place: Admitted) -> Result<Answered, Error> {
-        let &Common { deadline, priority, client, features, .. } = common;
+        let &Common { deadline, priority, client, inside, .. } = common;
         // Before anything is decoded for it.
         let terms = Terms { deadline, priority, client, longest_wait: self.limits().target_queue };
         let announced = common.target.model().batcher.announce(&terms).map_err(|error| refused(common, error))?;
         let mut mirrored = common.target.course.as_ref().and_then(|course| course.mirror(&item.0));
         let ReadyPicture { input, place, time, is_shared } = match item.0 {
             Content::Tensor(input) => ReadyPicture { input, place, time: Duration::ZERO, is_shared: false },
-            Content::Picture(picture) => self.prepare(common, picture, place).await?,
+            Content::Picture(picture) => {
+                let preparing = common.trace.phase("preprocess");
+                let ready = self.prepare(common, picture, place).await?;
+                spans::prepared(preparing, ready.time, ready.is_shared);
+                ready
+            }
         };
         if let Some(mirrored) = &mut mirrored {
             mirrored.see(&input);
         }
         let Admitted { permit, claim: _claim } = place;
         let (place, announced) = (Some(permit), Some(announced));
-        let submission = Submission { input, announced, deadline, priority, client, features, place };
+        let submission = Submission { input, announced, deadline, priority, client, inside, place };
+        let waiting = common.trace.phase("queue");
         let pending = common.target.model().batcher.submit(submission);
         match pending.map_err(|error| refused(common, error))?.await {
             Ok(reply) => {
+                spans::ran(waiting, &common.target.served, &reply);
                 if let Some(mirrored) = mirrored {
                     mirrored.compare(&reply.logits, &self.spare());
                 }
                 Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared })
             }
-            Err(JobError::Expired) => Err(too_late()),
+            Err(JobError::Expired) => {
+                if let Some(waiting) = waiting {
+                    waiting.fail("the deadline passed in the queue");
+                }
+                Err(too_late())
+            }
             Err(JobError::Failed(cause)) => Err(engine_failed(common, &cause)),
         }
     }
@@ -328,6 +361,7 @@ fn too_late() -> Error {
 
 fn engine_failed(common: &Common, cause: &str) -> Error {
     let (model, request_id) = (common.target.model(), &*common.trace.request_id);
-    tracing::error!(model = &*model.name, version = model.version, request_id, cause, "a batch failed");
+    let trace_id = common.trace.trace_id().map(tracing::field::display);
+    tracing::error!(model = &*model.name, version = model.version, request_id, trace_id, cause, "a batch failed");
     Error::new(ErrorKind::Internal, "the network could not be run; the server's log says why")
 }

@@ -16,6 +16,7 @@ mod decoders;
 mod ensemble;
 mod error;
 mod escalation;
+mod explain;
 mod failure;
 mod flights;
 mod held;
@@ -29,13 +30,16 @@ mod picture;
 mod preparing;
 mod readiness;
 mod registry;
+mod reporting;
 mod request;
 mod row_cache;
 mod row_key;
 mod scarcity;
 mod served;
+mod server_load;
 mod several;
 mod sharing;
+mod spans;
 mod stats;
 mod target;
 mod traffic;
@@ -51,7 +55,8 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     batching::{ClientId, ExpectedRun, Priority, QueueView},
     model::{ModelInfo, ModelState, ModelStatus, TensorInfo},
-    postprocess::{labels_difference, top_k},
+    postprocess::{ClassMap, labels_difference, top_k},
+    preprocess::Framing,
     telemetry::{
         CacheState, ModelCounts, ModelLatencies, PhaseTimes, Quantiles, RunStatistics, RunsOfSize, ShadowOutcome,
         TimedCount, TraceContext,
@@ -60,9 +65,10 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
-pub use cascade::CascadeRule;
+pub use cascade::{CascadeRule, CascadeStatus};
 pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
+pub use explain::{ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, MOST_EXPLAINED};
 pub use limits::RequestLimits;
 pub use manage::{LabelTarget, ManageModels, Managed};
 pub use outputs::{FEATURES, LOGITS, PROBABILITIES};
@@ -71,16 +77,18 @@ pub use readiness::Readiness;
 pub use registry::VersionStatistics;
 pub use request::{ClassesWanted, DEFAULT_TOP_K, Request, Wanted};
 pub use served::Retire;
+pub use server_load::ServerLoad;
 pub use several::{SeveralAnswers, SeveralRequest};
 pub use stats::{ServerStats, VersionStats};
 pub use target::{Item, Target};
 pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics, StoreMeter};
+use crate::telemetry::{DoorMetrics, Metrics, ScrapeState, StoreMeter};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
+use server_load::LastLoad;
 use sharing::Sharing;
 
 /// Answers requests for all models. Cheap to clone.
@@ -96,6 +104,7 @@ struct Inner {
     account: Arc<Account>,
     decoders: Decoders,
     sharing: Option<Sharing>,
+    last_load: LastLoad,
     began: Instant,
 }
 
@@ -115,6 +124,7 @@ impl Service {
             account: Arc::new(Account::new(limits.max_in_flight_bytes)),
             decoders: decoders.clone(),
             sharing: Sharing::new(&limits, threads),
+            last_load: LastLoad::default(),
             began: Instant::now(),
         };
         (Self { inner: Arc::new(inner) }, RegistryWriter::new(registry, metrics, decoders, decode_threads == 0))
@@ -123,6 +133,11 @@ impl Service {
     /// Every model and version, sorted by name, then version.
     pub fn list(&self) -> Vec<ModelStatus> {
         self.registry().current().list()
+    }
+
+    /// Every cascade, sorted by the model whose it is.
+    pub fn cascades(&self) -> Vec<CascadeStatus> {
+        self.registry().current().cascade_list()
     }
 
     /// One version of a model.
@@ -167,7 +182,23 @@ impl Service {
 
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        self.metrics().text(&self.registry().current().states(), self.in_flight_bytes(), self.cache_state())
+        self.scraped(Metrics::text)
+    }
+
+    /// The same as OpenMetrics, with the traces of recorded requests as exemplars.
+    pub fn open_metrics_text(&self) -> String {
+        self.scraped(Metrics::open_metrics_text)
+    }
+
+    fn scraped(&self, write: impl FnOnce(&Metrics, &ScrapeState<'_>) -> String) -> String {
+        let now = ScrapeState {
+            versions: &self.registry().current().states(),
+            in_flight_bytes: self.in_flight_bytes(),
+            cache: self.cache_state(),
+            cores: cores(),
+            decode_threads: self.inner.decoders.threads(),
+        };
+        write(self.metrics(), &now)
     }
 
     /// The metrics of a door.

@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 
 use super::{Error, ErrorKind, ErrorSubject, NamedOutput, Shown};
-use crate::{model::ServedModel, postprocess::Activation};
+use crate::{
+    batching::Inside,
+    model::ServedModel,
+    postprocess::{Activation, ClassMaps},
+};
 
 /// The name of the classes' probabilities, `f32[N, K]`: the graph's output after the model's activation. A graph whose own output
 /// is called so has that one under the name.
@@ -26,6 +30,8 @@ enum Source {
     Probabilities,
     /// What its last layer reads.
     Features,
+    /// What is averaged before it; no client can ask for it by a name.
+    Map,
 }
 
 impl Outputs {
@@ -52,8 +58,24 @@ impl Outputs {
         self.0.iter().all(|(source, _)| *source == Source::Probabilities)
     }
 
-    pub(super) fn want_features(&self) -> bool {
-        self.want(Source::Features)
+    /// What of the network's inside is wanted.
+    pub(super) fn inside(&self) -> Inside {
+        match (self.want(Source::Map), self.want(Source::Features)) {
+            (true, _) => Inside::Map,
+            (false, true) => Inside::Features,
+            (false, false) => Inside::Nothing,
+        }
+    }
+
+    /// Maps are wanted as well, as the last of the outputs; instead of features.
+    pub(super) fn with_maps(mut self, images: usize, maps: &ClassMaps) -> Self {
+        let width = maps.channels * maps.height * maps.width;
+        self.0.push((Source::Map, NamedOutput { name: "".into(), shape: [images, width], values: Vec::new() }));
+        self
+    }
+
+    pub(super) fn add_map(&mut self, row: &[f32]) {
+        self.add(Source::Map, row);
     }
 
     pub(super) fn add_raw(&mut self, row: &[f32]) {
@@ -142,7 +164,7 @@ pub(super) fn gives_probabilities(model: &ServedModel) -> bool {
 }
 
 /// Why the graph's output is no row of logits.
-fn no_logits(model: &ServedModel) -> Option<String> {
+pub(super) fn no_logits(model: &ServedModel) -> Option<String> {
     let outputs = model.info.inspection.iter().flat_map(|inspection| &inspection.outputs);
     match model.activation {
         Activation::Softmax | Activation::Sigmoid => None,

@@ -12,7 +12,7 @@ use super::{
     Charge, Error, ErrorKind, Service, Target, TraceContext, admission::Admitted, decoders::Share, picture::PictureFile,
 };
 use crate::{
-    batching::{ClientId, Priority},
+    batching::{ClientId, Inside, Priority},
     model::ServedModel,
     preprocess::{self, DecodeError, DecodeLimits},
     telemetry::RefusalReason,
@@ -26,8 +26,8 @@ pub(super) struct Common {
     pub(super) deadline: Option<Instant>,
     pub(super) priority: Priority,
     pub(super) client: Option<ClientId>,
-    /// Whether the network's features are wanted.
-    pub(super) features: bool,
+    /// What of the network's inside is wanted.
+    pub(super) inside: Inside,
     pub(super) charge: Arc<Charge>,
     /// The request's part of the threads that decode.
     pub(super) decoding: Share,

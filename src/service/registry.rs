@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     Error, ErrorKind, ErrorSubject, Readiness, Shown, SplitKeys, Target, VersionPick,
-    cascade::Cascades,
+    cascade::{CascadeStatus, Cascades},
     cold::{Cold, ColdCall, TakeCall},
     failure::LoadFailure,
     served::Served,
@@ -177,6 +177,10 @@ impl Snapshot {
         let labels = labels.map(|(label, _)| label.clone()).collect();
         let turned_back = self.ways.get(name).and_then(|ways| ways.turned_back(version));
         ModelStatus { name: name.clone(), version, state, info, outdated, turned_back, labels }
+    }
+
+    pub(super) fn cascade_list(&self) -> Vec<CascadeStatus> {
+        self.cascades.iter().map(|(name, cascade)| cascade.status(name)).collect()
     }
 
     pub(super) fn versions(&self, name: &str) -> Result<Vec<ModelStatus>, Error> {
@@ -385,5 +389,7 @@ fn serving_state(model: &ServedModel) -> ServingState {
         provider: model.info.provider.clone(),
         precision: model.info.precision.clone(),
         probability_drift: model.info.probability_drift,
+        threads: model.info.threads(),
+        memory_bytes: model.info.memory_bytes,
     }
 }

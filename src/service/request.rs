@@ -40,12 +40,25 @@ pub struct Wanted {
     /// Outputs by name: the graph's own as the network gives it, [`LOGITS`](super::LOGITS),
     /// [`PROBABILITIES`](super::PROBABILITIES), [`FEATURES`](super::FEATURES).
     pub outputs: Vec<String>,
+    /// The maps that are averaged before the last layer, for [`Service::explain`](super::Service::explain).
+    pub(super) maps: bool,
 }
 
 impl Wanted {
     /// Classes and nothing else.
     pub fn classes(classes: ClassesWanted) -> Self {
-        Self { classes: Some(classes), outputs: Vec::new() }
+        Self { classes: Some(classes), ..Self::default() }
+    }
+
+    /// Outputs and nothing else.
+    pub fn outputs(outputs: Vec<String>) -> Self {
+        Self { outputs, ..Self::default() }
+    }
+
+    /// The same, with the classes that are wanted, if any are.
+    #[must_use]
+    pub fn with_classes(self, classes: Option<ClassesWanted>) -> Self {
+        Self { classes, ..self }
     }
 }
 

@@ -9,10 +9,25 @@ use std::{collections::BTreeSet, time::Instant};
 use tokio::time::timeout_at;
 
 use super::{
-    Error, Target, VersionPick,
+    Error, Service, Target, VersionPick,
     cold::{ColdCall, still_loading},
     registry::{FoundVersion, Registry},
 };
+
+impl Service {
+    /// Has a cascade's first model loaded, where that is done for who asks and nobody does. The request that comes here does not wait:
+    /// the model that it asked for answers it.
+    pub(super) fn wake(&self, model: &str) {
+        let found = self.registry().current().find(model, VersionPick::Highest);
+        if let Ok(FoundVersion::Cold(name, _, cold)) = found
+            && cold.waiting() == 0
+        {
+            let registry = self.inner.registry.clone();
+            // It ends with the load, or when whoever loads is gone. Why a load failed is logged there.
+            tokio::spawn(async move { registry.warmed(&name, VersionPick::Highest, None).await.map(drop) });
+        }
+    }
+}
 
 impl Registry {
     /// The version that a request means; has it loaded and waits for that where it is not.

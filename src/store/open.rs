@@ -18,14 +18,14 @@ use object_store::{
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
     gcp::GoogleCloudStorageBuilder,
 };
-use rustls::{ClientConfig, crypto::ring};
+use rustls::ClientConfig;
 
 use super::{
     error::StoreFault,
     profile,
     url::{StoreKind, StoreUrl},
 };
-use crate::tls::system_roots;
+use crate::trust;
 
 /// A part of an object has to come within that time, and an answer begin; a store that is slower is taken for away.
 const PART_LIMIT: Duration = Duration::from_secs(300);
@@ -142,12 +142,8 @@ fn options(is_plain: bool) -> ClientOptions {
     ClientOptions::new().with_allow_http(is_plain)
 }
 
-/// Whom stores are trusted by is whom the system trusts.
 fn tls() -> Result<ClientConfig, StoreFault> {
-    let config =
-        ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| StoreFault::Settings(format!("no TLS: {error}")))?;
-    Ok(config.with_root_certificates(system_roots()).with_no_client_auth())
+    trust::client().map_err(|error| StoreFault::Settings(format!("no TLS: {error}")))
 }
 
 /// Makes HTTP clients with our own TLS: the library's would ask for a provider of the whole process.

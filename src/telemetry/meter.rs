@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::metrics::{Metrics, ModelMetrics, OK, Protocol};
+use super::{
+    labels::{OK, Protocol},
+    metrics::Metrics,
+    model_metrics::ModelMetrics,
+    trace_parent::TraceId,
+};
 
 /// The code of a request whose client left before the answer.
 const CANCELLED: &str = "CANCELLED";
@@ -26,17 +31,23 @@ pub struct RequestMeter<'a> {
     protocol: Protocol,
     started: Instant,
     code: &'static str,
+    trace: Option<TraceId>,
 }
 
 impl<'a> RequestMeter<'a> {
     pub(crate) fn start(metrics: &'a Metrics, subject: Subject, protocol: Protocol, started: Instant) -> Self {
         metrics.in_flight.inc();
-        Self { metrics, subject, protocol, started, code: CANCELLED }
+        Self { metrics, subject, protocol, started, code: CANCELLED, trace: None }
     }
 
     /// The version that the request is for answers now, and did not before.
     pub(crate) fn is_for(&mut self, served: Arc<ModelMetrics>) {
         self.subject = Subject::Served(served);
+    }
+
+    /// The request is recorded there.
+    pub(crate) fn in_trace(&mut self, trace: Option<TraceId>) {
+        self.trace = trace;
     }
 
     /// The request has its answer.
@@ -51,9 +62,10 @@ impl Drop for RequestMeter<'_> {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         let time = self.started.elapsed();
-        let refusal = |model, version| self.metrics.note_refusal(model, version, self.protocol, self.code, time);
+        let refusal =
+            |model, version| self.metrics.note_refusal(model, version, self.protocol, self.code, time, self.trace);
         match &self.subject {
-            Subject::Served(model) if self.code == OK => model.note_answer(self.protocol, time),
+            Subject::Served(model) if self.code == OK => model.note_answer(self.protocol, time, self.trace),
             Subject::Served(model) => {
                 model.sums.note_fail(time);
                 refusal(&model.model, Some(model.version));

@@ -13,47 +13,33 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::text,
+    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
 use super::{
     count::Count,
     door::{DoorFamilies, DoorMetrics},
+    exemplars::{TracedHistogram, observe},
+    exposition::{open_metrics, plain},
+    labels::{
+        DoorLabels, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, RequestLabels, door_labels,
+        request_labels,
+    },
     model_events::ModelEvents,
-    model_numbers::ModelCounts,
+    model_metrics::{Answered, ModelMetrics},
+    process,
     recent::Recent,
     refusal_reason::RefusalReason,
     seen::SeenLabels,
-    state::{self, CacheState, VersionState},
-    statistics::{PhaseTimes, RunStatistics, RunSums},
+    state::{self, ScrapeState},
+    statistics::RunSums,
     stores::{StoreFamilies, StoreMeter},
+    trace_parent::TraceId,
+    traces::{SpanCounts, SpanFamilies},
     traffic::TrafficFamilies,
 };
-
-/// Which door a request came through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.
-    Http,
-    /// gRPC; every request of a stream counts.
-    Grpc,
-}
-
-impl Protocol {
-    pub(super) const ALL: [Self; 2] = [Self::Http, Self::Grpc];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-        }
-    }
-}
-
-/// The `code` of an answered request; refusals have the name of their error.
-pub(super) const OK: &str = "OK";
 
 /// The upper bounds of the time histograms, in seconds: from one run of a small network to a queue that hardly moves.
 const SECONDS: [f64; 16] =
@@ -66,39 +52,12 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
+fn traced_seconds() -> TracedHistogram {
+    TracedHistogram::new(SECONDS.into_iter())
+}
+
 fn images() -> Histogram {
     Histogram::new(IMAGES)
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct RequestLabels {
-    pub(super) model: Arc<str>,
-    pub(super) version: Option<u64>,
-    pub(super) protocol: &'static str,
-    pub(super) code: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct DoorLabels {
-    pub(super) model: Arc<str>,
-    pub(super) protocol: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct ModelLabel {
-    pub(super) model: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct RefusalLabels {
-    pub(super) model: Arc<str>,
-    pub(super) reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct PredictionLabels {
-    pub(super) model: Arc<str>,
-    pub(super) label: Arc<str>,
 }
 
 /// The metrics of one service.
@@ -106,9 +65,9 @@ pub(super) struct PredictionLabels {
 pub struct Metrics {
     registry: Registry,
     pub(super) requests: Family<RequestLabels, Count>,
-    pub(super) request_duration: Family<DoorLabels, Histogram>,
-    pub(super) preprocess_duration: Family<ModelLabel, Histogram>,
-    pub(super) queue_duration: Family<ModelLabel, Histogram>,
+    pub(super) request_duration: Family<DoorLabels, TracedHistogram>,
+    pub(super) preprocess_duration: Family<ModelLabel, TracedHistogram>,
+    pub(super) queue_duration: Family<ModelLabel, TracedHistogram>,
     pub(super) inference_duration: Family<ModelLabel, Histogram>,
     pub(super) batch_size: Family<ModelLabel, Histogram>,
     pub(super) worker_restarts: Family<ModelLabel, Count>,
@@ -121,6 +80,7 @@ pub struct Metrics {
     pub(super) in_flight: Gauge,
     doors: DoorFamilies,
     stores: StoreFamilies,
+    spans: SpanFamilies,
     pub(super) seen: SeenLabels,
     traffic: Arc<TrafficFamilies>,
 }
@@ -139,9 +99,9 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("resnetd"),
             requests: Family::default(),
-            request_duration: Family::new_with_constructor(seconds),
-            preprocess_duration: Family::new_with_constructor(seconds),
-            queue_duration: Family::new_with_constructor(seconds),
+            request_duration: Family::new_with_constructor(traced_seconds),
+            preprocess_duration: Family::new_with_constructor(traced_seconds),
+            queue_duration: Family::new_with_constructor(traced_seconds),
             inference_duration: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(images),
             worker_restarts: Family::default(),
@@ -154,6 +114,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             doors: DoorFamilies::default(),
             stores: StoreFamilies::default(),
+            spans: SpanFamilies::default(),
             seen: SeenLabels::default(),
             traffic: Arc::default(),
         };
@@ -206,6 +167,7 @@ impl Metrics {
         );
         self.doors.register(registry);
         self.stores.register(registry);
+        self.spans.register(registry);
         self.traffic.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
@@ -265,6 +227,11 @@ impl Metrics {
         self.stores.store(store)
     }
 
+    /// What becomes of spans, where requests are traced.
+    pub fn spans(&self) -> SpanCounts {
+        self.spans.counts()
+    }
+
     /// The counts of shared-out and mirrored traffic.
     pub fn traffic(&self) -> &Arc<TrafficFamilies> {
         &self.traffic
@@ -283,168 +250,39 @@ impl Metrics {
         protocol: Protocol,
         code: &'static str,
         time: Duration,
+        trace: Option<TraceId>,
     ) {
         self.seen.note_code(code);
         self.requests.get_or_create(&request_labels(model, version, protocol, code)).0.inc();
-        self.request_duration.get_or_create(&door_labels(model, protocol)).observe(time.as_secs_f64());
+        observe(&self.request_duration.get_or_create(&door_labels(model, protocol)), time, trace);
     }
 
     /// What is counted, without what is only true in this moment.
     pub fn own_text(&self) -> String {
+        plain(self.written())
+    }
+
+    fn written(&self) -> String {
         let mut text = String::with_capacity(16 << 10);
         // Writing to a string never fails, and neither do our metrics.
         let _ = text::encode_registry(&mut text, &self.registry);
         text
     }
 
-    /// Everything in Prometheus' text format 0.0.4.
-    ///
-    /// * `versions`, `in_flight_bytes`, `cache`: what is true in this moment
-    pub fn text(&self, versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> String {
-        let mut text = self.own_text();
-        let _ = text::encode_registry(&mut text, &state::registry(versions, in_flight_bytes, cache));
+    fn all_written(&self, now: &ScrapeState<'_>) -> String {
+        let mut text = self.written();
+        let _ = text::encode_registry(&mut text, &state::registry(now));
+        text.push_str(&process::text());
         text
     }
-}
 
-/// The handles of one version of a model.
-#[derive(Debug)]
-pub struct ModelMetrics {
-    pub(super) model: Arc<str>,
-    pub(super) version: u64,
-    answered: [Answered; 2],
-    preprocess_duration: Histogram,
-    queue_duration: Histogram,
-    inference_duration: Histogram,
-    batch_size: Histogram,
-    worker_restarts: Counter,
-    /// By the reason's number.
-    refusals: [Counter; RefusalReason::ALL.len()],
-    /// When this version was served.
-    began: Instant,
-    recent_requests: Recent,
-    recent_images: Recent,
-    cache_hits: Counter,
-    cache_misses: Counter,
-    shared_runs: Counter,
-    /// One a class, or none.
-    predictions: Vec<Counter>,
-    pub(super) sums: RunSums,
-}
-
-#[derive(Debug)]
-struct Answered {
-    requests: Counter,
-    duration: Histogram,
-}
-
-impl ModelMetrics {
-    /// Counts a request that was answered.
-    pub(super) fn note_answer(&self, protocol: Protocol, time: Duration) {
-        let answered = &self.answered[protocol as usize];
-        answered.requests.inc();
-        answered.duration.observe(time.as_secs_f64());
-        self.sums.note_success(time);
-        self.recent_requests.add(self.began.elapsed().as_secs(), 1);
+    /// Everything in Prometheus' text format 0.0.4.
+    pub fn text(&self, now: &ScrapeState<'_>) -> String {
+        plain(self.all_written(now))
     }
 
-    /// Counts where the time of one request went that was answered.
-    pub fn note_request(&self, times: PhaseTimes) {
-        self.sums.note_request(times);
+    /// The same as OpenMetrics 1.0.0, with exemplars.
+    pub fn open_metrics_text(&self, now: &ScrapeState<'_>) -> String {
+        open_metrics(&self.all_written(now))
     }
-
-    /// What this version has done since it is served.
-    pub fn statistics(&self) -> RunStatistics {
-        self.sums.read()
-    }
-
-    /// Whether it counts classes.
-    pub fn counts_predictions(&self) -> bool {
-        !self.predictions.is_empty()
-    }
-
-    /// Counts one image that went through the line.
-    ///
-    /// * `preprocess`: `None` where that was done for another model, and counts there
-    pub fn note_image(&self, preprocess: Option<Duration>, queued: Duration) {
-        if let Some(preprocess) = preprocess {
-            self.preprocess_duration.observe(preprocess.as_secs_f64());
-        }
-        self.queue_duration.observe(queued.as_secs_f64());
-    }
-
-    /// Counts an image that was refused.
-    pub fn note_refused(&self, reason: RefusalReason) {
-        if let Some(count) = self.refusals.get(reason as usize) {
-            count.inc();
-        }
-    }
-
-    /// What was counted, at this moment.
-    pub fn counts(&self) -> ModelCounts {
-        let now = self.began.elapsed().as_secs();
-        let refused = |reason| (reason, self.refusals.get(reason as usize).map_or(0, Counter::get));
-        ModelCounts {
-            cache_hits: self.cache_hits.get(),
-            cache_misses: self.cache_misses.get(),
-            shared_runs: self.shared_runs.get(),
-            worker_restarts: self.worker_restarts.get(),
-            refusals: RefusalReason::ALL.map(refused),
-            requests_a_second: [10, 60].map(|seconds| self.recent_requests.a_second(now, seconds)),
-            images_a_second: [10, 60].map(|seconds| self.recent_images.a_second(now, seconds)),
-        }
-    }
-
-    /// Counts whether the row of an image was kept.
-    pub fn note_cache(&self, is_hit: bool) {
-        if is_hit { &self.cache_hits } else { &self.cache_misses }.inc();
-    }
-
-    /// Counts an image that was answered from the run of another one.
-    pub fn note_shared_run(&self) {
-        self.shared_runs.inc();
-    }
-
-    /// Counts the most probable class of an image, where there is any.
-    pub fn note_class(&self, class: Option<usize>) {
-        if let Some(count) = class.and_then(|class| self.predictions.get(class)) {
-            count.inc();
-        }
-    }
-
-    /// Counts one run of the network.
-    ///
-    /// * `fill`: the part of its time in which the batch was filled
-    pub fn note_run(&self, images: usize, time: Duration, fill: Duration, succeeded: bool) {
-        self.batch_size.observe(images as f64);
-        self.inference_duration.observe(time.as_secs_f64());
-        if succeeded {
-            self.recent_images.add(self.began.elapsed().as_secs(), images as u64);
-            let infer = time.saturating_sub(fill);
-            self.sums.note_run(images, PhaseTimes { input: fill, infer, ..PhaseTimes::default() });
-        }
-    }
-
-    /// Counts how long it took to give the answers of a run to those who wait.
-    pub fn note_answers(&self, images: usize, time: Duration) {
-        self.sums.note_answers(images, time);
-    }
-
-    /// Counts a worker that began anew.
-    pub fn note_restart(&self) {
-        self.worker_restarts.inc();
-    }
-}
-
-pub(super) fn request_labels(
-    model: &Arc<str>,
-    version: Option<u64>,
-    protocol: Protocol,
-    code: &'static str,
-) -> RequestLabels {
-    RequestLabels { model: model.clone(), version, protocol: protocol.name(), code }
-}
-
-fn door_labels(model: &Arc<str>, protocol: Protocol) -> DoorLabels {
-    DoorLabels { model: model.clone(), protocol: protocol.name() }
 }

@@ -13,9 +13,35 @@ pub struct Quantiles {
 
 /// The quantiles of all series of `family` in `text` that a model has.
 pub(super) fn quantiles(text: &str, family: &str, model: &str) -> Quantiles {
-    let buckets = buckets(text, family, model);
-    let count = buckets.last().map_or(0, |(_, count)| *count);
-    Quantiles { count, p50: quantile(&buckets, 0.5), p99: quantile(&buckets, 0.99) }
+    Buckets::of(text, family, model).quantiles()
+}
+
+/// A model's histogram as it was at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Buckets(Vec<(f64, u64)>);
+
+impl Buckets {
+    /// All series of `family` in `text`, which is in Prometheus' format, that a model has.
+    pub fn of(text: &str, family: &str, model: &str) -> Self {
+        Self(buckets(text, family, model))
+    }
+
+    /// What came since an earlier moment; all of it where that was of another histogram, as after a restart.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let less = |((bound, count), (known, before)): (&(f64, u64), &(f64, u64))| {
+            let new = count.checked_sub(*before).filter(|_| bound == known)?;
+            Some((*bound, new))
+        };
+        let less: Option<Vec<_>> = self.0.iter().zip(&earlier.0).map(less).collect();
+        let same = self.0.len() == earlier.0.len();
+        less.filter(|_| same).map_or_else(|| self.clone(), Self)
+    }
+
+    /// In two numbers.
+    pub fn quantiles(&self) -> Quantiles {
+        let count = self.0.last().map_or(0, |(_, count)| *count);
+        Quantiles { count, p50: quantile(&self.0, 0.5), p99: quantile(&self.0, 0.99) }
+    }
 }
 
 /// Upper bounds and how many values are no larger, the series of several labels added up.
@@ -76,6 +102,17 @@ resnetd_request_duration_seconds_bucket{le="+Inf",model="b",protocol="grpc"} 1
         assert_eq!((queue.count, queue.p50), (100, Some(0.1)));
         assert_eq!(queue.p99, Some(0.2), "beyond the last bound nobody knows");
         assert_eq!(quantile(&[(0.1, 50), (0.2, 90)], 0.8), Some(0.1 + 0.1 * 22.0 / 40.0));
+    }
+
+    #[test]
+    fn what_came_since_is_a_histogram_of_its_own() {
+        let (before, now) = (Buckets(vec![(0.1, 50), (0.2, 90)]), Buckets(vec![(0.1, 50), (0.2, 94)]));
+        assert_eq!(now.since(&before), Buckets(vec![(0.1, 0), (0.2, 4)]));
+        let p50 = now.since(&before).quantiles().p50.expect("values");
+        assert!((p50 - 0.15).abs() < 1e-9, "{p50}");
+        for other in [Buckets(vec![(0.1, 60), (0.2, 90)]), Buckets(vec![(0.3, 1), (0.4, 1)]), Buckets::default()] {
+            assert_eq!(now.since(&other), now, "the server began anew");
+        }
     }
 
     #[test]

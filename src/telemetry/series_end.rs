@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::{
-    metrics::{DoorLabels, Metrics, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, request_labels},
+    labels::{DoorLabels, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, request_labels},
+    metrics::Metrics,
     refusal_reason::RefusalReason,
 };
 
@@ -26,8 +27,11 @@ impl Metrics {
             self.request_duration.remove(&DoorLabels { model: model.clone(), protocol: protocol.name() });
         }
         let label = ModelLabel { model: model.clone() };
-        for times in [&self.preprocess_duration, &self.queue_duration, &self.inference_duration, &self.batch_size] {
+        for times in [&self.preprocess_duration, &self.queue_duration] {
             times.remove(&label);
+        }
+        for sizes in [&self.inference_duration, &self.batch_size] {
+            sizes.remove(&label);
         }
         for counts in [&self.worker_restarts, &self.cache_hits, &self.cache_misses, &self.shared_runs] {
             counts.remove(&label);
@@ -66,8 +70,8 @@ mod tests {
             let model: Arc<str> = model.into();
             let handles = metrics.model(&model, version, &labels, 8);
             handles.note_class(Some(1));
-            metrics.note_refusal(&model, Some(version), Protocol::Grpc, "OVERLOADED", Duration::ZERO);
-            metrics.note_refusal(&model, None, Protocol::Http, "NOT_FOUND", Duration::ZERO);
+            metrics.note_refusal(&model, Some(version), Protocol::Grpc, "OVERLOADED", Duration::ZERO, None);
+            metrics.note_refusal(&model, None, Protocol::Http, "NOT_FOUND", Duration::ZERO, None);
             metrics.events().note_load(&model, version);
             metrics.events().note_failure(&model, version);
             metrics.events().note_eviction(&model, version);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -40,6 +40,25 @@ pub struct ServingState {
     pub precision: String,
     /// The largest difference of a probability from fp32's over the warm-up images, where it was measured.
     pub probability_drift: Option<f64>,
+    /// Threads that run it: sessions times the threads of each.
+    pub threads: usize,
+    /// What its sessions take at least.
+    pub memory_bytes: u64,
+}
+
+/// What is true in the moment of a scrape.
+#[derive(Clone, Copy, Debug)]
+pub struct ScrapeState<'s> {
+    /// Every version that is known.
+    pub versions: &'s [VersionState],
+    /// What requests in work are charged for.
+    pub in_flight_bytes: usize,
+    /// What is kept of answers.
+    pub cache: CacheState,
+    /// The cores that the process may use.
+    pub cores: usize,
+    /// Images decoded side by side.
+    pub decode_threads: usize,
 }
 
 /// What is kept of answers.
@@ -82,14 +101,17 @@ struct BuildLabels {
 type RatioGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// The gauges of `versions`.
-pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache: CacheState) -> Registry {
+pub(super) fn registry(now: &ScrapeState<'_>) -> Registry {
+    let &ScrapeState { versions, in_flight_bytes, cache, cores, decode_threads } = now;
     let queue_depth = Family::<ModelLabel, Gauge>::default();
     let load_ratio = Family::<ModelLabel, RatioGauge>::default();
-    let deadline_misses = Family::<ModelLabel, Counter>::default();
+    let deadline_misses = Family::<ModelLabel, Count>::default();
     let refused_in_vain = Family::<ModelLabel, RatioGauge>::default();
     let waiting_for_load = Family::<ModelLabel, Gauge>::default();
     let loaded = Family::<VersionLabels, Gauge>::default();
     let drift = Family::<EngineLabels, RatioGauge>::default();
+    let memory = Family::<VersionLabels, Gauge>::default();
+    let threads = Family::<VersionLabels, Gauge>::default();
     let build = Family::<BuildLabels, Gauge>::default();
     build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
     for VersionState { model, version, waiting, serving } in versions {
@@ -100,12 +122,14 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache:
         let labels = VersionLabels { model: model.clone(), version: *version };
         loaded.get_or_create(&labels).set(serving.is_some().into());
         let Some(serving) = serving else { continue };
+        memory.get_or_create(&labels).set(i64::try_from(serving.memory_bytes).unwrap_or(i64::MAX));
+        threads.get_or_create(&labels).set(i64::try_from(serving.threads).unwrap_or(i64::MAX));
         let label = ModelLabel { model: model.clone() };
         // Each version of a model has its own queue: the depths are added up, and of the loads the largest counts.
         queue_depth.get_or_create(&label).inc_by(i64::try_from(serving.queue_depth).unwrap_or(i64::MAX));
         let ratio = load_ratio.get_or_create(&label);
         ratio.set(ratio.get().max(serving.load_ratio));
-        deadline_misses.get_or_create(&label).inc_by(serving.deadline_misses);
+        deadline_misses.get_or_create(&label).0.inc_by(serving.deadline_misses);
         let share = refused_in_vain.get_or_create(&label);
         share.set(share.get().max(serving.refused_in_vain));
         if let Some(distance) = serving.probability_drift {
@@ -124,7 +148,7 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache:
         load_ratio,
     );
     registry.register(
-        "deadline_misses",
+        "deadline_misses_total",
         "Images that were taken and not answered before their deadline, since the version is served",
         deadline_misses,
     );
@@ -148,6 +172,20 @@ pub(super) fn registry(versions: &[VersionState], in_flight_bytes: usize, cache:
         "The largest difference of a probability from fp32 over the warm-up images",
         drift,
     );
+    registry.register(
+        "model_memory_bytes",
+        "What the sessions of a version take at least, by the sizes of its weights, images and layers",
+        memory,
+    );
+    registry.register("model_threads", "Threads that run a version: its sessions times the threads of each", threads);
+    for (name, help, count) in [
+        ("cores", "Cores that the process may use", cores),
+        ("decode_threads", "Images that are decoded side by side at most", decode_threads),
+    ] {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    }
     registry.register("build_info", "The version that runs", build);
     let bytes = Gauge::<i64>::default();
     bytes.set(i64::try_from(in_flight_bytes).unwrap_or(i64::MAX));

@@ -8,6 +8,7 @@
 //! into the memory that the session reads; [`Logits`] come back.
 
 mod batch;
+mod feature_maps;
 mod input;
 mod layout;
 mod normalize;
@@ -15,6 +16,7 @@ mod number_type;
 mod pixels;
 
 pub use batch::{Batch, Logits};
+pub use feature_maps::FeatureMaps;
 pub use input::{Input, InputShape, Misfit};
 pub use layout::Layout;
 pub use normalize::{ColorOrder, Normalizer};

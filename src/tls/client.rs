@@ -10,6 +10,7 @@ use rustls::{
 };
 
 use super::{H2, HTTP_11, error::TlsError, pem::PemFile, provider};
+use crate::trust::system_roots;
 
 /// What a client's TLS is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,17 +114,6 @@ impl ClientTls {
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     builder.map_err(|cause| TlsError::Refused { place: "the program".to_owned(), cause: cause.to_string() })
-}
-
-/// Whom clients trust by default: the system's certificate authorities or those that `SSL_CERT_FILE` names; Mozilla's list where there are
-/// none, as in a small container.
-pub fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
 }
 
 /// Takes every certificate whose key the server has.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 
 pub use self::{
-    client::{ClientTls, ClientTlsFiles, system_roots},
+    client::{ClientTls, ClientTlsFiles},
     error::TlsError,
     serving::{Look, ServerTls, TlsFiles, TlsSpoken},
 };

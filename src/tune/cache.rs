@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Circumstances, Measurement};
@@ -98,7 +99,8 @@ impl Cache {
             }
         };
         match serde_json::from_slice::<Entry>(&text) {
-            Ok(entry) if entry.key == *key => Some(entry),
+            Ok(entry) if entry.key == *key && is_all_of(&entry, &text) => Some(entry),
+            // Another question, or another build's answer: what it measured was not what these fields say.
             Ok(_) => None,
             Err(error) => {
                 tracing::warn!("the measurements in {} are damaged and are made anew: {error}", path.display());
@@ -158,6 +160,21 @@ fn write(path: &Path, entry: &Entry) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let text = serde_json::to_vec_pretty(entry)?;
     write_file(path, |file| file.write_all(&text)).map_err(|error| error.cause)
+}
+
+/// Whether all that a file says was read.
+fn is_all_of(entry: &Entry, text: &[u8]) -> bool {
+    fn knows(read: &Value, written: &Value) -> bool {
+        match (read, written) {
+            (Value::Object(read), Value::Object(written)) => {
+                written.iter().all(|(name, written)| read.get(name).is_some_and(|read| knows(read, written)))
+            }
+            (Value::Array(read), Value::Array(written)) => read.iter().zip(written).all(|(a, b)| knows(a, b)),
+            _ => true,
+        }
+    }
+    let read = serde_json::to_value(entry).unwrap_or_default();
+    serde_json::from_slice(text).is_ok_and(|written| knows(&read, &written))
 }
 
 /// SHA-256 of `bytes`, hexadecimal.
@@ -245,6 +262,18 @@ mod tests {
         ] {
             assert_eq!(cache.get(&other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_another_build_measured_in_other_ways_is_measured_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        cache.put(&entry(key()));
+        let file = the_file(folder.path());
+        let whole = fs::read_to_string(&file).unwrap();
+        assert_eq!(whole.matches("\"instances\": 2").count(), 2, "{whole}");
+        fs::write(&file, whole.replacen("\"instances\": 2", "\"shared_pool\": true, \"instances\": 2", 1)).unwrap();
+        assert_eq!(cache.get(&key()), None);
     }
 
     #[test]

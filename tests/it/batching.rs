@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnetd::{
-    batching::{Batcher, Executors, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
+    batching::{Batcher, Executors, Inside, JobError, Pending, Policy, Priority, Submission, SubmitError, Workers},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
     tensor::{Batch, ColorOrder, Input, InputShape, Layout, Logits, Normalizer, NumberType},
 };
@@ -60,7 +60,7 @@ fn submission(deadline: Option<Instant>) -> Submission {
         deadline,
         priority: Priority::DEFAULT,
         client: None,
-        features: false,
+        inside: Inside::Nothing,
         place: None,
     }
 }
@@ -296,21 +296,23 @@ fn a_batch_in_which_one_image_wants_features_is_run_with_them_and_only_that_imag
     let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
     let featured = vec![Featured(network.clone(), noted.clone())];
     let (batcher, _workers) = Batcher::start("featured", policy(8, 64), normalizer, SHAPE, featured).unwrap();
-    let submit = |number: f32, features| {
+    let submit = |number: f32, inside| {
         let input = image(SHAPE, &[number; 3]);
-        batcher.submit(Submission { input, features, ..submission(None) }).unwrap()
+        batcher.submit(Submission { input, inside, ..submission(None) }).unwrap()
     };
-    let alone = submit(0.0, false);
+    let (nothing, features) = (Inside::Nothing, Inside::Features);
+    let alone = submit(0.0, nothing);
     network.wait_for_batches(1);
-    let together: Vec<_> =
-        [(1.0, false), (2.0, true), (3.0, false), (4.0, true)].map(|(it, wanted)| submit(it, wanted)).into();
+    let together: Vec<_> = [(1.0, nothing), (2.0, features), (3.0, nothing), (4.0, features)]
+        .map(|(it, wanted)| submit(it, wanted))
+        .into();
     network.release();
     assert_eq!(alone.wait().unwrap().features, None);
     let got: Vec<_> = together.into_iter().map(|image| image.wait().unwrap()).collect();
     assert!(got.iter().all(|reply| *reply.logits == LOGITS));
     let features: Vec<_> = got.into_iter().map(|reply| reply.features.map(Vec::from)).collect();
     assert_eq!(features, [None, Some(vec![2.0]), None, Some(vec![4.0])]);
-    let after = submit(5.0, false);
+    let after = submit(5.0, nothing);
     assert_eq!(after.wait().unwrap().features, None, "those of an earlier batch are nobody's");
     assert_eq!(*noted.lock().unwrap(), [false, true, false]);
 }
@@ -318,7 +320,7 @@ fn a_batch_in_which_one_image_wants_features_is_run_with_them_and_only_that_imag
 #[test]
 fn a_network_without_features_fails_the_batch_that_asks_and_no_other() {
     let line = start(policy(1, 8), vec![ScriptedExecutor::answering(&LOGITS)]);
-    let asking = line.submit(Submission { features: true, ..submission(None) }).unwrap();
+    let asking = line.submit(Submission { inside: Inside::Features, ..submission(None) }).unwrap();
     assert!(matches!(asking.wait(), Err(JobError::Failed(reason)) if reason.contains("no features")));
     assert_eq!(*submit(&line).wait().unwrap().logits, LOGITS);
 }

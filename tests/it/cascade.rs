@@ -90,6 +90,8 @@ async fn the_smaller_model_answers_where_it_is_sure_over_every_protocol() {
     let document = http.post(CLASSIFY, "image/png", &png()).await.json();
     assert_eq!(told(&document), [("small", "goldfish")]);
     assert_eq!((&document["model"], &document["version"]), (&json!("pets"), &json!(3)), "as it was asked");
+    let listed = http.get("/v1/models").await.json()["cascades"].clone();
+    assert_eq!(listed, json!([{ "first": "small", "model": "pets", "threshold": 0.8 }]));
     let probability = document["predictions"][0]["classes"][0]["probability"].as_f64().expect("a number");
     assert!((probability - 0.85).abs() < 1e-6, "{probability}");
 

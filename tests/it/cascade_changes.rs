@@ -1,11 +1,14 @@
 //! `[cascade]` of a repository: what of it is refused, and that it changes without a load.
 
+use std::time::Instant;
+
 use resnetd::{
     model::ModelState,
-    service::{ClassesWanted, Priority, Request, TraceContext, Wanted},
+    service::{ClassesWanted, Priority, Request, SplitKeys, TraceContext, Wanted},
+    telemetry::Protocol,
 };
 
-use crate::support::{follower::Follower, images::png};
+use crate::support::{eventually, follower::Follower, images::png};
 
 /// Who answers a picture for `pets`; nobody where no cascade is followed.
 async fn answered_by(all: &Follower) -> Vec<String> {
@@ -102,4 +105,24 @@ async fn a_threshold_that_is_no_probability_is_refused_with_its_range() {
     all.write("pets/model.toml", "[cascade]\nfrist = \"small\"");
     all.look().await;
     assert!(failure(&all, "pets").contains("frist"));
+}
+
+#[tokio::test]
+async fn a_first_model_that_is_not_loaded_is_loaded_by_the_first_picture_and_asked_from_then_on() {
+    let all = Follower::on_demand(&["pets/1", "small/1"], |_| ());
+    all.write("pets/model.toml", "[cascade]\nfirst = \"small\"\nthreshold = 0.35\n");
+    all.look().await;
+    let arrival = all.service.arrive(Protocol::Http, "pets", None, &SplitKeys::default(), Instant::now());
+    let outcome = arrival.warmed(None).await;
+    arrival.finish(outcome.as_ref().err().map(|_| "REFUSED"));
+    drop(outcome.unwrap());
+    assert!(matches!(all.service.find("small", None).unwrap().state, ModelState::NotLoaded(_)));
+    let obstacle = || all.service.cascades().remove(0).obstacle;
+    assert_eq!(obstacle().as_deref(), Some("no version of `small` answers now"));
+
+    // The one that was asked for does not wait for the other.
+    assert_eq!(answered_by(&all).await, ["pets"]);
+    eventually("the first model answers", || obstacle().is_none()).await;
+    assert_eq!(answered_by(&all).await, ["small"]);
+    assert_eq!(all.script.loads().len(), 2);
 }

@@ -270,7 +270,7 @@ async fn outputs(service: &Service, model: &str, names: &[&str]) -> Result<Vec<V
     let request = Request {
         items: vec![target.picture(images::photo())],
         target,
-        wanted: Wanted { classes: None, outputs: names.iter().map(|name| (*name).to_owned()).collect() },
+        wanted: Wanted::outputs(names.iter().map(|name| (*name).to_owned()).collect()),
         deadline: None,
         priority: Priority::DEFAULT,
         client: None,

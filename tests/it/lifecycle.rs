@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnetd::{
-    batching::{Priority, Submission},
+    batching::{Inside, Priority, Submission},
     lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
     model::{LoadStep, LoadSteps, LoadedModel, ModelInfo, ModelState, RESNET20_CIFAR10},
     runtime::{Executor, RunError, scripted::ScriptedExecutor},
@@ -164,7 +164,7 @@ async fn a_model_at_another_speed_than_was_measured_is_measured_anew_while_it_se
                 deadline: None,
                 priority: Priority::DEFAULT,
                 client: None,
-                features: false,
+                inside: Inside::Nothing,
                 place: None,
             };
             target.model().batcher.submit(submission).unwrap().await.unwrap();

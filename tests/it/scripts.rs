@@ -14,9 +14,10 @@ fn root() -> &'static Path {
 /// Every shell script, and what contains shell.
 fn scripts() -> Vec<PathBuf> {
     let mut scripts: Vec<_> = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    scripts.extend(["Makefile", "Dockerfile"].map(|name| root().join(name)));
+    scripts.extend(["Makefile", "Dockerfile", "deploy/check.sh", "tests/fleet/run.sh"].map(|name| root().join(name)));
     let interop = root().join("tests/interop");
     scripts.push(interop.join("run.sh"));
+    scripts.push(root().join("tests/page/run.sh"));
     let parts = fs::read_dir(interop).unwrap().map(|entry| entry.unwrap().path().join("run.sh"));
     scripts.extend(parts.filter(|script| script.is_file()));
     scripts
@@ -77,7 +78,13 @@ fn ci(make: &str, environment: &[(&str, &str)]) -> Output {
     tool(ci.join("container-engine"), "echo 'no engine, for want of root' >&2; exit 1");
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
-    command.arg(ci.join("run")).env("PATH", path).env_remove("INTEROP").env_remove("SKIP_CONTAINER").env_remove("CXX");
+    command
+        .arg(ci.join("run"))
+        .env("PATH", path)
+        .env_remove("INTEROP")
+        .env_remove("SKIP_CONTAINER")
+        .env_remove("CXX")
+        .env("CHROMIUM", "");
     command.envs(environment.iter().copied()).output().unwrap()
 }
 
@@ -98,6 +105,7 @@ fn ci_ends_with_what_it_skipped_and_why() {
         [
             "skipped: tests: the_plugin_answers: no OpenVINO plugin",
             "skipped: API description: schemathesis is not installed and could not be had",
+            "skipped: page: chromium is not installed and could not be had",
             "skipped: against the real libraries: INTEROP is not set (it installs PyTorch and others: 6 GB)",
             "skipped: licences and sources of the dependencies: cargo-deny is not installed and could not be built",
             "skipped: container: no engine, for want of root",
@@ -111,4 +119,26 @@ fn ci_fails_where_its_tests_fail_and_says_where() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("== FAILED at: tests"), "{output:?}");
     assert_eq!(ending(&output), ["nothing was skipped"]);
+}
+
+#[test]
+fn an_image_is_not_built_where_its_disk_is_too_full_and_it_is_said() {
+    let tools = tempfile::tempdir().unwrap();
+    let tool = |name: &str, text: &str| {
+        let path = tools.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    tool("docker", "echo /var/lib/engine");
+    tool("df", "[ \"$3\" = /var/lib/engine ] && printf 'Avail\\n   11\\n'");
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    let room = |gib: &str| {
+        let script = root().join(".ci/container-room");
+        Command::new("bash").arg(script).arg(gib).env("PATH", &path).output().unwrap()
+    };
+    assert!(room("11").status.success());
+    let refused = room("12");
+    assert_eq!(refused.status.code(), Some(1));
+    let expected = "building the image takes 12 GiB of disk, and /var/lib/engine has 11 left\n";
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), expected);
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use resnetd::{
     resnet::{Choices, GraphOptions, Preprocessing, Recipe, Variant, build, untrained},
-    runtime::{Executor, FeaturesOf, GraphSource, SessionOptions, Stated},
+    runtime::{Executor, GraphSource, InnerValue, SessionOptions, Stated},
     tensor::{Batch, Logits},
 };
 
@@ -36,7 +36,7 @@ fn sessions_that_share_weights_answer_the_same_to_the_last_bit() {
     let graph = GraphSource::File(&path);
     let inspection = resnetd::inspect::inspect_file(&path).unwrap();
     let output = &inspection.outputs[0];
-    let features = FeaturesOf { output: output.name.clone(), value: output.features.clone(), is_output: false };
+    let features = InnerValue { output: output.name.clone(), value: output.features.clone(), is_output: false };
     let stated = Stated { features: vec![features], ..Stated::default() };
     let runtime = runtime();
 

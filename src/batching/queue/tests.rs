@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    batching::{ClientId, Priority, Reply},
+    batching::{ClientId, Inside, Priority, Reply},
     tensor::{InputShape, Layout, NumberType},
 };
 
@@ -31,7 +31,7 @@ fn arrived(at: Instant) -> (Arrived, Answer) {
     let shape = InputShape { layout: Layout::Nchw, channels: 1, height: 1, width: 1 };
     let input = shape.tensor(vec![0; 4].into(), NumberType::Float32).expect("it fits");
     let (reply, answer) = oneshot::channel();
-    (Arrived { input, features: false, reply, at }, answer)
+    (Arrived { input, inside: Inside::Nothing, reply, at }, answer)
 }
 
 fn wait(queue: &Queue, at: Instant, terms: Terms, announced: Option<Announced>) -> Answer {

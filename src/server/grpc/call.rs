@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::{
     server::request_id::RequestId,
     service::{Charge, ClientId, Error, ErrorKind, SplitKeys},
-    telemetry::{TraceContext, TraceParent},
+    telemetry::{TraceContext, TraceId, TraceParent, TracedRequest, trace_id},
 };
 
 /// What a handler knows of its call, from the request's extensions.
@@ -31,6 +31,8 @@ pub(super) struct GrpcCall {
     /// What decides between versions of a model.
     pub(super) keys: SplitKeys,
     pub(super) parent: Option<TraceParent>,
+    /// Where the call's way is recorded, if it is.
+    pub(super) traced: Option<Arc<TracedRequest>>,
     /// Fires when the connection is told to close.
     pub(super) leaving: CancellationToken,
 }
@@ -48,7 +50,17 @@ impl Taken {
 impl GrpcCall {
     /// What the call's lines of log carry.
     pub(super) fn trace(&self) -> TraceContext {
-        TraceContext { request_id: self.id.as_str().into(), parent: self.parent }
+        TraceContext { request_id: self.id.as_str().into(), parent: self.parent, traced: self.traced.clone() }
+    }
+
+    /// The trace that it is recorded in.
+    pub(super) fn recorded(&self) -> Option<TraceId> {
+        self.traced.as_deref().map(TracedRequest::trace_id)
+    }
+
+    /// The trace that it belongs to.
+    pub(super) fn trace_id(&self) -> Option<TraceId> {
+        trace_id(self.traced.as_deref(), self.parent)
     }
 
     /// The context that [`GrpcDoor`](super::GrpcDoor) left with the request.

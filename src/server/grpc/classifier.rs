@@ -3,7 +3,7 @@
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{call::GrpcCall, convert, deadline::deadline, outcome::finish, proto, stream};
+use super::{call::GrpcCall, convert, deadline::deadline, explain, outcome::finish, proto, stream};
 use crate::{
     server::{
         request_log::{RequestLog, SlowRequests},
@@ -43,13 +43,14 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
-        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived);
+        let arrival =
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
         let warmed = async || {
             let deadline = deadline?;
             version?;
@@ -88,6 +89,29 @@ impl proto::classifier_server::Classifier for Classifier {
         Ok(Response::new(answers))
     }
 
+    async fn explain(
+        &self,
+        request: Request<proto::ExplainRequest>,
+    ) -> Result<Response<proto::ExplainResponse>, Status> {
+        let call = GrpcCall::of(&request)?;
+        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let deadline = deadline(request.metadata(), call.arrived);
+        let request = request.into_inner();
+        let (model, label) = (request.model.clone(), request.version_label.clone());
+        let version = convert::version(request.version, &label);
+        let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
+        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived);
+        let explained = async || {
+            let deadline = deadline?;
+            version?;
+            let target = arrival.warmed(deadline).await?;
+            self.service.explain(explain::request(request, target, deadline, &call)).await
+        };
+        let result = explained().await.map(explain::response);
+        arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));
+        finish(log, "Explain", &model, &call.charge, result)
+    }
+
     async fn list_models(
         &self,
         _: Request<proto::ListModelsRequest>,
@@ -98,7 +122,7 @@ impl proto::classifier_server::Classifier for Classifier {
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
         let found = version.and_then(|version| self.service.find(&request.name, version));

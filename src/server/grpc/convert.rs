@@ -16,7 +16,7 @@ use crate::{
     },
     service::{
         Answer, Charge, ClassesWanted, ClientId, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput,
-        Priority, Request, Shown, Target, TensorInfo, TraceContext, VersionPick, Wanted,
+        Priority, Request, Shown, Target, TensorInfo, Timing, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -44,7 +44,7 @@ pub(super) fn request(
     Request {
         items: message.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
-        wanted: Wanted { classes: Some(classes), outputs: message.outputs },
+        wanted: Wanted::outputs(message.outputs).with_classes(Some(classes)),
         deadline,
         priority: match message.priority {
             0 => Priority::DEFAULT,
@@ -74,6 +74,12 @@ pub(super) async fn response(answer: Answer, threads: &Threads) -> Result<proto:
     threads.run_if(is_long(&answer), move || message(answer)).await
 }
 
+/// Where the time went, as a message.
+pub(super) fn timing(timing: &Timing) -> proto::Timing {
+    let Timing { preprocess_ms, queue_ms, inference_ms, total_ms } = *timing;
+    proto::Timing { preprocess_ms, queue_ms, inference_ms, total_ms }
+}
+
 fn message(answer: Answer) -> proto::ClassifyResponse {
     let class = |class: crate::service::Prediction| proto::Class {
         index: class.index as u32,
@@ -93,12 +99,7 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
                 answered_by: answer.answered_by.get(image).map(ToString::to_string).unwrap_or_default(),
             })
             .collect(),
-        timing: Some(proto::Timing {
-            preprocess_ms: answer.timing.preprocess_ms,
-            queue_ms: answer.timing.queue_ms,
-            inference_ms: answer.timing.inference_ms,
-            total_ms: answer.timing.total_ms,
-        }),
+        timing: Some(timing(&answer.timing)),
         batch_size: answer.batch_size as u32,
         cached: answer.cached,
         outputs: answer.outputs.into_iter().map(output).collect(),

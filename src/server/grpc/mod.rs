@@ -7,6 +7,7 @@
 //! Knows the service. Must not know the stages behind it, or the other door.
 
 mod call;
+mod call_end;
 mod charged;
 mod classifier;
 mod codec;
@@ -14,6 +15,7 @@ mod contents;
 mod convert;
 mod deadline;
 mod details;
+mod explain;
 mod health;
 mod inference;
 mod messages;
@@ -50,7 +52,9 @@ use tower::{BoxError, Service as _};
 use super::{
     calls::{AnswerCalls, CallOrigin},
     connections::{self, Connecting, Life},
+    door_span,
     error::ServeError,
+    load_report,
     request_id::{REQUEST_ID, RequestId},
     request_log::RequestLog,
     shared::{DoorOptions, Shared},
@@ -60,9 +64,10 @@ use super::{
 };
 use crate::{
     service::{Error, Shown, SplitKeys},
-    telemetry::{Protocol, TraceParent},
+    telemetry::Protocol,
 };
 use call::{GrpcCall, Taken};
+use call_end::CallEnd;
 use charged::ChargedBody;
 use messages::{MessageRules, Messages};
 use packing::Packer;
@@ -84,9 +89,10 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MAX_NAME_MESSAGE: usize = 16 << 10;
 
 /// The methods whose calls count as requests to classify.
-const CLASSIFYING: [&str; 6] = [
+const CLASSIFYING: [&str; 7] = [
     "/resnetd.v1.Classifier/Classify",
     "/resnetd.v1.Classifier/ClassifyStream",
+    "/resnetd.v1.Classifier/Explain",
     "/inference.GRPCInferenceService/ModelInfer",
     "/inference.GRPCInferenceService/ModelStreamInfer",
     "/tensorflow.serving.PredictionService/Predict",
@@ -205,13 +211,17 @@ where
 {
     let arrived = Instant::now();
     let id = door.shared.ids.take_or_make(request.headers().get(REQUEST_ID));
-    let parent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
-    let parent = parent.and_then(TraceParent::parse);
+    let parent = door_span::parent(request.headers());
+    let span = door_span::begin(&door.shared.options, request.uri().path(), request.headers(), parent, arrived);
+    let traced = span.as_ref().map(|span| span.request().clone());
     let call = admitted.and_then(|()| payer.open_charge());
     let client = door.shared.clients.of(request.headers(), Some(address));
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
-    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, keys, parent, arrived, leaving });
+    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, keys, parent, traced, arrived, leaving });
     let path = request.uri().path().to_owned();
+    let report = load_report::wanted(door.shared.options.load_reports, request.headers());
+    let reporting = report.map(|_| door.shared.service.clone());
+    let mut end = CallEnd::new(span, CLASSIFYING.contains(&&*path), reporting);
     let mut packer = Packer::of(request.headers());
     let taken = Taken::default();
     let mut charge = None;
@@ -238,6 +248,10 @@ where
         packer.announce(headers);
     }
     headers.insert(REQUEST_ID, id.header());
+    end.tell(headers);
+    if headers.contains_key(GRPC_STATUS) {
+        end.end(&path, headers);
+    }
     let unread = charge.clone().filter(|_| is_single);
     response.map(|body| {
         let body = body.map_frame(move |frame| {
@@ -256,6 +270,7 @@ where
                 Err(frame) => match frame.into_trailers() {
                     Ok(mut trailers) => {
                         mend_headers(&mut trailers, &path);
+                        end.end(&path, &mut trailers);
                         Frame::trailers(trailers)
                     }
                     Err(frame) => frame,

@@ -48,8 +48,8 @@ pub(super) struct Stream {
 pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStreamResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let (id, slow) = (stream.call.id.clone(), stream.slow.clone());
-        let log = RequestLog::start("grpc", &id, &slow).at_its_clients_pace();
+        let (id, slow, trace_id) = (stream.call.id.clone(), stream.slow.clone(), stream.call.trace_id());
+        let log = RequestLog::start("grpc", &id, &slow).in_trace(trace_id).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
@@ -132,7 +132,7 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
     let version = convert::version(message.map_or(0, |message| message.version), &label);
     let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
     let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
-    let arrival = service.arrive(Protocol::Grpc, &model, picked, &call.keys, started);
+    let arrival = service.arrive(Protocol::Grpc, &model, picked, &call.keys, started).in_trace(call.recorded());
     let warmed = async || {
         let charge = charge?;
         version?;

@@ -11,7 +11,7 @@ use std::{
 use axum::{
     body::{Body, HttpBody},
     extract::FromRequestParts,
-    http::{HeaderName, Method, Request, StatusCode, Uri, Version, request::Parts},
+    http::{Method, Request, StatusCode, Uri, Version, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -30,16 +30,15 @@ use super::{
 };
 use crate::{
     server::{
-        activity::InWork, places::Place, request_id::RequestId, request_log::RequestLog, shared::Shared, unread::Unread,
+        activity::InWork, door_span, load_report, places::Place, request_id::RequestId, request_log::RequestLog,
+        shared::Shared, unread::Unread,
     },
     service::{Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, SplitKeys, TraceContext},
-    telemetry::TraceParent,
+    telemetry::{OpenSpan, TraceId, TraceParent, TracedRequest, trace_id},
 };
 
 /// The largest head of a request: line and headers.
 pub(super) const MAX_HEAD_BYTES: usize = 32 << 10;
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What a request has from its connection.
 #[derive(Clone)]
@@ -61,6 +60,8 @@ pub(super) struct HttpCall {
     /// When the head of the request was there.
     pub(super) arrived: Instant,
     parent: Option<TraceParent>,
+    /// Where the request's way is recorded, if it is.
+    traced: Option<Arc<TracedRequest>>,
     payer: Option<Payer>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
@@ -73,11 +74,11 @@ impl HttpCall {
     fn of(request: &Request<Incoming>, connection: Option<&OfConnection>, shared: &Shared) -> Self {
         let extensions = request.extensions();
         let named = extensions.get::<request_id::RequestId>().map(|id| id.header_value().clone());
-        let parent = request.headers().get(TRACEPARENT).and_then(|header| header.to_str().ok());
         Self {
             id: RequestId::from_header(named),
             arrived: Instant::now(),
-            parent: parent.and_then(TraceParent::parse),
+            parent: door_span::parent(request.headers()),
+            traced: None,
             payer: connection.map(|connection| connection.payer.clone()),
             client: shared.clients.of(request.headers(), connection.map(|connection| connection.address)),
             keys: shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes())),
@@ -105,7 +106,12 @@ impl HttpCall {
 
     /// What the request's lines of log carry.
     pub(super) fn trace(&self) -> TraceContext {
-        TraceContext { request_id: self.id.as_str().into(), parent: self.parent }
+        TraceContext { request_id: self.id.as_str().into(), parent: self.parent, traced: self.traced.clone() }
+    }
+
+    /// The trace that it is recorded in.
+    pub(super) fn recorded(&self) -> Option<TraceId> {
+        self.traced.as_deref().map(TracedRequest::trace_id)
     }
 }
 
@@ -143,12 +149,16 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
-    let call = HttpCall::of(&request, connection.as_ref(), &door.shared);
+    let mut call = HttpCall::of(&request, connection.as_ref(), &door.shared);
+    let span = door_span::begin(door.options(), request.uri().path(), request.headers(), call.parent, call.arrived);
+    call.traced = span.as_ref().map(|span| span.request().clone());
     let peer = connection.as_ref().map(|connection| &connection.peer);
     // Streams of HTTP/2 are many, and take memory until their answers are read. A connection of HTTP/1 has one request at a time.
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
     let stream = of_http_2.map(|connection| connection.payer.open_charge_in_any_case());
-    let log = RequestLog::start("http", &call.id, &door.shared.slow);
+    let report = load_report::wanted(door.options().load_reports, request.headers());
+    let log =
+        RequestLog::start("http", &call.id, &door.shared.slow).in_trace(trace_id(call.traced.as_deref(), call.parent));
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
@@ -180,6 +190,10 @@ where
     let answer = call.body.end(peer, version, goes_on, answer);
     let log = if call.body.is_given_up() { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
+    let mut answer = recorded(span, &method, &uri, failed.as_ref(), answer);
+    if let Some(form) = report {
+        load_report::tell(form, &door.service().load_report(), answer.headers_mut());
+    }
     take_turn(version).await;
     Ok(match stream {
         Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),
@@ -200,6 +214,22 @@ fn finish(log: RequestLog<'_>, method: &Method, uri: &Uri, status: StatusCode, f
     let (method, path) = (Shown(method.as_str()), Shown(uri.path()));
     let what = format_args!("{method} {path}");
     log.finish(what, status.as_str(), failed.and_then(Failure::kind), failed.map_or("", Failure::message));
+}
+
+/// The answer, which tells of its span, where there is one.
+fn recorded(
+    span: Option<OpenSpan>,
+    method: &Method,
+    uri: &Uri,
+    failed: Option<&Failure>,
+    mut answer: Response,
+) -> Response {
+    if let Some(span) = span {
+        door_span::tell(&span, answer.headers_mut());
+        let (status, refusal) = (answer.status().as_u16(), failed.map(Failure::message));
+        door_span::end_http(span, method.as_str(), uri.path(), status, refusal);
+    }
+    answer
 }
 
 /// What a connection without a place of its own is answered.

@@ -23,6 +23,8 @@ mod metrics;
 mod nearest;
 mod object;
 mod one_port;
+mod packed;
+mod page;
 mod peer;
 mod platforms;
 mod reading;
@@ -61,7 +63,7 @@ use super::{
     wire::Wire,
 };
 use door::HttpDoor;
-pub use v1::take_apart;
+pub use v1::{explained_as_json, explained_as_png, take_apart};
 
 use bare::Refusals;
 use call::MAX_HEAD_BYTES;

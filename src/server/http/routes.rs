@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{description::RouteEntry, docs, door::HttpDoor, health, metrics, platforms, route::Routes, stats, v1, v2};
+use super::{
+    description::RouteEntry, docs, door::HttpDoor, health, metrics, page, platforms, route::Routes, stats, v1, v2,
+};
 use crate::server::platforms::Platforms;
 
 /// Every route, and what is said of it.
@@ -16,7 +18,7 @@ fn routes(platforms: &Platforms) -> Routes {
         .get("/readyz", health::ready, health::ready_described())
         .get("/metrics", metrics::scrape, metrics::described())
         .get("/v1/stats", stats::stats, stats::described());
-    v1::routes().and(v2::routes()).and(platforms::routes(platforms)).and(own).and(docs::routes())
+    v1::routes().and(v2::routes()).and(platforms::routes(platforms)).and(own).and(docs::routes()).and(page::routes())
 }
 
 /// What is said of all routes, those of every dialect included: the same whatever is on.

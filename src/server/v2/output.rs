@@ -68,7 +68,7 @@ impl Requested {
 
     /// The same for the service.
     pub(in crate::server) fn wanted(&self) -> Wanted {
-        Wanted { classes: None, outputs: self.0.iter().map(|output| output.name.clone()).collect() }
+        Wanted::outputs(self.0.iter().map(|output| output.name.clone()).collect())
     }
 
     /// What the service answered to [`Requested::wanted`], in the form that was asked for.

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{guard::Observed, guarded::Guarded};
 use crate::{
-    batching::{Priority, Submission},
+    batching::{Inside, Priority, Submission},
     postprocess::top_k,
     preprocess::{self, DecodeLimits},
     service::{
@@ -178,8 +178,15 @@ impl Mirroring {
             What::Picture(file) => self.decode(file, spare).await?,
         };
         let (announced, deadline, client, place) = (None, None, None, None);
-        let submission =
-            Submission { input, announced, deadline, priority: Priority::SHADOW, client, features: false, place };
+        let submission = Submission {
+            input,
+            announced,
+            deadline,
+            priority: Priority::SHADOW,
+            client,
+            inside: Inside::Nothing,
+            place,
+        };
         let pending = self.shadow.model.batcher.submit(submission).map_err(|_| ShadowOutcome::Busy)?;
         pending.await.map(|reply| reply.logits).map_err(|_| ShadowOutcome::Failed)
     }

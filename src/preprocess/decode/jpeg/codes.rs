@@ -3,6 +3,8 @@
 //!
 //! Made of the crate's tables, which know what a code means and which are none.
 
+use std::sync::OnceLock;
+
 use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
 
 use super::bits::REFILLED;
@@ -143,7 +145,7 @@ const BEYOND: u32 = 64;
 pub(super) struct AcCodes<'a> {
     pub(super) table: &'a HuffmanTable,
     pairs: Box<[Pair; 1 << PAIR_BITS]>,
-    skips: Option<Box<[Skip; 1 << SKIP_BITS]>>,
+    skips: OnceLock<Box<[Skip; 1 << SKIP_BITS]>>,
 }
 
 impl<'a> AcCodes<'a> {
@@ -151,18 +153,18 @@ impl<'a> AcCodes<'a> {
     pub(super) fn new(table: &'a HuffmanTable, blocks: usize) -> Self {
         let mut pairs = boxed(Pair::none());
         if blocks < FEW_BLOCKS {
-            return Self { table, pairs, skips: None };
+            return Self { table, pairs, skips: OnceLock::new() };
         }
         for (bits, pair) in (0..).zip(pairs.iter_mut()) {
             *pair = pair_of(table, bits);
         }
-        Self { table, pairs, skips: None }
+        Self { table, pairs, skips: OnceLock::new() }
     }
 
     /// Makes the table for blocks that are passed over; it pays where they are many.
-    pub(super) fn make_skips(&mut self) {
+    pub(super) fn make_skips(&self) {
         let table = self.table;
-        self.skips.get_or_insert_with(|| {
+        self.skips.get_or_init(|| {
             let mut skips = boxed(Skip(0));
             for (bits, skip) in (0..).zip(skips.iter_mut()) {
                 *skip = skip_of(table, bits);
@@ -179,7 +181,7 @@ impl<'a> AcCodes<'a> {
     /// What [`AcCodes::make_skips`] made.
     #[inline(always)]
     pub(super) fn skips(&self) -> Option<Skips<'_>> {
-        self.skips.as_deref().map(Skips)
+        self.skips.get().map(|skips| Skips(skips))
     }
 }
 

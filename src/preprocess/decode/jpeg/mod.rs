@@ -6,6 +6,7 @@
 //! of all of it, because a progressive file gives them bit by bit; [`strips`] keeps the samples of two strips,
 //! [`upsample`] makes rows of them. Only these files name that crate.
 
+mod annex_k;
 mod bits;
 mod codes;
 mod entropy;
@@ -19,6 +20,8 @@ mod strips;
 mod tests;
 mod transform;
 mod upsample;
+
+use std::borrow::Cow;
 
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
@@ -35,20 +38,18 @@ use strips::Planes;
 use upsample::Upsampler;
 
 struct Jpeg<'a> {
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
     metadata: JpegMetadata,
     geometry: Geometry,
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeError> {
-    let mut reader = MarkerReader::new(bytes);
-    reader.set_scan_cap(MAX_SCANS);
-    let metadata = reader.read_markers().map_err(corrupt)?;
+    let (read_bytes, metadata) = read_markers(bytes)?;
     let frame = &metadata.frame;
     if frame.precision != 8 {
         return Err(corrupt(format_args!("{} bits a sample are not read, only 8", frame.precision)));
     }
-    if !has_marker_behind(bytes, metadata.entropy_data_offset) {
+    if !has_marker_behind(&read_bytes, metadata.entropy_data_offset) {
         return Err(corrupt("its end marker is missing"));
     }
     if !metadata.frame.is_lossless && !metadata.is_arithmetic && header::jpeg::has_impossible_segment(bytes) {
@@ -59,7 +60,20 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Frame, Box<dyn Rows + '_>), DecodeEr
     let turn = Turn::from_metadata(exif.as_deref(), xmp);
     let (width, height) = (geometry.width as u32, geometry.height as u32);
     let found = Frame { width, height, turn, turn_is_intrinsic: false };
-    Ok((found, Box::new(Jpeg { bytes, metadata, geometry })))
+    Ok((found, Box::new(Jpeg { bytes: read_bytes, metadata, geometry })))
+}
+
+/// What stands before the pixels, and the bytes that it speaks of: the file's, or those of it without its tables.
+fn read_markers(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, JpegMetadata), DecodeError> {
+    let read = |bytes| {
+        let mut reader = MarkerReader::new(bytes);
+        reader.set_scan_cap(MAX_SCANS);
+        reader.read_markers().map_err(corrupt)
+    };
+    let Some(bare) = annex_k::bare(bytes) else { return Ok((bytes.into(), read(bytes)?)) };
+    let mut metadata = read(&bare.bytes)?;
+    bare.give_back(&mut metadata);
+    Ok((bare.bytes.into(), metadata))
 }
 
 /// Whether anything ends the pixels but the file itself. Pillow refuses a picture where nothing does, as it is cut off more
@@ -103,9 +117,7 @@ pub(super) fn read_part(
     if !tables.is_empty() && !tables.starts_with(&[0xff, 0xd8]) {
         return Err(corrupt("the tables of its TIFF are none"));
     }
-    let mut reader = MarkerReader::new(bytes);
-    reader.set_scan_cap(MAX_SCANS);
-    let metadata = reader.read_markers().map_err(corrupt)?;
+    let (read_bytes, metadata) = read_markers(bytes)?;
     let frame = &metadata.frame;
     if frame.precision != 8 || u32::from(frame.width) != width || u32::from(frame.height) < rows {
         let (width, height, bits) = (frame.width, frame.height, frame.precision);
@@ -133,7 +145,7 @@ pub(super) fn read_part(
     if !is_known || sampling.any(|sampling| sampling != (1, 1)) {
         return Err(corrupt("so many samples for its pixels do not fit the colours of its TIFF"));
     }
-    let jpeg = Box::new(Jpeg { bytes, metadata, geometry });
+    let jpeg = Box::new(Jpeg { bytes: read_bytes, metadata, geometry });
     let mut sink = FirstRows::new(sink, rows);
     // White is zero in such a TIFF.
     if told.photometric == 0 { jpeg.read(&mut Inverted(&mut sink)) } else { jpeg.read(&mut sink) }?;
@@ -152,6 +164,7 @@ impl Rows for Jpeg<'_> {
 
     fn read(self: Box<Self>, sink: &mut dyn RowSink) -> Result<(), DecodeError> {
         let Self { bytes, metadata, geometry } = *self;
+        let bytes = &*bytes;
         if metadata.frame.is_lossless {
             return lossless(bytes, &geometry, sink);
         }

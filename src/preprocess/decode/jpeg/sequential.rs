@@ -4,9 +4,13 @@
 //! Every block's codes are read, because a picture that is damaged anywhere is refused; of those outside the window that
 //! is looked at nothing is kept but the average, which the next one starts from.
 
+use std::ptr;
+
+use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
 use libjpeg_turbo_rs::decode::entropy::resolve_mcu_plan;
 use libjpeg_turbo_rs::decode::marker::JpegMetadata;
 
+use super::annex_k;
 use super::bits::Bits;
 use super::codes::{AcCodes, DcCodes};
 use super::entropy::{self, Fault};
@@ -27,7 +31,31 @@ struct UnitBlock<'a> {
     component: &'a Component,
     /// Its column and row in the unit.
     place: (usize, usize),
-    codes: &'a (DcCodes<'a>, AcCodes<'a>),
+    codes: (&'a DcCodes<'a>, &'a AcCodes<'a>),
+}
+
+/// The look-ups of a component's tables.
+enum Codes<'a> {
+    /// Made of the file's own.
+    Own(DcCodes<'a>, AcCodes<'a>),
+    AnnexK(&'static DcCodes<'static>, &'static AcCodes<'static>),
+}
+
+impl<'a> Codes<'a> {
+    /// * `blocks`: how many will be read with them
+    fn new(dc: &'a HuffmanTable, ac: &'a HuffmanTable, blocks: usize) -> Self {
+        match annex_k::dc_codes(dc).zip(annex_k::ac_codes(ac)) {
+            Some((dc, ac)) => Self::AnnexK(dc, ac),
+            None => Self::Own(DcCodes::new(dc, blocks), AcCodes::new(ac, blocks)),
+        }
+    }
+
+    fn look_ups(&self) -> (&DcCodes<'a>, &AcCodes<'a>) {
+        match self {
+            Self::Own(dc, ac) => (dc, ac),
+            Self::AnnexK(dc, ac) => (dc, ac),
+        }
+    }
 }
 
 pub(super) fn read(
@@ -45,27 +73,28 @@ pub(super) fn read(
     let units = geometry.units.0 * geometry.units.1;
     let wanted_units = columns.len() * rows.len();
     let blocks: usize = plan.iter().map(|part| part.num_blocks * units).sum();
-    let mut codes: Vec<(DcCodes<'_>, AcCodes<'_>)> = Vec::new();
-    let mut known = Vec::new();
+    let mut codes: Vec<Codes<'_>> = Vec::with_capacity(plan.len());
+    let mut known = Vec::with_capacity(plan.len());
     for part in &plan {
         // Components share tables, which are as large as half of the cache.
-        let is_of_part = |(dc, ac): &(DcCodes<'_>, AcCodes<'_>)| {
-            std::ptr::eq(dc.table, part.dc_table) && std::ptr::eq(ac.table, part.ac_table)
+        let is_of_part = |codes: &Codes<'_>| {
+            let (dc, ac) = codes.look_ups();
+            ptr::eq(dc.table, part.dc_table) && ptr::eq(ac.table, part.ac_table)
         };
         let index = codes.iter().position(is_of_part).unwrap_or_else(|| {
-            codes.push((DcCodes::new(part.dc_table, blocks), AcCodes::new(part.ac_table, blocks)));
+            codes.push(Codes::new(part.dc_table, part.ac_table, blocks));
             codes.len() - 1
         });
         let component = &geometry.components[part.comp_idx];
         let skipped = if component.edge == 1 { units } else { units - wanted_units };
         if skipped * component.blocks.0 * component.blocks.1 > MANY_SKIPS {
-            codes[index].1.make_skips();
+            codes[index].look_ups().1.make_skips();
         }
         known.push((part.comp_idx, component, index));
     }
     let blocks = known.into_iter().flat_map(|(index, component, known)| {
         let (across, down) = component.blocks;
-        let codes = &codes[known];
+        let codes = codes[known].look_ups();
         let place = move |place| (place % across, place / across);
         (0..across * down).map(move |at| UnitBlock { index, component, place: place(at), codes })
     });

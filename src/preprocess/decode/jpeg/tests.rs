@@ -3,10 +3,12 @@
 
 use std::{fs, path::Path};
 
+use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
 use libjpeg_turbo_rs::decode::bitstream::BitReader;
 use libjpeg_turbo_rs::decode::entropy::{McuDecoder, resolve_mcu_plan};
 use libjpeg_turbo_rs::decode::marker::{JpegMetadata, MarkerReader};
 
+use super::annex_k;
 use super::bits::Bits;
 use super::codes::{AcCodes, DcCodes};
 use super::entropy::{self, Fault};
@@ -60,7 +62,7 @@ fn ours(
     let plan = resolve_mcu_plan(frame, scan, dc_huffman_tables, ac_huffman_tables).unwrap();
     let mut bits = Bits::new(&bytes[metadata.entropy_data_offset..]);
     let codes = plan.iter().map(|part| {
-        let mut ac = AcCodes::new(part.ac_table, blocks_to_read);
+        let ac = AcCodes::new(part.ac_table, blocks_to_read);
         if skips {
             ac.make_skips();
         }
@@ -203,4 +205,47 @@ fn restarts_fill_bytes_and_the_end_of_a_scan_are_as_in_libjpeg() {
     // There is no other restart before the end.
     bits.restart();
     assert_eq!(bits.rest(), [0xff, 0xd9]);
+}
+
+/// What every code of two bytes means in each of a file's tables.
+fn meanings(metadata: &JpegMetadata) -> Vec<Option<Vec<Option<(u8, u8)>>>> {
+    let tables = metadata.dc_huffman_tables.iter().chain(&metadata.ac_huffman_tables);
+    let meaning = |table: &HuffmanTable| (0..=u16::MAX).map(|code| table.lookup(code).ok()).collect();
+    tables.map(|table| table.as_deref().map(meaning)).collect()
+}
+
+#[test]
+fn a_file_with_the_tables_of_annex_k_is_the_same_without_them() {
+    let mut counts = [0; 2];
+    for (name, bytes, metadata, units) in files() {
+        let bare = annex_k::bare(&bytes);
+        counts[usize::from(bare.is_some())] += 1;
+        let Some(bare) = bare else { continue };
+        let mut found = MarkerReader::new(&bare.bytes).read_markers().unwrap();
+        assert!(found.ac_huffman_tables.iter().all(Option::is_none), "{name}");
+        bare.give_back(&mut found);
+        assert_eq!(meanings(&found), meanings(&metadata), "{name}");
+        assert_eq!(compare(&name, &bare.bytes, &found, units), End::Whole, "{name}");
+        let tables = found.dc_huffman_tables.iter().zip(&found.ac_huffman_tables);
+        for (dc, ac) in tables.filter_map(|(dc, ac)| dc.as_deref().zip(ac.as_deref())) {
+            assert!(annex_k::dc_codes(dc).is_some() && annex_k::ac_codes(ac).is_some(), "{name}");
+        }
+        // The first table's first symbol, behind a marker, a length, a class and sixteen counts.
+        let tables = bytes.windows(2).position(|pair| pair == [0xff, 0xc4]).unwrap();
+        for at in [tables + 4, tables + 5, tables + 21] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x20;
+            assert!(annex_k::bare(&damaged).is_none(), "{name}: byte {at}");
+        }
+    }
+    assert!(counts.iter().all(|&count| count > 4), "{counts:?}");
+}
+
+#[test]
+fn no_file_that_is_cut_before_its_pixels_is_taken_for_one_with_known_tables() {
+    for (name, bytes, metadata, _) in files() {
+        for end in 0..metadata.entropy_data_offset.min(2000) {
+            assert!(annex_k::bare(&bytes[..end]).is_none(), "{name}: {end} bytes");
+        }
+    }
 }

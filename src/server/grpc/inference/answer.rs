@@ -38,7 +38,10 @@ impl Inferring {
         let version = v2::pick(&message.model_version);
         // A version that is no number is none of a model's, as 0 is none; the client is told below.
         let picked = version.as_ref().map_or(VersionPick::Number(0), |version| VersionPick::from(*version));
-        let arrival = self.service.arrive(Protocol::Grpc, &message.model_name, picked, &call.keys, arrived);
+        let arrival = self
+            .service
+            .arrive(Protocol::Grpc, &message.model_name, picked, &call.keys, arrived)
+            .in_trace(call.recorded());
         let outcome = match (version, deadline, charge) {
             (Ok(_), Ok(deadline), Ok(charge)) => self.work(message, call, arrived, deadline, charge, &arrival).await,
             (Err(error), _, _) => Err(error.about(ErrorSubject::Field("model_version"))),

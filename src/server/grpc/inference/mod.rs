@@ -62,7 +62,7 @@ impl InferenceService {
         answer: impl FnOnce() -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         finish(log, what, model, &call.charge, answer())
     }
 
@@ -145,7 +145,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::ModelInferRequest>,
     ) -> Result<Response<proto::ModelInferResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let model = request.model_name.clone();
@@ -209,7 +209,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         let proto::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
         let manager = self.manager(parameters)?;
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let loaded = manager.load(model_name).await.map(|()| proto::RepositoryModelLoadResponse {});
         finish(log, "RepositoryModelLoad", model_name, &call.charge, loaded)
     }
@@ -221,7 +221,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         let proto::RepositoryModelUnloadRequest { model_name, parameters, .. } = request.get_ref();
         let manager = self.manager(parameters)?;
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let unloaded = manager.unload(model_name).await.map(|()| proto::RepositoryModelUnloadResponse {});
         finish(log, "RepositoryModelUnload", model_name, &call.charge, unloaded)
     }

@@ -47,8 +47,8 @@ pub(super) struct InferStream {
 pub(super) fn start(stream: InferStream) -> ReceiverStream<Result<proto::ModelStreamInferResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let (id, slow) = (stream.call.id.clone(), stream.slow.clone());
-        let log = RequestLog::start("grpc", &id, &slow).at_its_clients_pace();
+        let (id, slow, trace_id) = (stream.call.id.clone(), stream.slow.clone(), stream.call.trace_id());
+        let log = RequestLog::start("grpc", &id, &slow).in_trace(trace_id).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;

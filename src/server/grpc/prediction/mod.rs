@@ -62,14 +62,15 @@ impl PredictionService {
         work: impl AsyncFnOnce(Q, Asked<'_>) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let deadline = deadline(request.metadata(), call.arrived);
         let mut message = request.into_inner();
         let spec = spec(&mut message).unwrap_or_default();
         let version = spec::version(&spec);
         // A number that is no version's is none of a model's, as 0 is none; the client is told below.
         let picked = version.as_ref().map_or(VersionPick::Number(0), |version| *version);
-        let arrival = self.service.arrive(Protocol::Grpc, &spec.name, picked, &call.keys, call.arrived);
+        let arrival =
+            self.service.arrive(Protocol::Grpc, &spec.name, picked, &call.keys, call.arrived).in_trace(call.recorded());
         let outcome = match (version, deadline) {
             (Ok(_), Ok(deadline)) => {
                 work(message, Asked { call: &call, spec: &spec, deadline, arrival: &arrival }).await
@@ -108,7 +109,7 @@ impl PredictionService {
             let work = move || tensor::items(&name, tensor, &service, &target, &charge);
             self.threads.run_if(is_work, work).await??
         };
-        let answer = self.answer(items, Wanted { classes: None, outputs }, &asked).await?;
+        let answer = self.answer(items, Wanted::outputs(outputs), &asked).await?;
         let model_spec = Some(spec::answered(&answer.model, answer.version, signature.name()));
         let outputs = self.threads.run_if(is_long(&answer), move || answer.outputs.into_iter().map(output).collect());
         Ok(proto::PredictResponse { model_spec, outputs: outputs.await? })
@@ -204,7 +205,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
         request: Request<proto::GetModelMetadataRequest>,
     ) -> Result<Response<proto::GetModelMetadataResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let proto::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         let spec = model_spec.unwrap_or_default();
         let told = spec::version(&spec).and_then(|version| {
@@ -236,7 +237,7 @@ impl proto::model_service_server::ModelService for ModelService {
         request: Request<proto::GetModelStatusRequest>,
     ) -> Result<Response<proto::GetModelStatusResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let spec = request.into_inner().model_spec.unwrap_or_default();
         let versions = spec::version(&spec).and_then(|version| match version {
             VersionPick::Highest => self.service.versions(&spec.name),

@@ -7,12 +7,15 @@ use utoipa::openapi::{Header, HeaderBuilder, ObjectBuilder, Ref, Type};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::http) enum AnswerHeader {
     RequestId,
+    TraceResponse,
+    LoadReport,
     ServerTiming,
     RetryAfter,
     Allow,
     AcceptEncoding,
     JsonLength,
     ContentEncoding,
+    EntityTag,
     OutputName,
     OutputShape,
     OutputDatatype,
@@ -20,30 +23,39 @@ pub(in crate::server::http) enum AnswerHeader {
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::RequestId,
+        Self::TraceResponse,
+        Self::LoadReport,
         Self::ServerTiming,
         Self::RetryAfter,
         Self::Allow,
         Self::AcceptEncoding,
         Self::JsonLength,
         Self::ContentEncoding,
+        Self::EntityTag,
         Self::OutputName,
         Self::OutputShape,
         Self::OutputDatatype,
         Self::ModelVersion,
     ];
 
+    /// Those that any answer may have, refusals too.
+    pub(super) const EVERYWHERE: [Self; 3] = [Self::RequestId, Self::TraceResponse, Self::LoadReport];
+
     /// As it stands in an answer.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::RequestId => "x-request-id",
+            Self::TraceResponse => "traceresponse",
+            Self::LoadReport => "endpoint-load-metrics",
             Self::ServerTiming => "server-timing",
             Self::RetryAfter => "retry-after",
             Self::Allow => "allow",
             Self::AcceptEncoding => "accept-encoding",
             Self::JsonLength => "inference-header-content-length",
             Self::ContentEncoding => "content-encoding",
+            Self::EntityTag => "etag",
             Self::OutputName => "x-output-name",
             Self::OutputShape => "x-output-shape",
             Self::OutputDatatype => "x-output-datatype",
@@ -55,12 +67,15 @@ impl AnswerHeader {
     pub(super) fn component(self) -> &'static str {
         match self {
             Self::RequestId => "RequestId",
+            Self::TraceResponse => "TraceResponse",
+            Self::LoadReport => "EndpointLoadMetrics",
             Self::ServerTiming => "ServerTiming",
             Self::RetryAfter => "RetryAfter",
             Self::Allow => "Allow",
             Self::AcceptEncoding => "AcceptEncoding",
             Self::JsonLength => "InferenceHeaderContentLength",
             Self::ContentEncoding => "ContentEncoding",
+            Self::EntityTag => "ETag",
             Self::OutputName => "OutputName",
             Self::OutputShape => "OutputShape",
             Self::OutputDatatype => "OutputDatatype",
@@ -80,6 +95,16 @@ impl AnswerHeader {
                 Type::String,
                 "The request's id: the client's own, or one that was made. It is in the server's log.",
                 json!("5d7c0f3e9a1b2c4d-000000000001"),
+            ),
+            Self::TraceResponse => (
+                Type::String,
+                "Where the request is recorded, if it is: trace and span, as W3C's draft of the way back has them.",
+                json!("00-4bf92f3577b34da6a3ce929d0e0e4736-3c191d03fa8be065-01"),
+            ),
+            Self::LoadReport => (
+                Type::String,
+                "How loaded the server is, where the request asks by `endpoint-load-metrics-format`.",
+                json!("TEXT application_utilization=0.4300, rps_fractional=120.5, named_metrics.queue_depth=3"),
             ),
             Self::ServerTiming => (
                 Type::String,
@@ -101,6 +126,11 @@ impl AnswerHeader {
                 json!(287),
             ),
             Self::ContentEncoding => (Type::String, "How the body is packed.", json!("gzip")),
+            Self::EntityTag => (
+                Type::String,
+                "What `if-none-match` takes to get it again only when it changed.",
+                json!("\"5e1c40a21f7b-gzip\""),
+            ),
             Self::OutputName => (
                 Type::String,
                 "Which output the body is; only where it is one output and nothing else.",

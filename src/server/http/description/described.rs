@@ -77,6 +77,7 @@ impl Described {
     /// It is put into the line: what has a trace and a deadline, and may fail in the engine.
     pub(in crate::server::http) fn inference(self) -> Self {
         let operation = self.operation.parameter_ref(CommonHeader::TraceParent.reference());
+        let operation = operation.parameter_ref(CommonHeader::LoadFormat.reference());
         Self { operation, ..self }.refuses([RefusalStatus::DeadlineExceeded])
     }
 
@@ -102,7 +103,7 @@ impl Described {
         for (content_type, content) in contents {
             response = response.content(content_type, content);
         }
-        for header in [AnswerHeader::RequestId].iter().chain(headers) {
+        for header in AnswerHeader::EVERYWHERE.iter().chain(headers) {
             response = response.header_ref(header.name(), header.reference());
         }
         Self { operation: self.operation.response("200", response.build()), ..self }
@@ -116,6 +117,25 @@ impl Described {
         }
         self.operation = operation.into();
         self
+    }
+
+    /// Adds another content of the answer that is there.
+    pub(in crate::server::http) fn or_gives(mut self, content_type: &str, content: Content) -> Self {
+        let mut operation = self.operation.build();
+        if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
+            response.content.insert(content_type.to_owned(), RefOr::T(content));
+        }
+        self.operation = operation.into();
+        self
+    }
+
+    /// Who has it already is answered without a body.
+    pub(in crate::server::http) fn or_unchanged(self) -> Self {
+        let response = ResponseBuilder::new().description("`if-none-match` has its `etag`: it is the same as before.");
+        let headers = [AnswerHeader::RequestId, AnswerHeader::EntityTag].into_iter();
+        let response =
+            headers.fold(response, |response, header| response.header_ref(header.name(), header.reference()));
+        Self { operation: self.operation.response("304", response.build()), ..self }.tells(AnswerHeader::EntityTag)
     }
 
     /// Refusals that come here for the reason that they come everywhere.

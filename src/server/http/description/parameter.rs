@@ -100,17 +100,19 @@ pub(in crate::server::http) fn header_parameter(name: &str, text: &str, schema: 
 pub(super) enum CommonHeader {
     RequestId,
     TraceParent,
+    LoadFormat,
     ContentEncoding,
 }
 
 impl CommonHeader {
-    pub(super) const ALL: [Self; 3] = [Self::RequestId, Self::TraceParent, Self::ContentEncoding];
+    pub(super) const ALL: [Self; 4] = [Self::RequestId, Self::TraceParent, Self::LoadFormat, Self::ContentEncoding];
 
     /// Its name among the parts of the document.
     pub(super) fn component(self) -> &'static str {
         match self {
             Self::RequestId => "RequestId",
             Self::TraceParent => "TraceParent",
+            Self::LoadFormat => "EndpointLoadMetricsFormat",
             Self::ContentEncoding => "ContentEncoding",
         }
     }
@@ -131,8 +133,13 @@ impl CommonHeader {
             Self::TraceParent => header_parameter(
                 "traceparent",
                 "The trace that the request belongs to, as W3C Trace Context has it, `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01` for instance: \
-                 it stands in the log.",
+                 it stands in the log, and where the server records traces, the request is recorded as a part of it.",
                 of(Type::String),
+            ),
+            Self::LoadFormat => header_parameter(
+                "endpoint-load-metrics-format",
+                "Asks for the server's load in the answer's head, in this form of ORCA's.",
+                of(Type::String).enum_values(Some(["text", "json", "bin"])),
             ),
             Self::ContentEncoding => header_parameter(
                 "content-encoding",

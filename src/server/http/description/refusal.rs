@@ -152,8 +152,10 @@ impl RefusalStatus {
         let content = ContentBuilder::new().schema(Some(super::shape::reference::<ErrorDocument<'_>>()));
         let mut response = ResponseBuilder::new()
             .description(self.text())
-            .content("application/json", content.example(example).build())
-            .header_ref(AnswerHeader::RequestId.name(), AnswerHeader::RequestId.reference());
+            .content("application/json", content.example(example).build());
+        for header in AnswerHeader::EVERYWHERE {
+            response = response.header_ref(header.name(), header.reference());
+        }
         let own = sample.header().map(|name| name.as_str().to_owned());
         let own = own.or((self == Self::UnsupportedFormat).then(|| AnswerHeader::AcceptEncoding.name().to_owned()));
         if let Some(header) = AnswerHeader::ALL.into_iter().find(|header| Some(header.name()) == own.as_deref()) {

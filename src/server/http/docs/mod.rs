@@ -7,15 +7,8 @@ mod assets;
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{Path, Request, State},
-    http::{
-        HeaderMap, StatusCode, Uri,
-        header::{
-            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
-            X_CONTENT_TYPE_OPTIONS,
-        },
-    },
+    http::Uri,
     response::Response,
 };
 use bytes::Bytes;
@@ -31,9 +24,10 @@ use super::{
     door::HttpDoor,
     error::Failure,
     nearest::nowhere,
+    packed::{guard, plain},
     route::Routes,
 };
-use assets::{ASSETS, Asset, PAGE};
+use assets::{ASSETS, PAGE};
 
 /// Everything from here and nothing from elsewhere. Swagger UI writes `style` attributes and shows pictures that are in its sheet.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
@@ -49,7 +43,7 @@ pub(super) fn routes() -> Routes {
 
 /// `GET /openapi.json`.
 async fn description(State(door): State<Arc<HttpDoor>>) -> Response {
-    answer(door.description(), "application/json")
+    plain(door.description(), "application/json")
 }
 
 fn description_described() -> Described {
@@ -70,13 +64,10 @@ async fn page(State(door): State<Arc<HttpDoor>>, uri: Uri) -> Result<Response, F
     if !door.options().docs {
         return Err(nowhere(State(door), uri).await);
     }
-    let mut page = answer(Bytes::from_static(PAGE.as_bytes()), "text/html; charset=utf-8");
-    page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    page.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let mut page = plain(Bytes::from_static(PAGE.as_bytes()), "text/html; charset=utf-8");
+    guard(&mut page, POLICY);
     Ok(page)
 }
-
-const REFERRER_POLICY: HeaderName = HeaderName::from_static("referrer-policy");
 
 fn page_described() -> Described {
     let page = content(text("A page for a browser.")).build();
@@ -97,24 +88,10 @@ async fn asset(
     request: Request,
 ) -> Result<Response, Failure> {
     let known = name.and_then(|Path(name)| ASSETS.iter().find(|asset| asset.name == name));
-    let Some(Asset { media_type, bytes, packed, .. }) = known.filter(|_| door.options().docs) else {
-        return Err(nowhere(State(door), request.uri().clone()).await);
-    };
-    let plain = *packed && !takes_gzip(request.headers());
-    let bytes = match plain {
-        true => door.threads().run_if(true, || assets::unpacked(bytes)).await?,
-        false => Bytes::from_static(bytes),
-    };
-    let mut answer = answer(bytes, media_type);
-    if *packed {
-        answer.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
-        if !plain {
-            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
+    match known.filter(|_| door.options().docs) {
+        Some(file) => file.answer(&door, request.headers()).await,
+        None => Err(nowhere(State(door), request.uri().clone()).await),
     }
-    // Another version of the server may have others under the same names.
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
-    Ok(answer)
 }
 
 fn asset_described() -> Described {
@@ -136,25 +113,8 @@ fn asset_described() -> Described {
     )
     .parameter(name)
     .answers_with("The file.", contents, &[AnswerHeader::ContentEncoding])
+    .or_unchanged()
     .refuses_because(RefusalStatus::NotFound, "There is no such file, or `[server] docs` is off.")
-}
-
-fn answer(bytes: Bytes, media_type: &'static str) -> Response {
-    let mut answer = Response::new(Body::from(bytes));
-    *answer.status_mut() = StatusCode::OK;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
-/// Whether a client takes gzip: where it says nothing, it is not taken for granted.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(axum::http::header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = weight.trim().strip_prefix("q=").is_some_and(|weight| weight.trim().parse() == Ok(0.0));
-        matches!(name.trim().to_ascii_lowercase().as_str(), "gzip" | "*") && !refused
-    })
 }
 
 #[cfg(test)]
@@ -162,23 +122,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_sent_to_those_that_take_it() {
-        let takes = |value: &'static str| {
-            takes_gzip(&HeaderMap::from_iter([(axum::http::header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
-        };
-        for value in ["gzip", "br, GZIP;q=0.5", "*", "deflate, gzip, br, zstd"] {
-            assert!(takes(value), "{value}");
-        }
-        for value in ["", "br", "identity", "gzip;q=0", "gzip; q=0.0"] {
-            assert!(!takes(value), "{value}");
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
-    }
-
-    #[test]
     fn every_packed_file_unpacks_to_what_the_page_needs() {
-        for asset in ASSETS.iter().filter(|asset| asset.packed) {
-            let bytes = assets::unpacked(asset.bytes);
+        for asset in ASSETS.iter().filter(|asset| asset.name.starts_with("swagger")) {
+            let bytes = asset.unpacked();
             let text = std::str::from_utf8(&bytes).expect("text");
             assert!(text.contains("swagger-ui") && text.len() > 10 * asset.bytes.len() / 4, "{}", asset.name);
             // Nothing is loaded from elsewhere, in spite of the policy.

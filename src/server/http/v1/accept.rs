@@ -16,17 +16,7 @@ pub(super) enum AnswerForm {
 impl AnswerForm {
     /// The form that `headers` like best; JSON where they say nothing of it, or as much of another one.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
-        let listed = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut best = (Self::Json, 0.0);
-        for entry in listed.flat_map(|list| list.split(',')) {
-            let mut parts = entry.split(';').map(str::trim);
-            let Some(form) = parts.next().and_then(Self::named) else { continue };
-            let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-            if weight > best.1 || (weight == best.1 && form == Self::Json) {
-                best = (form, weight);
-            }
-        }
-        best.0
+        preferred(headers, Self::named, Self::Json)
     }
 
     pub(super) fn content_type(self) -> HeaderValue {
@@ -38,13 +28,30 @@ impl AnswerForm {
     }
 
     fn named(media_type: &str) -> Option<Self> {
-        match media_type.to_ascii_lowercase().as_str() {
+        match media_type {
             "*/*" | "application/*" | "application/json" => Some(Self::Json),
             "application/octet-stream" => Some(Self::Raw),
             "application/x-npy" => Some(Self::Npy),
             _ => None,
         }
     }
+}
+
+/// The form that `headers` like best; `usual` where they say nothing of it, or as much of another one.
+///
+/// * `named`: a form by its media type, in lowercase
+pub(super) fn preferred<F: Copy + PartialEq>(headers: &HeaderMap, named: impl Fn(&str) -> Option<F>, usual: F) -> F {
+    let listed = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut best = (usual, 0.0);
+    for entry in listed.flat_map(|list| list.split(',')) {
+        let mut parts = entry.split(';').map(str::trim);
+        let Some(form) = parts.next().and_then(|name| named(&name.to_ascii_lowercase())) else { continue };
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+        if weight > best.1 || (weight == best.1 && form == usual) {
+            best = (form, weight);
+        }
+    }
+    best.0
 }
 
 #[cfg(test)]

@@ -27,7 +27,9 @@ use crate::{
         http::{body, call::HttpCall, door::HttpDoor, error::Failure, reply, timing},
         threads::is_long,
     },
-    service::{self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Priority, Target, VersionPick, Wanted},
+    service::{
+        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Priority, Target, Timing, VersionPick, Wanted,
+    },
     telemetry::Protocol,
 };
 
@@ -45,7 +47,8 @@ pub(in crate::server::http) async fn classify(
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
-    let arrival = door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived);
+    let arrival =
+        door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived).in_trace(call.recorded());
     let outcome = answer(door, call, path, &arrival, request, shape).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome
@@ -71,11 +74,9 @@ async fn answer(
         return Err(one_model(&target).into());
     }
     let form = answer_form(&headers, &options, &upload, shape)?;
-    let wanted = Wanted {
-        // What is one output has no place for classes.
-        classes: (form == AnswerForm::Json).then_some(options.classes),
-        outputs: std::mem::take(&mut options.outputs).of(&target)?,
-    };
+    let outputs = std::mem::take(&mut options.outputs).of(&target)?;
+    // What is one output has no place for classes.
+    let wanted = Wanted::outputs(outputs).with_classes((form == AnswerForm::Json).then_some(options.classes));
     if form != AnswerForm::Json && wanted.outputs.len() != 1 {
         return Err(one_output(form, wanted.outputs.len()).into());
     }
@@ -119,12 +120,25 @@ pub(super) async fn take(
     request: Request,
     classes: impl Fn() -> Option<usize>,
 ) -> Result<TakenUpload, Failure> {
+    take_with(door, call, request, RequestOptions::default(), classes).await
+}
+
+/// The same.
+///
+/// * `options`: what may be asked, before anything is
+pub(super) async fn take_with(
+    door: &HttpDoor,
+    call: &HttpCall,
+    request: Request,
+    options: RequestOptions,
+    classes: impl Fn() -> Option<usize>,
+) -> Result<TakenUpload, Failure> {
     let service = door.service();
     let (head, incoming) = request.into_parts();
     let priority = priority::asked(&head.headers)?;
     let refuse = |bad: BadOption| bad.into_error(classes());
 
-    let mut options = RequestOptions::from_query(head.uri.query()).map_err(refuse)?;
+    let mut options = options.with_query(head.uri.query()).map_err(refuse)?;
     let charge = call.open_charge(service)?;
     let body = body::read_unpacked(door, &head.headers, incoming, call, &charge).await?;
     if body.is_empty() {
@@ -243,7 +257,7 @@ pub(super) struct ClassifyDocument<'a> {
 /// Where the time went, in milliseconds. Of several pictures the longest counts.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Timing)]
-struct TimingMs {
+pub(super) struct TimingMs {
     /// Decoding, resizing and cropping.
     preprocess: f64,
     /// Waiting for a batch.
@@ -254,19 +268,24 @@ struct TimingMs {
     total: f64,
 }
 
+impl TimingMs {
+    pub(super) fn of(timing: &Timing) -> Self {
+        Self {
+            preprocess: to_microseconds(timing.preprocess_ms),
+            queue: to_microseconds(timing.queue_ms),
+            inference: to_microseconds(timing.inference_ms),
+            total: to_microseconds(timing.total_ms),
+        }
+    }
+}
+
 pub(super) fn document(answer: &Answer, encoding: Encoding) -> ClassifyDocument<'_> {
-    let timing = &answer.timing;
     ClassifyDocument {
         model: &answer.model,
         version: answer.version,
         architecture: &answer.architecture,
         predictions: AnsweredImages { answer, encoding },
-        timing_ms: TimingMs {
-            preprocess: to_microseconds(timing.preprocess_ms),
-            queue: to_microseconds(timing.queue_ms),
-            inference: to_microseconds(timing.inference_ms),
-            total: to_microseconds(timing.total_ms),
-        },
+        timing_ms: TimingMs::of(&answer.timing),
         batch_size: answer.batch_size,
         cached: answer.cached,
     }
@@ -280,7 +299,7 @@ fn to_microseconds(ms: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{Prediction, Timing};
+    use crate::service::Prediction;
 
     #[test]
     fn the_answer_has_the_shape_of_the_contract() {

@@ -1,9 +1,13 @@
 //! `/v1`: our own routes, in the URL grammar of TensorFlow Serving and KServe.
 
 mod accept;
+mod architecture;
 mod asked;
+mod asked_classes;
 mod classify;
 mod description;
+mod explain;
+mod explained;
 mod form;
 mod images;
 mod json;
@@ -42,7 +46,9 @@ use options::RequestOptions;
 use verb::Verb;
 
 pub(super) use classify::classify;
-pub(super) use description::{gives_classes, takes_pictures};
+pub(super) use description::{alive_described, gives_classes, takes_pictures};
+pub use explained::{explained_as_json, explained_as_png};
+pub(super) use models::alive;
 pub(super) use path::ModelPath;
 pub(super) use shape::{AnswerShape, TorchServeDocument};
 
@@ -52,21 +58,16 @@ pub(super) fn routes() -> Routes {
     for place in [ModelInPath::Model, ModelInPath::Version, ModelInPath::Label] {
         let path = format!("/v1/models/{}", place.path());
         let verbs = Verb::of(place).iter().map(|verb| (verb.name(), verb.described(place)));
-        routes = routes.with_verbs(&path, named, description::status(place), verbs).get(
-            &format!("{path}/metadata"),
-            models::metadata,
-            description::metadata(place),
-        );
+        routes = routes
+            .with_verbs(&path, named, description::status(place), verbs)
+            .get(&format!("{path}/metadata"), models::metadata, description::metadata(place))
+            .get(&format!("{path}/architecture.svg"), architecture::drawn, architecture::described(place));
         // Behind a label they would stand as `labels/{label}/labels`.
         if place != ModelInPath::Label {
             routes = routes.get(&format!("{path}/labels"), models::labels, description::labels(place));
         }
     }
-    routes.of_another("/v1/models/{model},{other}:classify", description::classify_several()).get(
-        "/",
-        models::alive,
-        description::alive(),
-    )
+    routes.of_another("/v1/models/{model},{other}:classify", description::classify_several())
 }
 
 /// What is behind a name depends on its verb: without one, the model's status.
@@ -85,6 +86,7 @@ async fn named(
             Verb::Classify if several::are_meant(&door, &path) => several::classify(&door, &call, &path, request).await,
             Verb::Classify => classify(&door, &call, &path, request, AnswerShape::Classify).await,
             Verb::Predict => predict::predict(&door, &call, &path, request).await,
+            Verb::Explain => explain::explain(&door, &call, &path, request).await,
             Verb::Regress => Err(no_regression(&path)?.into()),
             Verb::Load => manage::load(&door, &path).await,
             Verb::Unload => manage::unload(&door, &path).await,

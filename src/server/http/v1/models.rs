@@ -10,17 +10,34 @@ use utoipa::ToSchema;
 use super::{path::ModelPath, tfserving};
 use crate::{
     server::http::{door::HttpDoor, error::Failure, health::StatusDocument, reply},
-    service::{ModelInfo, ModelState, ModelStatus, Readiness, TensorInfo, VersionPick},
+    service::{CascadeStatus, ModelInfo, ModelState, ModelStatus, Readiness, TensorInfo, VersionPick},
 };
 
 /// Every model.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelList)]
 pub(super) struct ModelList<'a> {
+    /// Models for which a smaller one answers where it is sure; only where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cascades: Vec<CascadeEntry<'a>>,
     /// Every version of every model, sorted by name and version.
     model_versions: Vec<VersionEntry<'a>>,
     /// The names, sorted; also of models of which no version answers.
     models: Vec<&'a str>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Cascade)]
+struct CascadeEntry<'a> {
+    /// The model that is asked first.
+    first: &'a str,
+    model: &'a str,
+    /// Why the first model is not asked now; only where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<&'a str>,
+    /// The first model's answer holds from this probability on, 0 to 1.
+    threshold: f32,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -151,20 +168,26 @@ pub(super) struct LabelsDocument<'a> {
     version: u64,
 }
 
-/// `GET /`: by this, KServe's clients of version 1 know that the server lives.
-pub(super) async fn alive() -> Response {
+/// `GET /` for programs: by this, KServe's clients of version 1 know that the server lives.
+pub(in crate::server::http) fn alive() -> Response {
     reply::json(StatusCode::OK, &StatusDocument { status: "alive" }, 32)
 }
 
 /// `GET /v1/models`: the names of all models, as KServe has them, and every version of every model.
 pub(super) async fn list(State(door): State<Arc<HttpDoor>>) -> Response {
-    let versions = door.service().list();
+    let (versions, cascades) = (door.service().list(), door.service().cascades());
     let mut models: Vec<&str> = versions.iter().map(|version| &*version.name).collect();
     // Sorted by name, they are side by side.
     models.dedup();
     let model_versions: Vec<_> = versions.iter().map(entry).collect();
-    let capacity = 256 * model_versions.len() + 16;
-    reply::json(StatusCode::OK, &ModelList { models, model_versions }, capacity)
+    let cascades: Vec<_> = cascades.iter().map(cascade_entry).collect();
+    let capacity = 256 * (model_versions.len() + cascades.len()) + 16;
+    reply::json(StatusCode::OK, &ModelList { cascades, models, model_versions }, capacity)
+}
+
+fn cascade_entry(cascade: &CascadeStatus) -> CascadeEntry<'_> {
+    let CascadeStatus { model, rule, obstacle } = cascade;
+    CascadeEntry { first: &rule.first, model, reason: obstacle.as_deref(), threshold: rule.threshold }
 }
 
 fn entry(model: &ModelStatus) -> VersionEntry<'_> {
@@ -236,6 +259,8 @@ fn architecture(info: &ModelInfo) -> Value {
     let mut details = json!(info.inspection);
     if let Value::Object(fields) = &mut details {
         fields.remove("architecture");
+        // Long, and drawn: `GET …/architecture.svg`.
+        fields.remove("anatomy");
         fields.insert("name".into(), json!(&*info.architecture));
         return details;
     }

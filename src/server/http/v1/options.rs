@@ -6,7 +6,10 @@ use std::{borrow::Cow, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use super::asked::{AskedOutputs, Encoding};
+use super::{
+    asked::{AskedOutputs, Encoding},
+    asked_classes::ExplainOptions,
+};
 use crate::service::{ClassesWanted, Error, ErrorKind, Shown};
 
 /// The longest `timeout_ms`: an hour. More is a mistake of units.
@@ -20,6 +23,8 @@ pub(super) struct RequestOptions {
     pub(super) encoding: Encoding,
     pub(super) timeout: Option<Duration>,
     pub(super) ensemble: Option<Ensemble>,
+    /// Where an explanation is asked for: what only that has.
+    pub(super) explain: Option<ExplainOptions>,
 }
 
 /// What several models say together.
@@ -58,7 +63,12 @@ impl BadOption {
 impl RequestOptions {
     /// The options of a URL's query.
     pub(super) fn from_query(query: Option<&str>) -> Result<Self, BadOption> {
-        let mut options = Self::default();
+        Self::default().with_query(query)
+    }
+
+    /// These, and those of a URL's query.
+    pub(super) fn with_query(self, query: Option<&str>) -> Result<Self, BadOption> {
+        let mut options = self;
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             options.set(&decode(key), &decode(value))?;
@@ -68,6 +78,24 @@ impl RequestOptions {
 
     /// Sets one option from its text; the last one counts.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), BadOption> {
+        if let Some(explain) = &mut self.explain {
+            match key {
+                // Those that were named before count as well.
+                "class" => {
+                    explain.classes.add(value.to_owned());
+                    return Ok(());
+                }
+                "view" => return explain.set_view(value).map_err(BadOption::Other),
+                "top_k" | "timeout_ms" => {}
+                _ => {
+                    let key = Shown(key);
+                    let message = format!(
+                        "there is no option `{key}` of an explanation: use `class`, `top_k`, `view` or `timeout_ms`"
+                    );
+                    return Err(BadOption::Other(message));
+                }
+            }
+        }
         match key {
             // What is too large is left to the service, which knows the model.
             "top_k" => {
@@ -126,6 +154,7 @@ fn decode(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::ExplainView;
 
     #[test]
     fn a_query_sets_its_options() {
@@ -150,6 +179,23 @@ mod tests {
         assert_eq!(RequestOptions::from_query(Some("ensemble=mean")).expect("valid").ensemble, Some(Ensemble::Mean));
         let bad = RequestOptions::from_query(Some("ensemble=median")).expect_err("no ensemble");
         assert_eq!(bad.into_error(None).message, "ensemble is `median`: it must be `mean`");
+    }
+
+    #[test]
+    fn an_explanation_has_options_of_its_own_and_no_others() {
+        let asked = |query| {
+            let options = RequestOptions { explain: Some(ExplainOptions::default()), ..RequestOptions::default() };
+            options.with_query(Some(query))
+        };
+        let options = asked("class=3&class=tench%2C%20Tinca%20tinca&view=original&top_k=2").expect("valid");
+        let explain = options.explain.expect("an explanation");
+        assert_eq!(explain.classes.0, ["3", "tench, Tinca tinca"]);
+        assert_eq!((explain.view, options.classes.top_k), (ExplainView::Original, Some(2)));
+        let refusal = |query| asked(query).expect_err(query).into_error(None).message;
+        assert_eq!(refusal("view=all"), "view is `all`: it must be `crop` or `original`");
+        let none = "there is no option `outputs` of an explanation: use `class`, `top_k`, `view` or `timeout_ms`";
+        assert_eq!(refusal("outputs=logits"), none);
+        assert!(RequestOptions::from_query(Some("class=3")).is_err(), "a classification has none");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) async fn classify(
         .iter()
         .map(|model| {
             let version = model.version().unwrap_or(VersionPick::Number(0));
-            service.arrive(Protocol::Http, &model.name, version, &call.keys, call.arrived)
+            service.arrive(Protocol::Http, &model.name, version, &call.keys, call.arrived).in_trace(call.recorded())
         })
         .collect();
     let outcome = answer(door, call, &named, &arrivals, request).await;
@@ -114,7 +114,7 @@ async fn answer(
         };
         asked.push(one.and_then(|target| {
             let outputs = options.outputs.clone().of(&target)?;
-            Ok((target, Wanted { classes: Some(options.classes), outputs }))
+            Ok((target, Wanted::outputs(outputs).with_classes(Some(options.classes))))
         }));
     }
     let request = SeveralRequest {

@@ -9,19 +9,21 @@ pub(super) enum Verb {
     Classify,
     Predict,
     Regress,
+    Explain,
     Load,
     Unload,
     Label,
 }
 
 impl Verb {
-    const ALL: [Self; 6] = [Self::Classify, Self::Predict, Self::Regress, Self::Load, Self::Unload, Self::Label];
+    const ALL: [Self; 7] =
+        [Self::Classify, Self::Predict, Self::Regress, Self::Explain, Self::Load, Self::Unload, Self::Label];
 
     /// Those that may stand there: a model is loaded as a whole.
     pub(super) fn of(place: ModelInPath) -> &'static [Self] {
         match place {
             ModelInPath::Model => &Self::ALL,
-            ModelInPath::Version | ModelInPath::Label => &Self::ALL[..3],
+            ModelInPath::Version | ModelInPath::Label => &Self::ALL[..4],
         }
     }
 
@@ -36,6 +38,7 @@ impl Verb {
             Self::Classify => "classify",
             Self::Predict => "predict",
             Self::Regress => "regress",
+            Self::Explain => "explain",
             Self::Load => "load",
             Self::Unload => "unload",
             Self::Label => "label",
@@ -48,6 +51,7 @@ impl Verb {
             Self::Classify => description::classify(place),
             Self::Predict => description::predict(place),
             Self::Regress => description::regress(place),
+            Self::Explain => description::explain(place),
             Self::Load => description::load(),
             Self::Unload => description::unload(),
             Self::Label => description::label(),

@@ -34,8 +34,10 @@ pub(super) async fn infer(
     // For the metrics, a name that is not UTF-8 is no model's, and a version that is no number is none of a model's, as 0 is
     // none. The client is told below.
     let version = path.version().map_or(VersionPick::Number(0), VersionPick::from);
-    let arrival =
-        door.service().arrive(Protocol::Http, path.model().unwrap_or_default(), version, &call.keys, call.arrived);
+    let arrival = door
+        .service()
+        .arrive(Protocol::Http, path.model().unwrap_or_default(), version, &call.keys, call.arrived)
+        .in_trace(call.recorded());
     let outcome = answer(&door, &call, &path, &arrival, request).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome

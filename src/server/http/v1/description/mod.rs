@@ -4,6 +4,7 @@
 //! more memory than their pictures: their shapes stand here.
 
 mod classify;
+mod explain;
 mod manage;
 mod models;
 mod pictures;
@@ -12,7 +13,9 @@ mod several;
 
 pub(super) use classify::classify;
 pub(in crate::server::http) use classify::{gives_classes, takes_pictures};
+pub(super) use explain::explain;
 pub(super) use manage::{label, load, unload};
-pub(super) use models::{alive, labels, list, metadata, status};
+pub(in crate::server::http) use models::alive_described;
+pub(super) use models::{labels, list, metadata, status};
 pub(super) use predict::{predict, regress};
 pub(super) use several::classify_several;

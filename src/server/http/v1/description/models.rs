@@ -11,7 +11,7 @@ use crate::server::http::{
     },
 };
 
-pub(in crate::server::http::v1) fn alive() -> Described {
+pub(in crate::server::http) fn alive_described() -> Described {
     Described::new(
         Tag::TensorFlowServing,
         "alive",

@@ -15,7 +15,7 @@ use serde_json::Number;
 
 use super::example::ExampleImage;
 use crate::{
-    server::http::{base64::decode, object::JsonObject, v1::asked::AskedOutputs},
+    server::http::{base64::decode, object::JsonObject, v1::asked::AskedOutputs, v1::asked_classes::AskedClasses},
     service::Shown,
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Document {
     pub(super) encoding: Option<String>,
     pub(super) ensemble: Option<String>,
     pub(super) parameters: Parameters,
+    pub(super) class: Option<AskedClasses>,
+    pub(super) view: Option<String>,
 }
 
 /// What clients of Vertex AI send for all instances together: our options, also in the words of its own image models.
@@ -71,13 +73,15 @@ enum Field {
     Outputs,
     Encoding,
     Ensemble,
+    Class,
+    View,
     Parameters,
     /// TensorFlow Serving's name of the graph's entry; a model here has one.
     SignatureName,
 }
 
 /// The names of [`Field`], in its order.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 13] = [
     "instances",
     "examples",
     "context",
@@ -87,6 +91,8 @@ const FIELDS: [&str; 11] = [
     "outputs",
     "encoding",
     "ensemble",
+    "class",
+    "view",
     "parameters",
     "signature_name",
 ];
@@ -135,6 +141,8 @@ impl<'de> Visitor<'de> for DocumentReader {
                     document.parameters =
                         map.next_value::<Option<JsonObject<_>>>()?.map_or_else(Default::default, |it| it.0)
                 }
+                Field::Class => document.class = map.next_value()?,
+                Field::View => document.view = map.next_value()?,
                 Field::SignatureName => document.signature_name = map.next_value()?,
             }
         }

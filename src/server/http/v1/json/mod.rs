@@ -41,6 +41,9 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
         }
     }
     if let Some(outputs) = document.outputs.or(document.parameters.outputs) {
+        if options.explain.is_some() {
+            options.set("outputs", "")?;
+        }
         options.outputs = outputs;
     }
     if let Some(encoding) = document.encoding.or(document.parameters.encoding) {
@@ -48,6 +51,14 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
     }
     if let Some(ensemble) = document.ensemble {
         options.set("ensemble", &ensemble)?;
+    }
+    if let Some(classes) = document.class {
+        for class in classes.0 {
+            options.set("class", &class)?;
+        }
+    }
+    if let Some(view) = document.view {
+        options.set("view", &view)?;
     }
     let (images, dialect) = match (document.instances, document.examples) {
         (Some(images), None) => (images, Dialect::Own),

