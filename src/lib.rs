@@ -26,6 +26,7 @@ pub mod staging;
 pub mod store;
 pub mod telemetry;
 pub mod tensor;
+pub mod tls;
 pub mod top;
 mod trust;
 pub mod tune;

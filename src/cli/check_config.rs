@@ -9,6 +9,7 @@ use super::{
     ConfigArgs,
     output::{Output, complain},
     repositories::{check_elsewhere, on_disk},
+    tls::check_tls,
 };
 use crate::{
     config::{Config, Flags},
@@ -26,6 +27,7 @@ pub(super) struct CheckConfigArgs {
 pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let config = args.config.load(Flags { serving: true, ..Flags::default() })?;
     args.config.check_repository()?;
+    check_tls(&config.tls)?;
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
 

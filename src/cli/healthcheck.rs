@@ -1,6 +1,7 @@
 //! `resnetd healthcheck`: a container's health check that needs no shell and no curl.
 
 use std::{
+    fmt,
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     thread,
@@ -9,8 +10,10 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::{ConfigArgs, interrupt::end, output::complain};
-use crate::config::{Flags, parse_address};
+use rustls::{ClientConnection, Stream};
+
+use super::{ConfigArgs, interrupt::end, output::complain, tls::ClientTlsArgs};
+use crate::config::{Config, Flags, parse_address};
 
 /// A server that needs longer for its answer is not healthy. All in all, and less than the three seconds after which the
 /// container's own check would end without a word.
@@ -26,6 +29,8 @@ pub(super) struct HealthcheckArgs {
     /// Where the server's HTTP door is, if not where the configuration says
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 pub(super) fn run(args: &HealthcheckArgs) -> anyhow::Result<()> {
@@ -35,35 +40,111 @@ pub(super) fn run(args: &HealthcheckArgs) -> anyhow::Result<()> {
         complain("error: no answer in time, not even where the server is; give its address as a number");
         end(1);
     });
-    let http = args.http.as_deref().map(parse_address).transpose().map_err(anyhow::Error::msg).context("--http")?;
-    let mut address = args.config.load(Flags { http, serving: true, ..Flags::default() })?.server.http;
-    if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
-        address.set_ip(loopback);
-    }
-    let line = ask(address, PATIENCE).with_context(|| format!("no answer from the server at http://{address}"))?;
+    let place = Place::named(args)?;
+    let line = place.ask(args).with_context(|| format!("no answer from the server at {place}"))?;
     if line.split(' ').nth(1) == Some("200") {
         return Ok(());
     }
-    bail!("the server at http://{address} is not ready: {line}")
+    bail!("the server at {place} is not ready: {line}")
+}
+
+/// Where the server is, and whether it speaks TLS.
+struct Place {
+    address: SocketAddr,
+    /// As it was written, where it is a name.
+    host: Option<String>,
+    has_tls: bool,
+}
+
+impl Place {
+    fn named(args: &HealthcheckArgs) -> anyhow::Result<Self> {
+        let named = args.http.as_deref();
+        let (scheme, named) = match named.map(|named| named.trim_end_matches('/').split_once("://")) {
+            Some(Some((scheme, rest))) => (Some(scheme), Some(rest)),
+            _ => (None, named),
+        };
+        let http = named.map(parse_address).transpose().map_err(anyhow::Error::msg).context("--http")?;
+        let Config { server, tls, .. } = args.config.load(Flags { http, serving: true, ..Flags::default() })?;
+        let has_tls = match scheme {
+            Some("https") => true,
+            Some("http") => false,
+            Some(other) => bail!("--http begins with {other}://: write http:// or https://"),
+            None => tls.is_on() || args.tls.is_used(),
+        };
+        let mut address = server.http;
+        if address.ip().is_unspecified() {
+            let loopback =
+                if address.is_ipv4() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(loopback);
+        }
+        let host = named.and_then(|named| named.rsplit_once(':')).map(|(host, _)| host.to_owned());
+        Ok(Self { address, host: host.filter(|host| !host.starts_with('[')), has_tls })
+    }
+
+    /// The first line of the answer.
+    fn ask(&self, args: &HealthcheckArgs) -> anyhow::Result<String> {
+        let mut stream = Dated::connect(self.address, PATIENCE)?;
+        if !self.has_tls {
+            return Ok(ask(&mut stream, self.address)?);
+        }
+        let name = self.host.clone().unwrap_or_else(|| self.address.ip().to_string()).try_into()?;
+        let mut session = ClientConnection::new(args.tls.read()?.config_for_a_probe()?.into(), name)?;
+        Ok(ask(&mut Stream::new(&mut session, &mut stream), self.address)?)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.has_tls { "https" } else { "http" }, self.address)
+    }
+}
+
+/// A connection that ends at its time, however often somebody sends a byte.
+struct Dated {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Dated {
+    fn connect(address: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let deadline = Instant::now() + patience;
+        Ok(Self { stream: TcpStream::connect_timeout(&address, patience)?, deadline })
+    }
+}
+
+impl Read for Dated {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        // What is left, and not the same for each piece.
+        self.stream.set_read_timeout(Some(left(self.deadline)?))?;
+        self.stream.read(into).map_err(in_time)
+    }
+}
+
+impl Write for Dated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.deadline)?))?;
+        self.stream.write(bytes).map_err(in_time)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn in_time(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
 /// The first line of the answer.
-fn ask(address: SocketAddr, patience: Duration) -> io::Result<String> {
-    let deadline = Instant::now() + patience;
-    let mut stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_write_timeout(Some(left(deadline)?))?;
+fn ask(stream: &mut (impl Read + Write), address: SocketAddr) -> io::Result<String> {
     stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 512];
     while answer.len() < LONGEST_LINE && !answer.contains(&b'\n') {
-        // What is left, and not the same for each piece: somebody may send a byte now and then.
-        stream.set_read_timeout(Some(left(deadline)?))?;
         match stream.read(&mut piece) {
             Ok(0) => break,
             Ok(count) => answer.extend(&piece[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
             Err(error) => return Err(error),
         }
     }
@@ -105,7 +186,7 @@ mod tests {
     fn an_answer_that_comes_byte_by_byte_is_not_waited_for_for_ever() {
         let (address, _over) = server(&["H"], Duration::from_millis(20));
         let begun = Instant::now();
-        let error = ask(address, Duration::from_millis(200)).unwrap_err();
+        let error = ask(&mut Dated::connect(address, Duration::from_millis(200)).unwrap(), address).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
@@ -114,7 +195,8 @@ mod tests {
     fn the_first_line_is_the_answer_in_one_piece_or_in_two() {
         for pieces in [&["HTTP/1.1 200 OK\r\n\r\n"][..], &["HTTP/1.1 2", "00 OK\r\n"]] {
             let (address, _over) = server(pieces, Duration::from_millis(1));
-            assert_eq!(ask(address, Duration::from_secs(20)).unwrap(), "HTTP/1.1 200 OK");
+            let mut stream = Dated::connect(address, Duration::from_secs(20)).unwrap();
+            assert_eq!(ask(&mut stream, address).unwrap(), "HTTP/1.1 200 OK");
         }
     }
 }

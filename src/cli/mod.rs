@@ -35,6 +35,7 @@ mod quantize;
 mod repositories;
 mod serve;
 mod table;
+mod tls;
 mod top;
 mod tune;
 mod utf8;

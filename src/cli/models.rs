@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use super::{ConfigArgs, output::Output};
+use super::{ConfigArgs, output::Output, tls::ClientTlsArgs};
 use crate::config::Flags;
 
 /// A server that is there takes a connection at once; what it is asked may take as long as a load.
@@ -30,6 +30,8 @@ pub(super) struct ModelsArgs {
     format: Format,
     #[command(flatten)]
     config: ConfigArgs,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -169,18 +171,26 @@ struct Server {
 
 impl Server {
     fn at(args: &ModelsArgs) -> anyhow::Result<Self> {
-        let address = match &args.url {
-            Some(url) => url.clone(),
-            None => args.config.load(Flags::default())?.server.management,
+        let (address, has_tls) = match &args.url {
+            Some(url) => (url.clone(), args.tls.is_used()),
+            None => {
+                let config = args.config.load(Flags::default())?;
+                (config.server.management, config.tls.is_on())
+            }
         };
         ensure!(
             !address.is_empty(),
             "where is the server? Give its management address with --url, or in the configuration as [server] management"
         );
-        let url = if address.contains("://") { address } else { format!("http://{address}") };
+        let scheme = if has_tls { "https" } else { "http" };
+        let url = if address.contains("://") { address } else { format!("{scheme}://{address}") };
         // Not through a proxy: it is our own server.
-        let agent =
-            Agent::config_builder().http_status_as_error(false).proxy(None).timeout_connect(Some(CONNECT)).build();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT))
+            .tls_config(args.tls.for_ureq()?)
+            .build();
         Ok(Self { url: url.trim_end_matches('/').to_owned(), agent: agent.into() })
     }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, io_threads, repositories::Repositories};
+use super::{ConfigArgs, io_threads, repositories::Repositories, tls::FollowedTls};
 use crate::{
     config::{
         Config, ControlMode, FairKey, Flags, LoadMode, LoadReporting, MOST_LOADED, PlatformDialect, ServerSection,
@@ -53,7 +53,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Of whoever means "look again", or of a terminal that is closed: from now on it does not end the process.
     let hangup = signal(SignalKind::hangup())?;
     let (http, grpc) = (bind(config.server.http, "--http")?, bind(config.server.grpc, "--grpc")?);
-    let management = bind_management(&config.server)?;
+    let management = bind_management(&config)?;
+    let tls = FollowedTls::start(&config.tls)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
     let (tracer, traces) = TraceExport::start(&config.tracing, metrics.spans())?;
@@ -66,6 +67,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         http = %http.local_addr()?,
         grpc = %grpc.local_addr()?,
         management = management.as_ref().and_then(|it| it.local_addr().ok()).map(|address| address.to_string()),
+        tls = config.tls.is_on(),
         cores = cores(),
         version = env!("CARGO_PKG_VERSION"),
         "listening"
@@ -75,7 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let doors = tokio::spawn(server::serve(
         listeners,
         service.clone(),
-        options(&config, tracer),
+        DoorOptions { tls: tls.doors(), ..options(&config, tracer) },
         stop.clone().cancelled_owned(),
     ));
     let loaded = tokio::select! {
@@ -83,7 +85,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         () = stop.cancelled() => Ok(()),
         loaded = load(&lifecycle, &manager, &service, &repositories, config.models.control) => loaded,
     };
-    look_on_hangup(hangup, manager, repositories);
+    look_on_hangup(hangup, manager, repositories, tls);
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
         Err(error) => {
@@ -134,12 +136,13 @@ async fn load(
 }
 
 /// Every SIGHUP looks at the repository.
-fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>, repositories: Arc<Repositories>) {
+fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>, repositories: Arc<Repositories>, tls: FollowedTls) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!(
-                "SIGHUP: the repository is looked at; settings of the server itself are read when it starts"
+                "SIGHUP: the repository and the certificates are looked at; settings of the server itself are read when it starts"
             );
+            tls.look_at_once().await;
             repositories.look().await;
             if let Err(error) = manager.look().await {
                 tracing::warn!("{error}; what is served goes on");
@@ -222,6 +225,7 @@ fn options(config: &Config, tracer: Tracer) -> DoorOptions {
             FairKey::Address => FairBy::Address,
         },
         platforms: platforms(server),
+        handshake_timeout: Duration::from_millis(config.tls.handshake_timeout_ms),
         tracer,
         load_reports: match config.metrics.load_reports {
             LoadReporting::Asked => LoadReports::Asked,
@@ -244,15 +248,16 @@ fn platforms(server: &ServerSection) -> Platforms {
 }
 
 /// The door for operators, where one is wanted.
-fn bind_management(server: &ServerSection) -> anyhow::Result<Option<TcpListener>> {
+fn bind_management(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Config { server, tls, .. } = config;
     if server.management.is_empty() {
         return Ok(None);
     }
     let address = parse_address(&server.management).map_err(anyhow::Error::msg)?;
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && tls.client_ca.as_os_str().is_empty() {
         tracing::warn!(
             %address,
-            "whoever reaches [server] management can load and unload models, without a key: let it be 127.0.0.1, or nobody else reach it"
+            "whoever reaches [server] management can load and unload models, without a key: let it be 127.0.0.1, set [tls] client_ca, or let nobody else reach it"
         );
     }
     bind(address, "[server] management").map(Some)

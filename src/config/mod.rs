@@ -7,6 +7,7 @@ mod layers;
 mod load;
 mod otel;
 mod platforms;
+mod tls;
 mod tracing;
 mod values;
 
@@ -19,6 +20,7 @@ pub use self::{
     layers::Refusal,
     load::{ConfigError, Flags},
     platforms::PlatformDialect,
+    tls::{OldestTls, TlsSection},
     tracing::{TraceProtocol, TracingSection},
     values::parse_address,
 };
@@ -34,6 +36,8 @@ use crate::settings::{Batching, RuntimeSettings, SettingError, at_least, in_rang
 pub struct Config {
     /// `[server]`
     pub server: ServerSection,
+    /// `[tls]`
+    pub tls: TlsSection,
     /// `[models]`
     pub models: ModelsSection,
     /// `[limits]`
@@ -368,6 +372,7 @@ impl Config {
                 return Err(SettingError::Key { key: key.to_owned(), problem });
             }
         }
+        self.tls.validate()?;
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         if self.models.watch_interval_ms != 0 {
             in_range("models.watch_interval_ms", &self.models.watch_interval_ms, 100..=DAY_MS)?;

@@ -29,7 +29,7 @@ pub(super) struct CallReply {
 /// # Errors
 /// [`NoReply::Broken`], also for an answer that is none of gRPC.
 pub(super) async fn call(connections: &Connections, parts: &RequestParts, place: usize) -> Result<CallReply, NoReply> {
-    let uri = format!("http://{}{}", connections.endpoint().authority(), parts.path);
+    let uri = format!("{}{}", connections.endpoint().origin(), parts.path);
     let mut request = Request::builder().method(Method::POST).uri(uri);
     if let Some(headers) = request.headers_mut() {
         headers.clone_from(&parts.headers);

@@ -74,7 +74,7 @@ impl LoadClient {
                     }
                     _ => {
                         for request in &mut requests {
-                            request.path = format!("http://{}{}", endpoint.authority(), request.path);
+                            request.path = format!("{}{}", endpoint.origin(), request.path);
                         }
                         Connections::http2(endpoint, connections)
                     }

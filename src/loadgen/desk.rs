@@ -61,7 +61,7 @@ impl ServerDesk {
         let endpoint = self.connections.endpoint();
         let uri = match self.connections.is_http1() {
             true => endpoint.path(path),
-            false => format!("http://{}{}", endpoint.authority(), endpoint.path(path)),
+            false => format!("{}{}", endpoint.origin(), endpoint.path(path)),
         };
         let mut request = Request::builder().method(Method::GET).uri(uri);
         if let Some(headers) = request.headers_mut() {

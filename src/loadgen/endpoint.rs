@@ -1,9 +1,14 @@
 //! Where the server is: what a URL says, and new connections to it.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use hyper::Uri;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
+
+use crate::tls::{ClientTls, ClientTlsFiles, TlsError};
 
 /// A server's address.
 #[derive(Clone, Debug)]
@@ -11,7 +16,12 @@ pub struct Endpoint {
     authority: String,
     prefix: String,
     addresses: Vec<SocketAddr>,
+    /// Where it speaks TLS: how, and whose certificate is wanted.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
+
+/// A new connection.
+pub(super) type ClientWire = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
@@ -19,15 +29,21 @@ pub enum EndpointError {
     /// Not a URL.
     #[error("`{0}` is no URL: write it as http://127.0.0.1:8000")]
     NoUrl(String),
-    /// It wants TLS.
-    #[error("`{0}` wants TLS, which this command does not speak yet: name the port without TLS, behind the proxy")]
-    Tls(String),
+    /// It wants TLS, and there is none with these files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The name leads nowhere.
     #[error("there is no address for `{0}`: {1}")]
     Unknown(String, io::Error),
     /// Nobody listens.
-    #[error("no server at http://{0}: {1}; start one with `resnetd serve`, or name another with --url")]
+    #[error("no server at {0}: {1}; start one with `resnetd serve`, or name another with --url")]
     NoServer(String, io::Error),
+    /// Somebody listens, and there is no TLS between us.
+    #[error(
+        "no TLS with {0}: {1}; --ca names whoever vouches for its certificate, --cert and --key what it wants to see of us; \
+         where it speaks none, write http://"
+    )]
+    NoHandshake(String, io::Error),
 }
 
 impl Endpoint {
@@ -39,12 +55,25 @@ impl Endpoint {
         parts(url).map(drop)
     }
 
-    /// Reads a URL and looks its name up.
+    /// Reads a URL and looks its name up. Under TLS whom the system trusts is trusted.
     ///
     /// # Errors
     /// See [`EndpointError`].
     pub async fn find(url: &str) -> Result<Self, EndpointError> {
-        let (host, port, prefix) = parts(url)?;
+        Self::find_with(url, || ClientTls::read(&ClientTlsFiles::default())?.config(false)).await
+    }
+
+    /// The same.
+    ///
+    /// * `tls`: how TLS is spoken; asked where the URL wants it
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub async fn find_with(
+        url: &str,
+        tls: impl FnOnce() -> Result<ClientConfig, TlsError>,
+    ) -> Result<Self, EndpointError> {
+        let UrlParts { has_tls, host, port, prefix } = parts(url)?;
         // As it stands in a URL, brackets included.
         let authority = format!("{host}:{port}");
         let unknown = |error| EndpointError::Unknown(host.clone(), error);
@@ -52,14 +81,31 @@ impl Endpoint {
         if addresses.is_empty() {
             return Err(unknown(io::ErrorKind::NotFound.into()));
         }
-        Ok(Self { authority, prefix, addresses })
+        let tls = if has_tls {
+            let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let name = ServerName::try_from(name).map_err(|_| EndpointError::NoUrl(url.to_owned()))?;
+            Some((Arc::new(tls()?), name))
+        } else {
+            None
+        };
+        Ok(Self { authority, prefix, addresses, tls })
     }
 
     /// A new connection.
     ///
     /// # Errors
-    /// What the last of the addresses said.
-    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+    /// What the last of the addresses said, or what was wrong with TLS.
+    pub(super) async fn connect(&self) -> io::Result<ClientWire> {
+        let stream = self.connect_bare().await?;
+        match &self.tls {
+            None => Ok(Either::Left(stream)),
+            Some((config, name)) => {
+                TlsConnector::from(config.clone()).connect(name.clone(), stream).await.map(Either::Right)
+            }
+        }
+    }
+
+    async fn connect_bare(&self) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(&self.addresses[..]).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -68,10 +114,21 @@ impl Endpoint {
     /// Whether somebody listens.
     ///
     /// # Errors
-    /// [`EndpointError::NoServer`].
+    /// [`EndpointError::NoServer`], [`EndpointError::NoHandshake`].
     pub async fn check(&self) -> Result<(), EndpointError> {
-        let connected = self.connect().await;
-        connected.map(drop).map_err(|error| EndpointError::NoServer(self.authority.clone(), error))
+        let bare = self.connect_bare().await;
+        drop(bare.map_err(|error| EndpointError::NoServer(self.origin(), error))?);
+        self.connect().await.map(drop).map_err(|error| EndpointError::NoHandshake(self.origin(), error))
+    }
+
+    /// Whether it speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}", if self.has_tls() { "https" } else { "http" }, self.authority)
     }
 
     /// Host and port.
@@ -87,31 +144,45 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.prefix)
+        write!(f, "{}{}", self.origin(), self.prefix)
     }
 }
 
-/// Host, port and what stands before every path.
-fn parts(url: &str) -> Result<(String, u16, String), EndpointError> {
+#[derive(Debug, PartialEq, Eq)]
+struct UrlParts {
+    has_tls: bool,
+    host: String,
+    port: u16,
+    /// What stands before every path.
+    prefix: String,
+}
+
+fn parts(url: &str) -> Result<UrlParts, EndpointError> {
     let wrong = || EndpointError::NoUrl(url.to_owned());
     let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = whole.parse().map_err(|_| wrong())?;
-    match uri.scheme_str() {
-        Some("http" | "grpc") => {}
-        Some("https" | "grpcs") => return Err(EndpointError::Tls(url.to_owned())),
+    let has_tls = match uri.scheme_str() {
+        Some("http" | "grpc") => false,
+        Some("https" | "grpcs") => true,
         _ => return Err(wrong()),
-    }
+    };
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
     let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
     let port = match uri.port_u16() {
         Some(port) => port,
         None if has_port => return Err(wrong()),
-        None => 80,
+        None => {
+            if has_tls {
+                443
+            } else {
+                80
+            }
+        }
     };
     if uri.query().is_some() {
         return Err(wrong());
     }
-    Ok((host.to_owned(), port, uri.path().trim_end_matches('/').to_owned()))
+    Ok(UrlParts { has_tls, host: host.to_owned(), port, prefix: uri.path().trim_end_matches('/').to_owned() })
 }
 
 #[cfg(test)]
@@ -120,15 +191,17 @@ mod tests {
 
     #[test]
     fn a_url_says_host_port_and_path() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8000", ("127.0.0.1", 8000, "")),
-            ("127.0.0.1:8001", ("127.0.0.1", 8001, "")),
-            ("http://gpu.local/", ("gpu.local", 80, "")),
-            ("http://[::1]:9000/vision/", ("[::1]", 9000, "/vision")),
-            ("grpc://localhost:8001", ("localhost", 8001, "")),
+        for (url, (has_tls, host, port, prefix)) in [
+            ("http://127.0.0.1:8000", (false, "127.0.0.1", 8000, "")),
+            ("127.0.0.1:8001", (false, "127.0.0.1", 8001, "")),
+            ("http://gpu.local/", (false, "gpu.local", 80, "")),
+            ("http://[::1]:9000/vision/", (false, "[::1]", 9000, "/vision")),
+            ("grpc://localhost:8001", (false, "localhost", 8001, "")),
+            ("https://gpu.local", (true, "gpu.local", 443, "")),
+            ("grpcs://gpu.local:8001", (true, "gpu.local", 8001, "")),
         ] {
-            let (host, port, prefix) = parts(url).expect(url);
-            assert_eq!((&*host, port, &*prefix), expected, "{url}");
+            let expected = UrlParts { has_tls, host: host.to_owned(), port, prefix: prefix.to_owned() };
+            assert_eq!(parts(url).expect(url), expected, "{url}");
         }
     }
 
@@ -138,7 +211,5 @@ mod tests {
             let error = parts(url).expect_err(url);
             assert!(error.to_string().contains("http://127.0.0.1:8000"), "{url}: {error}");
         }
-        let error = parts("https://x").expect_err("TLS");
-        assert!(error.to_string().contains("does not speak yet"), "{error}");
     }
 }

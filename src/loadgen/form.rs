@@ -11,7 +11,7 @@ pub enum WireProtocol {
     /// HTTP/1.1, a request at a time on each connection.
     #[default]
     Http1,
-    /// HTTP/2 without TLS, begun as such.
+    /// HTTP/2, begun as such.
     Http2,
     /// gRPC, on its own port or on the one of HTTP.
     Grpc,
@@ -45,6 +45,11 @@ pub enum PictureForm {
 
 impl WireProtocol {
     const ALL: [(&str, Self); 3] = [("http1", Self::Http1), ("http2", Self::Http2), ("grpc", Self::Grpc)];
+
+    /// Whether it is spoken over HTTP/2.
+    pub fn is_http2(self) -> bool {
+        self != Self::Http1
+    }
 
     /// The forms that it has, the usual one first.
     pub fn forms(self) -> &'static [PictureForm] {

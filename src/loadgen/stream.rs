@@ -11,11 +11,13 @@ use std::{
     },
 };
 
-use hyper::HeaderMap;
+use hyper::{HeaderMap, Uri};
+use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming, metadata::MetadataMap, transport::Channel};
+use tower::service_fn;
 
 use super::{
     endpoint::Endpoint,
@@ -95,8 +97,13 @@ impl Streams {
             return Ok(open.clone());
         }
         let broken = |error: &dyn std::error::Error| NoReply::Broken(in_words(error));
-        let address = Channel::from_shared(format!("http://{}", self.endpoint.authority()));
-        let channel = address.map_err(|error| broken(&error))?.connect().await.map_err(|error| broken(&error))?;
+        let address = Channel::from_shared(self.endpoint.origin()).map_err(|error| broken(&error))?;
+        let endpoint = self.endpoint.clone();
+        let connect = service_fn(move |_: Uri| {
+            let endpoint = endpoint.clone();
+            async move { endpoint.connect().await.map(TokioIo::new) }
+        });
+        let channel = address.connect_with_connector(connect).await.map_err(|error| broken(&error))?;
         let (requests, outgoing) = mpsc::channel(WAITING);
         let metadata = MetadataMap::from_headers(self.headers.clone());
         let request = Request::from_parts(metadata, Default::default(), ReceiverStream::new(outgoing));

@@ -14,10 +14,15 @@ use tracing::{debug, warn};
 
 use super::{
     activity::Activity,
+    handshakes::{Handshakes, NoHandshake},
     places::{Place, Places},
     shared::DoorOptions,
+    wire::Wire,
 };
-use crate::telemetry::{DoorMetrics, Seldom};
+use crate::{
+    telemetry::{DoorMetrics, Seldom},
+    tls::TlsSpoken,
+};
 
 /// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -31,6 +36,8 @@ pub(super) struct Life {
     /// From being told to close until being cut.
     grace: Duration,
     places: Places,
+    /// Where the door speaks TLS.
+    handshakes: Option<Handshakes>,
     metrics: DoorMetrics,
     lines: Arc<Lines>,
     closing: CancellationToken,
@@ -42,11 +49,13 @@ pub(super) struct Life {
 struct Lines {
     refused: Seldom,
     flooded: Seldom,
+    not_let_in: Seldom,
 }
 
 impl Life {
+    /// * `spoken`: under TLS, where `options` has any
     pub(super) fn new(
-        door: &'static str,
+        (door, spoken): (&'static str, TlsSpoken),
         options: &DoorOptions,
         metrics: DoorMetrics,
         closing: &CancellationToken,
@@ -59,11 +68,48 @@ impl Life {
             max_idle: options.idle_timeout,
             grace: options.shutdown_grace,
             places: Places::new(door, options.max_connections, metrics.clone()),
+            handshakes: options.tls.clone().map(|tls| Handshakes::new(tls, spoken, options.handshake_timeout)),
             metrics,
-            lines: Arc::new(Lines { refused: Seldom::new(1), flooded: Seldom::new(1) }),
+            lines: Arc::new(Lines { refused: Seldom::new(1), flooded: Seldom::new(1), not_let_in: Seldom::new(1) }),
             closing: closing.clone(),
             cut: cut.clone(),
             tasks: tasks.clone(),
+        }
+    }
+
+    /// The connection as its requests see it, once TLS stands; `None` where it ended before.
+    async fn opened(&self, stream: TcpStream, connecting: &Connecting) -> Option<Wire> {
+        let Some(handshakes) = &self.handshakes else { return Some(Wire::Plain(stream)) };
+        let Connecting { leaving, cut, place, address, .. } = connecting;
+        let shaken = tokio::select! {
+            biased;
+            shaken = handshakes.shake(stream) => shaken,
+            () = cut.cancelled() => return None,
+            () = place.evicted().cancelled() => return None,
+            // One that is nearly done is then told to close as others are.
+            () = async { leaving.cancelled().await; sleep(SILENT_GRACE).await } => return None,
+        };
+        match shaken {
+            Ok(stream) => Some(stream),
+            Err(ended) => {
+                self.note_no_handshake(&ended, *address);
+                None
+            }
+        }
+    }
+
+    fn note_no_handshake(&self, ended: &NoHandshake, address: IpAddr) {
+        let door = self.door;
+        if matches!(ended, NoHandshake::Left) {
+            return debug!(door, %address, "a connection ended before it said anything");
+        }
+        self.metrics.failed_handshakes.inc();
+        match self.lines.not_let_in.turn() {
+            Some(left_out) => {
+                let connections = left_out + 1;
+                warn!(door, connections, %address, "a connection without a handshake of TLS was closed: {ended}");
+            }
+            None => debug!(door, %address, "a connection without a handshake of TLS was closed: {ended}"),
         }
     }
 
@@ -97,11 +143,15 @@ pub(super) struct Connecting {
 const SILENT_GRACE: Duration = Duration::from_secs(1);
 
 /// Accepts connections and serves each on a task of its own until `life` ends.
-pub(super) async fn accept<C>(listener: TcpListener, life: Life, connect: impl Fn(TcpStream, Connecting) -> C)
-where
+pub(super) async fn accept<C>(
+    listener: TcpListener,
+    life: Life,
+    connect: impl Fn(Wire, Connecting) -> C + Send + Sync + 'static,
+) where
     C: GracefulConnection + Send + 'static,
     C::Error: Into<Broken> + Send,
 {
+    let connect = Arc::new(connect);
     loop {
         let next = async {
             let room = life.places.room().await;
@@ -129,10 +179,12 @@ where
                     place: place.clone(),
                     address: address.ip(),
                 };
-                let connection = connect(stream, connecting);
-                let life = life.clone();
+                let (life, connect) = (life.clone(), connect.clone());
                 life.tasks.clone().spawn(async move {
-                    live(connection, life, (leaving, cut), activity, &place).await;
+                    if let Some(stream) = life.opened(stream, &connecting).await {
+                        let connection = connect(stream, connecting);
+                        live(connection, life, (leaving, cut), activity, &place).await;
+                    }
                 });
             }
             Err(error) => {

@@ -14,6 +14,7 @@ mod door_span;
 mod error;
 mod fair_by;
 pub mod grpc;
+mod handshakes;
 mod http;
 mod load_report;
 mod places;
@@ -26,6 +27,7 @@ mod tfserving;
 mod threads;
 mod unread;
 mod v2;
+mod wire;
 
 use std::{sync::Arc, time::Instant};
 
@@ -34,7 +36,10 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::service::{ManageModels, Service};
+use crate::{
+    service::{ManageModels, Service},
+    tls::TlsSpoken,
+};
 use coding::Unpacker;
 use connections::Life;
 use fair_by::Clients;
@@ -58,9 +63,9 @@ pub fn openapi() -> Bytes {
 
 /// Where clients come in.
 pub struct Listeners {
-    /// HTTP/1.1, and HTTP/2 without TLS; calls of gRPC and gRPC-Web too.
+    /// HTTP/1.1 and HTTP/2; calls of gRPC and gRPC-Web too.
     pub http: TcpListener,
-    /// gRPC over HTTP/2 without TLS.
+    /// gRPC over HTTP/2.
     pub grpc: TcpListener,
     /// For operators: as the HTTP port, and models can be loaded and unloaded there.
     pub management: Option<Management>,
@@ -103,15 +108,15 @@ pub async fn serve(
         slow: SlowRequests::new(options.slow_request),
         manager: None,
     };
-    let life = |door| Life::new(door, &options, service.door_metrics(door), &closing, &cut, &tasks);
+    let life = |door, spoken| Life::new((door, spoken), &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = Arc::new(grpc::GrpcDoor::new(shared.clone())?);
     if let Some(Management { listener, manager }) = listeners.management {
         let shared = Shared { manager: Some(manager), ..shared.clone() };
         let calls = Arc::new(grpc::GrpcDoor::new(shared.clone())?).calls();
-        tasks.spawn(http::door(shared).accept(listener, life("management"), calls));
+        tasks.spawn(http::door(shared).accept(listener, life("management", TlsSpoken::Http), calls));
     }
-    tasks.spawn(http::door(shared).accept(listeners.http, life("http"), grpc.calls()));
-    tasks.spawn(grpc.accept(listeners.grpc, life("grpc")));
+    tasks.spawn(http::door(shared).accept(listeners.http, life("http", TlsSpoken::Http), grpc.calls()));
+    tasks.spawn(grpc.accept(listeners.grpc, life("grpc", TlsSpoken::Http2)));
 
     stop.await;
     let cut_at = Instant::now() + options.shutdown_grace;

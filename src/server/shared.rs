@@ -14,6 +14,7 @@ use super::{
 use crate::{
     service::{Error, ErrorKind, ManageModels, Service},
     telemetry::Tracer,
+    tls::ServerTls,
 };
 
 /// How the server treats its connections, and how it leaves.
@@ -52,6 +53,10 @@ pub struct DoorOptions {
     pub fair_by: FairBy,
     /// What is answered beside our own routes.
     pub platforms: Platforms,
+    /// TLS, where the doors speak it: then all of them do.
+    pub tls: Option<ServerTls>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
     /// Decides which requests are recorded, and keeps what they do.
     pub tracer: Tracer,
     /// Which answers say how loaded the server is.
@@ -77,6 +82,8 @@ impl Default for DoorOptions {
             slow_request: Duration::from_secs(1),
             fair_by: FairBy::default(),
             platforms: Platforms::default(),
+            tls: None,
+            handshake_timeout: Duration::from_secs(10),
             tracer: Tracer::off(),
             load_reports: LoadReports::default(),
         }

@@ -19,6 +19,7 @@ pub(super) struct DoorFamilies {
     connections: Family<DoorLabel, Gauge>,
     full: Family<DoorLabel, Count>,
     flooding: Family<DoorLabel, Count>,
+    failed_handshakes: Family<DoorLabel, Count>,
 }
 
 /// The handles of one door.
@@ -30,6 +31,8 @@ pub struct DoorMetrics {
     pub full: Counter,
     /// Connections that were closed because they flooded the door with what costs them nothing.
     pub flooding: Counter,
+    /// Connections that came to no TLS.
+    pub failed_handshakes: Counter,
 }
 
 impl DoorFamilies {
@@ -45,6 +48,11 @@ impl DoorFamilies {
             "Connections that were closed because they took streams back or sent empty frames without end",
             self.flooding.clone(),
         );
+        registry.register(
+            "failed_handshakes_total",
+            "Connections that were closed because they came to no TLS: none spoken, none in common, no certificate that is let in, too slow",
+            self.failed_handshakes.clone(),
+        );
     }
 
     pub(super) fn door(&self, door: &'static str) -> DoorMetrics {
@@ -53,6 +61,7 @@ impl DoorFamilies {
             connections: self.connections.get_or_create_owned(&label),
             full: self.full.get_or_create_owned(&label).0,
             flooding: self.flooding.get_or_create_owned(&label).0,
+            failed_handshakes: self.failed_handshakes.get_or_create_owned(&label).0,
         }
     }
 }

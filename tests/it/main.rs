@@ -83,6 +83,8 @@ mod store_server;
 mod support;
 mod tfs_grpc;
 mod tfs_rest;
+mod tls;
+mod tls_commands;
 mod top;
 mod traces;
 mod traffic;

@@ -9,7 +9,10 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-use crate::loadgen::{Arrivals, LoadPlan, Pace, PictureForm, WireProtocol};
+use crate::{
+    cli::tls::ClientTlsArgs,
+    loadgen::{Arrivals, LoadPlan, Pace, PictureForm, WireProtocol},
+};
 
 /// A minute; what is not answered by then never is.
 const PATIENCE_MS: &str = "60000";
@@ -30,7 +33,7 @@ pub(in crate::cli) struct BenchArgs {
     /// Pictures to send, in turn: files and folders [default: four photos that the program carries, in the size of a small network where the model is one]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) image: Vec<PathBuf>,
-    /// http1, http2 (without TLS) or grpc
+    /// http1, http2 or grpc; under TLS where the URL begins with https://
     #[arg(long, value_name = "PROTOCOL", default_value = "http1")]
     pub(super) protocol: WireProtocol,
     /// How a request carries pictures. HTTP: body, multipart, json, predict, v2-json, v2-binary, v2-raw, v2-tensor; gRPC: classify, stream, predict, v2-binary, v2-tensor [default: body, classify]
@@ -75,6 +78,8 @@ pub(in crate::cli) struct BenchArgs {
     /// A header, or gRPC metadata, with each request
     #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
     pub(super) header: Vec<(HeaderName, HeaderValue)>,
+    #[command(flatten)]
+    pub(super) tls: ClientTlsArgs,
     /// Threads that send and receive [default: one for four cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(super) threads: Option<u32>,

@@ -70,7 +70,10 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 async fn load(args: &BenchArgs, plans: Vec<LoadPlan>, stop: CancellationToken) -> anyhow::Result<LoadReport> {
-    let endpoint = Endpoint::find(&args.url).await?;
+    let endpoint = Endpoint::find_with(&args.url, || args.tls.read()?.config(args.protocol.is_http2())).await?;
+    if args.tls.is_used() && !endpoint.has_tls() {
+        bail!("--ca, --cert and --key mean nothing to {endpoint}: write https:// for http://");
+    }
     endpoint.check().await?;
     let headers = args.headers();
     let model = ModelOutline::ask(&endpoint, args.protocol, args.model.as_deref(), &headers).await?;

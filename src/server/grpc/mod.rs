@@ -1,5 +1,5 @@
 //! The gRPC door: `resnetd.v1.Classifier`, `inference.GRPCInferenceService`, `tensorflow.serving.PredictionService` and
-//! `ModelService`, health and reflection over HTTP/2 without TLS.
+//! `ModelService`, health and reflection over HTTP/2.
 //!
 //! Tonic's routes on our own connections, so that both doors live and leave alike. What every call has is done here once:
 //! its id, its arrival, unpacking and packing its messages, and the form of a refusal that tonic makes.
@@ -43,7 +43,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tonic::{Status, body::Body, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb;
@@ -60,6 +60,7 @@ use super::{
     shared::{DoorOptions, Shared},
     threads::{in_place, is_large},
     unread::Unread,
+    wire::Wire,
 };
 use crate::{
     service::{Error, Shown, SplitKeys},
@@ -143,7 +144,7 @@ impl GrpcDoor {
     pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = self;
-        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, address, .. }: Connecting| {
+        let connect = move |stream: Wire, Connecting { leaving, cut, activity, address, .. }: Connecting| {
             let door = door.clone();
             let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {

@@ -1,4 +1,4 @@
-//! The HTTP door: HTTP/1.1 and HTTP/2 without TLS in, JSON out; `one_port` takes calls of gRPC aside.
+//! The HTTP door: HTTP/1.1 and HTTP/2 in, JSON out; `one_port` takes calls of gRPC aside.
 //!
 //! `routes` has the whole URL map, made of one map a protocol, each route with its `description`. Around it stands what every route has:
 //! the request's id, a span, caught panics, CORS where it is allowed (all tower-http's), and `call`, which writes the log
@@ -46,7 +46,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -60,6 +60,7 @@ use super::{
     connections::{self, Connecting, Life},
     request_id::{MakeId, REQUEST_ID_NAME, forget_malformed},
     shared::{DoorOptions, Shared},
+    wire::Wire,
 };
 use door::HttpDoor;
 pub use v1::{explained_as_json, explained_as_png, take_apart};
@@ -94,7 +95,7 @@ impl HttpDoor {
         let service = self.service().clone();
         let calls = CallsOfPort { answer: calls, cors: cors(&self.options().cors_origins) };
         let http = stack(Arc::new(self));
-        let connect = |stream: TcpStream, Connecting { leaving, cut, activity, place, address }: Connecting| {
+        let connect = move |stream: Wire, Connecting { leaving, cut, activity, place, address }: Connecting| {
             let (stream, peer) = Socket::new(stream, refusals.clone());
             let payer = service.payer(cut);
             let (http, calls) = (http.clone(), calls.clone());

@@ -8,17 +8,16 @@
 
 use std::{
     future::{pending, poll_fn},
-    io,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::{io::ReadBuf, net::TcpStream, time::sleep};
+use tokio::time::sleep;
+
+use crate::server::wire::{Next, Wire};
 
 /// How long a client that closed its half may wait without being asked.
 const UNASKED: Duration = Duration::from_millis(200);
@@ -35,28 +34,21 @@ pub(super) struct Peer(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// Of hyper, which reads and writes; requests look at it while it does neither. Never held across a wait.
-    stream: Mutex<TcpStream>,
+    stream: Mutex<Wire>,
     /// A body was left unread: the connection lingers before it closes.
     lingers: AtomicBool,
     /// No answer is half sent.
     between_answers: AtomicBool,
 }
 
-/// How the stream of what a client sends goes on.
-enum Next {
-    Bytes,
-    End,
-    Broken,
-}
-
 impl Peer {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Wire) -> Self {
         let (lingers, between_answers) = (AtomicBool::new(false), AtomicBool::new(true));
         Self(Arc::new(Shared { stream: Mutex::new(stream), lingers, between_answers }))
     }
 
     /// The stream, for a moment.
-    pub(super) fn stream(&self) -> MutexGuard<'_, TcpStream> {
+    pub(super) fn stream(&self) -> MutexGuard<'_, Wire> {
         self.0.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,7 +70,7 @@ impl Peer {
     ///
     /// * `may_ask`: the client speaks HTTP/1.1; one of HTTP/1.0 that closed its half is waited for
     pub(super) async fn left(&self, may_ask: bool) {
-        match poll_fn(|cx| self.poll_next(cx)).await {
+        match poll_fn(|cx| self.stream().poll_next(cx)).await {
             Next::Broken => return,
             // The next request: somebody is there.
             Next::Bytes => return pending().await,
@@ -86,34 +78,11 @@ impl Peer {
             Next::End => sleep(UNASKED).await,
         }
         // Where an answer before this one is half sent, its rest asks as well.
-        if self.0.between_answers.load(Ordering::Relaxed) && self.ask().is_err() {
+        if self.0.between_answers.load(Ordering::Relaxed) && self.stream().try_say(QUESTION).is_err() {
             return;
         }
-        while !self.is_broken() {
+        while !self.stream().is_broken() {
             sleep(GLANCE).await;
         }
-    }
-
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
-        let mut byte = [0];
-        let peeked = ready!(Pin::new(&mut *self.stream()).poll_peek(cx, &mut ReadBuf::new(&mut byte)));
-        Poll::Ready(match peeked {
-            Ok(0) => Next::End,
-            Ok(_) => Next::Bytes,
-            Err(_) => Next::Broken,
-        })
-    }
-
-    fn ask(&self) -> io::Result<()> {
-        match self.stream().try_write(QUESTION) {
-            Ok(written) if written < QUESTION.len() => Err(io::ErrorKind::WriteZero.into()),
-            // A client that reads nothing has not left.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            asked => asked.map(|_| ()),
-        }
-    }
-
-    fn is_broken(&self) -> bool {
-        !matches!(self.stream().take_error(), Ok(None))
     }
 }

@@ -15,7 +15,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 
@@ -24,11 +23,12 @@ use super::{
     leftover::{IDLE, LONGEST},
     peer::Peer,
 };
+use crate::server::wire::Wire;
 
 /// What is thrown away at a time.
 const SCRATCH_BYTES: usize = 16 << 10;
 
-/// A TCP stream that lingers where its [`Peer`] was told so.
+/// A stream that lingers where its [`Peer`] was told so.
 pub(super) struct Socket {
     peer: Peer,
     refusals: Arc<Refusals>,
@@ -44,7 +44,7 @@ struct Lingering {
 
 impl Socket {
     /// The socket for hyper, and what its requests know of their client.
-    pub(super) fn new(stream: TcpStream, refusals: Arc<Refusals>) -> (Self, Peer) {
+    pub(super) fn new(stream: Wire, refusals: Arc<Refusals>) -> (Self, Peer) {
         let peer = Peer::new(stream);
         (Self { peer: peer.clone(), refusals, refusal: None, lingering: None }, peer)
     }
@@ -53,7 +53,7 @@ impl Socket {
     fn write(
         &self,
         bytes: usize,
-        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Wire>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let written = write(Pin::new(&mut *self.peer.stream()));
         let is_whole = matches!(written, Poll::Ready(Ok(written)) if written == bytes);

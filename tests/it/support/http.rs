@@ -1,19 +1,26 @@
 //! A small HTTP/1.1 client on a bare socket: it sends exactly what a test says, malformed or not, and keeps the connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
+use rustls::ClientConfig;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 
 use super::{PATIENCE, description::Description};
 
 /// One connection.
 pub(crate) struct HttpClient {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Either<TcpStream, TlsStream<TcpStream>>>,
 }
 
 /// One answer.
@@ -26,14 +33,33 @@ pub(crate) struct Answer {
 
 impl HttpClient {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: BufReader::new(TcpStream::connect(address).await.expect("the HTTP door is open")) }
+        let stream = TcpStream::connect(address).await.expect("the HTTP door is open");
+        Self { stream: BufReader::new(Either::Left(stream)) }
     }
 
     /// The same from another address of this machine.
     pub(crate) async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((from, 0).into()).expect("an address of this machine");
-        Self { stream: BufReader::new(socket.connect(address).await.expect("the HTTP door is open")) }
+        let stream = socket.connect(address).await.expect("the HTTP door is open");
+        Self { stream: BufReader::new(Either::Left(stream)) }
+    }
+
+    /// The same under TLS; the server is `localhost`.
+    pub(crate) async fn connect_tls(address: SocketAddr, config: ClientConfig) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await.expect("the HTTP door is open");
+        let name = "localhost".try_into().expect("a name");
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let stream = timeout(PATIENCE, handshake).await.expect("a handshake in time")?;
+        Ok(Self { stream: BufReader::new(Either::Right(stream)) })
+    }
+
+    /// What was agreed on under TLS, where it was.
+    pub(crate) fn session(&self) -> Option<&rustls::ClientConnection> {
+        match self.stream.get_ref() {
+            Either::Left(_) => None,
+            Either::Right(stream) => Some(stream.get_ref().1),
+        }
     }
 
     /// `GET path`.
@@ -81,10 +107,20 @@ impl HttpClient {
         timeout(PATIENCE, self.read_answer(method)).await.expect("an answer in time").expect("an answer")
     }
 
+    /// Asks for `/readyz`: the status, or what became of the connection.
+    pub(crate) async fn is_ready(&mut self) -> io::Result<u16> {
+        self.stream.get_mut().write_all(b"GET /readyz HTTP/1.1\r\nhost: test\r\n\r\n").await?;
+        let mut line = String::new();
+        timeout(PATIENCE, self.stream.read_line(&mut line)).await.expect("something in time")?;
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// How much has come that nobody read yet, up to a mebibyte.
     pub(crate) async fn unread_bytes(&mut self) -> usize {
         let mut room = vec![0; 1 << 20];
-        let waiting = timeout(PATIENCE, self.stream.get_ref().peek(&mut room)).await.expect("something in time");
+        let Either::Left(stream) = self.stream.get_ref() else { panic!("what has come under TLS is not to be seen") };
+        let waiting = timeout(PATIENCE, stream.peek(&mut room)).await.expect("something in time");
         self.stream.buffer().len() + waiting.expect("an open connection")
     }
 

@@ -1,5 +1,6 @@
 //! What the tests of the doors share: a real server on port 0 over a scripted network, and small clients.
 
+pub(crate) mod certificates;
 pub(crate) mod collector;
 pub(crate) mod description;
 pub(crate) mod follower;

@@ -30,7 +30,7 @@ that a client gives them; the model's own preprocessing is done here.
 `request_id` finds the request in the server's log. Trying again makes sense for `OVERLOADED` (429) and `UNAVAILABLE` (503), after \
 `retry-after` seconds, and for nothing else. A path that is not here answers 404 with the nearest one, another method 405 with `allow`.
 
-**Every `GET` answers `HEAD`** as well. Paths may end with a slash. HTTP/1.1 and HTTP/2 (without TLS, prior knowledge) share the port. \
+**Every `GET` answers `HEAD`** as well. Paths may end with a slash. HTTP/1.1 and HTTP/2 (agreed on under TLS, else by prior knowledge) share the port. \
 Answers are never cut: they have a `content-length`.
 
 **Times** are in milliseconds where nothing else is said. Every answer has `x-request-id`.";
