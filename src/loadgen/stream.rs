@@ -97,7 +97,12 @@ impl Streams {
             return Ok(open.clone());
         }
         let broken = |error: &dyn std::error::Error| NoReply::Broken(in_words(error));
-        let address = Channel::from_shared(self.endpoint.origin()).map_err(|error| broken(&error))?;
+        let origin = self.endpoint.origin();
+        // tonic opens no https:// without TLS of its own; ours is what the connector below gives it.
+        let address =
+            Channel::from_shared(origin.replacen("https://", "http://", 1)).map_err(|error| broken(&error))?;
+        let origin = Uri::try_from(origin).map_err(|error| broken(&error))?;
+        let address = address.origin(origin);
         let endpoint = self.endpoint.clone();
         let connect = service_fn(move |_: Uri| {
             let endpoint = endpoint.clone();

@@ -145,7 +145,7 @@ async fn what_the_server_refuses_is_said_in_its_words() {
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_before_anything_is_sent() {
     let cases: [(&[&str], i32, &str); 6] = [
-        (&["--url", "https://example.com"], 1, "TLS"),
+        (&["--url", "ftp://127.0.0.1"], 1, "is no URL"),
         (&["--url", "two words"], 1, "is no URL"),
         (&["--protocol", "http3"], 2, "http1, http2, grpc"),
         (&["--rate", "0"], 2, "is no rate"),
