@@ -210,13 +210,12 @@ impl Chosen {
         let refused =
             |field, message| Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field(field)));
         let most = MOST_EXPLAINED.min(count);
+        let best = best.unwrap_or(1);
+        if !(1..=most).contains(&best) {
+            return refused("top_k", format!("top_k is {best}, allowed is 1 to {most} where classes are explained"));
+        }
         if names.is_empty() {
-            return match best.unwrap_or(1) {
-                best if (1..=most).contains(&best) => Ok(Self::Best(best)),
-                best => {
-                    refused("top_k", format!("top_k is {best}, allowed is 1 to {most} where classes are explained"))
-                }
-            };
+            return Ok(Self::Best(best));
         }
         if names.len() > MOST_EXPLAINED {
             return refused("classes", too_many());

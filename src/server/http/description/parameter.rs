@@ -138,8 +138,8 @@ impl CommonHeader {
             ),
             Self::LoadFormat => header_parameter(
                 "endpoint-load-metrics-format",
-                "Asks for the server's load in the answer's head, in this form of ORCA's.",
-                of(Type::String).enum_values(Some(["text", "json", "bin"])),
+                "Asks for the server's load in the answer's head, in this form of ORCA's: `text`, `json` or `bin`. Another one is passed over.",
+                of(Type::String),
             ),
             Self::ContentEncoding => header_parameter(
                 "content-encoding",
