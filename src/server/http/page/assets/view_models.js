@@ -55,7 +55,7 @@ function Inside({ name, version }) {
   if (!said.metadata) return html`<p class="quiet">Reading…</p>`;
   return html`<div class="inside">
     <${Facts} of=${said.metadata} />
-    <${Drawing} path=${path} of=${said.metadata} />
+    <${Drawing} name=${name} path=${path} of=${said.metadata} />
     <${Labels} path=${path} name=${name} />
   </div>`;
 }
@@ -98,7 +98,7 @@ function List({ title, entries }) {
 }
 
 /** The drawing is the server's. It is shown as a picture, in which no script runs and nothing is loaded. */
-function Drawing({ path, of: { architecture } }) {
+function Drawing({ name, path, of: { architecture } }) {
   const [said, say] = useState({});
   useEffect(() => {
     const stop = new AbortController();
@@ -114,7 +114,7 @@ function Drawing({ path, of: { architecture } }) {
   const words = architecture.resnet ? `${architecture.name}, ${architecture.resnet.depth} layers in ${architecture.resnet.stages.length} stages` : architecture.name;
   return html`<section class="drawing"><h3>Drawn</h3>
     ${said.error && html`<p class="quiet">There is no drawing: ${said.error.message}</p>`}
-    ${said.url && html`<div class="sheet" tabindex="0" role="region" aria-label="The network, drawn"><img src=${said.url} alt=${`The network drawn: ${words}`} /></div>`}
+    ${said.url && html`<div class="sheet" tabindex="0" role="region" aria-label=${`The network of ${name}, drawn`}><img src=${said.url} alt=${`The network drawn: ${words}`} /></div>`}
   </section>`;
 }
 
