@@ -94,13 +94,14 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ExplainRequest>,
     ) -> Result<Response<proto::ExplainResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow);
+        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
-        let arrival = self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived);
+        let arrival =
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
         let explained = async || {
             let deadline = deadline?;
             version?;
