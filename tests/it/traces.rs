@@ -8,7 +8,7 @@ use prost::Message as _;
 use resnetd::{
     config::{TraceProtocol, TracingSection},
     runtime::scripted::ScriptedExecutor,
-    server::grpc::proto::ClassifyRequest,
+    server::grpc::proto::{ClassifyRequest, ExplainRequest},
     telemetry::{Metrics, SpanCounts, TraceExport, Tracer},
 };
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::support::{
     PATIENCE,
     collector::{Collector, attribute},
     grpc::{CLASSIFY, call_with, framed},
-    http::Answer,
+    http::{Answer, HttpClient},
     images,
     server::{MODEL, TestServer, logits},
 };
@@ -236,5 +236,38 @@ async fn a_recorded_request_is_the_exemplar_of_its_buckets_and_plain_text_has_no
     let plain = http.get("/metrics").await;
     let plain = String::from_utf8(plain.body).expect("UTF-8");
     assert!(!plain.contains(TRACE_ID) && plain.contains("# TYPE resnetd_requests_total counter\n"), "{plain}");
+    goodbye(export).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_is_an_exemplar_as_a_classification_is() {
+    let (_collector, address) = Collector::over_grpc().await;
+    let (tracer, export, _) = traced(&section(format!("http://{address}"), 0.0));
+    let name = "resnet20-cifar10";
+    let server = TestServer::with_models(&[name], |options| options.tracer = tracer).await;
+    let parent = |trace: &str| format!("00-{trace}-{CALLER}-01");
+    let traces = [TRACE_ID, "5bf92f3577b34da6a3ce929d0e0e4737"];
+
+    let mut http = server.http().await;
+    let first = parent(traces[0]);
+    let headers = [("content-type", "image/png"), ("traceparent", &*first)];
+    let answer = http.request("POST", &format!("/v1/models/{name}:explain"), &headers, &images::png()).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    let exemplars = async |http: &mut HttpClient| {
+        let accept = [("accept", "application/openmetrics-text;version=1.0.0")];
+        let text = String::from_utf8(http.request("GET", "/metrics", &accept, b"").await.body).expect("UTF-8");
+        let buckets = text.lines().filter(|line| line.starts_with("resnetd_request_duration_seconds_bucket{"));
+        buckets.filter(|line| line.contains(" # {")).map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    let found = exemplars(&mut http).await;
+    assert!(found.contains(traces[0]), "{found}");
+
+    let message = ExplainRequest { model: name.to_owned(), images: vec![images::png()], ..ExplainRequest::default() };
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("traceparent", parent(traces[1]).parse().expect("ASCII"));
+    server.grpc().await.explain(request).await.expect("an explanation");
+    // Buckets remember the last one each, whichever they are.
+    let found = exemplars(&mut http).await;
+    assert!(found.contains(traces[1]), "{found}");
     goodbye(export).await;
 }
