@@ -6,7 +6,7 @@ use resnetd::{
     server::{
         DoorOptions,
         grpc::proto::inference::{
-            ModelReadyRequest, RepositoryModelUnloadRequest, ServerReadyRequest,
+            ModelMetadataRequest, ModelReadyRequest, RepositoryModelUnloadRequest,
             grpc_inference_service_client::GrpcInferenceServiceClient,
         },
     },
@@ -81,19 +81,20 @@ async fn the_name_of_a_client_stands_in_the_line_of_each_of_its_requests() {
     let (place, clients) = (Place::new(), Authority::new("clients"));
     let managed = managed(&place, &clients).await;
     let operator = clients.issue(&["deploy.example.com", NAME]);
+    let is_ready = ModelReadyRequest { name: "pets".to_owned(), ..Default::default() };
 
     for address in [managed.http, managed.management] {
         let mut http = HttpClient::connect_tls(address, place.client(Some(&operator))).await.unwrap();
         assert_eq!(http.get("/v1/models").await.status, 200);
         http.get("/v1/models/fish").await.refusal(404, "NOT_FOUND");
         // Calls of gRPC on the same port.
-        grpc(address, &place, &operator).await.server_ready(ServerReadyRequest {}).await.unwrap();
+        grpc(address, &place, &operator).await.model_ready(is_ready.clone()).await.unwrap();
     }
     let mut calls = grpc(managed.grpc, &place, &operator).await;
-    calls.server_ready(ServerReadyRequest {}).await.unwrap();
-    calls.model_ready(ModelReadyRequest { name: "fish".to_owned(), ..Default::default() }).await.unwrap_err();
+    calls.model_ready(is_ready).await.unwrap();
+    calls.model_metadata(ModelMetadataRequest { name: "fish".to_owned(), ..Default::default() }).await.unwrap_err();
 
-    let lines: Vec<_> = kept.lines().into_iter().filter(|line| line.contains("request_id=")).collect();
+    let lines: Vec<_> = kept.lines().into_iter().filter(|line| line.contains(" status=")).collect();
     let named = lines.iter().filter(|line| line.contains(&format!(" client={NAME} "))).count();
     assert_eq!((lines.len(), named), (8, 8), "{lines:#?}");
 }
