@@ -13,9 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
-    server::request_id::RequestId,
+    server::{
+        request_id::RequestId,
+        request_log::{RequestLog, SlowRequests},
+    },
     service::{Charge, ClientId, Error, ErrorKind, SplitKeys},
     telemetry::{TraceContext, TraceId, TraceParent, TracedRequest, trace_id},
+    tls::ClientName,
 };
 
 /// What a handler knows of its call, from the request's extensions.
@@ -28,6 +32,8 @@ pub(super) struct GrpcCall {
     pub(super) charge: Arc<Charge>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
+    /// Who asks, where clients have to show certificates.
+    pub(super) client_name: Option<ClientName>,
     /// What decides between versions of a model.
     pub(super) keys: SplitKeys,
     pub(super) parent: Option<TraceParent>,
@@ -51,6 +57,11 @@ impl GrpcCall {
     /// What the call's lines of log carry.
     pub(super) fn trace(&self) -> TraceContext {
         TraceContext { request_id: self.id.as_str().into(), parent: self.parent, traced: self.traced.clone() }
+    }
+
+    /// Its line of log, from now on.
+    pub(super) fn log<'a>(&'a self, slow: &'a SlowRequests) -> RequestLog<'a> {
+        RequestLog::start("grpc", &self.id, slow).of_client(self.client_name.clone()).in_trace(self.trace_id())
     }
 
     /// The trace that it is recorded in.

@@ -5,12 +5,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{call::GrpcCall, convert, deadline::deadline, explain, outcome::finish, proto, stream};
 use crate::{
-    server::{
-        request_log::{RequestLog, SlowRequests},
-        shared::Shared,
-        status::wire_status,
-        threads::Threads,
-    },
+    server::{request_log::SlowRequests, shared::Shared, status::wire_status, threads::Threads},
     service::{Service, VersionPick},
     telemetry::Protocol,
 };
@@ -43,7 +38,7 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
@@ -94,7 +89,7 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ExplainRequest>,
     ) -> Result<Response<proto::ExplainResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
@@ -123,7 +118,7 @@ impl proto::classifier_server::Classifier for Classifier {
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
         let found = version.and_then(|version| self.service.find(&request.name, version));

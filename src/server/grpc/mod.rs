@@ -65,6 +65,7 @@ use super::{
 use crate::{
     service::{Error, Shown, SplitKeys},
     telemetry::Protocol,
+    tls::ClientName,
 };
 use call::{GrpcCall, Taken};
 use call_end::CallEnd;
@@ -144,12 +145,13 @@ impl GrpcDoor {
     pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = self;
-        let connect = move |stream: Wire, Connecting { leaving, cut, activity, address, .. }: Connecting| {
+        let connect = move |stream: Wire, connecting: Connecting| {
+            let Connecting { leaving, cut, activity, address, client_name, .. } = connecting;
             let door = door.clone();
             let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let (payer, leaving, in_work) = (payer.clone(), leaving.clone(), activity.begin());
-                let origin = CallOrigin { payer, leaving, in_work, address };
+                let origin = CallOrigin { payer, leaving, in_work, address, client_name: client_name.clone() };
                 let answered = answer(door.clone(), request, origin, Ok(()));
                 async { Ok::<_, Infallible>(answered.await) }
             });
@@ -203,7 +205,7 @@ fn streaming_methods(descriptors: &[u8]) -> Result<Vec<String>, ServeError> {
 async fn answer<B>(
     door: Arc<GrpcDoor>,
     request: Request<B>,
-    CallOrigin { payer, leaving, in_work, address }: CallOrigin,
+    CallOrigin { payer, leaving, in_work, address, client_name }: CallOrigin,
     admitted: Result<(), Error>,
 ) -> Response<Body>
 where
@@ -217,7 +219,10 @@ where
     let call = admitted.and_then(|()| payer.open_charge());
     let client = door.shared.clients.of(request.headers(), Some(address));
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
-    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, keys, parent, traced, arrived, leaving });
+    let call = call.map(|charge| {
+        let (id, client_name) = (id.clone(), client_name.clone());
+        GrpcCall { id, charge, client, client_name, keys, parent, traced, arrived, leaving }
+    });
     let path = request.uri().path().to_owned();
     let report = load_report::wanted(door.shared.options.load_reports, request.headers());
     let reporting = report.map(|_| door.shared.service.clone());
@@ -242,7 +247,7 @@ where
     let headers = response.headers_mut();
     mend_headers(headers, &path);
     if !taken.is() && headers.contains_key(GRPC_STATUS) {
-        door.note_refusal(&path, headers, &id, arrived);
+        door.note_refusal((&path, client_name), headers, &id, arrived);
     }
     if let Some(packer) = packer.as_ref().filter(|_| !headers.contains_key(GRPC_STATUS)) {
         packer.announce(headers);
@@ -319,9 +324,16 @@ impl GrpcDoor {
     }
 
     /// Logs and counts a call that was refused before a handler of ours took it.
-    fn note_refusal(&self, path: &str, headers: &HeaderMap, id: &RequestId, arrived: Instant) {
+    fn note_refusal(
+        &self,
+        (path, client_name): (&str, Option<ClientName>),
+        headers: &HeaderMap,
+        id: &RequestId,
+        arrived: Instant,
+    ) {
         let (code, status) = (error_code(headers), Status::from_header_map(headers));
-        let log = RequestLog::start("grpc", id, &self.shared.slow).since(arrived).at_its_clients_pace();
+        let log = RequestLog::start("grpc", id, &self.shared.slow).of_client(client_name).since(arrived);
+        let log = log.at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
             self.shared.service.arrive(Protocol::Grpc, "", None, &SplitKeys::default(), arrived).finish(Some(code));

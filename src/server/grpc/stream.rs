@@ -20,11 +20,7 @@ use super::{
     refusal::{error_code, mend},
 };
 use crate::{
-    server::{
-        request_log::{RequestLog, SlowRequests},
-        status::wire_status,
-        threads::Threads,
-    },
+    server::{request_log::SlowRequests, status::wire_status, threads::Threads},
     service::{Error, ErrorKind, Service, VersionPick},
     telemetry::Protocol,
 };
@@ -48,8 +44,8 @@ pub(super) struct Stream {
 pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStreamResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let (id, slow, trace_id) = (stream.call.id.clone(), stream.slow.clone(), stream.call.trace_id());
-        let log = RequestLog::start("grpc", &id, &slow).in_trace(trace_id).at_its_clients_pace();
+        let (call, slow) = (stream.call.clone(), stream.slow.clone());
+        let log = call.log(&slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;

@@ -35,6 +35,7 @@ use crate::{
     },
     service::{Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, SplitKeys, TraceContext},
     telemetry::{OpenSpan, TraceId, TraceParent, TracedRequest, trace_id},
+    tls::ClientName,
 };
 
 /// The largest head of a request: line and headers.
@@ -51,6 +52,8 @@ pub(super) struct OfConnection {
     pub(super) payer: Payer,
     /// Where it comes from.
     pub(super) address: IpAddr,
+    /// Who the client is, where it had to show a certificate.
+    pub(super) client_name: Option<ClientName>,
 }
 
 /// What a handler knows of its request beside method, path and body.
@@ -65,6 +68,8 @@ pub(super) struct HttpCall {
     payer: Option<Payer>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
+    /// Who asks, where clients have to show certificates.
+    pub(super) client_name: Option<ClientName>,
     /// What decides between versions of a model.
     pub(super) keys: SplitKeys,
     body: Arc<BodyState>,
@@ -81,6 +86,7 @@ impl HttpCall {
             traced: None,
             payer: connection.map(|connection| connection.payer.clone()),
             client: shared.clients.of(request.headers(), connection.map(|connection| connection.address)),
+            client_name: connection.and_then(|connection| connection.client_name.clone()),
             keys: shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes())),
             body: Arc::new(BodyState::of(request.body())),
         }
@@ -157,8 +163,9 @@ where
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
     let stream = of_http_2.map(|connection| connection.payer.open_charge_in_any_case());
     let report = load_report::wanted(door.options().load_reports, request.headers());
-    let log =
-        RequestLog::start("http", &call.id, &door.shared.slow).in_trace(trace_id(call.traced.as_deref(), call.parent));
+    let log = RequestLog::start("http", &call.id, &door.shared.slow)
+        .of_client(call.client_name.clone())
+        .in_trace(trace_id(call.traced.as_deref(), call.parent));
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {

@@ -19,12 +19,7 @@ use super::{
     proto::inference::{self as proto, grpc_inference_service_server},
 };
 use crate::{
-    server::{
-        request_log::{RequestLog, SlowRequests},
-        shared::Shared,
-        threads::Threads,
-        v2,
-    },
+    server::{request_log::SlowRequests, shared::Shared, threads::Threads, v2},
     service::{Error, ErrorKind, ManageModels, Readiness, Service, Target},
 };
 use answer::Inferring;
@@ -62,7 +57,7 @@ impl InferenceService {
         answer: impl FnOnce() -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         finish(log, what, model, &call.charge, answer())
     }
 
@@ -145,7 +140,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::ModelInferRequest>,
     ) -> Result<Response<proto::ModelInferResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let model = request.model_name.clone();
@@ -209,7 +204,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         let proto::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
         let manager = self.manager(parameters)?;
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let loaded = manager.load(model_name).await.map(|()| proto::RepositoryModelLoadResponse {});
         finish(log, "RepositoryModelLoad", model_name, &call.charge, loaded)
     }
@@ -221,7 +216,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         let proto::RepositoryModelUnloadRequest { model_name, parameters, .. } = request.get_ref();
         let manager = self.manager(parameters)?;
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let unloaded = manager.unload(model_name).await.map(|()| proto::RepositoryModelUnloadResponse {});
         finish(log, "RepositoryModelUnload", model_name, &call.charge, unloaded)
     }

@@ -22,7 +22,7 @@ use crate::{
             proto::inference as proto,
             refusal::{error_code, mend},
         },
-        request_log::{RequestLog, SlowRequests},
+        request_log::SlowRequests,
     },
     service::{Charge, Error, ErrorKind},
     telemetry::Protocol,
@@ -47,8 +47,8 @@ pub(super) struct InferStream {
 pub(super) fn start(stream: InferStream) -> ReceiverStream<Result<proto::ModelStreamInferResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let (id, slow, trace_id) = (stream.call.id.clone(), stream.slow.clone(), stream.call.trace_id());
-        let log = RequestLog::start("grpc", &id, &slow).in_trace(trace_id).at_its_clients_pace();
+        let (call, slow) = (stream.call.clone(), stream.slow.clone());
+        let log = call.log(&slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     server::{
-        request_log::{RequestLog, SlowRequests},
+        request_log::SlowRequests,
         shared::Shared,
         status::wire_status,
         tfserving::ServingSignature,
@@ -62,7 +62,7 @@ impl PredictionService {
         work: impl AsyncFnOnce(Q, Asked<'_>) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let mut message = request.into_inner();
         let spec = spec(&mut message).unwrap_or_default();
@@ -205,7 +205,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
         request: Request<proto::GetModelMetadataRequest>,
     ) -> Result<Response<proto::GetModelMetadataResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let proto::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         let spec = model_spec.unwrap_or_default();
         let told = spec::version(&spec).and_then(|version| {
@@ -237,7 +237,7 @@ impl proto::model_service_server::ModelService for ModelService {
         request: Request<proto::GetModelStatusRequest>,
     ) -> Result<Response<proto::GetModelStatusResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let spec = request.into_inner().model_spec.unwrap_or_default();
         let versions = spec::version(&spec).and_then(|version| match version {
             VersionPick::Highest => self.service.versions(&spec.name),
