@@ -35,6 +35,7 @@ pub(super) struct RequestLog<'a> {
     protocol: &'static str,
     id: &'a RequestId,
     trace_id: Option<TraceId>,
+    key: Option<Arc<str>>,
     started: Instant,
     slow: Duration,
     slow_lines: &'a Seldom,
@@ -47,6 +48,7 @@ impl<'a> RequestLog<'a> {
             protocol,
             id,
             trace_id: None,
+            key: None,
             started: Instant::now(),
             slow: slow.after,
             slow_lines: &slow.lines,
@@ -63,6 +65,12 @@ impl<'a> RequestLog<'a> {
     /// The same for a request that belongs to a trace.
     pub(super) fn in_trace(mut self, trace_id: Option<TraceId>) -> Self {
         self.trace_id = trace_id;
+        self
+    }
+
+    /// The same for a request of a key of this name.
+    pub(super) fn of_key(mut self, name: Option<&Arc<str>>) -> Self {
+        self.key = name.cloned();
         self
     }
 
@@ -87,17 +95,18 @@ impl<'a> RequestLog<'a> {
         self.finished = true;
         let Self { protocol, id, .. } = self;
         let trace_id = self.trace_id.map(display);
+        let key = self.key.as_deref();
         let elapsed = self.started.elapsed();
         let ms = elapsed.as_secs_f64() * 1e3;
         if is_our_failure {
-            error!(protocol, request_id = %id, trace_id, request = %what, %status, ms, message);
+            error!(protocol, request_id = %id, trace_id, key, request = %what, %status, ms, message);
         } else if elapsed > self.slow
             && let Some(left_out) = self.slow_lines.turn()
         {
             let left_out = (left_out > 0).then_some(left_out);
-            info!(protocol, request_id = %id, trace_id, request = %what, %status, ms, slow = true, left_out, message);
+            info!(protocol, request_id = %id, trace_id, key, request = %what, %status, ms, slow = true, left_out, message);
         } else {
-            debug!(protocol, request_id = %id, trace_id, request = %what, %status, ms, message);
+            debug!(protocol, request_id = %id, trace_id, key, request = %what, %status, ms, message);
         }
     }
 }
@@ -106,8 +115,8 @@ impl Drop for RequestLog<'_> {
     fn drop(&mut self) {
         if !self.finished {
             let ms = self.started.elapsed().as_secs_f64() * 1e3;
-            let trace_id = self.trace_id.map(display);
-            debug!(protocol = self.protocol, request_id = %self.id, trace_id, ms, "the client left before the answer");
+            let (trace_id, key) = (self.trace_id.map(display), self.key.as_deref());
+            debug!(protocol = self.protocol, request_id = %self.id, trace_id, key, ms, "the client left before the answer");
         }
     }
 }

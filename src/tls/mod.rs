@@ -16,8 +16,9 @@ use rustls::crypto::{CryptoProvider, ring};
 pub use self::{
     client::{ClientTls, ClientTlsFiles},
     error::TlsError,
-    serving::{Look, ServerTls, TlsFiles, TlsSpoken},
+    serving::{ServerTls, TlsFiles, TlsSpoken},
 };
+pub use crate::followed::Look;
 
 /// The name of HTTP/2 in a handshake (ALPN).
 const H2: &[u8] = b"h2";

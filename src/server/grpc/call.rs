@@ -13,8 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
-    server::request_id::RequestId,
-    service::{Charge, ClientId, Error, ErrorKind, SplitKeys},
+    auth::InUse,
+    server::{
+        request_id::RequestId,
+        request_log::{RequestLog, SlowRequests},
+    },
+    service::{Asker, Charge, ClientId, Error, ErrorKind},
     telemetry::{TraceContext, TraceId, TraceParent, TracedRequest, trace_id},
 };
 
@@ -28,8 +32,8 @@ pub(super) struct GrpcCall {
     pub(super) charge: Arc<Charge>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
-    /// What decides between versions of a model.
-    pub(super) keys: SplitKeys,
+    /// Whose key it showed, and what decides between versions of a model.
+    pub(super) asker: Asker,
     pub(super) parent: Option<TraceParent>,
     /// Where the call's way is recorded, if it is.
     pub(super) traced: Option<Arc<TracedRequest>>,
@@ -56,6 +60,20 @@ impl GrpcCall {
     /// The trace that it is recorded in.
     pub(super) fn recorded(&self) -> Option<TraceId> {
         self.traced.as_deref().map(TracedRequest::trace_id)
+    }
+
+    /// A line of the log for it.
+    pub(super) fn log<'a>(&'a self, slow: &'a SlowRequests) -> RequestLog<'a> {
+        RequestLog::start("grpc", &self.id, slow).in_trace(self.trace_id()).of_key(self.asker.key_name())
+    }
+
+    /// A further request of a stream that this call opened, and what it takes of its key's limits.
+    ///
+    /// # Errors
+    /// With what the stream ends: the key was revoked, or may not ask any more.
+    pub(super) fn again(&self) -> Result<(Self, Result<Option<InUse>, Error>), Error> {
+        let (asker, in_use) = self.asker.again()?;
+        Ok((Self { asker, ..self.clone() }, in_use))
     }
 
     /// The trace that it belongs to.
