@@ -334,8 +334,16 @@ impl RegistryWriter {
         }
     }
 
+    /// The repository has been looked at: what is not known from now on does not exist.
+    pub fn note_survey(&mut self) {
+        if !self.registry.current().is_surveyed {
+            self.replace(|next| next.is_surveyed = true);
+        }
+    }
+
     /// Opens the gate: everything that was announced has been loaded or has failed.
     pub fn set_ready(&mut self) {
+        self.note_survey();
         self.turn(Readiness::Loading, Readiness::Ready);
     }
 
