@@ -8,18 +8,26 @@ use super::request_id::RequestId;
 use crate::{
     auth::Right,
     service::{Asker, Error, LabelTarget, ManageModels},
+    tls::ClientName,
 };
 
 /// A manager, and who asks.
 pub(super) struct AuditedManager {
     manager: Arc<dyn ManageModels>,
     asker: Asker,
+    client_name: Option<ClientName>,
     id: RequestId,
 }
 
 impl AuditedManager {
-    pub(super) fn new(manager: Arc<dyn ManageModels>, asker: &Asker, id: &RequestId) -> Self {
-        Self { manager, asker: asker.clone(), id: id.clone() }
+    /// * `client_name`: of whoever had to show a certificate
+    pub(super) fn new(
+        manager: Arc<dyn ManageModels>,
+        asker: &Asker,
+        client_name: Option<&ClientName>,
+        id: &RequestId,
+    ) -> Self {
+        Self { manager, asker: asker.clone(), client_name: client_name.cloned(), id: id.clone() }
     }
 
     /// As [`ManageModels::load`].
@@ -70,9 +78,9 @@ impl Change<'_> {
     }
 
     fn tell(&self, outcome: &str, reason: impl Display) {
-        let Self { of: AuditedManager { asker, id, .. }, change, model, label, .. } = self;
-        let (key, certificate) = (asker.key_name().map(|name| &**name), asker.certificate.as_deref());
-        info!(target: "audit", change, model, label, outcome, key, certificate, request_id = %id, "a change of models was asked for: {reason}");
+        let Self { of: AuditedManager { asker, client_name, id, .. }, change, model, label, .. } = self;
+        let (key, client) = (asker.key_name().map(|name| &**name), client_name.as_ref().map(ClientName::as_str));
+        info!(target: "audit", change, model, label, outcome, key, client, request_id = %id, "a change of models was asked for: {reason}");
     }
 }
 

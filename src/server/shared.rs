@@ -16,7 +16,7 @@ use super::{
 use crate::{
     service::{Asker, Error, ErrorKind, ManageModels, Service},
     telemetry::Tracer,
-    tls::ServerTls,
+    tls::{ClientName, ServerTls},
 };
 
 /// How the server treats its connections, and how it leaves.
@@ -115,12 +115,17 @@ impl Shared {
     ///
     /// # Errors
     /// `NOT_FOUND` where this is not the management address.
-    pub(super) fn manager(&self, asker: &Asker, id: &RequestId) -> Result<AuditedManager, Error> {
+    pub(super) fn manager(
+        &self,
+        asker: &Asker,
+        client_name: Option<&ClientName>,
+        id: &RequestId,
+    ) -> Result<AuditedManager, Error> {
         let manager = self.manager.clone().ok_or_else(|| {
             let message = "models are loaded, unloaded and labelled at the management address only: ask there, or set \
                            [server] management to have one";
             Error::new(ErrorKind::NotFound, message)
         })?;
-        Ok(AuditedManager::new(manager, asker, id))
+        Ok(AuditedManager::new(manager, asker, client_name, id))
     }
 }

@@ -12,8 +12,6 @@ pub struct Asker {
     pub keys: SplitKeys,
     /// Whose key was shown, where keys are wanted.
     pub caller: Option<Caller>,
-    /// A name in the certificate that the client showed, where it showed one.
-    pub certificate: Option<Arc<str>>,
 }
 
 impl Asker {

@@ -4,6 +4,7 @@
 //! Knows files. Must not know sockets, doors, the configuration file or the command line.
 
 mod client;
+mod client_name;
 mod error;
 mod names;
 mod pem;
@@ -15,6 +16,7 @@ use rustls::crypto::{CryptoProvider, ring};
 
 pub use self::{
     client::{ClientTls, ClientTlsFiles},
+    client_name::ClientName,
     error::TlsError,
     serving::{ServerTls, TlsFiles, TlsSpoken},
 };

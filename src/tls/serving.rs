@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::{
     Error, RootCertStore, ServerConfig,
-    pki_types::UnixTime,
+    pki_types::{CertificateDer, UnixTime},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
@@ -24,8 +24,9 @@ use tracing::{error, info, warn};
 
 use super::{
     H2, HTTP_11,
+    client_name::ClientName,
     error::TlsError,
-    names::NamedClients,
+    names::{AllowedName, NamedClients},
     pem::{PemFile, in_days},
     provider,
 };
@@ -100,6 +101,16 @@ impl ServerTls {
             TlsSpoken::Http => current.http.clone(),
             TlsSpoken::Http2 => current.http2.clone(),
         }
+    }
+
+    /// Who a client is that was let in.
+    ///
+    /// * `shown`: its chain, its own certificate first
+    pub fn client_name(&self, shown: Option<&[CertificateDer<'_>]>) -> Option<ClientName> {
+        let own = shown?.first()?;
+        // They were read at the start, so they can be read.
+        let allowed = AllowedName::read_all(&self.0.files.allowed_names).unwrap_or_default();
+        Some(ClientName::of(own, &allowed))
     }
 
     /// Looks whether the files have changed; what changed is judged by the look after. Waits for the disk.

@@ -147,7 +147,7 @@ async fn a_path_that_is_written_otherwise_gives_no_further_right() {
     let keys = Keys::new();
     let asks = keys.add(with_rights("asks", &[Right::Classify]));
     let managed =
-        Managed::start_behind(|_| DoorOptions { auth: Some(wanting(&keys.ring())), ..DoorOptions::default() }).await;
+        Managed::start_with(DoorOptions { auth: Some(wanting(&keys.ring())), ..DoorOptions::default() }).await;
     let mut http = HttpClient::connect(managed.management).await;
     for path in
         ["/v1/models/pets%3Aunload", "/v1/models/pets:unload", "/v1/models/pets:%75nload", "/v1/models/pets:unload/"]
@@ -291,7 +291,7 @@ async fn operators_need_the_right_to_manage() {
     let [front, ops] = [entry("front"), with_rights("ops", &[Right::Manage])].map(|entry| keys.add(entry));
     let only = keys.add(KeyEntry { models: vec!["pets".to_owned()], ..with_rights("only", &[Right::Manage]) });
     let options = DoorOptions { auth: Some(wanting(&keys.ring())), ..DoorOptions::default() };
-    let managed = Managed::start_behind(|_| options).await;
+    let managed = Managed::start_with(options).await;
     let mut http = HttpClient::connect(managed.management).await;
     let mut ask = async |path: &str, key: &str| http.request("POST", path, &[("x-api-key", key)], b"").await;
     for path in ["/v1/models/birds:load", "/v2/repository/models/birds/load"] {
@@ -342,7 +342,7 @@ async fn the_log_has_the_names_of_keys_and_a_line_for_each_change_and_no_key() {
     let [front, ops] = [entry("front"), with_rights("ops", &[Right::Manage])].map(|entry| keys.add(entry));
     let ring = keys.ring();
     let options = DoorOptions { auth: Some(wanting(&ring)), ..DoorOptions::default() };
-    let managed = Managed::start_behind(|_| options).await;
+    let managed = Managed::start_with(options).await;
     let mut http = HttpClient::connect(managed.management).await;
     assert_eq!(get(&mut http, "/v1/models", &front).await.status, 200);
     assert_eq!(http.request("POST", "/v1/models/birds:load", &[("x-api-key", &ops)], b"").await.status, 200);

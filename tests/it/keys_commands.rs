@@ -58,7 +58,7 @@ async fn client_commands_show_a_key_out_of_a_file_or_the_environment() {
     let keys = Keys::new();
     let [front, ops] = [entry("front"), with_rights("ops", &[Right::Manage])].map(|entry| keys.add(entry));
     let options = DoorOptions { auth: Some(wanting(&keys.ring())), ..DoorOptions::default() };
-    let managed = Managed::start_behind(|_| options).await;
+    let managed = Managed::start_with(options).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     fs::write(&file, format!("{ops}\n")).unwrap();

@@ -86,6 +86,7 @@ mod support;
 mod tfs_grpc;
 mod tfs_rest;
 mod tls;
+mod tls_clients;
 mod tls_commands;
 mod top;
 mod traces;

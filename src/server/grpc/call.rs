@@ -20,6 +20,7 @@ use crate::{
     },
     service::{Asker, Charge, ClientId, Error, ErrorKind},
     telemetry::{TraceContext, TraceId, TraceParent, TracedRequest, trace_id},
+    tls::ClientName,
 };
 
 /// What a handler knows of its call, from the request's extensions.
@@ -34,6 +35,8 @@ pub(super) struct GrpcCall {
     pub(super) client: Option<ClientId>,
     /// Whose key it showed, and what decides between versions of a model.
     pub(super) asker: Asker,
+    /// Who asks, where clients have to show certificates.
+    pub(super) client_name: Option<ClientName>,
     pub(super) parent: Option<TraceParent>,
     /// Where the call's way is recorded, if it is.
     pub(super) traced: Option<Arc<TracedRequest>>,
@@ -57,14 +60,15 @@ impl GrpcCall {
         TraceContext { request_id: self.id.as_str().into(), parent: self.parent, traced: self.traced.clone() }
     }
 
+    /// Its line of log, from now on.
+    pub(super) fn log<'a>(&'a self, slow: &'a SlowRequests) -> RequestLog<'a> {
+        let log = RequestLog::start("grpc", &self.id, slow).of_client(self.client_name.clone());
+        log.of_key(self.asker.key_name()).in_trace(self.trace_id())
+    }
+
     /// The trace that it is recorded in.
     pub(super) fn recorded(&self) -> Option<TraceId> {
         self.traced.as_deref().map(TracedRequest::trace_id)
-    }
-
-    /// A line of the log for it.
-    pub(super) fn log<'a>(&'a self, slow: &'a SlowRequests) -> RequestLog<'a> {
-        RequestLog::start("grpc", &self.id, slow).in_trace(self.trace_id()).of_key(self.asker.key_name())
     }
 
     /// A further request of a stream that this call opened, and what it takes of its key's limits.

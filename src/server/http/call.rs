@@ -45,6 +45,7 @@ use crate::{
     },
     service::{Asker, Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, TraceContext},
     telemetry::{OpenSpan, TraceId, TraceParent, TracedRequest, trace_id},
+    tls::ClientName,
 };
 
 /// The largest head of a request: line and headers.
@@ -61,6 +62,8 @@ pub(super) struct OfConnection {
     pub(super) payer: Payer,
     /// Where it comes from.
     pub(super) address: IpAddr,
+    /// Who the client is, where it had to show a certificate.
+    pub(super) client_name: Option<ClientName>,
 }
 
 /// What a handler knows of its request beside method, path and body.
@@ -77,6 +80,8 @@ pub(super) struct HttpCall {
     pub(super) client: Option<ClientId>,
     /// Whose key it showed, and what decides between versions of a model.
     pub(super) asker: Asker,
+    /// Who asks, where clients have to show certificates.
+    pub(super) client_name: Option<ClientName>,
     body: Arc<BodyState>,
 }
 
@@ -93,8 +98,9 @@ impl HttpCall {
             client: None,
             asker: Asker {
                 keys: shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes())),
-                ..Asker::default()
+                caller: None,
             },
+            client_name: connection.and_then(|connection| connection.client_name.clone()),
             body: Arc::new(BodyState::of(request.body())),
         }
     }
@@ -114,7 +120,7 @@ impl HttpCall {
     /// # Errors
     /// `NOT_FOUND` where this is not the management address.
     pub(super) fn manager(&self, door: &HttpDoor) -> Result<AuditedManager, Error> {
-        door.shared.manager(&self.asker, &self.id)
+        door.shared.manager(&self.asker, self.client_name.as_ref(), &self.id)
     }
 
     /// The body was read to its end.
@@ -204,8 +210,9 @@ where
     let stream = of_http_2.map(|connection| connection.payer.open_charge_in_any_case());
     let report = load_report::wanted(door.options().load_reports, request.headers());
     let log = RequestLog::start("http", &call.id, &door.shared.slow)
-        .in_trace(trace_id(call.traced.as_deref(), call.parent))
-        .of_key(call.asker.key_name());
+        .of_client(call.client_name.clone())
+        .of_key(call.asker.key_name())
+        .in_trace(trace_id(call.traced.as_deref(), call.parent));
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {

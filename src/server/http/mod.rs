@@ -96,11 +96,12 @@ impl HttpDoor {
         let service = self.service().clone();
         let calls = CallsOfPort { answer: calls, cors: cors(&self.options().cors_origins) };
         let http = stack(Arc::new(self));
-        let connect = move |stream: Wire, Connecting { leaving, cut, activity, place, address }: Connecting| {
+        let connect = move |stream: Wire, connecting: Connecting| {
+            let Connecting { leaving, cut, activity, place, address, client_name } = connecting;
             let (stream, peer) = Socket::new(stream, refusals.clone());
             let payer = service.payer(cut);
             let (http, calls) = (http.clone(), calls.clone());
-            let answer = OnePort { http, calls, peer, activity, place, payer, leaving, address };
+            let answer = OnePort { http, calls, peer, activity, place, payer, leaving, address, client_name };
             builder.serve_connection(TokioIo::new(stream), answer).into_owned()
         };
         connections::accept(listener, life, connect).await;
