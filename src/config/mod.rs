@@ -3,6 +3,7 @@
 //! A leaf that only the command line reads: it hands each room the settings that concern it.
 
 mod auth;
+mod exposure;
 mod fair_key;
 mod layers;
 mod load;

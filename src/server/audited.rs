@@ -7,7 +7,7 @@ use tracing::info;
 use super::request_id::RequestId;
 use crate::{
     auth::Right,
-    service::{Asker, Error, LabelTarget, ManageModels},
+    service::{Asker, Error, LabelTarget, ManageModels, Shown},
     tls::ClientName,
 };
 
@@ -80,7 +80,8 @@ impl Change<'_> {
     fn tell(&self, outcome: &str, reason: impl Display) {
         let Self { of: AuditedManager { asker, client_name, id, .. }, change, model, label, .. } = self;
         let (key, client) = (asker.key_name().map(|name| &**name), client_name.as_ref().map(ClientName::as_str));
-        info!(target: "audit", change, model, label, outcome, key, client, request_id = %id, "a change of models was asked for: {reason}");
+        let (model, label) = (Shown(model), Shown(label));
+        info!(target: "audit", change, ?model, ?label, outcome, key, client, request_id = %id, "a change of models was asked for: {reason}");
     }
 }
 

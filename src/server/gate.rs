@@ -24,7 +24,7 @@ pub struct AuthOptions {
 
 /// What a request brought through the gate, or why it did not come through.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct Entered {
     /// Part of the key's limits, where the request takes any.
     pub(super) in_use: Option<InUse>,
     pub(super) refused: Option<Error>,
@@ -49,13 +49,13 @@ impl Gate {
         asker: &mut Asker,
         needs: impl FnOnce() -> Needs,
         takes: bool,
-    ) -> Entry {
-        let Some(options) = &self.0 else { return Entry::default() };
+    ) -> Entered {
+        let Some(options) = &self.0 else { return Entered::default() };
         let right = match needs() {
-            Needs::Nothing => return Entry::default(),
-            Needs::Live if options.open.live => return Entry::default(),
-            Needs::Ready if options.open.ready => return Entry::default(),
-            Needs::Metrics if options.open.metrics => return Entry::default(),
+            Needs::Nothing => return Entered::default(),
+            Needs::Live if options.open.live => return Entered::default(),
+            Needs::Ready if options.open.ready => return Entered::default(),
+            Needs::Metrics if options.open.metrics => return Entered::default(),
             Needs::Live | Needs::Ready | Needs::Metrics => crate::auth::Right::Read,
             Needs::Right(right) => right,
         };
@@ -64,8 +64,8 @@ impl Gate {
             if takes { asker.begin() } else { Ok(None) }
         });
         match entered {
-            Ok(in_use) => Entry { in_use, refused: None },
-            Err(refused) => Entry { in_use: None, refused: Some(refused) },
+            Ok(in_use) => Entered { in_use, refused: None },
+            Err(refused) => Entered { in_use: None, refused: Some(refused) },
         }
     }
 }

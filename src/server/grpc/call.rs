@@ -92,7 +92,12 @@ impl GrpcCall {
         if let Some(Taken(taken)) = request.extensions().get() {
             taken.store(true, Ordering::Relaxed);
         }
+        Self::before(request).cloned()
+    }
+
+    /// The same before the handler takes the call: what it refuses then is logged and counted for it.
+    pub(super) fn before<T>(request: &tonic::Request<T>) -> Result<&Self, Status> {
         let missing = || convert::status(&Error::new(ErrorKind::Internal, "a call without a context"));
-        request.extensions().get::<Self>().cloned().ok_or_else(missing)
+        request.extensions().get::<Self>().ok_or_else(missing)
     }
 }

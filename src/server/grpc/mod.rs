@@ -54,7 +54,7 @@ use super::{
     connections::{self, Connecting, Life},
     door_span,
     error::ServeError,
-    gate::Entry,
+    gate::Entered,
     load_report,
     needs::Needs,
     request_id::{REQUEST_ID, RequestId},
@@ -223,7 +223,7 @@ where
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
     let mut asker = Asker { keys, caller: None };
     let gate = &door.shared.gate;
-    let Entry { in_use, refused } = gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), is_single);
+    let Entered { in_use, refused } = gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), is_single);
     let key = asker.key_name().cloned();
     let client = door.shared.clients.of(request.headers(), Some(address), key.as_deref());
     let call = admitted.and_then(|()| refused.map_or(Ok(()), Err)).and_then(|()| payer.open_charge());

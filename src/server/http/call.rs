@@ -34,7 +34,7 @@ use crate::{
         activity::InWork,
         audited::AuditedManager,
         door_span,
-        gate::Entry,
+        gate::Entered,
         load_report,
         needs::Needs,
         places::Place,
@@ -106,7 +106,7 @@ impl HttpCall {
     }
 
     /// What the request brings through the gate; whose it is follows from that.
-    fn enter(&mut self, request: &Request<Incoming>, connection: Option<&OfConnection>, shared: &Shared) -> Entry {
+    fn enter(&mut self, request: &Request<Incoming>, connection: Option<&OfConnection>, shared: &Shared) -> Entered {
         let needs = || Needs::of_http(request.method(), request.uri().path(), &shared.options.platforms);
         let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, true);
         let address = connection.map(|connection| connection.address);
@@ -201,7 +201,7 @@ where
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
     let mut call = HttpCall::of(&request, connection.as_ref(), &door.shared);
-    let Entry { in_use, refused } = call.enter(&request, connection.as_ref(), &door.shared);
+    let Entered { in_use, refused } = call.enter(&request, connection.as_ref(), &door.shared);
     let span = door_span::begin(door.options(), request.uri().path(), request.headers(), call.parent, call.arrived);
     call.traced = span.as_ref().map(|span| span.request().clone());
     let peer = connection.as_ref().map(|connection| &connection.peer);

@@ -208,8 +208,8 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::RepositoryModelLoadRequest>,
     ) -> Result<Response<proto::RepositoryModelLoadResponse>, Status> {
         let proto::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
+        let manager = self.manager(GrpcCall::before(&request)?, parameters)?;
         let call = GrpcCall::of(&request)?;
-        let manager = self.manager(&call, parameters)?;
         let log = call.log(&self.slow);
         let loaded = manager.load(model_name).await.map(|()| proto::RepositoryModelLoadResponse {});
         finish(log, "RepositoryModelLoad", model_name, &call.charge, loaded)
@@ -220,8 +220,8 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::RepositoryModelUnloadRequest>,
     ) -> Result<Response<proto::RepositoryModelUnloadResponse>, Status> {
         let proto::RepositoryModelUnloadRequest { model_name, parameters, .. } = request.get_ref();
+        let manager = self.manager(GrpcCall::before(&request)?, parameters)?;
         let call = GrpcCall::of(&request)?;
-        let manager = self.manager(&call, parameters)?;
         let log = call.log(&self.slow);
         let unloaded = manager.unload(model_name).await.map(|()| proto::RepositoryModelUnloadResponse {});
         finish(log, "RepositoryModelUnload", model_name, &call.charge, unloaded)
