@@ -36,6 +36,7 @@ pub(super) struct RequestLog<'a> {
     protocol: &'static str,
     id: &'a RequestId,
     trace_id: Option<TraceId>,
+    key: Option<Arc<str>>,
     client: Option<ClientName>,
     started: Instant,
     slow: Duration,
@@ -49,6 +50,7 @@ impl<'a> RequestLog<'a> {
             protocol,
             id,
             trace_id: None,
+            key: None,
             client: None,
             started: Instant::now(),
             slow: slow.after,
@@ -66,6 +68,12 @@ impl<'a> RequestLog<'a> {
     /// The same for a request that belongs to a trace.
     pub(super) fn in_trace(mut self, trace_id: Option<TraceId>) -> Self {
         self.trace_id = trace_id;
+        self
+    }
+
+    /// The same for a request of a key of this name.
+    pub(super) fn of_key(mut self, name: Option<&Arc<str>>) -> Self {
+        self.key = name.cloned();
         self
     }
 
@@ -96,18 +104,18 @@ impl<'a> RequestLog<'a> {
         self.finished = true;
         let Self { protocol, id, .. } = self;
         let trace_id = self.trace_id.map(display);
-        let client = self.client.as_ref().map(display);
+        let (client, key) = (self.client.as_ref().map(display), self.key.as_deref());
         let elapsed = self.started.elapsed();
         let ms = elapsed.as_secs_f64() * 1e3;
         if is_our_failure {
-            error!(protocol, request_id = %id, trace_id, client, request = %what, %status, ms, message);
+            error!(protocol, request_id = %id, trace_id, client, key, request = %what, %status, ms, message);
         } else if elapsed > self.slow
             && let Some(left_out) = self.slow_lines.turn()
         {
             let left_out = (left_out > 0).then_some(left_out);
-            info!(protocol, request_id = %id, trace_id, client, request = %what, %status, ms, slow = true, left_out, message);
+            info!(protocol, request_id = %id, trace_id, client, key, request = %what, %status, ms, slow = true, left_out, message);
         } else {
-            debug!(protocol, request_id = %id, trace_id, client, request = %what, %status, ms, message);
+            debug!(protocol, request_id = %id, trace_id, client, key, request = %what, %status, ms, message);
         }
     }
 }
@@ -117,8 +125,8 @@ impl Drop for RequestLog<'_> {
         if !self.finished {
             let ms = self.started.elapsed().as_secs_f64() * 1e3;
             let trace_id = self.trace_id.map(display);
-            let client = self.client.as_ref().map(display);
-            debug!(protocol = self.protocol, request_id = %self.id, trace_id, client, ms, "the client left before the answer");
+            let (client, key) = (self.client.as_ref().map(display), self.key.as_deref());
+            debug!(protocol = self.protocol, request_id = %self.id, trace_id, client, key, ms, "the client left before the answer");
         }
     }
 }

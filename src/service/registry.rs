@@ -296,7 +296,7 @@ impl Snapshot {
             && let Some((served, course)) = ways.way(name, keys)
         {
             let cascade = self.cascades.get(name).cloned();
-            return Ok(FoundVersion::Answers(Target { served, course: Some(course), cascade }));
+            return Ok(FoundVersion::Answers(Target { served, course: Some(course), cascade, caller: None }));
         }
         self.find(name, pick)
     }
@@ -341,7 +341,12 @@ impl Snapshot {
             match entry {
                 VersionEntry::Available(served, _) => {
                     let cascade = self.cascades.get(name).filter(|_| pick == VersionPick::Highest).cloned();
-                    return Ok(FoundVersion::Answers(Target { served: served.clone(), course: None, cascade }));
+                    return Ok(FoundVersion::Answers(Target {
+                        served: served.clone(),
+                        course: None,
+                        cascade,
+                        caller: None,
+                    }));
                 }
                 VersionEntry::Cold(cold) => return Ok(FoundVersion::Cold(name.clone(), version, cold.clone())),
                 VersionEntry::Loading | VersionEntry::Failed(_) => {}

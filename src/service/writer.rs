@@ -138,7 +138,7 @@ impl RegistryWriter {
     pub fn target(&self, name: &str, version: u64) -> Option<Target> {
         let current = self.registry.current();
         let served = current.models.get(name)?.get(&version)?.available()?.clone();
-        Some(Target { served, course: None, cascade: None })
+        Some(Target { served, course: None, cascade: None, caller: None })
     }
 
     /// When a version that answers was used last, and whether a request uses it now.

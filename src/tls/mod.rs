@@ -18,8 +18,9 @@ pub use self::{
     client::{ClientTls, ClientTlsFiles},
     client_name::ClientName,
     error::TlsError,
-    serving::{Look, ServerTls, TlsFiles, TlsSpoken},
+    serving::{ServerTls, TlsFiles, TlsSpoken},
 };
+pub use crate::followed::Look;
 
 /// The name of HTTP/2 in a handshake (ALPN).
 const H2: &[u8] = b"h2";

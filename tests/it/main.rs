@@ -38,6 +38,8 @@ mod http_refusals;
 mod import;
 mod inspect;
 mod inspect_bounds;
+mod keys;
+mod keys_commands;
 mod kserve_v1;
 mod lifecycle;
 mod limits;

@@ -45,7 +45,7 @@ impl proto::classifier_server::Classifier for Classifier {
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
         let arrival =
-            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.asker, call.arrived).in_trace(call.recorded());
         let warmed = async || {
             let deadline = deadline?;
             version?;
@@ -96,7 +96,7 @@ impl proto::classifier_server::Classifier for Classifier {
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
         let arrival =
-            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.asker, call.arrived).in_trace(call.recorded());
         let explained = async || {
             let deadline = deadline?;
             version?;
@@ -121,7 +121,11 @@ impl proto::classifier_server::Classifier for Classifier {
         let log = call.log(&self.slow);
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
-        let found = version.and_then(|version| self.service.find(&request.name, version));
+        let found = call
+            .asker
+            .check_model(&request.name)
+            .and(version)
+            .and_then(|version| self.service.find(&request.name, version));
         finish(log, "GetModel", &request.name, &call.charge, found.map(|model| convert::model(&model, true)))
     }
 }

@@ -54,7 +54,9 @@ use super::{
     connections::{self, Connecting, Life},
     door_span,
     error::ServeError,
+    gate::Entered,
     load_report,
+    needs::Needs,
     request_id::{REQUEST_ID, RequestId},
     request_log::RequestLog,
     shared::{DoorOptions, Shared},
@@ -63,7 +65,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    service::{Error, Shown, SplitKeys},
+    service::{Asker, Error, Shown},
     telemetry::Protocol,
     tls::ClientName,
 };
@@ -216,14 +218,19 @@ where
     let parent = door_span::parent(request.headers());
     let span = door_span::begin(&door.shared.options, request.uri().path(), request.headers(), parent, arrived);
     let traced = span.as_ref().map(|span| span.request().clone());
-    let call = admitted.and_then(|()| payer.open_charge());
-    let client = door.shared.clients.of(request.headers(), Some(address));
+    let path = request.uri().path().to_owned();
+    let is_single = door.is_single(&path);
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
+    let mut asker = Asker { keys, caller: None };
+    let gate = &door.shared.gate;
+    let Entered { in_use, refused } = gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), is_single);
+    let key = asker.key_name().cloned();
+    let client = door.shared.clients.of(request.headers(), Some(address), key.as_deref());
+    let call = admitted.and_then(|()| refused.map_or(Ok(()), Err)).and_then(|()| payer.open_charge());
     let call = call.map(|charge| {
         let (id, client_name) = (id.clone(), client_name.clone());
-        GrpcCall { id, charge, client, client_name, keys, parent, traced, arrived, leaving }
+        GrpcCall { id, charge, client, client_name, asker, parent, traced, arrived, leaving }
     });
-    let path = request.uri().path().to_owned();
     let report = load_report::wanted(door.shared.options.load_reports, request.headers());
     let reporting = report.map(|_| door.shared.service.clone());
     let mut end = CallEnd::new(span, CLASSIFYING.contains(&&*path), reporting);
@@ -237,7 +244,6 @@ where
         }
         Err(refused) => convert::status(&refused).into_http(),
     };
-    let is_single = door.is_single(&path);
     if let Some(charge) = &charge {
         if is_single {
             charge.give_back_bytes();
@@ -247,7 +253,7 @@ where
     let headers = response.headers_mut();
     mend_headers(headers, &path);
     if !taken.is() && headers.contains_key(GRPC_STATUS) {
-        door.note_refusal((&path, client_name), headers, &id, arrived);
+        door.note_refusal(&path, headers, &id, (client_name, key.as_ref()), arrived);
     }
     if let Some(packer) = packer.as_ref().filter(|_| !headers.contains_key(GRPC_STATUS)) {
         packer.announce(headers);
@@ -260,7 +266,7 @@ where
     let unread = charge.clone().filter(|_| is_single);
     response.map(|body| {
         let body = body.map_frame(move |frame| {
-            let _ = &in_work;
+            let _ = (&in_work, &in_use);
             match frame.into_data() {
                 Ok(data) => {
                     // That of a call waits in HTTP/2 for windows, as long as the trailers do; those of a stream make room.
@@ -326,17 +332,18 @@ impl GrpcDoor {
     /// Logs and counts a call that was refused before a handler of ours took it.
     fn note_refusal(
         &self,
-        (path, client_name): (&str, Option<ClientName>),
+        path: &str,
         headers: &HeaderMap,
         id: &RequestId,
+        (client_name, key): (Option<ClientName>, Option<&Arc<str>>),
         arrived: Instant,
     ) {
         let (code, status) = (error_code(headers), Status::from_header_map(headers));
-        let log = RequestLog::start("grpc", id, &self.shared.slow).of_client(client_name).since(arrived);
+        let log = RequestLog::start("grpc", id, &self.shared.slow).of_client(client_name).of_key(key).since(arrived);
         let log = log.at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
-            self.shared.service.arrive(Protocol::Grpc, "", None, &SplitKeys::default(), arrived).finish(Some(code));
+            self.shared.service.arrive(Protocol::Grpc, "", None, &Asker::default(), arrived).finish(Some(code));
         }
     }
 }

@@ -69,8 +69,10 @@ impl PredictionService {
         let version = spec::version(&spec);
         // A number that is no version's is none of a model's, as 0 is none; the client is told below.
         let picked = version.as_ref().map_or(VersionPick::Number(0), |version| *version);
-        let arrival =
-            self.service.arrive(Protocol::Grpc, &spec.name, picked, &call.keys, call.arrived).in_trace(call.recorded());
+        let arrival = self
+            .service
+            .arrive(Protocol::Grpc, &spec.name, picked, &call.asker, call.arrived)
+            .in_trace(call.recorded());
         let outcome = match (version, deadline) {
             (Ok(_), Ok(deadline)) => {
                 work(message, Asked { call: &call, spec: &spec, deadline, arrival: &arrival }).await
@@ -208,7 +210,7 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
         let log = call.log(&self.slow);
         let proto::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         let spec = model_spec.unwrap_or_default();
-        let told = spec::version(&spec).and_then(|version| {
+        let told = call.asker.check_model(&spec.name).and_then(|()| spec::version(&spec)).and_then(|version| {
             let target = self.service.target(&spec.name, version)?;
             let metadata = describe::metadata(&metadata_field, &target)?;
             let model_spec = Some(spec::answered(&spec.name, target.model().version, ""));
@@ -239,7 +241,8 @@ impl proto::model_service_server::ModelService for ModelService {
         let call = GrpcCall::of(&request)?;
         let log = call.log(&self.slow);
         let spec = request.into_inner().model_spec.unwrap_or_default();
-        let versions = spec::version(&spec).and_then(|version| match version {
+        let versions = call.asker.check_model(&spec.name).and_then(|()| spec::version(&spec));
+        let versions = versions.and_then(|version| match version {
             VersionPick::Highest => self.service.versions(&spec.name),
             version => Ok(vec![self.service.find(&spec.name, version)?]),
         });
