@@ -1,6 +1,7 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
 pub mod batching;
+pub mod bulk;
 pub mod cli;
 pub mod config;
 pub mod drawing;
@@ -8,6 +9,7 @@ pub mod evaluate;
 pub mod files;
 pub mod heap;
 pub mod inspect;
+pub mod journal;
 pub mod lifecycle;
 pub mod loadgen;
 pub mod model;
