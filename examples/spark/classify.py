@@ -1,15 +1,16 @@
 """Classifies a folder of Parquet files or of pictures with PySpark: `mapInPandas` over a classifier in each Python worker.
 
-    spark-submit --py-files ../bulk/classifiers.py,../bulk/chunks.py classify.py INPUT OUTPUT --binary /usr/local/bin/resnetd
-    spark-submit --py-files ../bulk/classifiers.py,../bulk/chunks.py classify.py INPUT OUTPUT --url http://fleet:8000
+    spark-submit classify.py INPUT OUTPUT --binary /usr/local/bin/resnetd
+    spark-submit classify.py INPUT OUTPUT --url http://fleet:8000
 
-Each picture has one row in OUTPUT, a bad one with its error. Killed, the same command goes on where it was: docs/bulk.md. Tested with
+(with `--deploy-mode cluster` also `--py-files ../bulk/classifiers.py,../bulk/chunks.py`). Each picture has one row in OUTPUT, a bad one with its error. Killed, the same command goes on where it was: docs/bulk.md. Tested with
 PySpark 4.3 and Java 17; needs pandas and pyarrow.
 """
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "bulk"))  # where --py-files has not put them
+BULK = pathlib.Path(__file__).absolute().parent.parent / "bulk"
+sys.path.insert(0, str(BULK))
 
 import chunks
 
@@ -59,6 +60,9 @@ def main():
     builder = SparkSession.builder.appName("resnetd")
     # Pictures are larger than Spark expects rows to be: fewer of them are handed over at a time.
     session = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 256).getOrCreate()
+    if BULK.is_dir():
+        # Onto the workers; else --py-files has done that.
+        session.sparkContext.addPyFile(str(BULK / "classifiers.py"))
     for number, folder, files in job.todo():
         if job.is_parquet:
             pictures = session.read.parquet(*files)

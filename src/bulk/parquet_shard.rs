@@ -27,6 +27,9 @@ use crate::files;
 /// The columns that are looked for where none is named; the first is a structure in data sets of Hugging Face.
 const PICTURES: [&str; 4] = ["image", "bytes", "jpg", "image.bytes"];
 
+/// Rows of a group that cannot be read, each of which gets an error: a damaged directory may announce any number.
+const MOST_TOLD: u64 = 1 << 20;
+
 const GAVE_UP: &str = "its reader gave up on it";
 
 /// Rows that are taken out of a page at a time.
@@ -75,17 +78,20 @@ pub(super) fn read_parquet(
     let mut start = 0;
     for group in 0..reader.num_row_groups() {
         let rows = u64::try_from(reader.metadata().row_group(group).num_rows()).unwrap_or_default();
-        let end = start + rows;
+        let end = u64::saturating_add(start, rows);
         if end > first {
             let mut rows = Rows { shard: &shard, next: start, first, limit, each };
             let read = guarded(|| read_group(&reader, group, picture, key, end, &mut rows));
-            let read = read.unwrap_or_else(|| ControlFlow::Continue(Err(ParquetError::General(GAVE_UP.to_owned()))));
-            if let Err(error) = read? {
-                // Each of them has its row in the results.
-                let reason =
-                    format!("rows {} to {} of the shard cannot be read: {}", rows.next, end - 1, in_words(&error));
-                while rows.next < end {
-                    rows.give(None, Err(MemberError::Cut(reason.clone())))?;
+            match read.unwrap_or_else(|| Err(ParquetError::General(GAVE_UP.to_owned()))) {
+                Ok(given) => given?,
+                Err(error) => {
+                    // Each of them has its row in the results.
+                    let (next, last, reason) = (rows.next, end - 1, in_words(&error));
+                    let reason = format!("rows {next} to {last} of the shard cannot be read: {reason}");
+                    let told = end.min(next.saturating_add(MOST_TOLD));
+                    while rows.next < told {
+                        rows.give(None, Err(MemberError::Cut(reason.clone())))?;
+                    }
                 }
             }
         }
@@ -125,9 +131,7 @@ impl Rows<'_> {
     }
 }
 
-/// What is read of a group: the outer answer is `each`'s.
-type GroupRead = ControlFlow<(), Result<(), ParquetError>>;
-
+/// Hands on the rows of a group, up to number `end`; what `each` said to the last of them.
 fn read_group(
     reader: &SerializedFileReader<File>,
     group: usize,
@@ -135,41 +139,32 @@ fn read_group(
     key: Option<Place>,
     end: u64,
     rows: &mut Rows<'_>,
-) -> GroupRead {
-    macro_rules! got {
-        ($result:expr) => {
-            match $result {
-                Ok(value) => value,
-                Err(error) => return ControlFlow::Continue(Err(error)),
-            }
-        };
-    }
-    let group = got!(reader.get_row_group(group));
-    let mut pictures = got!(group.get_column_reader(picture.leaf));
-    let mut keys = got!(key.map(|key| Ok((key, group.get_column_reader(key.leaf)?))).transpose());
+) -> Result<ControlFlow<()>, ParquetError> {
+    let group = reader.get_row_group(group)?;
+    let ColumnReader::ByteArrayColumnReader(mut pictures) = group.get_column_reader(picture.leaf)? else {
+        return Err(ParquetError::General("the column has no bytes".to_owned()));
+    };
+    let mut keys = key.map(|key| Ok::<_, ParquetError>((key, group.get_column_reader(key.leaf)?))).transpose()?;
     while rows.next < end {
         let wanted = ROWS.min(usize::try_from(end - rows.next).unwrap_or(ROWS));
-        let ColumnReader::ByteArrayColumnReader(column) = &mut pictures else {
-            return ControlFlow::Continue(Err(ParquetError::General("the column has no bytes".to_owned())));
+        let files = values(&mut pictures, picture, wanted)?;
+        let names = match &mut keys {
+            Some((place, column)) => texts(column, *place, wanted)?,
+            None => Vec::new(),
         };
-        let files = got!(values(column, picture, wanted));
-        let mut names = match &mut keys {
-            Some((place, column)) => got!(texts(column, *place, wanted)),
-            None => vec![None; files.len()],
-        }
-        .into_iter();
         if files.is_empty() {
-            return ControlFlow::Continue(Err(ParquetError::EOF(
-                "the column has fewer rows than its group".to_owned(),
-            )));
+            return Err(ParquetError::EOF("the column has fewer rows than its group".to_owned()));
         }
+        let mut names = names.into_iter();
         for file in &files {
             let missing = || MemberError::Missing("the row has no picture: the column is null there".to_owned());
             let content = file.as_ref().map(ByteArray::data).ok_or_else(missing);
-            rows.give(names.next().flatten(), content)?;
+            if rows.give(names.next().flatten(), content).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
     }
-    ControlFlow::Continue(Ok(()))
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The next values of a column, `None` where it is null.

@@ -15,7 +15,6 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClassifyArgs,
     answers::{Answered, Taker, answer_all},
     feed,
     report::progress,
@@ -31,7 +30,7 @@ use crate::{
     },
     files,
     journal::{JournalHead, LineJournal},
-    service::{ModelStatus, Prediction},
+    service::{ClassesWanted, ModelStatus, Prediction},
 };
 
 /// Lines that are written together at most.
@@ -155,13 +154,13 @@ fn journal_beside(output: &Path) -> PathBuf {
 }
 
 /// Classifies the sources into `path`.
-pub(super) fn run(args: &ClassifyArgs, offline: &Offline, sources: Sources, path: &Path) -> anyhow::Result<()> {
+pub(super) fn run(wanted: ClassesWanted, offline: &Offline, sources: Sources, path: &Path) -> anyhow::Result<()> {
     let mut output = Output::to(Some(path))?;
     if !output.is_file() {
         bail!("{} is no file: what is done of a Parquet file is kept beside it; name a file", files::shown(path));
     }
     let mut done = Done::default();
-    let journal = LineJournal::open(&journal_beside(path), &work(args, offline, &sources)?, &mut |line| {
+    let journal = LineJournal::open(&journal_beside(path), &work(wanted, offline, &sources)?, &mut |line| {
         let piece = serde_json::from_slice(line);
         piece.inspect(|piece| done.count(piece)).is_ok()
     })?;
@@ -182,7 +181,7 @@ pub(super) fn run(args: &ClassifyArgs, offline: &Offline, sources: Sources, path
     let fed =
         feed::start(runtime.handle().clone(), offline.concurrency(), move |hand| sources.read(limit, start, hand))?;
     let mut keeper = Keeper { journal, waiting: Vec::new(), done, bar };
-    runtime.block_on(answer_all(offline, fed, args.classes(), &mut keeper))?;
+    runtime.block_on(answer_all(offline, fed, wanted, &mut keeper))?;
     keeper.pause()?;
 
     let Keeper { mut journal, done, bar, .. } = keeper;
@@ -205,7 +204,7 @@ pub(super) fn run(args: &ClassifyArgs, offline: &Offline, sources: Sources, path
     Ok(())
 }
 
-fn work(args: &ClassifyArgs, offline: &Offline, sources: &Sources) -> anyhow::Result<Work> {
+fn work(wanted: ClassesWanted, offline: &Offline, sources: &Sources) -> anyhow::Result<Work> {
     let Offline { config, model, .. } = offline;
     let place = ModelPlace::find(&config.models.dir, &model.name)?;
     let manifest = place.manifest(config)?;
@@ -216,7 +215,7 @@ fn work(args: &ClassifyArgs, offline: &Offline, sources: &Sources) -> anyhow::Re
         model: format!("{} version {}", model.name, model.version),
         digest: place.digest(model.version),
         settings: serde_json::to_string(&(&manifest.input, &manifest.output, &manifest.runtime, &manifest.cascade))?,
-        options: format!("top_k {:?}, column {:?}, key {:?}", args.top_k, columns.picture, columns.key),
+        options: format!("top_k {:?}, column {:?}, key {:?}", wanted.top_k, columns.picture, columns.key),
         pictures: sources.fingerprint(),
     })
 }

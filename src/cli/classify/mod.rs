@@ -106,7 +106,7 @@ pub(super) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     let config = settings(&args.config)?;
     let sources = Sources::among(&args.paths, args.columns(), args.output.as_deref())?;
     match (args.form(), &args.output) {
-        (None, Some(path)) => job::run(args, &Offline::start(config, args.model.as_deref())?, sources, path),
+        (None, Some(path)) => job::run(args.classes(), &Offline::start(config, args.model.as_deref())?, sources, path),
         (None, None) => bail!("--format parquet needs a file: name one with --output"),
         (Some(form), _) => run_text(args, form, &Offline::start(config, args.model.as_deref())?, sources),
     }
@@ -146,7 +146,7 @@ fn run_stream(args: &ClassifyArgs) -> anyhow::Result<()> {
     let report = Report::new(Output::to(args.output.as_deref())?, form, table, bar)?.complete();
     let limit = offline.picture_limit();
     let read = move |hand: &feed::Hand| {
-        let mut stdin = BufReader::new(io::stdin().lock());
+        let mut stdin = BufReader::with_capacity(1 << 16, io::stdin().lock());
         read_frames(&mut stdin, limit, &mut |member| hand.give(0, member));
     };
     let counts = write_all(args, &offline, report, read)?;
