@@ -76,13 +76,20 @@ def main():
     import ray
 
     ray.init(ignore_reinit_error=True)
+    # What a classifier raises is not the picture's fault, and may be gone the next time.
+    ray.data.DataContext.get_current().actor_task_retry_on_errors = True
     for number, folder, files in job.todo():
         # What an earlier try left there is not whole.
         shutil.rmtree(folder, ignore_errors=True)
         pictures = ray.data.read_parquet(files) if job.is_parquet else ray.data.read_binary_files(files, include_paths=True)
         pictures = pictures.map_batches(named(arguments, job.is_parquet), batch_format="pyarrow")
         rows = pictures.map_batches(
-            Classify, fn_constructor_args=(options,), batch_size=256, batch_format="pyarrow", concurrency=arguments.workers
+            Classify,
+            fn_constructor_args=(options,),
+            batch_size=256,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=arguments.workers),
+            num_cpus=0.5,  # reading needs some of the cores, too, or nothing ever comes
         )
         rows.write_parquet(str(folder))
         (folder / "_SUCCESS").touch()

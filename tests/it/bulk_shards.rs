@@ -21,9 +21,10 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bulk").join(name)
 }
 
-/// `resnetd classify`, with the built-in model.
+/// `resnetd classify`, with an empty repository: the built-in model answers.
 fn classify(folder: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = resnetd(&["classify", "--models", "."]);
+    fs::create_dir_all(folder.path().join("models")).unwrap();
+    let mut command = resnetd(&["classify", "--models", "models"]);
     command.args(arguments).current_dir(folder.path());
     command
 }
@@ -92,8 +93,11 @@ fn each_row_of_a_parquet_file_has_one_in_the_output_with_classes_or_its_error() 
             .map(|name| row.get_column_iter().find(|(n, _)| *n == name).unwrap());
         let Some(place) = CIFAR_CLASSES.iter().position(|class| class == key) else {
             assert!(matches!((index, probability, classes), (Field::Null, Field::Null, Field::Null)), "{row}");
-            assert_eq!(text(row, "code").as_deref(), Some("INVALID_ARGUMENT"));
-            let words = if key == "nothing" { "the column is null there" } else { "JPEG" };
+            let (code, words) = match &**key {
+                "nothing" => ("INVALID_ARGUMENT", "the column is null there"),
+                _ => ("UNSUPPORTED_FORMAT", "ff d8"),
+            };
+            assert_eq!(text(row, "code").as_deref(), Some(code));
             assert!(text(row, "error").unwrap().contains(words), "{row}");
             continue;
         };
@@ -115,7 +119,7 @@ fn each_row_of_a_parquet_file_has_one_in_the_output_with_classes_or_its_error() 
         }
     }
     let there: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(there.len(), 5, "what was done is kept no longer: {there:?}");
+    assert_eq!(there.len(), 6, "what was done is kept no longer: {there:?}");
 }
 
 #[test]

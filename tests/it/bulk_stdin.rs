@@ -18,9 +18,10 @@ fn record(key: &str, picture: &[u8]) -> Vec<u8> {
     [&length(key.as_bytes())[..], key.as_bytes(), &length(picture), picture].concat()
 }
 
-/// The built-in model, from an empty folder.
+/// One with an empty repository: the built-in model answers.
 fn worker(folder: &tempfile::TempDir) -> Command {
-    let mut command = resnetd(&["classify", "--stdin", "--format", "jsonl", "--models", "."]);
+    fs::create_dir_all(folder.path().join("models")).unwrap();
+    let mut command = resnetd(&["classify", "--stdin", "--format", "jsonl", "--models", "models"]);
     command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -74,7 +75,8 @@ fn a_driver_that_waits_for_each_line_gets_the_one_that_classify_writes_of_the_fi
     for (class, name) in CIFAR_CLASSES.iter().zip(&names) {
         fs::write(folder.path().join(name), images::cifar(class)).unwrap();
     }
-    let mut command = resnetd(&["classify", "--format", "jsonl", "--models", "."]);
+    fs::create_dir(folder.path().join("models")).unwrap();
+    let mut command = resnetd(&["classify", "--format", "jsonl", "--models", "models"]);
     let of_files = command.args(&names).current_dir(folder.path()).output().unwrap();
     assert!(of_files.status.success());
     let of_files = String::from_utf8(of_files.stdout).unwrap();
@@ -159,7 +161,7 @@ fn a_picture_over_the_limit_is_passed_over_and_what_makes_no_lines_is_refused() 
         (&["--format", "parquet", "a.jpg"], "name one with --output"),
     ] {
         fs::write(folder.path().join("a.jpg"), images::cifar("cat")).unwrap();
-        let mut command = resnetd(&["classify", "--models", "."]);
+        let mut command = resnetd(&["classify", "--models", "models"]);
         let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && error.contains(words), "{arguments:?}: {error}");
