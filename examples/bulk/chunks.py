@@ -28,7 +28,10 @@ def arguments(description):
     parser.add_argument("--at-a-time", type=int, default=16, help="with --url: requests of a worker")
     parser.add_argument("--binary", default="resnetd", help="without --url")
     parser.add_argument("--models", help="without --url: the repository")
-    return parser.parse_args()
+    options = parser.parse_args()
+    # Not on the command line, where everybody on the machine sees it.
+    options.api_key = os.environ.get("RESNETD_API_KEY")
+    return options
 
 
 class Job:

@@ -110,10 +110,11 @@ class Fleet:
     a fleet says that it has enough: the worker waits as long as it is told to, and reads nothing meanwhile.
     """
 
-    def __init__(self, url, model, top_k=5, at_a_time=16, patience_s=300, timeout_s=60):
+    def __init__(self, url, model, top_k=5, at_a_time=16, api_key=None, patience_s=300, timeout_s=60):
         self.url = urllib.parse.urlsplit(url)
         self.model, self.top_k, self.at_a_time = model, top_k, at_a_time
         self.patience_s, self.timeout_s = patience_s, timeout_s
+        self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.kept = threading.local()
         self.threads = concurrent.futures.ThreadPoolExecutor(at_a_time)
         status, body = self.ask("GET", f"/v2/models/{model}", None, {})
@@ -135,7 +136,7 @@ class Fleet:
         while True:
             connection = self.connection()
             try:
-                connection.request(method, self.url.path.rstrip("/") + path, body, headers)
+                connection.request(method, self.url.path.rstrip("/") + path, body, {**self.headers, **headers})
                 answer = connection.getresponse()
                 status, wait, content = answer.status, answer.getheader("retry-after"), answer.read()
                 if status not in (429, 500, 502, 503, 504):
@@ -190,5 +191,5 @@ class Fleet:
 def make(options):
     """The classifier that the command line of an example names."""
     if options["url"]:
-        return Fleet(options["url"], options["model"] or "resnet20-cifar10", options["top_k"], options["at_a_time"])
+        return Fleet(options["url"], options["model"] or "resnet20-cifar10", options["top_k"], options["at_a_time"], options["api_key"])
     return Local(options["binary"], options["model"], options["models"], options["top_k"])
