@@ -1,6 +1,8 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
 pub mod batching;
+pub mod capacity;
+pub mod chance;
 pub mod cli;
 pub mod config;
 pub mod drawing;

@@ -15,7 +15,10 @@ use super::{
     queue::Queue,
     state::{Arrived, Job},
 };
-use crate::tensor::{InputShape, Layout, NumberType};
+use crate::{
+    chance::SplitMix,
+    tensor::{InputShape, Layout, NumberType},
+};
 
 /// A machine to simulate. Times in milliseconds.
 struct Machine {
@@ -36,20 +39,6 @@ struct Machine {
 struct Outcome {
     goodput: f64,
     missed: f64,
-}
-
-/// Numbers that look random and are the same in every run (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 to 1.
-    fn throw(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +70,7 @@ impl Machine {
         let queue = Queue::new(policy, self.workers, false);
         let shape = InputShape { layout: Layout::Nchw, channels: 1, height: 1, width: 1 };
         let start = Instant::now();
-        let mut dice = Dice(1);
+        let mut dice = SplitMix::new(1);
         let mut events = BinaryHeap::from([Reverse((Duration::ZERO, Event::Arrival))]);
         let (mut coming, mut running) = (Vec::new(), (0..self.workers).map(|_| Vec::new()).collect::<Vec<Vec<Job>>>());
         let mut since = vec![start; self.workers];
@@ -94,7 +83,7 @@ impl Machine {
             let now = start + at;
             match event {
                 Event::Arrival => {
-                    let next = -dice.throw().max(1e-12).ln() / (load * self.capacity()) * 1e3;
+                    let next = dice.exponential() / (load * self.capacity()) * 1e3;
                     events.push(Reverse((at + ms(next), Event::Arrival)));
                     let terms = Terms { deadline: Some(now + ms(deadline)), ..Terms::default() };
                     if let Ok(announced) = queue.announce(&terms, now) {
@@ -130,7 +119,7 @@ impl Machine {
                 if batch.is_empty() {
                     continue;
                 }
-                let time = self.time(batch.len()) * (1.0 + self.noise * (2.0 * dice.throw() - 1.0));
+                let time = self.time(batch.len()) * (1.0 + self.noise * (2.0 * dice.fraction() - 1.0));
                 events.push(Reverse((at + ms(time), Event::Ended(worker))));
                 (running[worker], since[worker]) = (batch, now);
             }

@@ -14,8 +14,8 @@ const ABOUT_AS_MANY: f64 = 0.95;
 ///
 /// Sizes that never ran lie on the line between those that did; beyond them time is taken as proportional to images, which is
 /// what a processor needs, and more than an accelerator does.
-#[derive(Debug)]
-pub(super) struct ServiceTimes {
+#[derive(Clone, Debug)]
+pub struct ServiceTimes {
     /// Seconds by size, from one image on; `None` where no run had so many.
     measured: Vec<Option<f64>>,
     /// The same for every size; empty before the first run.
@@ -23,12 +23,13 @@ pub(super) struct ServiceTimes {
 }
 
 impl ServiceTimes {
-    pub(super) fn new(max_batch_size: usize) -> Self {
+    /// Nothing is known yet of runs of up to `max_batch_size` images.
+    pub fn new(max_batch_size: usize) -> Self {
         Self { measured: vec![None; max_batch_size.max(1)], expected: Vec::new() }
     }
 
     /// A run of `images` took `time`.
-    pub(super) fn note(&mut self, images: usize, time: Duration) {
+    pub fn note(&mut self, images: usize, time: Duration) {
         let Some(known) = images.checked_sub(1).and_then(|index| self.measured.get_mut(index)) else { return };
         let seconds = time.as_secs_f64();
         *known = Some(known.map_or(seconds, |known| known + (seconds - known) * WEIGHT));
@@ -36,7 +37,7 @@ impl ServiceTimes {
     }
 
     /// How long a run of `images` will take; `None` before the first run.
-    pub(super) fn of(&self, images: usize) -> Option<Duration> {
+    pub fn of(&self, images: usize) -> Option<Duration> {
         let last = self.expected.len().checked_sub(1)?;
         self.expected.get(images.saturating_sub(1).min(last)).copied()
     }

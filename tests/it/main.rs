@@ -8,6 +8,7 @@
 mod batching;
 mod bench;
 mod build_model;
+mod capacity;
 mod cascade;
 mod cascade_changes;
 mod cold_doors;
