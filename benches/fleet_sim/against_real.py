@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Two and four real replicas behind real proxies under a measured load, for `fleet_sim --check`: what the simulation predicts is set beside it.
 
-    against_real.py BINARY [--model FOLDER --image F] [--proxy haproxy,nginx,envoy] [--loads 0.2,0.4] [--seconds 20] [--output real.json]
+    against_real.py BINARY [--model FOLDER --image F] [--proxy haproxy,nginx,envoy] [--loads 0.2,0.4] [--seconds 20]
+                    [--queue-delay-ms 0] [--output real.json]
 
 Replicas have one session of one thread each, and share this machine's cores with the proxy and the load generator: keep loads so low that a core is free
 most of the time, or what is measured is the want of cores. Times of runs are measured first, on one replica with nobody beside it. Load goes to
-127.0.0.1 only.
+127.0.0.1 only. `--queue-delay-ms` lets each batch wait for others: then answers take that long rather than what the cores of a busy machine take, and
+what is compared is how batches, arrivals and the balancer go together.
 """
 import argparse
 import json
@@ -48,7 +50,7 @@ class Lab:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/stats", timeout=10) as answer:
             model = next(model for model in json.load(answer)["models"] if model["name"] == self.name)
         runs = [{"images": run["images"], "ms": run["mean_run_ms"]} for run in model["batches"] if run["runs"] >= 5]
-        return {"sessions": model["engine"]["instances"], "max_batch_size": model["engine"]["max_batch_size"], "max_queue_delay_us": 0,
+        return {"sessions": model["engine"]["instances"], "max_batch_size": model["engine"]["max_batch_size"], "max_queue_delay_us": self.options.queue_delay_ms * 1000,
                 "queue_capacity": model["queue"]["capacity"], "preparation_ms": model["queue"]["preparation_ms"], "runs": runs, "run_log_deviation": DEVIATION}
 
     def most(self, replica):
@@ -64,7 +66,7 @@ def measure(lab, count, kind, folder):
     proxy, found = None, []
     try:
         for replica in replicas:
-            replica.start()
+            replica.start(RESNETD__BATCHING__MAX_QUEUE_DELAY_US=str(options.queue_delay_ms * 1000))
         for replica in replicas:
             replica.wait_until_ready()
         alone = lab.replica(replicas[0].port)
@@ -73,7 +75,7 @@ def measure(lab, count, kind, folder):
         lab.bench(proxy.http, "--connections", count * 2, "--duration", 2)
         idle = lab.bench(proxy.http, "--connections", 1, "--duration", 4)["latency_ms"]["mean"]
         one = min(run["ms"] for run in alone["runs"])
-        hop = max(0.0, idle - one - alone["preparation_ms"])
+        hop = max(0.0, idle - one - alone["preparation_ms"] - options.queue_delay_ms)
         deadline = max(5, round(DEADLINE_TIMES * idle))
         for load in options.loads:
             rate = load * count * lab.most(alone)
@@ -98,6 +100,7 @@ def main():
     parser.add_argument("--proxy", type=lambda text: text.split(","), default=[kind for kind in proxies.KINDS if proxies.binary(kind)])
     parser.add_argument("--replicas", type=lambda text: [int(count) for count in text.split(",")], default=[2, 4])
     parser.add_argument("--loads", type=lambda text: [float(load) for load in text.split(",")], default=[0.2, 0.4])
+    parser.add_argument("--queue-delay-ms", type=int, default=0, help="batching.max_queue_delay_us of the replicas")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "target/bench/real.json")
     options = parser.parse_args()
