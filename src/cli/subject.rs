@@ -21,7 +21,7 @@ use crate::{
     tune::Circumstances,
 };
 
-pub(super) struct Subject {
+pub(super) struct TuneSubject {
     pub(super) name: String,
     pub(super) manifest: Manifest,
     file: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub(super) struct Subject {
     labels: Option<usize>,
 }
 
-impl Subject {
+impl TuneSubject {
     /// * `name`: in the repository; may be left out where there is only one
     pub(super) fn find(config: &Config, name: Option<&str>) -> anyhow::Result<Self> {
         let repository: &Path = on_disk(config)?;

@@ -9,7 +9,7 @@ use super::{
     ConfigArgs,
     cascade::{self, StudyArgs},
     output::Output,
-    subject::Subject,
+    subject::TuneSubject,
 };
 use crate::{
     model::{Machine, TuningReport},
@@ -54,7 +54,7 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     if let Some(first) = &args.cascade {
         return cascade::run(&config, &args.model, first.as_deref(), &args.study, args.format == Format::Json);
     }
-    let mut subject = Subject::find(&config, Some(&args.model))?;
+    let mut subject = TuneSubject::find(&config, Some(&args.model))?;
     let settings = &mut subject.manifest.runtime;
     let served_goal = settings.tune_goal;
     settings.tune_goal = args.goal.unwrap_or(served_goal);

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::{
     capacity::{Policy, ReplicaModel, RunTimes, Scatter},
-    cli::subject::Subject,
+    cli::subject::TuneSubject,
     model::TuningReport,
     service::cores,
     tune::{Candidate, Circumstances, Measurement},
@@ -32,7 +32,7 @@ impl Basis {
     /// From what [`tune`](crate::tune) has measured: a run takes what it took while all sessions were busy and a picture was decoded for each
     /// image on the same cores.
     pub(super) fn measured(
-        subject: &Subject,
+        subject: &TuneSubject,
         report: &TuningReport,
         taken: Option<&Circumstances>,
     ) -> anyhow::Result<Self> {

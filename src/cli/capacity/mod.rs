@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use super::{
     ConfigArgs,
     output::{Output, complain},
-    subject::Subject,
+    subject::TuneSubject,
     tls::ClientTlsArgs,
 };
 use crate::{
@@ -101,7 +101,7 @@ fn measured(args: &CapacityArgs) -> anyhow::Result<Basis> {
     let config = args.config.load_quiet("warn")?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log)?;
-    let mut subject = Subject::find(&config, args.model.as_deref())?;
+    let mut subject = TuneSubject::find(&config, args.model.as_deref())?;
     let is_tuned = std::mem::replace(&mut subject.manifest.runtime.tune, true);
     let machine = Machine::new(Runtime::load()?, cores);
     let (report, taken) = match subject.earlier(&machine)? {
