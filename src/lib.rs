@@ -1,5 +1,6 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
+pub mod auth;
 pub mod batching;
 pub mod capacity;
 pub mod chance;
@@ -8,6 +9,7 @@ pub mod config;
 pub mod drawing;
 pub mod evaluate;
 pub mod files;
+pub mod followed;
 pub mod heap;
 pub mod inspect;
 pub mod lifecycle;

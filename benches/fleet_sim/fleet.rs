@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
         let machine = &mut self.machines[number];
         // What the server foresees: the runs under way, who waits in full batches, its own run in company; with a little care.
         let time = |images: usize| model.times.mean(images).as_secs_f64() * machine.slowness;
-        let most = model.policy.max_batch_size;
+        let most = model.full_run();
         let first_free = machine.ends.iter().min().map_or(0.0, |end| end.saturating_sub(now).as_secs_f64());
         let rounds = (machine.replica.waiting() / (most * model.sessions)) as f64;
         let own = if machine.replica.busy() == machine.replica.sessions() { time(most) } else { time(1) };
@@ -247,7 +247,7 @@ impl<'a> Run<'a> {
         let (model, machine) = (&self.fleet.replica, &mut self.machines[number]);
         loop {
             machine.settle(now);
-            match machine.replica.next(&model.policy, now) {
+            match machine.replica.next(&model.policy, &model.times, now) {
                 NextStep::Run { session, images } => {
                     let time = model.times.draw(images, &mut self.chance).mul_f64(machine.slowness);
                     machine.ends[session] = now + time;

@@ -49,9 +49,14 @@ pub struct ReplicaEstimate {
 }
 
 impl ReplicaModel {
-    /// Images a second while more wait than a batch has.
+    /// The images of a run while more wait than a batch may have.
+    pub fn full_run(&self) -> usize {
+        self.times.worthwhile(&self.policy, self.policy.max_batch_size)
+    }
+
+    /// Images a second while more wait than a batch may have.
     pub fn most_images_per_second(&self) -> f64 {
-        let full = self.policy.max_batch_size;
+        let full = self.full_run();
         (self.sessions * full) as f64 / self.times.mean(full).as_secs_f64()
     }
 
@@ -176,7 +181,7 @@ impl<'a> Watch<'a> {
     fn begin_runs(&mut self, now: Duration) {
         self.wake = None;
         loop {
-            match self.replica.next(&self.model.policy, now) {
+            match self.replica.next(&self.model.policy, &self.model.times, now) {
                 NextStep::Run { session, images } => {
                     self.ends[session] = Some(now + self.model.times.draw(images, &mut self.chance));
                     self.runs += 1;

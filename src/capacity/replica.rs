@@ -3,6 +3,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::times::RunTimes;
 use crate::batching::policy::{Decision, Policy, decide};
 
 /// A replica, and the images that it has. An image is whatever the driver wants to know of it.
@@ -49,13 +50,16 @@ impl<I> SimulatedReplica<I> {
     }
 
     /// What it does now; to be asked after everything that happens, until it does nothing.
-    pub fn next(&mut self, policy: &Policy, now: Duration) -> NextStep {
+    ///
+    /// * `times`: a run is kept as small as they say that it gains by
+    pub fn next(&mut self, policy: &Policy, times: &RunTimes, now: Duration) -> NextStep {
         let (Some((oldest, _)), idle) = (self.waiting.front(), self.sessions.len() - self.busy) else {
             return NextStep::Nothing;
         };
         let Some(session) = self.sessions.iter().position(Vec::is_empty) else { return NextStep::Nothing };
         match decide(policy, self.waiting.len(), now.saturating_sub(*oldest), idle) {
-            Decision::Take(images) => {
+            Decision::Take(count) => {
+                let images = times.worthwhile(policy, count);
                 self.busy += 1;
                 self.sessions[session].extend(self.waiting.drain(..images).map(|(_, image)| image));
                 NextStep::Run { session, images }
@@ -90,25 +94,32 @@ impl<I> SimulatedReplica<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::times::Scatter;
 
     const POLICY: Policy = Policy { max_batch_size: 4, max_queue_delay: Duration::ZERO, queue_capacity: 6 };
+
+    /// A run takes about as long whatever its size.
+    fn times() -> RunTimes {
+        let ms = Duration::from_millis;
+        RunTimes::new(&[(1, ms(50)), (4, ms(60))], Scatter::Even).expect("two sizes")
+    }
 
     #[test]
     fn a_session_that_falls_idle_takes_what_came_meanwhile() {
         let mut replica = SimulatedReplica::new(1);
         replica.arrive(&POLICY, Duration::ZERO, 0).expect("a place");
-        assert_eq!(replica.next(&POLICY, Duration::ZERO), NextStep::Run { session: 0, images: 1 });
+        assert_eq!(replica.next(&POLICY, &times(), Duration::ZERO), NextStep::Run { session: 0, images: 1 });
         (1..=6).for_each(|image| replica.arrive(&POLICY, Duration::ZERO, image).expect("a place"));
         assert_eq!(replica.arrive(&POLICY, Duration::ZERO, 7), Err(7));
-        assert_eq!(replica.next(&POLICY, Duration::ZERO), NextStep::Nothing);
+        assert_eq!(replica.next(&POLICY, &times(), Duration::ZERO), NextStep::Nothing);
         assert_eq!((replica.busy(), replica.waiting(), replica.sessions()), (1, 6, 1));
 
         assert_eq!(replica.end(0).collect::<Vec<_>>(), [0]);
-        assert_eq!(replica.next(&POLICY, Duration::ZERO), NextStep::Run { session: 0, images: 4 });
+        assert_eq!(replica.next(&POLICY, &times(), Duration::ZERO), NextStep::Run { session: 0, images: 4 });
         assert_eq!(replica.end(0).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        assert_eq!(replica.next(&POLICY, Duration::ZERO), NextStep::Run { session: 0, images: 2 });
+        assert_eq!(replica.next(&POLICY, &times(), Duration::ZERO), NextStep::Run { session: 0, images: 2 });
         replica.end(0).for_each(drop);
-        assert_eq!(replica.next(&POLICY, Duration::ZERO), NextStep::Nothing);
+        assert_eq!(replica.next(&POLICY, &times(), Duration::ZERO), NextStep::Nothing);
         assert_eq!(replica.busy(), 0);
     }
 
@@ -118,7 +129,7 @@ mod tests {
         let ms = Duration::from_millis;
         let mut replica = SimulatedReplica::new(2);
         replica.arrive(&policy, ms(1), ()).expect("a place");
-        assert_eq!(replica.next(&policy, ms(3)), NextStep::WaitFor(ms(3)));
-        assert_eq!(replica.next(&policy, ms(6)), NextStep::Run { session: 0, images: 1 });
+        assert_eq!(replica.next(&policy, &times(), ms(3)), NextStep::WaitFor(ms(3)));
+        assert_eq!(replica.next(&policy, &times(), ms(6)), NextStep::Run { session: 0, images: 1 });
     }
 }

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use crate::{batching::ServiceTimes, chance::SplitMix};
+use crate::{
+    batching::{Policy, ServiceTimes},
+    chance::SplitMix,
+};
 
 /// Of a normal distribution, 99 of 100 lie below so many deviations.
 const NORMAL_P99: f64 = 2.326_348;
+
+/// A server believes what runs of a size take after some of them; what was measured is believed at once.
+const SEEN: usize = 4;
 
 /// How runs of one size differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,13 +46,18 @@ impl RunTimes {
     pub fn new(measured: &[(usize, Duration)], scatter: Scatter) -> Option<Self> {
         let usable = || measured.iter().filter(|(images, time)| *images > 0 && !time.is_zero());
         let mut means = ServiceTimes::new(usable().map(|(images, _)| *images).max()?);
-        usable().for_each(|(images, time)| means.note(*images, *time));
+        (0..SEEN).for_each(|_| usable().for_each(|(images, time)| means.note(*images, *time)));
         Some(Self { means, scatter })
     }
 
     /// The mean of a run of `images`.
     pub fn mean(&self, images: usize) -> Duration {
         self.means.of(images).unwrap_or_default()
+    }
+
+    /// How many of `count` images a run takes: fewer where more gain nothing.
+    pub fn worthwhile(&self, policy: &Policy, count: usize) -> usize {
+        if policy.keeps_runs_small() { self.means.worthwhile(count) } else { count }
     }
 
     /// One run of `images`.
@@ -77,6 +88,16 @@ mod tests {
             RunTimes::new(&[(8, ms(200)), (0, ms(9)), (1, ms(60)), (4, ms(0))], Scatter::Even).expect("two sizes");
         assert_eq!([1, 2, 8].map(|images| times.mean(images)), [ms(60), ms(80), ms(200)]);
         assert!(RunTimes::new(&[(0, ms(5)), (1, ms(0))], Scatter::Even).is_none());
+    }
+
+    #[test]
+    fn a_run_takes_no_more_than_it_gains_by_unless_it_is_to_wait_for_others() {
+        let policy = Policy { max_batch_size: 8, max_queue_delay: Duration::ZERO, queue_capacity: 64 };
+        let processor = RunTimes::new(&[(1, ms(50)), (8, ms(400))], Scatter::Even).expect("two sizes");
+        assert_eq!(processor.worthwhile(&policy, 8), 1);
+        assert_eq!(processor.worthwhile(&Policy { max_queue_delay: ms(1), ..policy }, 8), 8);
+        let accelerator = RunTimes::new(&[(1, ms(50)), (8, ms(60))], Scatter::Even).expect("two sizes");
+        assert_eq!(accelerator.worthwhile(&policy, 8), 8);
     }
 
     #[test]

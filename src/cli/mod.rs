@@ -9,6 +9,7 @@
     reason = "a comment on an option is its help text, with brackets as usage lines have them"
 )]
 
+mod auth;
 mod bench;
 mod build;
 mod capacity;
@@ -25,6 +26,7 @@ mod inspect;
 mod interrupt;
 mod io_threads;
 mod kept;
+mod keys;
 mod models;
 mod offline;
 mod openapi;
@@ -87,6 +89,8 @@ enum Command {
     Top(top::TopArgs),
     /// List, load, unload and label the models of a running server
     Models(models::ModelsArgs),
+    /// Make, list and revoke the API keys of a server
+    Keys(keys::KeysArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Print the description of the HTTP API, an OpenAPI document, as the server gives it
@@ -121,6 +125,7 @@ pub fn run() -> ! {
         Command::Bench(args) => bench::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),
         Command::Healthcheck(args) => healthcheck::run(&args),

@@ -12,6 +12,7 @@ use super::{
     Answer, Error, ErrorKind, ErrorSubject, Item, Request, Service, Target, Timing,
     admission::Admitted,
     answered::{Answered, RowFrom},
+    asker::take_images,
     classes::Classes,
     content::Content,
     decoders::Share,
@@ -56,6 +57,9 @@ impl Service {
         }
         self.check_images(&target, items.len())?;
         self.check_pixels(&items)?;
+        if let Some(caller) = &target.caller {
+            take_images(caller, items.len())?;
+        }
         let deadline = self.deadline(deadline, started);
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
         let common = Common {

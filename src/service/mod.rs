@@ -7,6 +7,7 @@ mod admission;
 mod answer;
 mod answered;
 mod arrival;
+mod asker;
 mod cascade;
 mod claims;
 mod classes;
@@ -65,6 +66,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
+pub use asker::Asker;
 pub use cascade::{CascadeRule, CascadeStatus};
 pub use cold::{ColdCall, still_loading};
 pub use error::{Error, ErrorKind, ErrorSubject, Shown, shortened};
@@ -84,7 +86,7 @@ pub use target::{Item, Target};
 pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics, ScrapeState, StoreMeter};
+use crate::telemetry::{DoorMetrics, KeyMetrics, Metrics, ScrapeState, StoreMeter};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
@@ -204,6 +206,11 @@ impl Service {
     /// The metrics of a door.
     pub fn door_metrics(&self, door: &'static str) -> DoorMetrics {
         self.metrics().door(door)
+    }
+
+    /// What is counted of API keys.
+    pub fn key_metrics(&self) -> KeyMetrics {
+        self.metrics().keys().clone()
     }
 
     /// The metrics of a store that models come from.

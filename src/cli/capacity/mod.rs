@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use super::{
     ConfigArgs,
+    auth::ApiKeyArgs,
     output::{Output, complain},
     subject::TuneSubject,
     tls::ClientTlsArgs,
@@ -61,6 +62,8 @@ pub(super) struct CapacityArgs {
     config: ConfigArgs,
     #[command(flatten)]
     tls: ClientTlsArgs,
+    #[command(flatten)]
+    key: ApiKeyArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,7 +76,7 @@ enum Format {
 
 pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<()> {
     let basis = match &args.url {
-        Some(url) => served::basis(url, args.model.as_deref(), &args.tls)?,
+        Some(url) => served::basis(url, args.model.as_deref(), &args.tls, &args.key)?,
         None if args.tls.is_used() => bail!("--ca, --cert and --key are for a server: name it with --url https://…"),
         None => measured(args)?,
     };

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use hyper::HeaderMap;
+use hyper::{HeaderMap, header::AUTHORIZATION};
 use serde::Deserialize;
 use tokio::{runtime::Builder, time::timeout};
 
 use super::basis::{Basis, replica};
 use crate::{
     capacity::{Policy, Scatter},
-    cli::tls::ClientTlsArgs,
+    cli::{auth::ApiKeyArgs, tls::ClientTlsArgs},
     loadgen::{Endpoint, ServerDesk},
 };
 
@@ -64,22 +64,23 @@ struct Runs {
 }
 
 /// * `model`: its name; the server's first one where there is none
-pub(super) fn basis(url: &str, model: Option<&str>, tls: &ClientTlsArgs) -> anyhow::Result<Basis> {
+pub(super) fn basis(url: &str, model: Option<&str>, tls: &ClientTlsArgs, key: &ApiKeyArgs) -> anyhow::Result<Basis> {
+    let headers: HeaderMap = key.authorization()?.map(|key| (AUTHORIZATION, key)).into_iter().collect();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let asked = runtime.block_on(async { timeout(PATIENCE, ask(url, tls)).await });
+    let asked = runtime.block_on(async { timeout(PATIENCE, ask(url, tls, headers)).await });
     runtime.shutdown_background();
     let (place, stats) = asked.with_context(|| format!("{url} says nothing for {} s", PATIENCE.as_secs()))??;
     of(stats, model, &place)
 }
 
-async fn ask(url: &str, tls: &ClientTlsArgs) -> anyhow::Result<(String, Stats)> {
+async fn ask(url: &str, tls: &ClientTlsArgs, headers: HeaderMap) -> anyhow::Result<(String, Stats)> {
     let endpoint = Endpoint::find_with(url, || tls.read()?.config(false)).await?;
     if tls.is_used() && !endpoint.has_tls() {
         bail!("--ca, --cert and --key mean nothing to {endpoint}: write https:// for http://");
     }
     endpoint.check().await?;
     let place = endpoint.to_string();
-    let stats = ServerDesk::http1(endpoint, HeaderMap::new()).get("/v1/stats").await?;
+    let stats = ServerDesk::http1(endpoint, headers).get("/v1/stats").await?;
     Ok((place, stats))
 }
 

@@ -1,7 +1,5 @@
 //! What every handler of the door sees.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::{
@@ -10,7 +8,7 @@ use crate::{
         shared::{DoorOptions, Shared},
         threads::Threads,
     },
-    service::{Error, ManageModels, Service},
+    service::Service,
 };
 
 /// What every handler sees.
@@ -35,14 +33,6 @@ impl HttpDoor {
     /// The paths of all routes.
     pub(super) fn paths(&self) -> &[String] {
         &self.paths
-    }
-
-    /// Whoever brings models and takes them away.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` where this is not the management address.
-    pub(super) fn manager(&self) -> Result<Arc<dyn ManageModels>, Error> {
-        self.shared.manager()
     }
 
     pub(super) fn service(&self) -> &Service {
