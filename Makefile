@@ -15,7 +15,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories sbom reproducible check-arm64 ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing fuzz fuzz-targets image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories sbom reproducible check-arm64 ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing fleet-sim fleet-check fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ test-interop: runtime ## Check against the real libraries (PyTorch, Chainer, …
 	$(CARGO) build --locked
 	tests/interop/run.sh $(ARGS)
 
-test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen ones under load (ARGS='--proxy haproxy --over grpc')
+test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen, slow and full ones under load (ARGS='--proxy haproxy --restarts 10 --replicas 4')
 	tests/fleet/run.sh $(ARGS)
 
 check-deploy: ## Check every file under deploy/ (ARGS='--schemas DIR': CustomResourceDefinitions of KServe, KEDA, the Prometheus operator)
@@ -99,6 +99,13 @@ bench-cascade: build ## Accuracy and time of a cascade of the built-in model and
 
 bench-tracing: build ## What tracing 1 % of the requests costs, by turns (ARGS='--ratio 1.0 --away')
 	$(PYTHON) benches/tracing/tracing.py --binary target/release/resnetd $(ARGS)
+
+fleet-sim: ## Fleets of 10 to 10,000 replicas in simulation: target/bench/fleet.html (ARGS='--replica capacity.json --quick')
+	$(CARGO) bench --locked --quiet --bench fleet_sim -- $(ARGS)
+
+fleet-check: build ## Its predictions beside two and four real replicas behind real proxies (ARGS='--model DIR --image F --loads 0.2,0.4'; tests/fleet/run.sh has fetched Envoy)
+	$(PYTHON) benches/fleet_sim/against_real.py target/release/resnetd --output target/bench/real.json $(ARGS)
+	$(CARGO) bench --locked --quiet --bench fleet_sim -- --check target/bench/real.json
 
 bench-forms: build ## What each protocol's form of a picture costs against a plain body (ARGS='--image F')
 	$(PYTHON) benches/forms/forms.py $(ARGS)

@@ -3,6 +3,8 @@
 pub mod auth;
 pub mod batching;
 pub mod bulk;
+pub mod capacity;
+pub mod chance;
 pub mod cli;
 pub mod config;
 pub mod drawing;

@@ -15,7 +15,7 @@ pub struct Policy {
 
 impl Policy {
     /// Whether a run takes no more than it gains by. Whoever is asked to wait for others is meant to run with them.
-    pub(super) fn keeps_runs_small(&self) -> bool {
+    pub fn keeps_runs_small(&self) -> bool {
         self.max_queue_delay.is_zero()
     }
 }

@@ -23,8 +23,8 @@ const ENOUGH_RUNS: u32 = 3;
 ///
 /// Sizes that never ran lie on the line between those that did; beyond them time is taken as proportional to images, which is
 /// what a processor needs, and more than an accelerator does.
-#[derive(Debug)]
-pub(super) struct ServiceTimes {
+#[derive(Clone, Debug)]
+pub struct ServiceTimes {
     /// Seconds by size, from one image on; `None` where no run had so many.
     measured: Vec<Option<f64>>,
     /// Runs by size.
@@ -65,13 +65,14 @@ impl Line {
 }
 
 impl ServiceTimes {
-    pub(super) fn new(max_batch_size: usize) -> Self {
+    /// Nothing is known yet of runs of up to `max_batch_size` images.
+    pub fn new(max_batch_size: usize) -> Self {
         let sizes = max_batch_size.max(1);
         Self { measured: vec![None; sizes], runs: vec![0; sizes], expected: Vec::new(), line: Line::default() }
     }
 
     /// A run of `images` took `time`.
-    pub(super) fn note(&mut self, images: usize, time: Duration) {
+    pub fn note(&mut self, images: usize, time: Duration) {
         let Some(known) = images.checked_sub(1).and_then(|index| self.measured.get_mut(index)) else { return };
         let seconds = time.as_secs_f64();
         *known = Some(known.map_or(seconds, |known| known + (seconds - known) * WEIGHT));
@@ -80,7 +81,7 @@ impl ServiceTimes {
     }
 
     /// How long a run of `images` will take; `None` before the first run.
-    pub(super) fn of(&self, images: usize) -> Option<Duration> {
+    pub fn of(&self, images: usize) -> Option<Duration> {
         let last = self.expected.len().checked_sub(1)?;
         self.expected.get(images.saturating_sub(1).min(last)).copied()
     }
@@ -100,7 +101,7 @@ impl ServiceTimes {
     /// idle would find nothing.
     ///
     /// All of them, as long as too few runs had so many: it has to be seen once what they take.
-    pub(super) fn worthwhile(&self, waiting: usize) -> usize {
+    pub fn worthwhile(&self, waiting: usize) -> usize {
         let is_known = self.runs.iter().skip(waiting.saturating_sub(1)).any(|runs| *runs >= ENOUGH_RUNS);
         if !is_known {
             return waiting;

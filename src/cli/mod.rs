@@ -12,6 +12,7 @@
 mod auth;
 mod bench;
 mod build;
+mod capacity;
 mod cascade;
 mod check_config;
 mod classify;
@@ -36,6 +37,7 @@ mod push;
 mod quantize;
 mod repositories;
 mod serve;
+mod subject;
 mod table;
 mod tls;
 mod top;
@@ -79,6 +81,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Measure every way to run a model on this machine; the server uses the best
     Tune(tune::TuneArgs),
+    /// What this machine bears, how many like it a rate needs, and what a million images cost
+    Capacity(capacity::CapacityArgs),
     /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
     Bench(bench::BenchArgs),
     /// The live numbers of running servers in a terminal
@@ -117,6 +121,7 @@ pub fn run() -> ! {
         Command::Quantize(args) => quantize::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Models(args) => models::run(&args),

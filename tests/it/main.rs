@@ -10,6 +10,7 @@ mod bench;
 mod build_model;
 mod bulk_shards;
 mod bulk_stdin;
+mod capacity;
 mod cascade;
 mod cascade_changes;
 mod cold_doors;
