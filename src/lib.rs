@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod batching;
+pub mod bulk;
 pub mod capacity;
 pub mod chance;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod files;
 pub mod followed;
 pub mod heap;
 pub mod inspect;
+pub mod journal;
 pub mod lifecycle;
 pub mod loadgen;
 pub mod model;

@@ -40,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    service::{ManageModels, Service},
+    service::{ErrorKind, ManageModels, Service},
     tls::TlsSpoken,
 };
 use coding::Unpacker;
@@ -61,6 +61,11 @@ pub use load_report::LoadReports;
 pub use needs::OpenToAll;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
+
+/// What the doors call a kind of error: `INVALID_ARGUMENT`.
+pub fn error_code(kind: ErrorKind) -> &'static str {
+    status::wire_status(kind).2
+}
 
 /// The description of the HTTP API, an OpenAPI document: what `GET /openapi.json` answers.
 pub fn openapi() -> Bytes {

@@ -76,7 +76,7 @@ async fn without_a_key_only_what_is_public_is_answered_and_no_body_is_read() {
 
     let refused = server.grpc().await.classify(request()).await.unwrap_err();
     assert_eq!(
-        (refused.code(), refused.metadata()["x-error-code"].to_str().unwrap()),
+        (refused.code(), refused.metadata().get("x-error-code").unwrap().to_str().unwrap()),
         (Code::Unauthenticated, "UNAUTHENTICATED")
     );
     let mut client = Managed::client(server.grpc_address).await;
@@ -209,7 +209,7 @@ async fn what_is_used_up_is_429_with_the_time_to_come_again() {
     assert_eq!(get(&mut http, "/v1/models", &few).await.status, 200);
     let refused = server.grpc().await.classify(keyed(request(), &seldom)).await.unwrap_err();
     assert_eq!(
-        (refused.code(), refused.metadata()["x-error-code"].to_str().unwrap()),
+        (refused.code(), refused.metadata().get("x-error-code").unwrap().to_str().unwrap()),
         (Code::ResourceExhausted, "RESOURCE_EXHAUSTED")
     );
     assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));

@@ -107,7 +107,7 @@ fn management_beyond_this_machine_without_a_key_does_not_start() {
     for command in ["serve", "check-config"] {
         let output = resnetd(&[command]).env("RESNETD__SERVER__MANAGEMENT", "0.0.0.0:0").output().unwrap();
         let said = text(&output.stderr);
-        assert!(output.status.code() == Some(1) && said.contains("`server.management` is 0.0.0.0:0"), "{output:?}");
+        assert!(output.status.code() == Some(1) && said.contains("`server.management`: is 0.0.0.0:0"), "{output:?}");
         assert!(said.contains("resnetd keys add") && said.contains("tls.client_ca"), "{said}");
     }
 }

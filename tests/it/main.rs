@@ -8,6 +8,8 @@
 mod batching;
 mod bench;
 mod build_model;
+mod bulk_shards;
+mod bulk_stdin;
 mod capacity;
 mod cascade;
 mod cascade_changes;
