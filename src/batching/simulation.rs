@@ -16,10 +16,7 @@ use super::{
     state::{Arrived, Job},
     turns::ClientId,
 };
-use crate::{
-    chance::SplitMix,
-    tensor::{InputShape, Layout, NumberType},
-};
+use crate::tensor::{InputShape, Layout, NumberType};
 
 /// A machine to simulate. Times in milliseconds.
 struct Machine {
@@ -67,6 +64,20 @@ impl Outcome {
 /// The client that sends more than others.
 const GREEDY: u64 = 9;
 
+/// Numbers that look random and are the same in every run (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 to 1.
+    fn throw(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrival,
@@ -96,7 +107,7 @@ impl Machine {
         let queue = Queue::new(policy, self.workers, false);
         let shape = InputShape { layout: Layout::Nchw, channels: 1, height: 1, width: 1 };
         let start = Instant::now();
-        let mut dice = SplitMix::new(1);
+        let mut dice = Dice(1);
         let mut events = BinaryHeap::from([Reverse((Duration::ZERO, Event::Arrival))]);
         let (mut coming, mut running) = (Vec::new(), (0..self.workers).map(|_| Vec::new()).collect::<Vec<Vec<Job>>>());
         let mut since = vec![start; self.workers];
@@ -109,11 +120,11 @@ impl Machine {
             let now = start + at;
             match event {
                 Event::Arrival => {
-                    let next = dice.exponential() / (share * self.capacity()) * 1e3;
+                    let next = -dice.throw().max(1e-12).ln() / (share * self.capacity()) * 1e3;
                     events.push(Reverse((at + ms(next), Event::Arrival)));
                     let client = greed.map(|greed| {
-                        let is_greedy = dice.fraction() < greed / (1.0 + greed);
-                        ClientId(if is_greedy { GREEDY } else { (dice.fraction() * GREEDY as f64) as u64 })
+                        let is_greedy = dice.throw() < greed / (1.0 + greed);
+                        ClientId(if is_greedy { GREEDY } else { (dice.throw() * GREEDY as f64) as u64 })
                     });
                     let terms = Terms { deadline: deadline.map(|it| now + ms(it)), client, ..Terms::default() };
                     if let Ok(announced) = queue.announce(&terms, now) {
@@ -154,7 +165,7 @@ impl Machine {
                 if batch.is_empty() {
                     continue;
                 }
-                let time = self.time(batch.len()) * (1.0 + self.noise * (2.0 * dice.fraction() - 1.0));
+                let time = self.time(batch.len()) * (1.0 + self.noise * (2.0 * dice.throw() - 1.0));
                 events.push(Reverse((at + ms(time), Event::Ended(worker))));
                 (running[worker], since[worker]) = (batch, now);
             }
