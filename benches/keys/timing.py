@@ -21,7 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hostile"))
 from target import Server
 
-WARM_UP = 500
+WARM_UP = 200
 RESAMPLES = 400
 
 
