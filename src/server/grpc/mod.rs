@@ -43,7 +43,6 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tokio::net::TcpListener;
 use tonic::{Status, body::Body, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb;
@@ -53,6 +52,7 @@ use super::{
     calls::{AnswerCalls, CallOrigin},
     connections::{self, Connecting, Life},
     door_span,
+    entrance::Entrance,
     error::ServeError,
     load_report,
     request_id::{REQUEST_ID, RequestId},
@@ -142,7 +142,7 @@ impl GrpcDoor {
     }
 
     /// Serves connections until `life` ends.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
+    pub(super) async fn accept(self: Arc<Self>, entrance: Entrance, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = self;
         let connect = move |stream: Wire, connecting: Connecting| {
@@ -157,7 +157,7 @@ impl GrpcDoor {
             });
             builder.serve_connection(TokioIo::new(stream), answer)
         };
-        connections::accept(listener, life, connect).await;
+        connections::accept(entrance, life, connect).await;
     }
 
     /// The same services for calls that come in elsewhere, those of gRPC-Web included.
@@ -216,6 +216,7 @@ where
     let parent = door_span::parent(request.headers());
     let span = door_span::begin(&door.shared.options, request.uri().path(), request.headers(), parent, arrived);
     let traced = span.as_ref().map(|span| span.request().clone());
+    let admitted = admitted.and_then(|()| door.shared.check_origin(request.method(), request.headers()));
     let call = admitted.and_then(|()| payer.open_charge());
     let client = door.shared.clients.of(request.headers(), Some(address));
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
