@@ -223,7 +223,7 @@ def under_load(binary, folder, authority, seconds):
     swap(served, *pairs[0])
     for name in ("tls.crt", "tls.key"):
         (served / name).symlink_to(f"..data/{name}")
-    settings = {"tls__reload_interval_ms": 100, "server__max_connection_age_ms": 3000, "log__level": "info"}
+    settings = {"tls__reload_interval_ms": 100, "log__level": "info"}
     with Server(binary, folder, served / "tls.crt", served / "tls.key", **settings) as server:
         loads = {}
         for name, door, protocol in (("HTTP/1.1", "http", "http1"), ("HTTP/2", "http", "http2"), ("gRPC", "grpc", "grpc"), ("management", "management", "http1")):
