@@ -238,18 +238,26 @@ def prometheus(report, file):
     report.check(f"{file.parent.name}/{file.name}", said([tool("promtool"), "check", "config", str(file)]))
 
 
-def unit(report, file, known):
-    report.check(f"systemd/{file.name}: settings", unknown_settings(file.read_text(), known))
+def units(report, folder, known):
+    files = sorted([*folder.glob("*.service"), *folder.glob("*.socket")])
+    for file in files:
+        report.check(f"systemd/{file.name}: settings", unknown_settings(file.read_text(), known))
+        names = set(re.findall(r"^FileDescriptorName=(.*)$", file.read_text(), re.MULTILINE))
+        if file.suffix == ".socket" and not (len(names) == 1 and names <= {"http", "grpc", "management"}):
+            report.check(f"systemd/{file.name}", f"FileDescriptorName is {names or 'not there'}, not http, grpc or management")
     if not tool("systemd-analyze"):
         return report.skip("deploy/systemd: systemd-analyze is not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder, file.name)
-        # It asks whether the program is there.
-        copy.write_text(re.sub(r"^(ExecStart)=\S+", r"\1=/bin/true", file.read_text(), flags=re.MULTILINE))
-        done = subprocess.run([tool("systemd-analyze"), "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60, check=False)
-        # Unknown keys are said and passed over; what it says of other units is not ours.
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if file.name in line]
-        report.check(f"systemd/{file.name}", "\n".join(lines))
+    with tempfile.TemporaryDirectory() as scratch:
+        # Together, since a socket names its service.
+        copies = [pathlib.Path(scratch, file.name) for file in files]
+        for file, copy in zip(files, copies):
+            # It asks whether the program is there.
+            copy.write_text(re.sub(r"^(ExecStart)=\S+", r"\1=/bin/true", file.read_text(), flags=re.MULTILINE))
+        for copy in copies:
+            done = subprocess.run([tool("systemd-analyze"), "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60, check=False)
+            # Unknown keys are said and passed over; what it says of other units is not ours.
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if copy.name in line]
+            report.check(f"systemd/{copy.name}", "\n".join(lines))
 
 
 def front(report, folder):
@@ -283,7 +291,7 @@ def main():
     chart(report, kinds, deploy / "helm/resnetd", known)
     compose(report, deploy / "compose", known)
     prometheus(report, deploy / "compose/prometheus.yml")
-    unit(report, deploy / "systemd/resnetd.service", known)
+    units(report, deploy / "systemd", known)
     front(report, deploy / "proxy")
     print(f"deploy: {report.passed} checks passed, {len(report.failed)} failed, {len(report.skipped)} skipped")
     sys.exit(bool(report.failed))

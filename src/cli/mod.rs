@@ -19,6 +19,7 @@ mod classify;
 mod config_args;
 mod evaluate;
 mod explain;
+mod handed_over;
 mod healthcheck;
 mod hub_model;
 mod images;

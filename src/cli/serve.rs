@@ -9,7 +9,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, auth::FollowedKeys, io_threads, repositories::Repositories, tls::FollowedTls};
+use super::{
+    ConfigArgs, auth::FollowedKeys, handed_over::HandedOver, io_threads, repositories::Repositories, tls::FollowedTls,
+};
 use crate::{
     config::{
         Config, ControlMode, FairKey, Flags, LoadMode, LoadReporting, MOST_LOADED, PlatformDialect, ServerSection,
@@ -18,7 +20,9 @@ use crate::{
     lifecycle::{Lifecycle, LoadOptions, ModelDefaults, ModelManager, OnDemand, RepositoryOptions},
     model::Machine,
     runtime::Runtime,
-    server::{self, DoorOptions, FairBy, Listeners, LoadReports, Management, Platforms, VertexRoutes},
+    server::{
+        self, DoorOptions, Entrance, FairBy, Listeners, LoadReports, Management, Platforms, ServeError, VertexRoutes,
+    },
     service::{RequestLimits, Service, cores},
     telemetry::{self, Metrics, TraceExport, Tracer},
 };
@@ -36,24 +40,32 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    // Before anything is opened: what was handed over is known by its number.
+    let handed_over = HandedOver::take()?;
     let config = args.config.load(Flags { http: args.http, grpc: args.grpc, serving: true, ..Flags::default() })?;
     args.config.check_repository()?;
     telemetry::start_log(&config.log).with_context(|| format!("`log.level` is {:?}", config.log.level))?;
     let threads = if config.server.io_threads > 0 { config.server.io_threads } else { io_threads::default_count() };
     let tokio = io_threads::start(threads)?;
-    let outcome = tokio.block_on(serve(config));
+    let outcome = tokio.block_on(serve(config, handed_over));
     // Decoding that nobody waits for any more must not hold the process.
     tokio.shutdown_background();
     outcome
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, mut handed_over: HandedOver) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone(), Duration::from_millis(config.server.shutdown_grace_ms))?;
     // Of whoever means "look again", or of a terminal that is closed: from now on it does not end the process.
     let hangup = signal(SignalKind::hangup())?;
-    let (http, grpc) = (bind(config.server.http, "--http")?, bind(config.server.grpc, "--grpc")?);
-    let management = bind_management(&config)?;
+    // Who comes to a socket that outlives us waits there until the models are loaded.
+    let opens_at_once = handed_over.is_empty();
+    let http = entrance(&mut handed_over, "http", || bind(config.server.http, "--http"))?;
+    let grpc = entrance(&mut handed_over, "grpc", || bind(config.server.grpc, "--grpc"))?;
+    let management = match handed_over.entrance("management")? {
+        Some(handed_over) => Some(handed_over),
+        None => bind_management(&config)?.map(Entrance::from),
+    };
     let tls = FollowedTls::start(&config.tls)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);
@@ -65,9 +77,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let repositories = Arc::new(Repositories::start(&config, &service)?);
     let manager = Arc::new(lifecycle.follow(repository_options(&config, &repositories), service.clone())?);
     tracing::info!(
-        http = %http.local_addr()?,
-        grpc = %grpc.local_addr()?,
-        management = management.as_ref().and_then(|it| it.local_addr().ok()).map(|address| address.to_string()),
+        %http,
+        %grpc,
+        management = management.as_ref().map(ToString::to_string),
         tls = config.tls.is_on(),
         keys = config.auth.is_on(),
         cores = cores(),
@@ -75,19 +87,27 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         "listening"
     );
     warn_of_open_doors(&config);
-    let management = management.map(|listener| Management { listener, manager: manager.clone() });
+    let management = management.map(|entrance| Management { entrance, manager: manager.clone() });
     let listeners = Listeners { http, grpc, management };
-    let doors = tokio::spawn(server::serve(
+    let opened = CancellationToken::new();
+    if opens_at_once {
+        opened.cancel();
+    }
+    let doors = tokio::spawn(open(
+        opened.clone(),
         listeners,
         service.clone(),
         DoorOptions { tls: tls.doors(), auth: keys.doors(&config.auth), ..options(&config, tracer) },
-        stop.clone().cancelled_owned(),
+        stop.clone(),
     ));
     let loaded = tokio::select! {
         // A signal during a long load must not wait for it.
         () = stop.cancelled() => Ok(()),
         loaded = load(&lifecycle, &manager, &service, &repositories, config.models.control) => loaded,
     };
+    if loaded.is_ok() {
+        opened.cancel();
+    }
     look_on_hangup(hangup, manager, repositories, (tls, keys));
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
@@ -98,6 +118,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
     leave(lifecycle, traces, outcome).await
+}
+
+/// The doors, from the moment that they are opened; told to stop before, nobody was let in.
+async fn open(
+    opened: CancellationToken,
+    listeners: Listeners,
+    service: Service,
+    options: DoorOptions,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        () = opened.cancelled() => server::serve(listeners, service, options, stop.clone().cancelled_owned()).await,
+    }
 }
 
 /// Waits until every model's last run has ended. What still works then, a load or a run without end, is left to the end of the
@@ -278,6 +313,18 @@ fn bind_management(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     }
     let address = parse_address(&config.server.management).map_err(anyhow::Error::msg)?;
     bind(address, "[server] management").map(Some)
+}
+
+/// What was handed over for a door, or else what it binds itself.
+fn entrance(
+    handed_over: &mut HandedOver,
+    door: &str,
+    bind: impl FnOnce() -> anyhow::Result<TcpListener>,
+) -> anyhow::Result<Entrance> {
+    match handed_over.entrance(door)? {
+        Some(handed_over) => Ok(handed_over),
+        None => bind().map(Entrance::from),
+    }
 }
 
 fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -3,12 +3,12 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep_until;
+use tokio::{sync::Notify, time::sleep_until};
 
 /// One connection's. Clones share it.
 #[derive(Clone, Debug)]
@@ -16,6 +16,9 @@ pub(super) struct Activity(Arc<Works>);
 
 #[derive(Debug)]
 struct Works {
+    /// The first request has begun.
+    began: AtomicBool,
+    begun: Notify,
     requests: AtomicUsize,
     idle_since: Mutex<Instant>,
 }
@@ -30,13 +33,24 @@ struct Begun(Activity);
 impl Activity {
     /// A connection that has said nothing yet.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Works { requests: AtomicUsize::new(0), idle_since: Mutex::new(Instant::now()) }))
+        let (began, begun) = (AtomicBool::new(false), Notify::new());
+        Self(Arc::new(Works { began, begun, requests: AtomicUsize::new(0), idle_since: Mutex::new(Instant::now()) }))
     }
 
     /// A request has begun.
     pub(super) fn begin(&self) -> InWork {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
+        if !self.0.began.swap(true, Ordering::Relaxed) {
+            self.0.begun.notify_one();
+        }
         InWork(Arc::new(Begun(self.clone())))
+    }
+
+    /// Ready once the first request has begun. For one that waits.
+    pub(super) async fn begun(&self) {
+        self.0.begun.notified().await;
+        // For the next one who asks.
+        self.0.begun.notify_one();
     }
 
     /// Since when no request is in work; `None` while one is.
@@ -63,5 +77,22 @@ impl Drop for Begun {
         let Activity(works) = &self.0;
         *works.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         works.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_has_begun_from_its_first_request_on() {
+        let activity = Activity::new();
+        assert_eq!(activity.begun().now_or_never(), None);
+        drop(activity.begin());
+        for _ in 0..2 {
+            assert_eq!(activity.begun().now_or_never(), Some(()));
+        }
     }
 }

@@ -5,15 +5,13 @@
 use std::{error::Error, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::{
     activity::Activity,
+    entrance::{Entrance, Link},
     handshakes::{Handshakes, NoHandshake},
     places::{Place, Places},
     shared::DoorOptions,
@@ -78,12 +76,12 @@ impl Life {
     }
 
     /// The connection as its requests see it, once TLS stands, and who the client is; `None` where it ended before.
-    async fn opened(&self, stream: TcpStream, connecting: &Connecting) -> Option<(Wire, Option<ClientName>)> {
-        let Some(handshakes) = &self.handshakes else { return Some((Wire::Plain(stream), None)) };
+    async fn opened(&self, link: Link, connecting: &Connecting) -> Option<(Wire, Option<ClientName>)> {
+        let Some(handshakes) = &self.handshakes else { return Some((Wire::Plain(link), None)) };
         let Connecting { leaving, cut, place, address, .. } = connecting;
         let shaken = tokio::select! {
             biased;
-            shaken = handshakes.shake(stream) => shaken,
+            shaken = handshakes.shake(link) => shaken,
             () = cut.cancelled() => return None,
             () = place.evicted().cancelled() => return None,
             // One that is nearly done is then told to close as others are.
@@ -146,7 +144,7 @@ const SILENT_GRACE: Duration = Duration::from_secs(1);
 
 /// Accepts connections and serves each on a task of its own until `life` ends.
 pub(super) async fn accept<C>(
-    listener: TcpListener,
+    entrance: Entrance,
     life: Life,
     connect: impl Fn(Wire, Connecting) -> C + Send + Sync + 'static,
 ) where
@@ -157,7 +155,7 @@ pub(super) async fn accept<C>(
     loop {
         let next = async {
             let room = life.places.room().await;
-            (room, listener.accept().await)
+            (room, entrance.accept().await)
         };
         let (room, accepted) = tokio::select! {
             biased;
@@ -166,9 +164,8 @@ pub(super) async fn accept<C>(
             next = next => next,
         };
         match accepted {
-            Ok((stream, address)) => {
-                // Answers are small and whole: waiting for more of them would only delay.
-                if let Err(error) = stream.set_nodelay(true) {
+            Ok((link, address)) => {
+                if let Err(error) = link.send_at_once() {
                     debug!(door = life.door, %error, "cannot set TCP_NODELAY");
                 }
                 let (leaving, cut) = (life.closing.child_token(), life.cut.child_token());
@@ -179,12 +176,12 @@ pub(super) async fn accept<C>(
                     cut: cut.clone(),
                     activity: activity.clone(),
                     place: place.clone(),
-                    address: address.ip(),
+                    address,
                     client_name: None,
                 };
                 let (life, connect) = (life.clone(), connect.clone());
                 life.tasks.clone().spawn(async move {
-                    if let Some((stream, client_name)) = life.opened(stream, &connecting).await {
+                    if let Some((stream, client_name)) = life.opened(link, &connecting).await {
                         connecting.client_name = client_name;
                         let connection = connect(stream, connecting);
                         live(connection, life, (leaving, cut), activity, &place).await;
@@ -216,7 +213,11 @@ async fn live<C>(
     let mut connection = pin!(connection);
     let mut told_to_close = pin!(async {
         tokio::select! {
-            () = leaving.cancelled() => {}
+            // Who came at the last moment, and has said nothing yet, is answered: told to close before its first request, it would be cut.
+            () = leaving.cancelled() => tokio::select! {
+                () = activity.begun() => {}
+                () = sleep(SILENT_GRACE) => {}
+            },
             () = sleep(with_jitter(life.max_age)) => {}
             // Also a client that has said nothing yet, and one that does not read its last answer.
             () = activity.idle_for(life.max_idle) => {}

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,13 +17,12 @@ use std::{
 use rustls::{AlertDescription, CertificateError, Error as TlsFault};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::Wire;
+use super::{entrance::Link, wire::Wire};
 use crate::tls::{ClientName, ServerTls, TlsSpoken};
 
 /// The most handshakes of a door at a time.
@@ -33,7 +33,7 @@ const HANDSHAKE: u8 = 0x16;
 
 /// To a client of HTTP/1 that speaks without TLS. It is the whole of the answer, as the connection is not kept.
 const NO_TLS: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 86\r\nconnection: close\r\n\r\n\
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: 86\r\nconnection: close\r\n\r\n\
 {\"error\":\"this port speaks TLS: write https:// for http://\",\"code\":\"INVALID_ARGUMENT\"}";
 
 /// So long is waited for the rest of what such a client sends: a socket that is closed before would swallow the answer.
@@ -114,32 +114,31 @@ impl Handshakes {
     }
 
     /// The connection under TLS, and who the client is where it had to show a certificate.
-    pub(super) async fn shake(&self, stream: TcpStream) -> Result<(Wire, Option<ClientName>), NoHandshake> {
+    pub(super) async fn shake(&self, link: Link) -> Result<(Wire, Option<ClientName>), NoHandshake> {
         let shaking = self.under_way.begin();
         tokio::select! {
             biased;
-            shaken = timeout(self.limit, self.shaken(stream)) => {
+            shaken = timeout(self.limit, self.shaken(link)) => {
                 shaken.unwrap_or(Err(NoHandshake::Slow(self.limit)))
             }
             () = shaking.gives_way.cancelled() => Err(NoHandshake::GaveWay(MOST)),
         }
     }
 
-    async fn shaken(&self, mut stream: TcpStream) -> Result<(Wire, Option<ClientName>), NoHandshake> {
-        let mut first = [0];
-        match stream.peek(&mut first).await {
-            Ok(0) => return Err(NoHandshake::Left),
-            Ok(_) if first != [HANDSHAKE] => {
-                if first[0].is_ascii_uppercase() {
-                    answer_without_tls(&mut stream).await;
+    async fn shaken(&self, mut link: Link) -> Result<(Wire, Option<ClientName>), NoHandshake> {
+        match poll_fn(|cx| link.poll_peek(cx)).await {
+            Ok(None) => return Err(NoHandshake::Left),
+            Ok(Some(HANDSHAKE)) => {}
+            Ok(Some(first)) => {
+                if first.is_ascii_uppercase() {
+                    answer_without_tls(&mut link).await;
                 }
                 return Err(NoHandshake::Plain);
             }
-            Ok(_) => {}
             Err(error) => return Err(NoHandshake::Failed(error)),
         }
         let acceptor = TlsAcceptor::from(self.tls.config(self.spoken));
-        let stream = acceptor.accept(stream).await.map_err(NoHandshake::Failed)?;
+        let stream = acceptor.accept(link).await.map_err(NoHandshake::Failed)?;
         let name = self.tls.client_name(stream.get_ref().1.peer_certificates());
         Ok((Wire::Tls(Box::new(stream)), name))
     }
@@ -175,12 +174,12 @@ impl Drop for Shaking {
 }
 
 /// Whoever does not read it has lost nothing.
-async fn answer_without_tls(stream: &mut TcpStream) {
+async fn answer_without_tls(link: &mut Link) {
     let mut sent = [0; 4096];
     let _ = timeout(FAREWELL, async {
-        stream.write_all(NO_TLS).await?;
-        stream.shutdown().await?;
-        while stream.read(&mut sent).await? > 0 {}
+        link.write_all(NO_TLS).await?;
+        link.shutdown().await?;
+        while link.read(&mut sent).await? > 0 {}
         io::Result::Ok(())
     })
     .await;

@@ -12,6 +12,7 @@ mod calls;
 mod coding;
 mod connections;
 mod door_span;
+mod entrance;
 mod error;
 mod fair_by;
 mod gate;
@@ -20,6 +21,7 @@ mod handshakes;
 mod http;
 mod load_report;
 mod needs;
+mod origin;
 mod places;
 mod platforms;
 mod request_id;
@@ -35,7 +37,6 @@ mod wire;
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -52,6 +53,7 @@ use request_log::SlowRequests;
 use shared::Shared;
 use threads::Threads;
 
+pub use entrance::Entrance;
 pub use error::ServeError;
 pub use fair_by::FairBy;
 pub use gate::AuthOptions;
@@ -75,9 +77,9 @@ pub fn openapi() -> Bytes {
 /// Where clients come in.
 pub struct Listeners {
     /// HTTP/1.1 and HTTP/2; calls of gRPC and gRPC-Web too.
-    pub http: TcpListener,
+    pub http: Entrance,
     /// gRPC over HTTP/2.
-    pub grpc: TcpListener,
+    pub grpc: Entrance,
     /// For operators: as the HTTP port, and models can be loaded and unloaded there.
     pub management: Option<Management>,
 }
@@ -85,7 +87,7 @@ pub struct Listeners {
 /// The door for operators.
 pub struct Management {
     /// Where they come in.
-    pub listener: TcpListener,
+    pub entrance: Entrance,
     /// Whoever does what they ask.
     pub manager: Arc<dyn ManageModels>,
 }
@@ -122,10 +124,10 @@ pub async fn serve(
     };
     let life = |door, spoken| Life::new((door, spoken), &options, service.door_metrics(door), &closing, &cut, &tasks);
     let grpc = Arc::new(grpc::GrpcDoor::new(shared.clone())?);
-    if let Some(Management { listener, manager }) = listeners.management {
+    if let Some(Management { entrance, manager }) = listeners.management {
         let shared = Shared { manager: Some(manager), ..shared.clone() };
         let calls = Arc::new(grpc::GrpcDoor::new(shared.clone())?).calls();
-        tasks.spawn(http::door(shared).accept(listener, life("management", TlsSpoken::Http), calls));
+        tasks.spawn(http::door(shared).accept(entrance, life("management", TlsSpoken::Http), calls));
     }
     tasks.spawn(http::door(shared).accept(listeners.http, life("http", TlsSpoken::Http), grpc.calls()));
     tasks.spawn(grpc.accept(listeners.grpc, life("grpc", TlsSpoken::Http2)));

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use hyper::{HeaderMap, Method};
+
 use super::{
     audited::AuditedManager,
     coding::Unpacker,
     fair_by::{Clients, FairBy},
     gate::{AuthOptions, Gate},
     load_report::LoadReports,
+    origin,
     platforms::Platforms,
     request_id::{RequestId, RequestIds},
     request_log::SlowRequests,
@@ -111,6 +114,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Whether a page in a browser may ask this, at the management address.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` where it may not.
+    pub(super) fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+        match self.manager {
+            Some(_) => origin::check(method, headers, &self.options.cors_origins),
+            None => Ok(()),
+        }
+    }
+
     /// Whoever brings models and takes them away.
     ///
     /// # Errors

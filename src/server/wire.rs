@@ -8,18 +8,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
+
+use super::entrance::Link;
 
 /// A connection that was let in.
 #[derive(Debug)]
 pub(super) enum Wire {
-    Plain(TcpStream),
+    Plain(Link),
     // A kilobyte of state.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Link>>),
 }
 
 /// How the stream of what a client sends goes on.
@@ -51,10 +50,10 @@ impl Wire {
                 said => said.map(|_| ()),
             },
             Self::Tls(stream) => {
-                let (tcp, session) = stream.get_mut();
+                let (link, session) = stream.get_mut();
                 session.writer().write_all(words)?;
                 while session.wants_write() {
-                    match session.write_tls(&mut AtOnce(tcp)) {
+                    match session.write_tls(&mut AtOnce(link)) {
                         // The rest goes out with what hyper writes next.
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                         written => written?,
@@ -67,28 +66,25 @@ impl Wire {
 
     /// Whether the system knows that nobody is at the other end.
     pub(super) fn is_broken(&self) -> bool {
-        let tcp = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        };
-        !matches!(tcp.take_error(), Ok(None))
+        match self {
+            Self::Plain(link) => link.is_broken(),
+            Self::Tls(stream) => stream.get_ref().0.is_broken(),
+        }
     }
 }
 
-fn poll_peek(stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Next> {
-    let mut byte = [0];
-    let peeked = ready!(Pin::new(stream).poll_peek(cx, &mut ReadBuf::new(&mut byte)));
-    Poll::Ready(match peeked {
-        Ok(0) => Next::End,
-        Ok(_) => Next::Bytes,
+fn poll_peek(link: &mut Link, cx: &mut Context<'_>) -> Poll<Next> {
+    Poll::Ready(match ready!(link.poll_peek(cx)) {
+        Ok(None) => Next::End,
+        Ok(Some(_)) => Next::Bytes,
         Err(_) => Next::Broken,
     })
 }
 
 /// Records are taken in until they say something: a farewell is one like any other from outside. What they carry stays in the session, where
 /// a read looks first.
-fn poll_next_under_tls(stream: &mut TlsStream<TcpStream>, cx: &mut Context<'_>) -> Poll<Next> {
-    let (tcp, session) = stream.get_mut();
+fn poll_next_under_tls(stream: &mut TlsStream<Link>, cx: &mut Context<'_>) -> Poll<Next> {
+    let (link, session) = stream.get_mut();
     loop {
         match session.process_new_packets() {
             Err(_) => return Poll::Ready(Next::Broken),
@@ -96,11 +92,11 @@ fn poll_next_under_tls(stream: &mut TlsStream<TcpStream>, cx: &mut Context<'_>) 
             Ok(state) if state.peer_has_closed() => return Poll::Ready(Next::End),
             Ok(_) => {}
         }
-        match ready!(poll_peek(tcp, cx)) {
+        match ready!(poll_peek(link, cx)) {
             Next::Bytes => {}
             over => return Poll::Ready(over),
         }
-        match session.read_tls(&mut AtOnce(tcp)) {
+        match session.read_tls(&mut AtOnce(link)) {
             Ok(0) => return Poll::Ready(Next::End),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Next::Broken),
             Ok(_) | Err(_) => {}
@@ -109,7 +105,7 @@ fn poll_next_under_tls(stream: &mut TlsStream<TcpStream>, cx: &mut Context<'_>) 
 }
 
 /// A socket for code that does not wait.
-struct AtOnce<'a>(&'a TcpStream);
+struct AtOnce<'a>(&'a Link);
 
 impl Read for AtOnce<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {

@@ -43,7 +43,6 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tokio::net::TcpListener;
 use tonic::{Status, body::Body, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb;
@@ -53,6 +52,7 @@ use super::{
     calls::{AnswerCalls, CallOrigin},
     connections::{self, Connecting, Life},
     door_span,
+    entrance::Entrance,
     error::ServeError,
     gate::Entered,
     load_report,
@@ -144,7 +144,7 @@ impl GrpcDoor {
     }
 
     /// Serves connections until `life` ends.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
+    pub(super) async fn accept(self: Arc<Self>, entrance: Entrance, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = self;
         let connect = move |stream: Wire, connecting: Connecting| {
@@ -159,7 +159,7 @@ impl GrpcDoor {
             });
             builder.serve_connection(TokioIo::new(stream), answer)
         };
-        connections::accept(listener, life, connect).await;
+        connections::accept(entrance, life, connect).await;
     }
 
     /// The same services for calls that come in elsewhere, those of gRPC-Web included.
@@ -220,6 +220,7 @@ where
     let traced = span.as_ref().map(|span| span.request().clone());
     let path = request.uri().path().to_owned();
     let is_single = door.is_single(&path);
+    let admitted = admitted.and_then(|()| door.shared.check_origin(request.method(), request.headers()));
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
     let mut asker = Asker { keys, caller: None };
     let gate = &door.shared.gate;

@@ -75,7 +75,7 @@ impl Refusals {
         );
         let (line, length) = (status_line(*status), body.len());
         let head = format!(
-            "{line}\r\ncontent-type: application/json\r\n{REQUEST_ID}: {id}\r\ncontent-length: {length}\r\n\
+            "{line}\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n{REQUEST_ID}: {id}\r\ncontent-length: {length}\r\n\
              connection: close\r\ndate: {date}\r\n\r\n"
         );
         [head.into_bytes(), body].concat()

@@ -11,7 +11,11 @@ use std::{
 use axum::{
     body::{Body, HttpBody},
     extract::FromRequestParts,
-    http::{Method, Request, StatusCode, Uri, Version, request::Parts},
+    http::{
+        Method, Request, StatusCode, Uri, Version,
+        header::{HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        request::Parts,
+    },
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -221,6 +225,8 @@ where
         // Where the next request begins is not to be relied on.
         goes_on = false;
         Failure::from(error).into_response()
+    } else if let Err(error) = door.shared.check_origin(&method, request.headers()) {
+        Failure::from(error).into_response()
     } else if !is_probe(uri.path()) && connection.as_ref().is_some_and(|connection| !connection.place.is_full()) {
         Failure::from(no_place()).into_response()
     } else if let Some(refused) = refused {
@@ -251,6 +257,8 @@ where
     if let Some(form) = report {
         load_report::tell(form, &door.service().load_report(), answer.headers_mut());
     }
+    // What is no page of ours is to be taken for none, whatever bytes are in it.
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     take_turn(version).await;
     Ok(match stream {
         Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),

@@ -47,7 +47,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -58,6 +57,7 @@ use tower_http::{
 use super::{
     calls::AnswerCalls,
     connections::{self, Connecting, Life},
+    entrance::Entrance,
     request_id::{MakeId, REQUEST_ID_NAME, forget_malformed},
     shared::{DoorOptions, Shared},
     wire::Wire,
@@ -90,7 +90,7 @@ impl HttpDoor {
     /// Serves connections until `life` ends.
     ///
     /// * `calls`: answers those of gRPC
-    pub(super) async fn accept(self, listener: TcpListener, life: Life, calls: AnswerCalls) {
+    pub(super) async fn accept(self, entrance: Entrance, life: Life, calls: AnswerCalls) {
         let builder = connection_builder(self.options());
         let refusals = Arc::new(Refusals::new(self.shared.ids.clone(), self.shared.slow.clone()));
         let service = self.service().clone();
@@ -104,7 +104,7 @@ impl HttpDoor {
             let answer = OnePort { http, calls, peer, activity, place, payer, leaving, address, client_name };
             builder.serve_connection(TokioIo::new(stream), answer).into_owned()
         };
-        connections::accept(listener, life, connect).await;
+        connections::accept(entrance, life, connect).await;
     }
 }
 

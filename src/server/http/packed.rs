@@ -11,7 +11,7 @@ use axum::{
         HeaderMap, StatusCode,
         header::{
             ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
-            HeaderValue, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
+            HeaderValue, IF_NONE_MATCH, VARY,
         },
     },
     response::Response,
@@ -88,11 +88,10 @@ pub(super) fn guard(page: &mut Response, policy: &'static str) {
     page.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
-/// An answer that is what it says, whatever it looks like.
+/// An answer of `bytes`.
 pub(super) fn plain(bytes: Bytes, media_type: &'static str) -> Response {
     let mut answer = Response::new(Body::from(bytes));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
 

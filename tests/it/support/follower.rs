@@ -127,8 +127,9 @@ impl Follower {
     pub(crate) async fn doors(&self) -> Doors {
         self.lifecycle.set_ready().await;
         let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listeners = Listeners { http: listen().await, grpc: listen().await, management: None };
-        let (http, grpc) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
+        let (http_listener, grpc_listener) = (listen().await, listen().await);
+        let (http, grpc) = (http_listener.local_addr().unwrap(), grpc_listener.local_addr().unwrap());
+        let listeners = Listeners { http: http_listener.into(), grpc: grpc_listener.into(), management: None };
         let service = self.service.clone();
         let served = tokio::spawn(async move {
             drop(server::serve(listeners, service, DoorOptions::default(), std::future::pending()).await);

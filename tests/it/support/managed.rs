@@ -60,7 +60,11 @@ impl Managed {
         let (http, grpc, listener) = (listen().await, listen().await, listen().await);
         let [http_address, grpc_address, management] = [&http, &grpc, &listener].map(|it| it.local_addr().unwrap());
         let manager = all.manager.clone();
-        let listeners = Listeners { http, grpc, management: Some(Management { listener, manager }) };
+        let listeners = Listeners {
+            http: http.into(),
+            grpc: grpc.into(),
+            management: Some(Management { entrance: listener.into(), manager }),
+        };
         let service = all.service.clone();
         let served = tokio::spawn(async move {
             drop(server::serve(listeners, service, doors, std::future::pending()).await);

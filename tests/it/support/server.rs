@@ -243,9 +243,8 @@ async fn serving(
 ) -> TestServer {
     let listen = || TcpListener::bind("127.0.0.1:0");
     let (http, grpc) = (listen().await.expect("a port"), listen().await.expect("a port"));
-    let listeners = Listeners { http, grpc, management: None };
-    let http_address = listeners.http.local_addr().expect("an address");
-    let grpc_address = listeners.grpc.local_addr().expect("an address");
+    let (http_address, grpc_address) = (http.local_addr().expect("an address"), grpc.local_addr().expect("an address"));
+    let listeners = Listeners { http: http.into(), grpc: grpc.into(), management: None };
     let stop = CancellationToken::new();
     let served = tokio::spawn({
         let (service, stop) = (service.clone(), stop.clone());

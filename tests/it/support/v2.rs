@@ -87,8 +87,8 @@ impl RealServer {
         let service = Service::clone(&serving);
         let listen = || TcpListener::bind("127.0.0.1:0");
         let (http, grpc) = (listen().await.unwrap(), listen().await.unwrap());
-        let listeners = Listeners { http, grpc, management: None };
-        let (http_address, grpc_address) = (listeners.http.local_addr().unwrap(), listeners.grpc.local_addr().unwrap());
+        let (http_address, grpc_address) = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
+        let listeners = Listeners { http: http.into(), grpc: grpc.into(), management: None };
         let served = tokio::spawn(server::serve(listeners, service, DoorOptions::default(), std::future::pending()));
         Self { http_address, grpc_address, served, _serving: serving, _folder: folder }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::State,
-    http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
     response::Response,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A drawing opened by itself is a document: it may do nothing but be seen.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
 
 /// The drawing of a version that answers.
 pub(super) async fn drawn(State(door): State<Arc<HttpDoor>>, path: ModelPath) -> Result<Response, Failure> {
@@ -41,7 +41,6 @@ pub(super) async fn drawn(State(door): State<Arc<HttpDoor>>, path: ModelPath) ->
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(answer)
 }
 

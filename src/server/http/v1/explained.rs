@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{
         HeaderName, HeaderValue, StatusCode,
-        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
     response::Response,
 };
@@ -19,8 +19,9 @@ use crate::{
 };
 
 /// A drawing that is opened by itself runs nothing and fetches nothing, whatever its labels are.
-const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'",
+);
 const VERSION: HeaderName = HeaderName::from_static("x-model-version");
 
 /// From so many numbers on, an answer is written on another thread.
@@ -75,7 +76,6 @@ impl ExplainForm {
         let mut answer = Response::new(Body::from(body));
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type()));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
         headers.insert(VERSION, HeaderValue::from(explained.version));
         timing::tell(&explained.timing, &mut answer);
