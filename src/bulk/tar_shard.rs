@@ -32,7 +32,9 @@ pub(super) fn read_tar(
     first: u64,
     each: &mut dyn FnMut(Member) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let is_packed = path.extension().is_some_and(|extension| extension != "tar");
+    let is_packed = path
+        .extension()
+        .is_some_and(|extension| ["gz", "tgz"].iter().any(|packed| extension.eq_ignore_ascii_case(packed)));
     let file = BufReader::with_capacity(STEP, file);
     let bytes: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let shard = files::shown(path);
