@@ -30,20 +30,42 @@ RUN mkdir src benches \
 RUN rm -r benches build.rs src
 COPY . .
 # A source's time is its commit's, older than the empty crate's build: cargo would take that one for fresh.
-RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked --bin resnetd
+RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked --bin resnetd \
+    && mkdir /said \
+    && rustc -vV | sed -n 's/^host: //p' >/said/target \
+    && cargo metadata --locked --format-version 1 --filter-platform "$(cat /said/target)" >/said/metadata \
+    && cargo tree --locked --prefix none --no-dedupe --edges normal,no-proc-macro >/said/linked \
+    && cargo tree --locked --prefix none --no-dedupe --edges normal,build >/said/built
+
+# --- the bill of materials ---------------------------------------------------------------------------------------
+FROM runtime AS bill
+WORKDIR /bill
+COPY Cargo.lock ./
+COPY models/resnet20-cifar10/ models/resnet20-cifar10/
+COPY runtime/ runtime/
+COPY release/sbom.py release/
+COPY --from=builder /said/ /said/
+RUN python3 release/sbom.py --from /said --output /sbom/resnetd.cdx.json \
+    && python3 release/sbom.py --from /said --openvino --output /sbom-openvino/resnetd.cdx.json
 
 # --- the image ---------------------------------------------------------------------------------------------------
 FROM gcr.io/distroless/cc-debian12:nonroot AS cpu
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG CREATED=
 LABEL org.opencontainers.image.title="resnetd" \
       org.opencontainers.image.description="A gRPC/HTTP server that classifies images with ResNet models in ONNX Runtime" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.url="https://github.com/resnetd/resnetd" \
+      org.opencontainers.image.documentation="https://github.com/resnetd/resnetd#readme" \
       org.opencontainers.image.source="https://github.com/resnetd/resnetd" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
 COPY LICENSE /licenses/resnetd-LICENSE
 COPY --from=runtime /licenses/ /licenses/
+COPY --from=bill /sbom/ /usr/local/share/sbom/
 COPY --from=runtime /runtime/ /usr/local/lib/
 COPY --from=builder /target/release/resnetd /usr/local/bin/resnetd
 # What was measured at the first start is kept for the next, also where everything else is read-only.
@@ -70,6 +92,7 @@ RUN python3 fetch.py openvino /openvino && rm /openvino/.fetched
 
 FROM cpu AS openvino
 COPY --from=plugin /openvino/ /usr/local/lib/openvino/
+COPY --from=bill /sbom-openvino/ /usr/local/share/sbom/
 ENV RESNETD_PLUGIN_DIR=/usr/local/lib/openvino
 
 # --- what a build without --target gives -------------------------------------------------------------------------

@@ -6,6 +6,8 @@ CARGO ?= cargo
 DOCKER ?= docker
 IMAGE ?= resnetd
 ARGS ?=
+# What an image says of where it comes from.
+LABELS = --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) --build-arg CREATED=$(shell git log -1 --format=%cI 2>/dev/null)
 # avx2: as if the processor had nothing newer.
 AS ?=
 
@@ -13,10 +15,10 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing fuzz fuzz-targets image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories sbom reproducible check-arm64 ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing fleet-sim fleet-check fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: runtime ## Fetch ONNX Runtime, build the release binary, serve (ARGS='--models DIR')
 	$(CARGO) run --release --locked -- serve $(ARGS)
@@ -41,7 +43,7 @@ test-interop: runtime ## Check against the real libraries (PyTorch, Chainer, …
 	$(CARGO) build --locked
 	tests/interop/run.sh $(ARGS)
 
-test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen ones under load (ARGS='--proxy haproxy --over grpc')
+test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen, slow and full ones under load (ARGS='--proxy haproxy --restarts 10 --replicas 4')
 	tests/fleet/run.sh $(ARGS)
 
 check-deploy: ## Check every file under deploy/ (ARGS='--schemas DIR': CustomResourceDefinitions of KServe, KEDA, the Prometheus operator)
@@ -61,6 +63,16 @@ deny: ## Check the licences and sources of the dependencies (needs cargo-deny)
 
 advisories: ## Look the dependencies up in RustSec's database (needs cargo-deny and the network)
 	$(CARGO) deny --locked check advisories
+
+sbom: ## Write the bill of materials, CycloneDX: target/sbom/resnetd.cdx.json (ARGS='--schema DIR' checks it, '--openvino')
+	$(PYTHON) release/sbom.py --output target/sbom/resnetd.cdx.json $(ARGS)
+
+reproducible: ## Build the release binary twice, in two folders, and compare (ARGS: where, 5 GB)
+	release/reproducible.sh $(ARGS)
+
+check-arm64: ## Check the code for 64-bit ARM (needs `rustup target add aarch64-unknown-linux-gnu` and gcc-aarch64-linux-gnu)
+	CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+		$(CARGO) check --locked --target aarch64-unknown-linux-gnu $(ARGS)
 
 ci: ## Run what CI runs
 	bash .ci/run
@@ -88,6 +100,13 @@ bench-cascade: build ## Accuracy and time of a cascade of the built-in model and
 bench-tracing: build ## What tracing 1 % of the requests costs, by turns (ARGS='--ratio 1.0 --away')
 	$(PYTHON) benches/tracing/tracing.py --binary target/release/resnetd $(ARGS)
 
+fleet-sim: ## Fleets of 10 to 10,000 replicas in simulation: target/bench/fleet.html (ARGS='--replica capacity.json --quick')
+	$(CARGO) bench --locked --quiet --bench fleet_sim -- $(ARGS)
+
+fleet-check: build ## Its predictions beside two and four real replicas behind real proxies (ARGS='--model DIR --image F --loads 0.2,0.4'; tests/fleet/run.sh has fetched Envoy)
+	$(PYTHON) benches/fleet_sim/against_real.py target/release/resnetd --output target/bench/real.json $(ARGS)
+	$(CARGO) bench --locked --quiet --bench fleet_sim -- --check target/bench/real.json
+
 bench-forms: build ## What each protocol's form of a picture costs against a plain body (ARGS='--image F')
 	$(PYTHON) benches/forms/forms.py $(ARGS)
 
@@ -101,10 +120,10 @@ fuzz-targets: ## Build the fuzz targets
 	CARGO_TARGET_DIR=target $(CARGO) build --quiet --locked --manifest-path fuzz/Cargo.toml
 
 image: ## Build the container image
-	$(DOCKER) build --tag $(IMAGE) $(ARGS) .
+	$(DOCKER) build $(LABELS) --tag $(IMAGE) $(ARGS) .
 
 image-openvino: ## Build the container image with the OpenVINO plugin
-	$(DOCKER) build --target openvino --tag $(IMAGE):openvino $(ARGS) .
+	$(DOCKER) build $(LABELS) --target openvino --tag $(IMAGE):openvino $(ARGS) .
 
 clean: ## Remove everything that was built or fetched
 	$(CARGO) clean

@@ -87,10 +87,17 @@ def bodies(content_type):
             yield whole.split(b"\r\n\r\n", 1)[1][:MOST["multipart"]]
 
 
+def key_headers():
+    """A byte says how many of the lines are `x-api-key`; the others are `authorization`."""
+    for count, *lines in [(1, b"resnetd_known"), (0, b"Bearer resnetd_known"), (0, b"bearer  resnetd_known "), (0, b"Basic dTpw"), (0, b"Bearer"),
+                          (1, b"a", b"Bearer b"), (2, b"a", b"a"), (0, b"Bearer a", b"Bearer a"), (1, b""), (0,), (1, b"\xff\x00")]:
+        yield bytes([count]) + b"\n".join(lines)
+
+
 # The longest input of each target, and where its seeds are from.
-MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
+MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "key_header": 1024, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
 SEEDS = {"picture_header": pictures, "picture": pictures, "protobuf": messages,
-         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "pickle": pickles, "safetensors": safetensors_headers,
+         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "key_header": key_headers, "pickle": pickles, "safetensors": safetensors_headers,
          "npz": arrays, "weight_file": weight_files, "onnx": graphs}
 
 

@@ -1,13 +1,19 @@
 //! `resnetd`: a server that classifies images with ResNet models in ONNX Runtime.
 
+pub mod auth;
 pub mod batching;
+pub mod bulk;
+pub mod capacity;
+pub mod chance;
 pub mod cli;
 pub mod config;
 pub mod drawing;
 pub mod evaluate;
 pub mod files;
+pub mod followed;
 pub mod heap;
 pub mod inspect;
+pub mod journal;
 pub mod lifecycle;
 pub mod loadgen;
 pub mod model;

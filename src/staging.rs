@@ -60,6 +60,14 @@ impl StagedFile {
         self.file.as_file().metadata().is_ok_and(|new| (new.uid(), new.gid()) == (there.uid(), there.gid()))
     }
 
+    /// Who may read and write it, whatever the umask says and whatever the file has that it replaces.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_permissions(&self, permissions: fs::Permissions) -> io::Result<()> {
+        self.file.as_file().set_permissions(permissions)
+    }
+
     /// Gives it its name, in place of the file that had it.
     ///
     /// The content is on the disk before the name is: after a power cut the name leads to the old content or to the new.

@@ -68,7 +68,8 @@ def painted(size, crop, maps):
 
 def asked(url, name, path, count):
     connection = http.client.HTTPConnection(url)
-    connection.request("POST", f"/v1/models/{name}:explain?top_k=5&crops={count}", path.read_bytes(), {"content-type": "application/octet-stream"})
+    more = "" if count == 1 else f"&crops={count}"
+    connection.request("POST", f"/v1/models/{name}:explain?top_k=5{more}", path.read_bytes(), {"content-type": "application/octet-stream"})
     answer = connection.getresponse()
     document = json.loads(answer.read())
     assert answer.status == 200, document

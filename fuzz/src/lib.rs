@@ -4,15 +4,17 @@ use std::{
     cell::RefCell,
     fs,
     io::{Cursor, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
 };
 
 use bytes::Bytes;
 use resnetd::{
+    auth::{KeyRing, ShownKey},
     resnet::{check, detect, import},
     server,
     service::{RequestLimits, Service},
-    telemetry::Metrics,
+    telemetry::{KeyMetrics, Metrics},
 };
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -69,4 +71,33 @@ pub fn archive<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Ve
         zip.write_all(bytes).expect("memory");
     }
     zip.finish().expect("memory").into_inner()
+}
+
+/// The one key that counts.
+const KNOWN: &[u8] = b"resnetd_known";
+
+/// Its hash, SHA-256, as a file of keys has it.
+const KEY_FILE: &str = "[[keys]]\nname = \"known\"\nhash = \"sha256:f256c0301aa36ee6da6754decb62a2b99b92b83b25d9b00c23a8995ae3db3d16\"\n";
+
+thread_local! {
+    static RING: KeyRing = {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.toml");
+        fs::write(&path, KEY_FILE).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its rights");
+        KeyRing::read(&path, KeyMetrics::default()).expect("a file of keys")
+    };
+}
+
+/// Shows headers: the first byte says how many of the lines that follow are `x-api-key`, and the others are `authorization`.
+///
+/// # Panics
+/// Where something else than the key comes in, or what was taken for a key stands in none of the headers.
+pub fn show_key(bytes: &[u8]) {
+    let Some((count, rest)) = bytes.split_first() else { return };
+    let lines: Vec<_> = rest.split(|byte| *byte == b'\n').collect();
+    let (x_api_key, authorization) = lines.split_at(usize::from(*count).min(lines.len()));
+    let ShownKey::Key(shown) = ShownKey::of(x_api_key.iter().copied(), authorization.iter().copied()) else { return };
+    assert!(!shown.is_empty() && lines.iter().any(|line| line.windows(shown.len()).any(|part| part == shown)));
+    assert_eq!(RING.with(|ring| ring.caller(shown).is_some()), shown == KNOWN);
 }

@@ -63,11 +63,6 @@ impl Coming {
         Announced { coming: self.clone(), standing, client, is_here: false, is_sample, since }
     }
 
-    /// A worker begins to take what waits.
-    pub(super) fn begin(&self) {
-        self.crowd().turns.begin();
-    }
-
     fn crowd(&self) -> MutexGuard<'_, Crowd> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

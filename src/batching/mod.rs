@@ -33,6 +33,7 @@ pub use coming::Announced;
 pub use job::{FinishedRun, Inside, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
+pub use times::ServiceTimes;
 pub use turns::ClientId;
 pub use view::{ExpectedRun, QueueView};
 

@@ -13,6 +13,13 @@ pub struct Policy {
     pub queue_capacity: usize,
 }
 
+impl Policy {
+    /// Whether a run takes no more than it gains by. Whoever is asked to wait for others is meant to run with them.
+    pub fn keeps_runs_small(&self) -> bool {
+        self.max_queue_delay.is_zero()
+    }
+}
+
 /// How urgent a job is, in Triton's numbers: 1 overtakes everything that waits, larger numbers overtake what is larger
 /// still. Jobs of one priority keep their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

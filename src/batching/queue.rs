@@ -51,6 +51,7 @@ impl Queue {
             judgement: Judgement::new(),
             load: Load::new(workers, Instant::now()),
             runs: 0,
+            small_runs: 0,
         };
         let (coming, observers) = (Coming::default(), RwLock::default());
         let (changed, lone_called) = (Condvar::new(), Condvar::new());
@@ -196,8 +197,7 @@ impl Queue {
                 }
                 decision => {
                     let count = if let Decision::Take(count) = decision { count } else { state.jobs.len() };
-                    self.coming.begin();
-                    if state.begin_run(worker, count, now, batch) {
+                    if state.begin_run(&self.policy, worker, count, now, batch) {
                         break true;
                     }
                 }
@@ -215,8 +215,7 @@ impl Queue {
                 return false;
             }
             if state.is_for_lone(&self.policy) {
-                self.coming.begin();
-                if state.begin_run(worker, 1, Instant::now(), batch) {
+                if state.begin_run(&self.policy, worker, 1, Instant::now(), batch) {
                     return true;
                 }
                 continue;
@@ -304,7 +303,7 @@ impl Queue {
     /// What [`Queue::take`] does once it has decided, for a test that has a clock of its own.
     #[cfg(test)]
     pub(super) fn begin(&self, worker: usize, count: usize, now: Instant, batch: &mut Vec<Job>) {
-        self.lock().begin_run(worker, count, now, batch);
+        self.lock().begin_run(&self.policy, worker, count, now, batch);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

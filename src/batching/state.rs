@@ -25,6 +25,9 @@ const RUNS_A_TURN_OF_THE_OLDEST: u32 = 8;
 /// A run takes what runs took of late; the correction of forecasts, which is for what comes before it, counts up to this.
 const MOST_CARE_FOR_A_RUN: f64 = 1.1;
 
+/// One in so many runs that are kept small is twice as large, so that it is seen when that begins to gain something.
+const SMALL_RUNS_A_PROBE: u32 = 16;
+
 /// So many of those who wait are looked at for each place in a batch, since some of them may be too late for it.
 const SEEN_A_PLACE: usize = 2;
 
@@ -87,6 +90,8 @@ pub(super) struct State {
     pub(super) load: Load,
     /// Since the image that had waited longest went first.
     pub(super) runs: u32,
+    /// Runs that were kept small.
+    pub(super) small_runs: u32,
 }
 
 impl State {
@@ -102,7 +107,25 @@ impl State {
         // Half the time for the run before it, half for its own.
         let company = deadline.map_or(1, |deadline| self.times.best_size((deadline - now) / 2));
         let ahead = coming + self.behind(standing);
-        forecast(&self.lanes, &self.times, policy.max_batch_size, ahead, company, now)
+        forecast(&self.lanes, &self.times, self.most(policy), ahead, company, now)
+    }
+
+    /// The most images of a run, in the long run.
+    fn most(&self, policy: &Policy) -> usize {
+        if policy.keeps_runs_small() { self.times.worthwhile(policy.max_batch_size) } else { policy.max_batch_size }
+    }
+
+    /// How many of the `count` images that a worker may take it takes.
+    fn worthwhile(&mut self, policy: &Policy, count: usize) -> usize {
+        if count < 2 || !policy.keeps_runs_small() {
+            return count;
+        }
+        let worthwhile = self.times.worthwhile(count);
+        if worthwhile == count {
+            return count;
+        }
+        self.small_runs = self.small_runs.wrapping_add(1);
+        if self.small_runs.is_multiple_of(SMALL_RUNS_A_PROBE) { count.min(2 * worthwhile) } else { worthwhile }
     }
 
     /// Whether an image would be taken now: the one place that says why not.
@@ -155,7 +178,7 @@ impl State {
         }
         let capacity = policy.queue_capacity;
         if self.jobs.len() >= capacity {
-            let forecast = forecast(&self.lanes, &self.times, policy.max_batch_size, self.jobs.len(), 1, now);
+            let forecast = forecast(&self.lanes, &self.times, self.most(policy), self.jobs.len(), 1, now);
             let retry_after = forecast.map_or(Duration::ZERO, |forecast| forecast.begins - now);
             return Err(SubmitError::Full { capacity, retry_after });
         }
@@ -195,8 +218,16 @@ impl State {
         is_free && one_is_alone(policy, self.jobs.len()) && self.rests()
     }
 
-    /// `worker` runs up to `count` jobs from now on; `false` if none of them was worth a run.
-    pub(super) fn begin_run(&mut self, worker: usize, count: usize, now: Instant, batch: &mut Vec<Job>) -> bool {
+    /// `worker` runs up to `count` jobs from now on, fewer where more gain nothing; `false` if none of them was worth a run.
+    pub(super) fn begin_run(
+        &mut self,
+        policy: &Policy,
+        worker: usize,
+        count: usize,
+        now: Instant,
+        batch: &mut Vec<Job>,
+    ) -> bool {
+        let count = self.worthwhile(policy, count);
         self.collect(count, now, batch);
         if batch.is_empty() {
             return false;

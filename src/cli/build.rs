@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use super::{
-    interrupt::Interrupt,
+    interrupt::{Interrupt, NOTHING_WRITTEN},
     output::{Output, complain},
 };
 use crate::files;
@@ -155,7 +155,7 @@ enum PrecisionArg {
 }
 
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<()> {
-    let interrupt = Interrupt::watch(|| (), "error: interrupted; nothing was written")?;
+    let interrupt = Interrupt::watch(|| (), NOTHING_WRITTEN)?;
     let source = Source::open(&args.weights, args.key.as_deref())?;
     let variant = args.variant.map_or(source.variant, |variant| match variant {
         VariantArg::Pytorch => Variant::PyTorch,

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::{
     ConfigArgs,
+    auth::check_keys,
     output::{Output, complain},
     repositories::{check_elsewhere, on_disk},
     tls::check_tls,
@@ -28,6 +29,12 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let config = args.config.load(Flags { serving: true, ..Flags::default() })?;
     args.config.check_repository()?;
     check_tls(&config.tls)?;
+    check_keys(&config.auth)?;
+    for (setting, address) in config.open_addresses() {
+        complain(&format!(
+            "warning: {setting} is {address}, and whoever reaches it is answered, without a key: docs/keys.md"
+        ));
+    }
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
 

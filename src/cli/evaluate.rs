@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{
     ConfigArgs,
     images::FoundImages,
-    interrupt::Interrupt,
+    interrupt::{Interrupt, KEPT, NOTHING_WRITTEN},
     output::{Output, complain},
     place::ModelPlace,
     repositories::on_disk,
@@ -75,10 +75,6 @@ enum Format {
     Html,
 }
 
-/// What a signal ends with.
-const NOT_KEPT: &str = "error: interrupted; nothing was written";
-const KEPT: &str = "error: interrupted; what is done is kept, and the same command goes on from there";
-
 impl EvaluateArgs {
     fn views(&self) -> Views {
         match &self.crops[..] {
@@ -127,7 +123,7 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let bar = Bar::new(runs * images.len());
     let shown = bar.0.clone();
     let kept = first_journal.is_some() && (against.is_none() || second_journal.is_some());
-    let line = if kept { KEPT } else { NOT_KEPT };
+    let line = if kept { KEPT } else { NOTHING_WRITTEN };
     let interrupt = Interrupt::watch(move || shown.finish_and_clear(), line)?;
     let examine = |version: u64, network: &mut ExaminedNetwork, journal: &mut Option<Journal>| {
         let answers = evaluate(network, &images, journal.as_mut(), cores(), &bar)

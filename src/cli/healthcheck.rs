@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 
 use rustls::{ClientConnection, Stream};
 
-use super::{ConfigArgs, interrupt::end, output::complain, tls::ClientTlsArgs};
+use super::{ConfigArgs, auth::ApiKeyArgs, interrupt::end, output::complain, tls::ClientTlsArgs};
 use crate::config::{Config, Flags, parse_address};
 
 /// A server that needs longer for its answer is not healthy. All in all, and less than the three seconds after which the
@@ -31,6 +31,8 @@ pub(super) struct HealthcheckArgs {
     http: Option<String>,
     #[command(flatten)]
     tls: ClientTlsArgs,
+    #[command(flatten)]
+    key: ApiKeyArgs,
 }
 
 pub(super) fn run(args: &HealthcheckArgs) -> anyhow::Result<()> {
@@ -83,13 +85,15 @@ impl Place {
 
     /// The first line of the answer.
     fn ask(&self, args: &HealthcheckArgs) -> anyhow::Result<String> {
+        let key = args.key.authorization()?;
+        let key = key.as_ref().and_then(|key| key.to_str().ok());
         let mut stream = Dated::connect(self.address, PATIENCE)?;
         if !self.has_tls {
-            return Ok(ask(&mut stream, self.address)?);
+            return Ok(ask(&mut stream, self.address, key)?);
         }
         let name = self.host.clone().unwrap_or_else(|| self.address.ip().to_string()).try_into()?;
         let mut session = ClientConnection::new(args.tls.read()?.config_for_a_probe()?.into(), name)?;
-        Ok(ask(&mut Stream::new(&mut session, &mut stream), self.address)?)
+        Ok(ask(&mut Stream::new(&mut session, &mut stream), self.address, key)?)
     }
 }
 
@@ -136,8 +140,12 @@ fn in_time(error: io::Error) -> io::Error {
 }
 
 /// The first line of the answer.
-fn ask(stream: &mut (impl Read + Write), address: SocketAddr) -> io::Result<String> {
-    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+///
+/// * `key`: what to send as `authorization`, for a server whose readiness is not public
+fn ask(stream: &mut (impl Read + Write), address: SocketAddr, key: Option<&str>) -> io::Result<String> {
+    let key = key.map(|key| format!("Authorization: {key}\r\n")).unwrap_or_default();
+    stream
+        .write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\n{key}Connection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 512];
     while answer.len() < LONGEST_LINE && !answer.contains(&b'\n') {
@@ -186,7 +194,7 @@ mod tests {
     fn an_answer_that_comes_byte_by_byte_is_not_waited_for_for_ever() {
         let (address, _over) = server(&["H"], Duration::from_millis(20));
         let begun = Instant::now();
-        let error = ask(&mut Dated::connect(address, Duration::from_millis(200)).unwrap(), address).unwrap_err();
+        let error = ask(&mut Dated::connect(address, Duration::from_millis(200)).unwrap(), address, None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
@@ -196,7 +204,7 @@ mod tests {
         for pieces in [&["HTTP/1.1 200 OK\r\n\r\n"][..], &["HTTP/1.1 2", "00 OK\r\n"]] {
             let (address, _over) = server(pieces, Duration::from_millis(1));
             let mut stream = Dated::connect(address, Duration::from_secs(20)).unwrap();
-            assert_eq!(ask(&mut stream, address).unwrap(), "HTTP/1.1 200 OK");
+            assert_eq!(ask(&mut stream, address, None).unwrap(), "HTTP/1.1 200 OK");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::bail;
 use walkdir::WalkDir;
 
-use crate::files;
+use crate::{bulk::is_shard, files};
 
 /// What counts as an image inside a folder; a file that is named itself is always tried.
 const EXTENSIONS: [&str; 13] =
@@ -30,10 +30,22 @@ impl FoundImages {
     /// # Errors
     /// Where there is none at all.
     pub(super) fn among(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        Self::among_those(paths, is_picture)
+    }
+
+    /// The same, with the shards of many pictures in the folders.
+    ///
+    /// # Errors
+    /// Where there is nothing at all.
+    pub(super) fn among_with_shards(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        Self::among_those(paths, |path| is_picture(path) || is_shard(path))
+    }
+
+    fn among_those(paths: &[PathBuf], is_wanted: fn(&Path) -> bool) -> anyhow::Result<Self> {
         let mut found = Self::default();
         for path in paths {
             match fs::metadata(path) {
-                Ok(there) if there.is_dir() => found.search(path),
+                Ok(there) if there.is_dir() => found.search(path, is_wanted),
                 Ok(_) => found.files.push(path.clone()),
                 Err(error) => found.passed_over.push((path.clone(), in_words(path, &error))),
             }
@@ -52,10 +64,10 @@ impl FoundImages {
         Ok(found)
     }
 
-    fn search(&mut self, folder: &Path) {
+    fn search(&mut self, folder: &Path, is_wanted: fn(&Path) -> bool) {
         for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
             match entry {
-                Ok(entry) if !is_image(entry.path()) => {}
+                Ok(entry) if !is_wanted(entry.path()) => {}
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => match files::check(entry.path()) {
                     Ok(()) => self.files.push(entry.into_path()),
@@ -78,7 +90,8 @@ impl FoundImages {
     }
 }
 
-fn is_image(path: &Path) -> bool {
+/// Whether a file of this name is one, as far as its name says.
+pub(super) fn is_picture(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }

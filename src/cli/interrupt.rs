@@ -14,6 +14,12 @@ use tokio::{
 use super::output::complain;
 use crate::telemetry::flush_log;
 
+/// What a signal ends with, as long as the files are not there.
+pub(super) const NOTHING_WRITTEN: &str = "error: interrupted; nothing was written";
+
+/// The same, where a journal has what is done.
+pub(super) const KEPT: &str = "error: interrupted; what is done is kept, and the same command goes on from there";
+
 /// A thread waits for a signal and ends the process, but never while the command's files are being published. Dropped, it ends;
 /// the guard of [`Interrupt::hold`] has to be gone by then.
 pub(super) struct Interrupt {

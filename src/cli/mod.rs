@@ -9,8 +9,10 @@
     reason = "a comment on an option is its help text, with brackets as usage lines have them"
 )]
 
+mod auth;
 mod bench;
 mod build;
+mod capacity;
 mod cascade;
 mod check_config;
 mod classify;
@@ -24,6 +26,7 @@ mod inspect;
 mod interrupt;
 mod io_threads;
 mod kept;
+mod keys;
 mod models;
 mod offline;
 mod openapi;
@@ -34,6 +37,7 @@ mod push;
 mod quantize;
 mod repositories;
 mod serve;
+mod subject;
 mod table;
 mod tls;
 mod top;
@@ -77,12 +81,16 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Measure every way to run a model on this machine; the server uses the best
     Tune(tune::TuneArgs),
+    /// What this machine bears, how many like it a rate needs, and what a million images cost
+    Capacity(capacity::CapacityArgs),
     /// Put load on a running server: closed or open loop, HTTP or gRPC, percentiles, a report with plots
     Bench(bench::BenchArgs),
     /// The live numbers of running servers in a terminal
     Top(top::TopArgs),
     /// List, load, unload and label the models of a running server
     Models(models::ModelsArgs),
+    /// Make, list and revoke the API keys of a server
+    Keys(keys::KeysArgs),
     /// Check the configuration and every model.toml, and print what is in force
     CheckConfig(check_config::CheckConfigArgs),
     /// Print the description of the HTTP API, an OpenAPI document, as the server gives it
@@ -113,9 +121,11 @@ pub fn run() -> ! {
         Command::Quantize(args) => quantize::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Openapi => openapi::run(),
         Command::Healthcheck(args) => healthcheck::run(&args),

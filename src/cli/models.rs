@@ -4,12 +4,13 @@ use std::{io::Write as _, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use super::{ConfigArgs, output::Output, tls::ClientTlsArgs};
+use super::{ConfigArgs, auth::ApiKeyArgs, output::Output, table::aligned, tls::ClientTlsArgs};
 use crate::config::Flags;
 
 /// A server that is there takes a connection at once; what it is asked may take as long as a load.
@@ -32,6 +33,8 @@ pub(super) struct ModelsArgs {
     config: ConfigArgs,
     #[command(flatten)]
     tls: ClientTlsArgs,
+    #[command(flatten)]
+    key: ApiKeyArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,20 +156,15 @@ fn table(models: &[Listed]) -> Vec<String> {
         [model.name.clone(), model.version.to_string(), model.state.clone(), labels, model.reason.clone()]
     };
     let rows: Vec<_> = std::iter::once(head).chain(models.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [0, 1, 2, 3].map(width);
-    rows.iter()
-        .map(|[name, version, state, labels, reason]| {
-            let [a, b, c, d] = widths;
-            format!("{name:a$}  {version:>b$}  {state:c$}  {labels:d$}  {reason}").trim_end().to_owned()
-        })
-        .collect()
+    aligned(&rows, &[1])
 }
 
 /// A running server.
 struct Server {
     url: String,
     agent: Agent,
+    /// The key, where there is one.
+    authorization: Option<HeaderValue>,
 }
 
 impl Server {
@@ -185,13 +183,14 @@ impl Server {
         let scheme = if has_tls { "https" } else { "http" };
         let url = if address.contains("://") { address } else { format!("{scheme}://{address}") };
         // Not through a proxy: it is our own server.
+        let authorization = args.key.authorization()?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
             .timeout_connect(Some(CONNECT))
             .tls_config(args.tls.for_ureq()?)
             .build();
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), agent: agent.into() })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), agent: agent.into(), authorization })
     }
 
     /// The answer's body.
@@ -200,9 +199,13 @@ impl Server {
         let answer = match (method, body) {
             ("POST", body) => {
                 let body = body.map(Value::to_string).unwrap_or_default();
-                self.agent.post(&url).header("content-type", "application/json").send(body)
+                let request = self.agent.post(&url).header("content-type", "application/json");
+                self.authorization.iter().fold(request, |request, key| request.header(AUTHORIZATION, key)).send(body)
             }
-            _ => self.agent.get(&url).call(),
+            _ => {
+                let request = self.agent.get(&url);
+                self.authorization.iter().fold(request, |request, key| request.header(AUTHORIZATION, key)).call()
+            }
         };
         let mut answer = answer.with_context(|| format!("no answer from the server at {}", self.url))?;
         let text = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string();

@@ -20,6 +20,8 @@ pub(super) struct Offline {
     pub(super) config: Config,
     pub(super) service: Service,
     pub(super) model: ModelStatus,
+    /// A text that changes when ONNX Runtime or a GPU changes.
+    pub(super) libraries: String,
     /// Ends the models when it is dropped.
     _lifecycle: Lifecycle,
 }
@@ -47,6 +49,7 @@ impl Offline {
     /// Where there are several, none, or none that can be loaded.
     pub(super) fn start(config: Config, model: Option<&str>) -> anyhow::Result<Self> {
         let runtime = Runtime::load()?;
+        let libraries = runtime.fingerprint();
         let (service, writer) = Service::new(
             RequestLimits { default_timeout: None, target_queue: None, ..limits(&config) },
             config.server.decode_threads,
@@ -57,7 +60,7 @@ impl Offline {
         let defaults = ModelDefaults { batching: config.batching.clone(), runtime: config.runtime.clone() };
         lifecycle.apply(wanted_models(on_disk(&config)?, model, &defaults)?).wait();
         let model = choose(service.list(), model)?;
-        Ok(Self { config, service, model, _lifecycle: lifecycle })
+        Ok(Self { config, service, model, libraries, _lifecycle: lifecycle })
     }
 
     /// How many files are worked on at a time.
@@ -66,16 +69,29 @@ impl Offline {
         most.min(self.config.batching.queue_capacity)
     }
 
+    /// The most bytes of a picture's file.
+    pub(super) fn picture_limit(&self) -> u64 {
+        self.service.max_body_bytes() as u64
+    }
+
     /// The bytes of a picture's file.
     ///
     /// # Errors
     /// Where it cannot be read, or is larger than a request may be.
     pub(super) fn read(&self, file: &Path) -> anyhow::Result<Vec<u8>> {
-        files::read(file, self.service.max_body_bytes() as u64).map_err(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => anyhow::anyhow!("{error}: raise [limits] max_body_bytes"),
-            _ => error.into(),
-        })
+        read_picture(file, self.picture_limit())
     }
+}
+
+/// The bytes of a picture's file, `limit` at most.
+///
+/// # Errors
+/// Where it cannot be read, or is larger.
+pub(super) fn read_picture(file: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    files::read(file, limit).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => anyhow::anyhow!("{error}: raise [limits] max_body_bytes"),
+        _ => error.into(),
+    })
 }
 
 fn choose(models: Vec<ModelStatus>, wanted: Option<&str>) -> anyhow::Result<ModelStatus> {

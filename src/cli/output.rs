@@ -98,6 +98,20 @@ impl Write for Output {
     }
 }
 
+/// An output that takes bytes as they are, and no text.
+pub(super) struct RawOutput<'o>(pub(super) &'o mut Output);
+
+impl Write for RawOutput<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.sink.give(|out| out.write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 impl Sink {
     /// Lets `act` write; a reader of stdout that left is told to nobody.
     fn give(&mut self, act: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {

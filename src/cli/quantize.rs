@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{
     ConfigArgs,
     images::FoundImages,
-    interrupt::Interrupt,
+    interrupt::{Interrupt, NOTHING_WRITTEN},
     output::{Output, complain},
     place::ModelPlace,
     repositories::on_disk,
@@ -145,7 +145,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     place.destination().check().context("nothing was begun")?;
     let bars = Arc::new(Bars::default());
     let shown = bars.clone();
-    let interrupt = Interrupt::watch(move || shown.end(), "error: interrupted; nothing was written")?;
+    let interrupt = Interrupt::watch(move || shown.end(), NOTHING_WRITTEN)?;
 
     let runtime = Runtime::load()?;
     let model = place.read(version)?;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArgs, io_threads, repositories::Repositories, tls::FollowedTls};
+use super::{ConfigArgs, auth::FollowedKeys, io_threads, repositories::Repositories, tls::FollowedTls};
 use crate::{
     config::{
         Config, ControlMode, FairKey, Flags, LoadMode, LoadReporting, MOST_LOADED, PlatformDialect, ServerSection,
@@ -59,6 +59,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::new(config.metrics.predictions);
     let (tracer, traces) = TraceExport::start(&config.tracing, metrics.spans())?;
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
+    let keys = FollowedKeys::start(&config.auth, service.key_metrics())?;
     let machine = Machine::new(runtime, cores);
     let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
     let repositories = Arc::new(Repositories::start(&config, &service)?);
@@ -68,16 +69,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         grpc = %grpc.local_addr()?,
         management = management.as_ref().and_then(|it| it.local_addr().ok()).map(|address| address.to_string()),
         tls = config.tls.is_on(),
+        keys = config.auth.is_on(),
         cores = cores(),
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
+    warn_of_open_doors(&config);
     let management = management.map(|listener| Management { listener, manager: manager.clone() });
     let listeners = Listeners { http, grpc, management };
     let doors = tokio::spawn(server::serve(
         listeners,
         service.clone(),
-        DoorOptions { tls: tls.doors(), ..options(&config, tracer) },
+        DoorOptions { tls: tls.doors(), auth: keys.doors(&config.auth), ..options(&config, tracer) },
         stop.clone().cancelled_owned(),
     ));
     let loaded = tokio::select! {
@@ -85,7 +88,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         () = stop.cancelled() => Ok(()),
         loaded = load(&lifecycle, &manager, &service, &repositories, config.models.control) => loaded,
     };
-    look_on_hangup(hangup, manager, repositories, tls);
+    look_on_hangup(hangup, manager, repositories, (tls, keys));
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
         Err(error) => {
@@ -136,13 +139,19 @@ async fn load(
 }
 
 /// Every SIGHUP looks at the repository.
-fn look_on_hangup(mut hangup: Signal, manager: Arc<ModelManager>, repositories: Arc<Repositories>, tls: FollowedTls) {
+fn look_on_hangup(
+    mut hangup: Signal,
+    manager: Arc<ModelManager>,
+    repositories: Arc<Repositories>,
+    (tls, keys): (FollowedTls, FollowedKeys),
+) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!(
-                "SIGHUP: the repository and the certificates are looked at; settings of the server itself are read when it starts"
+                "SIGHUP: the repository, the certificates and the keys are looked at; settings of the server itself are read when it starts"
             );
             tls.look_at_once().await;
+            keys.look_at_once().await;
             repositories.look().await;
             if let Err(error) = manager.look().await {
                 tracing::warn!("{error}; what is served goes on");
@@ -247,19 +256,27 @@ fn platforms(server: &ServerSection) -> Platforms {
     }
 }
 
+/// Said once, where it is not by chance that everybody is answered.
+fn warn_of_open_doors(config: &Config) {
+    let open = config.open_addresses();
+    if open.is_empty() {
+        return;
+    }
+    let addresses =
+        open.iter().map(|(setting, address)| format!("{setting} = {address}")).collect::<Vec<_>>().join(", ");
+    tracing::warn!(
+        %addresses,
+        "whoever reaches these addresses is answered, without a key: make one with `resnetd keys add NAME --file FILE` and set [auth] keys_file, \
+         set [tls] client_ca, or let nobody reach them who should not"
+    );
+}
+
 /// The door for operators, where one is wanted.
 fn bind_management(config: &Config) -> anyhow::Result<Option<TcpListener>> {
-    let Config { server, tls, .. } = config;
-    if server.management.is_empty() {
+    if config.server.management.is_empty() {
         return Ok(None);
     }
-    let address = parse_address(&server.management).map_err(anyhow::Error::msg)?;
-    if !address.ip().is_loopback() && tls.client_ca.as_os_str().is_empty() {
-        tracing::warn!(
-            %address,
-            "whoever reaches [server] management can load and unload models, without a key: let it be 127.0.0.1, set [tls] client_ca, or let nobody else reach it"
-        );
-    }
+    let address = parse_address(&config.server.management).map_err(anyhow::Error::msg)?;
     bind(address, "[server] management").map(Some)
 }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use hyper::{HeaderMap, header::AUTHORIZATION};
 use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
@@ -27,7 +28,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use super::output::Output;
+use super::{auth::ApiKeyArgs, output::Output};
 use crate::{
     loadgen::Endpoint,
     top::{ServerLook, ServerWatch, TopKey, TopScreen, lines},
@@ -51,6 +52,15 @@ pub(super) struct TopArgs {
     /// Print what there is as text, and end; so it is too where the output is no terminal. Exit 1 where a server does not answer
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    key: ApiKeyArgs,
+}
+
+impl TopArgs {
+    /// What goes with each question.
+    fn headers(&self) -> anyhow::Result<HeaderMap> {
+        Ok(self.key.authorization()?.map(|key| (AUTHORIZATION, key)).into_iter().collect())
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -78,10 +88,10 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
 
 /// All servers at once, and what they say.
 async fn once(args: &TopArgs, screen: &mut TopScreen) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let (begun, headers) = (Instant::now(), args.headers()?);
     let mut looks = JoinSet::new();
     for (index, url) in args.url.iter().enumerate() {
-        let mut watch = ServerWatch::new(url);
+        let mut watch = ServerWatch::new(url, headers.clone());
         looks.spawn(async move { (index, watch.look(PATIENCE).await) });
     }
     while let Some(looked) = looks.join_next().await {
@@ -103,11 +113,11 @@ async fn once(args: &TopArgs, screen: &mut TopScreen) -> anyhow::Result<()> {
 
 /// Until somebody has seen enough.
 async fn live(args: &TopArgs, screen: &mut TopScreen, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let (begun, headers) = (Instant::now(), args.headers()?);
     let (told, mut news) = mpsc::channel(args.url.len().max(1));
     let mut watches = JoinSet::new();
     for (index, url) in args.url.iter().enumerate() {
-        watches.spawn(watch(ServerWatch::new(url), index, args.interval, told.clone()));
+        watches.spawn(watch(ServerWatch::new(url, headers.clone()), index, args.interval, told.clone()));
     }
     drop(told);
     let (pressed, mut keys) = mpsc::channel(16);

@@ -1,30 +1,19 @@
 //! `resnetd tune`: every way to run a model on this machine, measured; the server uses what is found.
 
-use std::{
-    io::{IsTerminal, Write},
-    path::Path,
-};
+use std::io::Write;
 
-use anyhow::bail;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{
     ConfigArgs,
     cascade::{self, StudyArgs},
     output::Output,
-    repositories::on_disk,
+    subject::TuneSubject,
 };
 use crate::{
-    config::Config,
-    model::{
-        LoadSteps, Machine, Manifest, RESNET20_CIFAR10, TuningReport, label_text,
-        load::tune,
-        repository::{GRAPH_FILE, scan},
-    },
-    postprocess::parse_labels,
-    runtime::{GraphSource, Runtime},
+    model::{Machine, TuningReport},
+    runtime::Runtime,
     service::cores,
     settings::Goal,
     telemetry,
@@ -65,26 +54,14 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
     if let Some(first) = &args.cascade {
         return cascade::run(&config, &args.model, first.as_deref(), &args.study, args.format == Format::Json);
     }
-    let mut subject = Subject::find(&config, &args.model)?;
+    let mut subject = TuneSubject::find(&config, Some(&args.model))?;
     let settings = &mut subject.manifest.runtime;
     let served_goal = settings.tune_goal;
     settings.tune_goal = args.goal.unwrap_or(served_goal);
     settings.tune = true;
     let goal = settings.tune_goal;
 
-    let machine = Machine::new(Runtime::load()?, cores);
-    let progress = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed}")?);
-    let mut begun = 0;
-    let steps = LoadSteps::new(&args.model, 0);
-    let report =
-        tune(&machine, subject.graph(), &subject.manifest, subject.labels, &steps, &mut |candidate, count| {
-            progress.set_length(count as u64);
-            progress.set_position(begun);
-            progress.set_message(format!("{} in {}", candidate.engine, candidate.shape));
-            begun += 1;
-        })?;
-    progress.finish_and_clear();
+    let report = subject.measure(&Machine::new(Runtime::load()?, cores))?;
 
     let mut output = Output::stdout();
     match args.format {
@@ -102,41 +79,6 @@ pub(super) fn run(args: &TuneArgs) -> anyhow::Result<()> {
         ));
     }
     Ok(())
-}
-
-/// What is tuned: a model of the repository, or the one in the binary.
-struct Subject {
-    manifest: Manifest,
-    file: Option<std::path::PathBuf>,
-    /// How many classes have names.
-    labels: Option<usize>,
-}
-
-impl Subject {
-    fn find(config: &Config, name: &str) -> anyhow::Result<Self> {
-        let repository: &Path = on_disk(config)?;
-        let folders = scan(repository)?;
-        let (batching, runtime) = (&config.batching, &config.runtime);
-        if folders.is_empty() && name == RESNET20_CIFAR10.name {
-            return Ok(Self { manifest: RESNET20_CIFAR10.manifest(batching, runtime)?, file: None, labels: None });
-        }
-        let Some(folder) = folders.iter().find(|folder| folder.name == name) else {
-            let known: Vec<_> = folders.iter().map(|folder| folder.name.as_str()).collect();
-            let known = if known.is_empty() { RESNET20_CIFAR10.name.to_owned() } else { known.join(", ") };
-            bail!("there is no model `{name}` in {}; there is {known}", repository.display());
-        };
-        let manifest = Manifest::read(&folder.path, batching, runtime)?;
-        let Some(&version) = manifest.versions.pick(&folder.versions).last() else {
-            bail!("{} has no version to serve: put the graph at VERSION/{GRAPH_FILE}", folder.path.display());
-        };
-        let labels = label_text(&folder.path, manifest.output.labels.as_deref())?;
-        let labels = labels.as_deref().map(parse_labels).transpose()?.map(|labels| labels.len());
-        Ok(Self { manifest, file: Some(folder.graph(version)), labels })
-    }
-
-    fn graph(&self) -> GraphSource<'_> {
-        self.file.as_deref().map_or(GraphSource::Memory(RESNET20_CIFAR10.graph), GraphSource::File)
-    }
 }
 
 fn write_table(output: &mut Output, model: &str, goal: Goal, report: &TuningReport) -> anyhow::Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! A leaf that only the command line reads: it hands each room the settings that concern it.
 
+mod auth;
+mod exposure;
 mod fair_key;
 mod layers;
 mod load;
@@ -16,6 +18,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    auth::{AuthSection, PublicRoute},
     fair_key::FairKey,
     layers::Refusal,
     load::{ConfigError, Flags},
@@ -38,6 +41,8 @@ pub struct Config {
     pub server: ServerSection,
     /// `[tls]`
     pub tls: TlsSection,
+    /// `[auth]`
+    pub auth: AuthSection,
     /// `[models]`
     pub models: ModelsSection,
     /// `[limits]`
@@ -345,11 +350,7 @@ impl Config {
     fn validate(&self) -> Result<(), SettingError> {
         const DAY_MS: u64 = 86_400_000;
         let server = &self.server;
-        if !server.management.is_empty()
-            && let Err(problem) = parse_address(&server.management)
-        {
-            return Err(SettingError::Key { key: "server.management".to_owned(), problem });
-        }
+        self.validate_management()?;
         in_range("server.drain_delay_ms", &server.drain_delay_ms, 0..=DAY_MS)?;
         in_range("server.shutdown_grace_ms", &server.shutdown_grace_ms, 0..=DAY_MS)?;
         at_least(
@@ -373,6 +374,7 @@ impl Config {
             }
         }
         self.tls.validate()?;
+        self.auth.validate()?;
         in_range("models.load_timeout_ms", &self.models.load_timeout_ms, 1_000..=DAY_MS)?;
         if self.models.watch_interval_ms != 0 {
             in_range("models.watch_interval_ms", &self.models.watch_interval_ms, 100..=DAY_MS)?;

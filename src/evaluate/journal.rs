@@ -1,12 +1,9 @@
-//! What is done of an evaluation, on disk, so that one that was interrupted goes on where it stopped.
-//!
-//! The first line says what the evaluation is; each further line is one image and the answer. A line is written whole before
-//! the next batch is run; one that was cut by a crash is passed over. The file is locked while somebody writes it.
+//! What is done of an evaluation, on disk, so that one that was interrupted goes on where it stopped: one line for each image and
+//! its answer, in a [`LineJournal`].
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -14,9 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{labelled::LabelledImage, verdict::Verdict};
-
-/// Tells a journal from any other file.
-const KIND: &str = "resnetd evaluation";
+use crate::journal::{JournalError, JournalHead, LineJournal};
 
 /// Everything that an answer depends on, but for the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +32,6 @@ pub struct JournalKey {
     pub data: PathBuf,
 }
 
-/// The first line.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    journal: String,
-    of: JournalKey,
-}
-
 /// Each further line.
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -60,49 +48,20 @@ struct FileState {
     modified_ns: i64,
 }
 
-/// Why there is no journal.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The system refuses.
-    #[error("cannot keep what is done in {}: {cause}", path.display())]
-    File {
-        /// The journal.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// Somebody writes it.
-    #[error("another evaluation is writing {}; wait for it, or name another --output", path.display())]
-    Busy {
-        /// The journal.
-        path: PathBuf,
-    },
-    /// Something else has its name.
-    #[error("{} is no journal of an evaluation, and one would be kept there; move it away, or name another --output", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
+impl JournalHead for JournalKey {
+    const KIND: &'static str = "resnetd evaluation";
+
+    /// What another evaluation did is worth less than a name that has to be thought of.
+    fn objection(&self, _: &Self) -> Option<String> {
+        None
+    }
 }
 
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    file: File,
+    lines: LineJournal,
     done: HashMap<String, (FileState, Verdict)>,
-    /// Nothing was done before, and nothing was kept yet.
-    is_idle: bool,
-}
-
-/// One that knows nothing goes away: a run that was refused leaves no file behind.
-impl Drop for Journal {
-    fn drop(&mut self) {
-        if self.is_idle {
-            // It is in nobody's way if it stays.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 impl Journal {
@@ -111,55 +70,13 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn open(path: &Path, key: &JournalKey) -> Result<Self, JournalError> {
-        let failed = |cause| JournalError::File { path: path.to_owned(), cause };
-        // Something that is no file would be waited for, or swallow what is written.
-        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            return Err(JournalError::Foreign { path: path.to_owned() });
-        }
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-        let file = options.open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: path.to_owned() }),
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-        }
-        let mut journal = Self { path: path.to_owned(), file, done: HashMap::new(), is_idle: false };
-        let whole = journal.read(key)?;
-        // What was cut goes away, and so does another evaluation.
-        journal.file.set_len(whole).map_err(failed)?;
-        journal.file.seek(SeekFrom::End(0)).map_err(failed)?;
-        journal.is_idle = journal.done.is_empty();
-        if whole == 0 {
-            journal.write(&Head { journal: KIND.to_owned(), of: key.clone() })?;
-        }
-        Ok(journal)
-    }
-
-    /// Reads what is there, and says how many bytes of it hold.
-    fn read(&mut self, key: &JournalKey) -> Result<u64, JournalError> {
-        let failed = |cause| JournalError::File { path: self.path.clone(), cause };
-        let (mut whole, mut line) = (0, Vec::new());
-        let mut reader = BufReader::new(&self.file);
-        loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line).map_err(failed)?;
-            let is_whole = line.ends_with(b"\n");
-            if whole == 0 {
-                match serde_json::from_slice::<Head>(&line) {
-                    _ if read == 0 => return Ok(0),
-                    Ok(head) if head.journal == KIND && is_whole && head.of == *key => {}
-                    Ok(head) if head.journal == KIND => return Ok(0),
-                    _ => return Err(JournalError::Foreign { path: self.path.clone() }),
-                }
-            } else {
-                if !is_whole {
-                    return Ok(whole);
-                }
-                let Ok(Line { file, state, verdict }) = serde_json::from_slice(&line) else { return Ok(whole) };
-                self.done.insert(file, (state, verdict));
-            }
-            whole += read as u64;
-        }
+        let mut done = HashMap::new();
+        let lines = LineJournal::open(path, key, &mut |line| {
+            let Ok(Line { file, state, verdict }) = serde_json::from_slice(line) else { return false };
+            done.insert(file, (state, verdict));
+            true
+        })?;
+        Ok(Self { lines, done })
     }
 
     /// How many images are done.
@@ -187,34 +104,10 @@ impl Journal {
         &mut self,
         answers: impl Iterator<Item = (&'a LabelledImage, &'a Verdict)>,
     ) -> Result<(), JournalError> {
-        self.is_idle = false;
-        let mut text = Vec::new();
-        for (image, verdict) in answers {
-            let Some(state) = state_of(&image.file) else { continue };
-            let line = Line { file: image.name.clone(), state, verdict: verdict.clone() };
-            self.append(&mut text, &line)?;
-        }
-        self.write_all(&text)
-    }
-
-    fn write(&mut self, line: &impl Serialize) -> Result<(), JournalError> {
-        let mut text = Vec::new();
-        self.append(&mut text, line)?;
-        self.write_all(&text)
-    }
-
-    fn append(&self, text: &mut Vec<u8>, line: &impl Serialize) -> Result<(), JournalError> {
-        serde_json::to_writer(&mut *text, line).map_err(|error| self.failed(error.into()))?;
-        text.push(b'\n');
-        Ok(())
-    }
-
-    fn write_all(&mut self, text: &[u8]) -> Result<(), JournalError> {
-        self.file.write_all(text).map_err(|cause| self.failed(cause))
-    }
-
-    fn failed(&self, cause: io::Error) -> JournalError {
-        JournalError::File { path: self.path.clone(), cause }
+        self.lines.keep(answers.filter_map(|(image, verdict)| {
+            let state = state_of(&image.file)?;
+            Some(Line { file: image.name.clone(), state, verdict: verdict.clone() })
+        }))
     }
 
     /// Removes it: the results are written.
@@ -222,7 +115,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::File`].
     pub fn remove(self) -> Result<(), JournalError> {
-        fs::remove_file(&self.path).map_err(|cause| self.failed(cause))
+        self.lines.remove()
     }
 }
 

@@ -26,7 +26,7 @@ mod views;
 pub use calibration::{CALIBRATION_BINS, CalibrationBin};
 pub use cascade::{CascadeStudy, CascadeThreshold, WantedAccuracy};
 pub use comparison::VersionComparison;
-pub use journal::{Journal, JournalError, JournalKey};
+pub use journal::{Journal, JournalKey};
 pub use labelled::{LabelledError, LabelledImage, LabelledImages, in_class_folders, in_list};
 pub use listing::{Listing, ListingError};
 pub use mcnemar::{McNemar, McNemarMethod};

@@ -14,12 +14,12 @@ use std::{
 };
 
 use super::{
-    journal::{Journal, JournalError},
+    journal::Journal,
     labelled::LabelledImage,
     network::{ExaminedNetwork, Preparation},
     verdict::{KEPT_CLASSES, Verdict},
 };
-use crate::{files, postprocess::top_k, runtime::RunError, tensor::Pixels};
+use crate::{files, journal::JournalError, postprocess::top_k, runtime::RunError, tensor::Pixels};
 
 /// The most bytes of one image file.
 const LARGEST_IMAGE: u64 = 1 << 30;

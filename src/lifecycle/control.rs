@@ -155,6 +155,7 @@ impl<L: LoadModel> Control<L> {
             // Labels can point at them from now on.
             cold.iter().for_each(|(model, _)| self.point_labels(model));
         }
+        self.serving.writer.note_survey();
         self.failures.retain(|key| self.wanted.contains_key(key));
         self.loads.retain(|key| self.wanted.contains_key(key));
         self.serving.retain_sizes(|key| self.wanted.contains_key(key));

@@ -187,9 +187,11 @@ fn reply(response: ClassifyStreamResponse, sent_bytes: usize) -> ServerReply {
                 Code::InvalidArgument | Code::UnsupportedFormat => 3,
                 Code::DeadlineExceeded => 4,
                 Code::NotFound => 5,
-                Code::TooLarge | Code::Overloaded => 8,
+                Code::PermissionDenied => 7,
+                Code::TooLarge | Code::Overloaded | Code::ResourceExhausted => 8,
                 Code::Unspecified | Code::Internal => 13,
                 Code::Unavailable => 14,
+                Code::Unauthenticated => 16,
             };
             ServerReply { status: ReplyStatus::Grpc(code), words: Some(error.message), ..empty }
         }

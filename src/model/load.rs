@@ -30,7 +30,7 @@ use crate::{
     },
     settings::Batching,
     tensor::InputShape,
-    tune::{Candidate, PaceJudge, space::NetworkFacts},
+    tune::{Candidate, Circumstances, PaceJudge, space::NetworkFacts},
 };
 
 /// What a version of a model is made of.
@@ -117,6 +117,21 @@ pub fn tune(
     steps.begin(LoadStep::Reading);
     let facts = GraphFacts::of(graph, steps)?;
     facts.tuning(machine, graph, manifest, labels, Earlier::IsPassedOver, steps).report(progress)
+}
+
+/// What [`tune`], or a server's start, has found and kept, and when: what the next start takes over. `None` where that would measure.
+///
+/// # Errors
+/// [`ModelError`] says what to mend.
+pub fn tuned_earlier(
+    machine: &Machine,
+    graph: GraphSource<'_>,
+    manifest: &Manifest,
+    labels: Option<usize>,
+) -> Result<Option<(TuningReport, Option<Circumstances>)>, ModelError> {
+    let steps = LoadSteps::new(&graph.to_string(), 0);
+    let facts = GraphFacts::of(graph, &steps)?;
+    facts.tuning(machine, graph, manifest, labels, Earlier::Counts, &steps).earlier()
 }
 
 /// What is known of a graph's file before it is loaded.

@@ -28,7 +28,7 @@ use crate::{
     settings::Goal,
     tensor::{Batch, Logits},
     tune::{
-        Candidate, CircumstancesWatch, Measurement, PreparationLoad,
+        Candidate, Circumstances, CircumstancesWatch, Measurement, PreparationLoad,
         bench::{Effort, Search, Workbench},
         cache::{Cache, Entry, Found, Key},
         choose::{Choice, Rules, choose, for_one_alone},
@@ -213,6 +213,18 @@ impl Tuning<'_> {
         Ok(TuningReport { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
+    /// What the server would take over at its next start; `None` where it would measure.
+    pub(super) fn earlier(&self) -> Result<Option<(TuningReport, Option<Circumstances>)>, ModelError> {
+        let wishes = wishes_of(self.manifest);
+        let processor = Processor::of_this_machine();
+        let engines = self.engines(&wishes, &processor)?;
+        let entry = self.cache().get(&self.key(&wishes, &processor, &engines));
+        let (processor, quantized) = (processor.name, self.network.quantized);
+        Ok(entry.map(|Entry { found, taken, .. }| {
+            (TuningReport { found, passed_over: Vec::new(), processor, quantized }, taken)
+        }))
+    }
+
     fn measure(
         &self,
         wishes: &Wishes,
@@ -248,6 +260,7 @@ impl Tuning<'_> {
             may_add_one: may_add_one(wishes),
         };
 
+        let preparation_ms = Some(images.upload_ms());
         let ending = self.endings.of_output(&signature.output.name);
         let activation = self.manifest.output.activation.or_else(|| ending.and_then(needed_after));
         let bench = ModelBench { tuning: self, yardstick: Some(sessions), images, activation };
@@ -289,6 +302,7 @@ impl Tuning<'_> {
             chosen: measurement,
             reason,
             measurements: rows,
+            preparation_ms,
         });
         Ok((found, passed_over))
     }

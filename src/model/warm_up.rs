@@ -4,7 +4,7 @@
 //! wait for it; and engines can be compared by their answers to pictures of the kind that the network was made for, not
 //! to noise.
 
-use std::{borrow::Cow, iter, sync::Arc};
+use std::{borrow::Cow, iter, sync::Arc, time::Instant};
 
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
@@ -77,6 +77,19 @@ impl WarmUpImages {
             // The result is thrown away: only the time that it took counts.
             let _ = std::hint::black_box(preprocess(&photo, &spec, &DecodeLimits::default()));
         })
+    }
+
+    /// How long that takes while nothing else runs, in milliseconds: the median of a few times.
+    pub(super) fn upload_ms(&self) -> f64 {
+        let prepare = self.upload();
+        let mut took = [0.0; 5];
+        for time in &mut took {
+            let begun = Instant::now();
+            prepare();
+            *time = begun.elapsed().as_secs_f64() * 1e3;
+        }
+        took.sort_by(f64::total_cmp);
+        took[took.len() / 2]
     }
 
     fn jpeg(&self) -> Cow<'static, [u8]> {

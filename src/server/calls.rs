@@ -7,7 +7,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::activity::InWork;
-use crate::service::{Error, Payer};
+use crate::{
+    service::{Error, Payer},
+    tls::ClientName,
+};
 
 /// What a call has from its connection.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub(super) struct CallOrigin {
     pub(super) in_work: InWork,
     /// Where the connection comes from.
     pub(super) address: IpAddr,
+    /// Who the client is, where it had to show a certificate.
+    pub(super) client_name: Option<ClientName>,
 }
 
 /// Answers calls of gRPC and gRPC-Web. One that is not admitted is answered with the reason, in gRPC's form.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     telemetry::{DoorMetrics, Seldom},
-    tls::TlsSpoken,
+    tls::{ClientName, TlsSpoken},
 };
 
 /// The wait after `accept` failed, mostly for want of file descriptors: trying again at once would only burn the processor.
@@ -77,9 +77,9 @@ impl Life {
         }
     }
 
-    /// The connection as its requests see it, once TLS stands; `None` where it ended before.
-    async fn opened(&self, stream: TcpStream, connecting: &Connecting) -> Option<Wire> {
-        let Some(handshakes) = &self.handshakes else { return Some(Wire::Plain(stream)) };
+    /// The connection as its requests see it, once TLS stands, and who the client is; `None` where it ended before.
+    async fn opened(&self, stream: TcpStream, connecting: &Connecting) -> Option<(Wire, Option<ClientName>)> {
+        let Some(handshakes) = &self.handshakes else { return Some((Wire::Plain(stream), None)) };
         let Connecting { leaving, cut, place, address, .. } = connecting;
         let shaken = tokio::select! {
             biased;
@@ -90,7 +90,7 @@ impl Life {
             () = async { leaving.cancelled().await; sleep(SILENT_GRACE).await } => return None,
         };
         match shaken {
-            Ok(stream) => Some(stream),
+            Ok(opened) => Some(opened),
             Err(ended) => {
                 self.note_no_handshake(&ended, *address);
                 None
@@ -137,6 +137,8 @@ pub(super) struct Connecting {
     pub(super) place: Place,
     /// Where it comes from.
     pub(super) address: IpAddr,
+    /// Who the client is, where it had to show a certificate.
+    pub(super) client_name: Option<ClientName>,
 }
 
 /// A connection without a request that is told to close gets so long to do it.
@@ -172,16 +174,18 @@ pub(super) async fn accept<C>(
                 let (leaving, cut) = (life.closing.child_token(), life.cut.child_token());
                 let activity = Activity::new();
                 let place = life.places.take(room, activity.clone());
-                let connecting = Connecting {
+                let mut connecting = Connecting {
                     leaving: leaving.clone(),
                     cut: cut.clone(),
                     activity: activity.clone(),
                     place: place.clone(),
                     address: address.ip(),
+                    client_name: None,
                 };
                 let (life, connect) = (life.clone(), connect.clone());
                 life.tasks.clone().spawn(async move {
-                    if let Some(stream) = life.opened(stream, &connecting).await {
+                    if let Some((stream, client_name)) = life.opened(stream, &connecting).await {
+                        connecting.client_name = client_name;
                         let connection = connect(stream, connecting);
                         live(connection, life, (leaving, cut), activity, &place).await;
                     }

@@ -16,7 +16,7 @@ use hyper::{
 
 use crate::service::ClientId;
 
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// What tells clients apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum FairBy {
     /// Nothing: requests are answered in the order in which they come.
     #[default]
     Nobody,
-    /// The header `x-api-key`, else `authorization`.
+    /// The name of the key that was let in; without keys the header `x-api-key`, else `authorization`.
     ApiKey,
     /// A header, or the metadata of that name; requests without it are one client's.
     Header(HeaderName),
@@ -48,11 +48,15 @@ impl Clients {
     /// Whose a request is; `None` where nobody takes turns.
     ///
     /// * `address`: of the other end; one that is not known is nobody's in particular
-    pub(super) fn of(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Option<ClientId> {
+    /// * `key`: the name of the key that was let in
+    pub(super) fn of(&self, headers: &HeaderMap, address: Option<IpAddr>, key: Option<&str>) -> Option<ClientId> {
         let header = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes());
         let id = match &self.by {
             FairBy::Nobody => return None,
-            FairBy::ApiKey => self.key.hash_one(header(&API_KEY).or_else(|| header(&AUTHORIZATION))),
+            FairBy::ApiKey => match key {
+                Some(name) => self.key.hash_one(name),
+                None => self.key.hash_one(header(&API_KEY).or_else(|| header(&AUTHORIZATION))),
+            },
             FairBy::Header(name) => self.key.hash_one(header(name)),
             FairBy::Address => self.key.hash_one(address.map(network)),
         };
@@ -80,13 +84,13 @@ mod tests {
     }
 
     fn same(clients: &Clients, one: &[(&'static str, &'static str)], other: &[(&'static str, &'static str)]) -> bool {
-        let [one, other] = [one, other].map(|named| clients.of(&headers(named), None));
+        let [one, other] = [one, other].map(|named| clients.of(&headers(named), None, None));
         one.is_some() && one == other
     }
 
     #[test]
     fn nobody_takes_turns_unless_it_is_set() {
-        assert_eq!(Clients::new(FairBy::default()).of(&headers(&[("x-tenant", "a")]), None), None);
+        assert_eq!(Clients::new(FairBy::default()).of(&headers(&[("x-tenant", "a")]), None, None), None);
     }
 
     #[test]
@@ -103,14 +107,16 @@ mod tests {
         let clients = Clients::new(FairBy::ApiKey);
         assert!(same(&clients, &[("x-api-key", "k")], &[("x-api-key", "k"), ("authorization", "Bearer t")]));
         assert!(!same(&clients, &[("authorization", "Bearer t")], &[("authorization", "Bearer u")]));
+        let of_key = |name, header| clients.of(&headers(&[("x-api-key", header)]), None, Some(name));
+        assert!(of_key("front", "1") == of_key("front", "2") && of_key("front", "1") != of_key("back", "1"));
     }
 
     #[test]
     fn an_address_is_one_client_of_ipv4_and_a_network_of_ipv6() {
         let clients = Clients::new(FairBy::Address);
         let same = |one: &str, other: &str| {
-            let [one, other] =
-                [one, other].map(|address| clients.of(&HeaderMap::new(), Some(address.parse().expect("an address"))));
+            let [one, other] = [one, other]
+                .map(|address| clients.of(&HeaderMap::new(), Some(address.parse().expect("an address")), None));
             one == other
         };
         assert!(same("192.0.2.1", "::ffff:192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));

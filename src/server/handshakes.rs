@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::Wire;
-use crate::tls::{ServerTls, TlsSpoken};
+use crate::tls::{ClientName, ServerTls, TlsSpoken};
 
 /// The most handshakes of a door at a time.
 const MOST: usize = 1_024;
@@ -113,8 +113,8 @@ impl Handshakes {
         Self { tls, spoken, limit, under_way: UnderWay::of_at_most(MOST) }
     }
 
-    /// The connection under TLS.
-    pub(super) async fn shake(&self, stream: TcpStream) -> Result<Wire, NoHandshake> {
+    /// The connection under TLS, and who the client is where it had to show a certificate.
+    pub(super) async fn shake(&self, stream: TcpStream) -> Result<(Wire, Option<ClientName>), NoHandshake> {
         let shaking = self.under_way.begin();
         tokio::select! {
             biased;
@@ -125,7 +125,7 @@ impl Handshakes {
         }
     }
 
-    async fn shaken(&self, mut stream: TcpStream) -> Result<Wire, NoHandshake> {
+    async fn shaken(&self, mut stream: TcpStream) -> Result<(Wire, Option<ClientName>), NoHandshake> {
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(0) => return Err(NoHandshake::Left),
@@ -140,7 +140,8 @@ impl Handshakes {
         }
         let acceptor = TlsAcceptor::from(self.tls.config(self.spoken));
         let stream = acceptor.accept(stream).await.map_err(NoHandshake::Failed)?;
-        Ok(Wire::Tls(Box::new(stream)))
+        let name = self.tls.client_name(stream.get_ref().1.peer_certificates());
+        Ok((Wire::Tls(Box::new(stream)), name))
     }
 }
 

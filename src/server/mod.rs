@@ -7,16 +7,19 @@
 //! Must not know a stage of the line, the configuration file or the command line.
 
 mod activity;
+mod audited;
 mod calls;
 mod coding;
 mod connections;
 mod door_span;
 mod error;
 mod fair_by;
+mod gate;
 pub mod grpc;
 mod handshakes;
 mod http;
 mod load_report;
+mod needs;
 mod places;
 mod platforms;
 mod request_id;
@@ -38,12 +41,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    service::{ManageModels, Service},
+    service::{ErrorKind, ManageModels, Service},
     tls::TlsSpoken,
 };
 use coding::Unpacker;
 use connections::Life;
 use fair_by::Clients;
+use gate::Gate;
 use request_id::RequestIds;
 use request_log::SlowRequests;
 use shared::Shared;
@@ -51,11 +55,18 @@ use threads::Threads;
 
 pub use error::ServeError;
 pub use fair_by::FairBy;
+pub use gate::AuthOptions;
 #[doc(hidden)]
 pub use http::{explained_as_json, explained_as_png, take_apart};
 pub use load_report::LoadReports;
+pub use needs::OpenToAll;
 pub use platforms::{Platforms, VertexRoutes};
 pub use shared::DoorOptions;
+
+/// What the doors call a kind of error: `INVALID_ARGUMENT`.
+pub fn error_code(kind: ErrorKind) -> &'static str {
+    status::wire_status(kind).2
+}
 
 /// The description of the HTTP API, an OpenAPI document: what `GET /openapi.json` answers.
 pub fn openapi() -> Bytes {
@@ -103,6 +114,7 @@ pub async fn serve(
         service: service.clone(),
         options: options.clone(),
         clients: Clients::new(options.fair_by.clone()),
+        gate: Gate::new(options.auth.clone()),
         ids: Arc::new(RequestIds::new()),
         unpacker: Unpacker::new(threads.clone()),
         threads,

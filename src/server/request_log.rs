@@ -12,6 +12,7 @@ use super::request_id::RequestId;
 use crate::{
     service::ErrorKind,
     telemetry::{Seldom, TraceId},
+    tls::ClientName,
 };
 
 /// The most lines about slow requests in ten seconds: whoever sends a body in 30 seconds can be slow 4,096 times at once.
@@ -35,6 +36,8 @@ pub(super) struct RequestLog<'a> {
     protocol: &'static str,
     id: &'a RequestId,
     trace_id: Option<TraceId>,
+    key: Option<Arc<str>>,
+    client: Option<ClientName>,
     started: Instant,
     slow: Duration,
     slow_lines: &'a Seldom,
@@ -47,6 +50,8 @@ impl<'a> RequestLog<'a> {
             protocol,
             id,
             trace_id: None,
+            key: None,
+            client: None,
             started: Instant::now(),
             slow: slow.after,
             slow_lines: &slow.lines,
@@ -63,6 +68,18 @@ impl<'a> RequestLog<'a> {
     /// The same for a request that belongs to a trace.
     pub(super) fn in_trace(mut self, trace_id: Option<TraceId>) -> Self {
         self.trace_id = trace_id;
+        self
+    }
+
+    /// The same for a request of a key of this name.
+    pub(super) fn of_key(mut self, name: Option<&Arc<str>>) -> Self {
+        self.key = name.cloned();
+        self
+    }
+
+    /// The same for a request of somebody whose certificate is known.
+    pub(super) fn of_client(mut self, client: Option<ClientName>) -> Self {
+        self.client = client;
         self
     }
 
@@ -87,17 +104,18 @@ impl<'a> RequestLog<'a> {
         self.finished = true;
         let Self { protocol, id, .. } = self;
         let trace_id = self.trace_id.map(display);
+        let (client, key) = (self.client.as_ref().map(display), self.key.as_deref());
         let elapsed = self.started.elapsed();
         let ms = elapsed.as_secs_f64() * 1e3;
         if is_our_failure {
-            error!(protocol, request_id = %id, trace_id, request = %what, %status, ms, message);
+            error!(protocol, request_id = %id, trace_id, client, key, request = %what, %status, ms, message);
         } else if elapsed > self.slow
             && let Some(left_out) = self.slow_lines.turn()
         {
             let left_out = (left_out > 0).then_some(left_out);
-            info!(protocol, request_id = %id, trace_id, request = %what, %status, ms, slow = true, left_out, message);
+            info!(protocol, request_id = %id, trace_id, client, key, request = %what, %status, ms, slow = true, left_out, message);
         } else {
-            debug!(protocol, request_id = %id, trace_id, request = %what, %status, ms, message);
+            debug!(protocol, request_id = %id, trace_id, client, key, request = %what, %status, ms, message);
         }
     }
 }
@@ -107,7 +125,8 @@ impl Drop for RequestLog<'_> {
         if !self.finished {
             let ms = self.started.elapsed().as_secs_f64() * 1e3;
             let trace_id = self.trace_id.map(display);
-            debug!(protocol = self.protocol, request_id = %self.id, trace_id, ms, "the client left before the answer");
+            let (client, key) = (self.client.as_ref().map(display), self.key.as_deref());
+            debug!(protocol = self.protocol, request_id = %self.id, trace_id, client, key, ms, "the client left before the answer");
         }
     }
 }

@@ -3,18 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    audited::AuditedManager,
     coding::Unpacker,
     fair_by::{Clients, FairBy},
+    gate::{AuthOptions, Gate},
     load_report::LoadReports,
     platforms::Platforms,
-    request_id::RequestIds,
+    request_id::{RequestId, RequestIds},
     request_log::SlowRequests,
     threads::Threads,
 };
 use crate::{
-    service::{Error, ErrorKind, ManageModels, Service},
+    service::{Asker, Error, ErrorKind, ManageModels, Service},
     telemetry::Tracer,
-    tls::ServerTls,
+    tls::{ClientName, ServerTls},
 };
 
 /// How the server treats its connections, and how it leaves.
@@ -55,6 +57,8 @@ pub struct DoorOptions {
     pub platforms: Platforms,
     /// TLS, where the doors speak it: then all of them do.
     pub tls: Option<ServerTls>,
+    /// Whose keys are let in, where keys are wanted: then at all doors.
+    pub auth: Option<AuthOptions>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Decides which requests are recorded, and keeps what they do.
@@ -83,6 +87,7 @@ impl Default for DoorOptions {
             fair_by: FairBy::default(),
             platforms: Platforms::default(),
             tls: None,
+            auth: None,
             handshake_timeout: Duration::from_secs(10),
             tracer: Tracer::off(),
             load_reports: LoadReports::default(),
@@ -96,6 +101,7 @@ pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) options: DoorOptions,
     pub(super) clients: Clients,
+    pub(super) gate: Gate,
     pub(super) ids: Arc<RequestIds>,
     pub(super) unpacker: Unpacker,
     pub(super) threads: Threads,
@@ -109,11 +115,17 @@ impl Shared {
     ///
     /// # Errors
     /// `NOT_FOUND` where this is not the management address.
-    pub(super) fn manager(&self) -> Result<Arc<dyn ManageModels>, Error> {
-        self.manager.clone().ok_or_else(|| {
+    pub(super) fn manager(
+        &self,
+        asker: &Asker,
+        client_name: Option<&ClientName>,
+        id: &RequestId,
+    ) -> Result<AuditedManager, Error> {
+        let manager = self.manager.clone().ok_or_else(|| {
             let message = "models are loaded, unloaded and labelled at the management address only: ask there, or set \
                            [server] management to have one";
             Error::new(ErrorKind::NotFound, message)
-        })
+        })?;
+        Ok(AuditedManager::new(manager, asker, client_name, id))
     }
 }

@@ -18,13 +18,16 @@ pub(super) fn wire_status(kind: ErrorKind) -> (StatusCode, Code, &'static str) {
         K::Overloaded => (H::TOO_MANY_REQUESTS, G::ResourceExhausted, "OVERLOADED"),
         K::DeadlineExceeded => (H::GATEWAY_TIMEOUT, G::DeadlineExceeded, "DEADLINE_EXCEEDED"),
         K::Unavailable => (H::SERVICE_UNAVAILABLE, G::Unavailable, "UNAVAILABLE"),
+        K::Unauthenticated => (H::UNAUTHORIZED, G::Unauthenticated, "UNAUTHENTICATED"),
+        K::PermissionDenied => (H::FORBIDDEN, G::PermissionDenied, "PERMISSION_DENIED"),
+        K::LimitReached => (H::TOO_MANY_REQUESTS, G::ResourceExhausted, "RESOURCE_EXHAUSTED"),
         K::Internal => (H::INTERNAL_SERVER_ERROR, G::Internal, "INTERNAL"),
     }
 }
 
 /// When trying again makes sense, where it does: whole seconds, at least one, since 0 would ask for a storm.
 pub(super) fn retry_after(error: &Error) -> Option<Duration> {
-    let retries = matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable);
+    let retries = matches!(error.kind, ErrorKind::Overloaded | ErrorKind::LimitReached | ErrorKind::Unavailable);
     let seconds = error.retry_after.unwrap_or_default().as_secs_f64().ceil().max(1.0) as u64;
     retries.then(|| Duration::from_secs(seconds))
 }

@@ -5,8 +5,11 @@ use std::{
     time::Instant,
 };
 
-use super::{Error, Service, SplitKeys, Target, VersionPick, pick::KeptPick, registry::FoundVersion};
-use crate::telemetry::{Protocol, RequestMeter, Subject, TraceId};
+use super::{Asker, Error, Service, Target, VersionPick, pick::KeptPick, registry::FoundVersion};
+use crate::{
+    auth::{Caller, Right},
+    telemetry::{Protocol, RequestMeter, Subject, TraceId},
+};
 
 /// A request whose model is known and whose time is taken. Dropped without [`Arrival::finish`], it counts as left by its
 /// client.
@@ -18,6 +21,7 @@ pub struct Arrival<'s> {
     target: Result<Target, Error>,
     /// What was asked for, where it has to be loaded first.
     cold: Option<(Arc<str>, KeptPick)>,
+    caller: Option<Caller>,
     /// What came of that.
     loaded: OnceLock<Target>,
 }
@@ -26,21 +30,22 @@ impl Service {
     /// Looks up what a request is for, in one look at what is served, and begins to measure it.
     ///
     /// * `model`: as the client wrote it; the metrics are not told a name that is not known
-    /// * `keys`: where the model's requests are shared out among its versions, what decides
+    /// * `asker`: what it may not is refused; where the model's requests are shared out among its versions, it decides
     /// * `started`: when the request came
     pub fn arrive<'v>(
         &self,
         protocol: Protocol,
         model: &str,
         version: impl Into<VersionPick<'v>>,
-        keys: &SplitKeys,
+        asker: &Asker,
         started: Instant,
     ) -> Arrival<'_> {
         let (snapshot, version) = (self.registry().current(), version.into());
-        let (target, cold) = match snapshot.routed(model, version, keys) {
+        let allowed = asker.check_right(Right::Classify).and_then(|()| asker.check_model(model));
+        let (target, cold) = match allowed.and_then(|()| snapshot.routed(model, version, &asker.keys)) {
             Ok(FoundVersion::Answers(target)) => {
                 target.served.last_use.note(started);
-                (Ok(target), None)
+                (Ok(Target { caller: asker.caller.clone(), ..target }), None)
             }
             Ok(FoundVersion::Cold(name, ..)) => (snapshot.target(model, version), Some((name, KeptPick::of(version)))),
             Err(error) => (Err(error), None),
@@ -50,7 +55,7 @@ impl Service {
             Err(_) => snapshot.subject(model),
         };
         let meter = RequestMeter::start(self.metrics(), subject, protocol, started);
-        Arrival { service: self, meter, started, target, cold, loaded: OnceLock::new() }
+        Arrival { service: self, meter, started, target, cold, caller: asker.caller.clone(), loaded: OnceLock::new() }
     }
 }
 
@@ -97,6 +102,7 @@ impl Arrival<'_> {
         let deadline = self.service.deadline(deadline, self.started);
         let target = self.service.registry().warmed(model, pick.as_pick(), deadline).await?;
         target.served.last_use.note(Instant::now());
+        let target = Target { caller: self.caller.clone(), ..target };
         Ok(self.loaded.get_or_init(|| target).clone())
     }
 

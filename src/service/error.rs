@@ -69,13 +69,19 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// Loading or draining.
     Unavailable,
+    /// No key that counts.
+    Unauthenticated,
+    /// The key may not do that, or is not for the model.
+    PermissionDenied,
+    /// The key's own limits are used up.
+    LimitReached,
     /// The engine failed; the cause is in the log, not in the answer.
     Internal,
 }
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::InvalidArgument,
         Self::UnsupportedFormat,
         Self::TooLarge,
@@ -83,6 +89,9 @@ impl ErrorKind {
         Self::Overloaded,
         Self::DeadlineExceeded,
         Self::Unavailable,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
+        Self::LimitReached,
         Self::Internal,
     ];
 }
@@ -108,7 +117,7 @@ pub struct Error {
     pub kind: ErrorKind,
     /// Lowercase, with the offending value and the remedy. Sent to the client.
     pub message: String,
-    /// When trying again makes sense, for [`ErrorKind::Overloaded`] and [`ErrorKind::Unavailable`].
+    /// When trying again makes sense, for [`ErrorKind::Overloaded`], [`ErrorKind::LimitReached`] and [`ErrorKind::Unavailable`].
     pub retry_after: Option<Duration>,
     /// What it is about.
     pub subject: Option<ErrorSubject>,

@@ -28,7 +28,7 @@ impl InTurn {
     /// * `last`: for the model that was asked for
     pub(super) fn of(cascade: &Arc<Cascade>, last: &Common) -> Option<Self> {
         let FirstStanding::First(served) = &cascade.standing else { return None };
-        let target = Target { served: served.clone(), course: None, cascade: None };
+        let target = Target { served: served.clone(), course: None, cascade: None, caller: None };
         Some(Self { cascade: cascade.clone(), first: Common { target, ..last.clone() }, last: last.clone() })
     }
 }

@@ -12,6 +12,7 @@ use super::{
     Answer, Error, ErrorKind, ErrorSubject, Item, Request, Service, Target, Timing, VersionPick,
     admission::Admitted,
     answered::{Answered, RowFrom},
+    asker::take_images,
     classes::Classes,
     content::Content,
     decoders::Share,
@@ -58,6 +59,9 @@ impl Service {
         let views = wanted.maps.unwrap_or(1).max(1);
         self.check_images(&target, items.len())?;
         self.check_pixels(&items, views)?;
+        if let Some(caller) = &target.caller {
+            take_images(caller, items.len())?;
+        }
         let deadline = self.deadline(deadline, started);
         let of_numbers = items.iter().any(|item| matches!(item.0, Content::Tensor(_)));
         let common = Common {

@@ -7,6 +7,7 @@ mod admission;
 mod answer;
 mod answered;
 mod arrival;
+mod asker;
 mod cascade;
 mod chosen;
 mod claims;
@@ -67,6 +68,7 @@ pub use crate::{
 pub use account::{Charge, Payer};
 pub use answer::{Answer, NamedOutput, Prediction, Timing};
 pub use arrival::Arrival;
+pub use asker::Asker;
 pub use cascade::{CascadeRule, CascadeStatus};
 pub use chosen::MOST_EXPLAINED;
 pub use cold::{ColdCall, still_loading};
@@ -88,7 +90,7 @@ pub use target::{Item, Target};
 pub use traffic::{ShadowView, SplitKeys, TrafficView};
 pub use writer::RegistryWriter;
 
-use crate::telemetry::{DoorMetrics, Metrics, ScrapeState, StoreMeter};
+use crate::telemetry::{DoorMetrics, KeyMetrics, Metrics, ScrapeState, StoreMeter};
 use account::Account;
 use decoders::Decoders;
 use registry::Registry;
@@ -208,6 +210,11 @@ impl Service {
     /// The metrics of a door.
     pub fn door_metrics(&self, door: &'static str) -> DoorMetrics {
         self.metrics().door(door)
+    }
+
+    /// What is counted of API keys.
+    pub fn key_metrics(&self) -> KeyMetrics {
+        self.metrics().keys().clone()
     }
 
     /// The metrics of a store that models come from.

@@ -82,6 +82,8 @@ pub(super) struct Snapshot {
     pub(super) ways: BTreeMap<Arc<str>, Arc<Routing>>,
     /// The headers that decide.
     pub(super) keys: Arc<[Arc<str>]>,
+    /// Whether the repository has been looked at: until then, a name that is not here may well be there.
+    pub(super) is_surveyed: bool,
 }
 
 #[derive(Clone)]
@@ -231,6 +233,14 @@ impl Snapshot {
         };
         let labels = self.labels.get(name);
         labels.and_then(|labels| labels.get(label)).map(|version| Some(*version)).ok_or_else(|| {
+            let (name, label) = (Shown(name), Shown(label));
+            // A label points at a version once that answers.
+            if self.models.get(name.0).is_some_and(|it| it.values().any(|entry| matches!(entry, VersionEntry::Loading)))
+            {
+                let message =
+                    format!("model `{name}` has no version labelled `{label}` yet, and one is loading; try again soon");
+                return Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY).about(model(name.0));
+            }
             let known = labels.into_iter().flatten().map(|(label, version)| format!("{label} ({version})"));
             let known = known.collect::<Vec<_>>().join(", ");
             let known = if known.is_empty() {
@@ -238,7 +248,6 @@ impl Snapshot {
             } else {
                 format!("there is {known}")
             };
-            let (name, label) = (Shown(name), Shown(label));
             let message = format!("model `{name}` has no version labelled `{label}`; {known}");
             Error::new(ErrorKind::NotFound, message).about(model(name.0))
         })
@@ -287,7 +296,7 @@ impl Snapshot {
             && let Some((served, course)) = ways.way(name, keys)
         {
             let cascade = self.cascades.get(name).cloned();
-            return Ok(FoundVersion::Answers(Target { served, course: Some(course), cascade }));
+            return Ok(FoundVersion::Answers(Target { served, course: Some(course), cascade, caller: None }));
         }
         self.find(name, pick)
     }
@@ -332,7 +341,12 @@ impl Snapshot {
             match entry {
                 VersionEntry::Available(served, _) => {
                     let cascade = self.cascades.get(name).filter(|_| pick == VersionPick::Highest).cloned();
-                    return Ok(FoundVersion::Answers(Target { served: served.clone(), course: None, cascade }));
+                    return Ok(FoundVersion::Answers(Target {
+                        served: served.clone(),
+                        course: None,
+                        cascade,
+                        caller: None,
+                    }));
                 }
                 VersionEntry::Cold(cold) => return Ok(FoundVersion::Cold(name.clone(), version, cold.clone())),
                 VersionEntry::Loading | VersionEntry::Failed(_) => {}
@@ -352,6 +366,13 @@ impl Snapshot {
     }
 
     fn unknown_model(&self, name: &str) -> Error {
+        if !self.is_surveyed {
+            let message = format!(
+                "the server has just started and does not know its models yet; ask for `{}` again soon",
+                Shown(name)
+            );
+            return Error::new(ErrorKind::Unavailable, message).retry_after(LOADING_RETRY).about(model(name));
+        }
         let known = self.models.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
         let served =
             if known.is_empty() { "no model is served yet".to_owned() } else { format!("served are: {known}") };

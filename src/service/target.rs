@@ -9,6 +9,7 @@ use super::{
     served::Served, traffic::Course,
 };
 use crate::{
+    auth::Caller,
     model::ServedModel,
     tensor::{InputShape, NumberType},
 };
@@ -22,6 +23,8 @@ pub struct Target {
     pub(super) cascade: Option<Arc<Cascade>>,
     /// How it was chosen among several versions, where it was.
     pub(super) course: Option<Arc<Course>>,
+    /// Whose images they are, where keys have limits.
+    pub(super) caller: Option<Caller>,
 }
 
 impl Target {

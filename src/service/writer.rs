@@ -138,7 +138,7 @@ impl RegistryWriter {
     pub fn target(&self, name: &str, version: u64) -> Option<Target> {
         let current = self.registry.current();
         let served = current.models.get(name)?.get(&version)?.available()?.clone();
-        Some(Target { served, course: None, cascade: None })
+        Some(Target { served, course: None, cascade: None, caller: None })
     }
 
     /// When a version that answers was used last, and whether a request uses it now.
@@ -334,8 +334,16 @@ impl RegistryWriter {
         }
     }
 
+    /// The repository has been looked at: what is not known from now on does not exist.
+    pub fn note_survey(&mut self) {
+        if !self.registry.current().is_surveyed {
+            self.replace(|next| next.is_surveyed = true);
+        }
+    }
+
     /// Opens the gate: everything that was announced has been loaded or has failed.
     pub fn set_ready(&mut self) {
+        self.note_survey();
         self.turn(Readiness::Loading, Readiness::Ready);
     }
 

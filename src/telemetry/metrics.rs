@@ -23,6 +23,7 @@ use super::{
     door::{DoorFamilies, DoorMetrics},
     exemplars::{TracedHistogram, observe},
     exposition::{open_metrics, plain},
+    keys::KeyMetrics,
     labels::{
         DoorLabels, ModelLabel, OK, PredictionLabels, Protocol, RefusalLabels, RequestLabels, door_labels,
         request_labels,
@@ -81,6 +82,7 @@ pub struct Metrics {
     doors: DoorFamilies,
     stores: StoreFamilies,
     spans: SpanFamilies,
+    keys: KeyMetrics,
     pub(super) seen: SeenLabels,
     traffic: Arc<TrafficFamilies>,
 }
@@ -115,6 +117,7 @@ impl Metrics {
             doors: DoorFamilies::default(),
             stores: StoreFamilies::default(),
             spans: SpanFamilies::default(),
+            keys: KeyMetrics::default(),
             seen: SeenLabels::default(),
             traffic: Arc::default(),
         };
@@ -168,6 +171,7 @@ impl Metrics {
         self.doors.register(registry);
         self.stores.register(registry);
         self.spans.register(registry);
+        self.keys.register(registry);
         self.traffic.register(registry);
         if let Some(predictions) = &self.predictions {
             registry.register("predictions_total", "Images by their most probable class", predictions.clone());
@@ -230,6 +234,11 @@ impl Metrics {
     /// What becomes of spans, where requests are traced.
     pub fn spans(&self) -> SpanCounts {
         self.spans.counts()
+    }
+
+    /// What is counted of API keys.
+    pub fn keys(&self) -> &KeyMetrics {
+        &self.keys
     }
 
     /// The counts of shared-out and mirrored traffic.

@@ -7,6 +7,7 @@ mod count;
 mod door;
 mod exemplars;
 mod exposition;
+mod keys;
 mod labels;
 mod log;
 mod meter;
@@ -30,6 +31,7 @@ mod traffic;
 
 pub use cascade::{CascadeMetrics, CascadeReason};
 pub use door::DoorMetrics;
+pub use keys::{KeyMeter, KeyMetrics, KeyOutcome};
 pub use labels::Protocol;
 pub use log::{Seldom, escaped, escaped_layout, flush_log, last_line, leave_log_to_this_thread, lost_lines, start_log};
 pub use meter::RequestMeter;

@@ -4,6 +4,7 @@
 //! Knows files. Must not know sockets, doors, the configuration file or the command line.
 
 mod client;
+mod client_name;
 mod error;
 mod names;
 mod pem;
@@ -15,9 +16,11 @@ use rustls::crypto::{CryptoProvider, ring};
 
 pub use self::{
     client::{ClientTls, ClientTlsFiles},
+    client_name::ClientName,
     error::TlsError,
-    serving::{Look, ServerTls, TlsFiles, TlsSpoken},
+    serving::{ServerTls, TlsFiles, TlsSpoken},
 };
+pub use crate::followed::Look;
 
 /// The name of HTTP/2 in a handshake (ALPN).
 const H2: &[u8] = b"h2";

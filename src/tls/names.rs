@@ -1,6 +1,6 @@
 //! Whom a server lets in by the names of a client's certificate (SAN), once an authority has vouched for it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
@@ -14,7 +14,7 @@ use super::error::TlsError;
 
 /// A name that a certificate may have.
 #[derive(Debug)]
-enum AllowedName {
+pub(super) enum AllowedName {
     /// A DNS name or an address; a certificate's wildcard covers it.
     Host(ServerName<'static>),
     /// A URI, as it stands.
@@ -30,7 +30,23 @@ impl AllowedName {
         host.map(Self::Host).map_err(|_| TlsError::BadName { setting: "[tls] allowed_names", name: name.to_owned() })
     }
 
-    fn is_of(&self, certificate: &EndEntityCert<'_>) -> bool {
+    /// All of them.
+    ///
+    /// # Errors
+    /// [`TlsError::BadName`].
+    pub(super) fn read_all(names: &[String]) -> Result<Vec<Self>, TlsError> {
+        names.iter().map(|name| Self::read(name)).collect()
+    }
+
+    /// As it was read.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Host(host) => host.to_str(),
+            Self::Uri(uri) => Cow::Borrowed(uri),
+        }
+    }
+
+    pub(super) fn is_of(&self, certificate: &EndEntityCert<'_>) -> bool {
         match self {
             Self::Host(host) => certificate.verify_is_valid_for_subject_name(host).is_ok(),
             Self::Uri(uri) => certificate.valid_uri_names().any(|name| name == uri),
@@ -57,7 +73,7 @@ impl NamedClients {
         if names.is_empty() {
             return Ok(authorities);
         }
-        let names = names.iter().map(|name| AllowedName::read(name)).collect::<Result<_, _>>()?;
+        let names = AllowedName::read_all(names)?;
         Ok(Arc::new(Self { authorities, names }))
     }
 }

@@ -1,8 +1,7 @@
 //! A server's TLS: made of files, and made anew when they change.
 //!
 //! The files are read and compared, not watched: they have a few kilobytes, events miss the link that Kubernetes swaps, and stamps miss a
-//! copy that keeps its time. What was read the same twice in a row is judged; so nobody is told of a key that is a moment older than its
-//! certificate, and a chain of which only the first half is written is not taken for whole. What is refused changes nothing.
+//! copy that keeps its time. [`Followed`] says what of it counts.
 //!
 //! A whole configuration is swapped, which new connections take and open ones do not notice: a resolver of certificates alone would not
 //! follow the clients' authority, and sessions that it vouched for could be resumed.
@@ -16,7 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::{
     Error, RootCertStore, ServerConfig,
-    pki_types::UnixTime,
+    pki_types::{CertificateDer, UnixTime},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
@@ -25,11 +24,13 @@ use tracing::{error, info, warn};
 
 use super::{
     H2, HTTP_11,
+    client_name::ClientName,
     error::TlsError,
-    names::NamedClients,
+    names::{AllowedName, NamedClients},
     pem::{PemFile, in_days},
     provider,
 };
+use crate::followed::{Followed, Look};
 
 /// A certificate that expires earlier is warned of.
 const SOON_DAYS: u64 = 7;
@@ -65,24 +66,12 @@ pub struct ServerTls(Arc<Following>);
 struct Following {
     files: TlsFiles,
     current: ArcSwap<Configs>,
-    state: Mutex<State>,
+    followed: Mutex<Followed<Material>>,
 }
 
 struct Configs {
     http: Arc<ServerConfig>,
     http2: Arc<ServerConfig>,
-}
-
-struct State {
-    in_force: Material,
-    /// What was read last, where it is something else.
-    other: Option<Other>,
-}
-
-struct Other {
-    /// An error as its text.
-    read: Result<Material, String>,
-    is_told: bool,
 }
 
 /// What the files held at one moment. It has no `Debug`: there is a key in it.
@@ -93,19 +82,6 @@ struct Material {
     client_ca: Option<Vec<u8>>,
 }
 
-/// What a look at the files came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// They are as they were.
-    Same,
-    /// They are other ones, and the next look will judge them.
-    Settling,
-    /// They are in force for new connections.
-    Taken,
-    /// They cannot be used; those before stay in force.
-    Refused,
-}
-
 impl ServerTls {
     /// Reads the files.
     ///
@@ -114,8 +90,8 @@ impl ServerTls {
     pub fn read(files: TlsFiles) -> Result<Self, TlsError> {
         let material = files.material()?;
         let current = ArcSwap::from_pointee(files.configs(&material)?);
-        let state = Mutex::new(State { in_force: material, other: None });
-        Ok(Self(Arc::new(Following { files, current, state })))
+        let followed = Mutex::new(Followed::new(material));
+        Ok(Self(Arc::new(Following { files, current, followed })))
     }
 
     /// What a new connection is answered with.
@@ -125,6 +101,16 @@ impl ServerTls {
             TlsSpoken::Http => current.http.clone(),
             TlsSpoken::Http2 => current.http2.clone(),
         }
+    }
+
+    /// Who a client is that was let in.
+    ///
+    /// * `shown`: its chain, its own certificate first
+    pub fn client_name(&self, shown: Option<&[CertificateDer<'_>]>) -> Option<ClientName> {
+        let own = shown?.first()?;
+        // They were read at the start, so they can be read.
+        let allowed = AllowedName::read_all(&self.0.files.allowed_names).unwrap_or_default();
+        Some(ClientName::of(own, &allowed))
     }
 
     /// Looks whether the files have changed; what changed is judged by the look after. Waits for the disk.
@@ -138,42 +124,20 @@ impl ServerTls {
     }
 
     fn look_at_files(&self, at_once: bool) -> Look {
-        let Following { files, current, state } = &*self.0;
+        let Following { files, current, followed } = &*self.0;
         let read = files.material();
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.as_ref().is_ok_and(|material| *material == state.in_force) {
-            state.other = None;
-            return Look::Same;
+        let mut followed = followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (look, untold) = followed.look(read, at_once, |material| {
+            current.store(Arc::new(files.configs(material)?));
+            Ok(())
+        });
+        if look == Look::Taken {
+            info!(cert = %files.cert.display(), "the certificate was read again: new connections get this one");
         }
-        let seen = read.as_ref().cloned().map_err(ToString::to_string);
-        let is_told = match &state.other {
-            Some(other) if other.read == seen => other.is_told,
-            _ => {
-                state.other = Some(Other { read: seen, is_told: false });
-                if !at_once {
-                    return Look::Settling;
-                }
-                false
-            }
-        };
-        let judged = read.and_then(|material| Ok((files.configs(&material)?, material)));
-        match judged {
-            Ok((configs, material)) => {
-                current.store(Arc::new(configs));
-                *state = State { in_force: material, other: None };
-                info!(cert = %files.cert.display(), "the certificate was read again: new connections get this one");
-                Look::Taken
-            }
-            Err(refused) => {
-                if !is_told {
-                    error!("{refused}; until then the certificate from before is shown");
-                }
-                if let Some(other) = &mut state.other {
-                    other.is_told = true;
-                }
-                Look::Refused
-            }
+        if let Some(refused) = untold {
+            error!("{refused}; until then the certificate from before is shown");
         }
+        look
     }
 }
 

@@ -11,13 +11,17 @@ use crate::loadgen::{Endpoint, OutlineError, ServerDesk};
 #[derive(Debug)]
 pub struct ServerWatch {
     url: String,
+    /// What goes with each question: a key.
+    headers: HeaderMap,
     desk: Option<ServerDesk>,
 }
 
 impl ServerWatch {
     /// Nothing is asked yet, and no name looked up.
-    pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), desk: None }
+    ///
+    /// * `headers`: what goes with each question
+    pub fn new(url: &str, headers: HeaderMap) -> Self {
+        Self { url: url.to_owned(), headers, desk: None }
     }
 
     /// Asks for everything.
@@ -42,7 +46,7 @@ impl ServerWatch {
             none => {
                 let endpoint = Endpoint::find(&self.url).await.map_err(|error| error.to_string())?;
                 endpoint.check().await.map_err(|error| error.to_string())?;
-                none.insert(ServerDesk::http1(endpoint, HeaderMap::new()))
+                none.insert(ServerDesk::http1(endpoint, self.headers.clone()))
             }
         };
         // Where it is stands beside it already.

@@ -1,33 +1,39 @@
-"""Replicas behind a real proxy under load: a rolling restart, a kill, a frozen replica. No request may fail in a restart; with one further
-try none may fail at all.
+"""Replicas behind a real proxy under load: rolling restarts, kills, frozen, slow and full replicas. No request may fail in a restart; with one
+further try none may fail at all. HTTP and gRPC are asked at the same time.
 
-    fleet.py BINARY [--proxy haproxy,nginx,envoy] [--over http,grpc] [--only restart,kill,freeze]
+    fleet.py BINARY [--proxy haproxy,nginx,envoy] [--over http,grpc] [--only restart,kill,freeze,slow,full] [--replicas 3] [--restarts 1]
 """
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
 import time
 
 import proxies
-from load import Load, OverGrpc, OverHttp
+from load import Hog, Load, OverGrpc, OverHttp
 from replicas import Replica, free_ports
 
 REPLICAS = 3
 FROZEN_S = 6
+# Of a core, and how long: a tenth of what its part of the load takes.
+SLOW_SHARE, SLOW_S = 0.01, 12
+# So many images may be in work in the replica that is full, and somebody beside the proxy keeps them there.
+FULL_CAPACITY, FULL_S = 8, 8
 
 
-def restart(replicas):
-    """One after the other, as an orchestrator replaces them."""
-    for replica in replicas:
-        replica.drain()
-        replica.start()
-        replica.wait_until_ready()
-        # minReadySeconds: a proxy needs a moment to see it.
-        time.sleep(1)
+def restart(replicas, options):
+    """One after the other, as an orchestrator replaces them; so many times."""
+    for _ in range(options.restarts):
+        for replica in replicas:
+            replica.drain()
+            replica.start()
+            replica.wait_until_ready()
+            # As minReadySeconds has it.
+            time.sleep(options.seen_s)
 
 
-def kill(replicas):
+def kill(replicas, options):
     """kill -9 in the middle of requests; it comes back later."""
     for replica in replicas[:2]:
         time.sleep(1)
@@ -35,10 +41,11 @@ def kill(replicas):
         time.sleep(2)
         replica.start()
         replica.wait_until_ready()
-    time.sleep(3)
+        time.sleep(options.seen_s)
+    time.sleep(1)
 
 
-def freeze(replicas):
+def freeze(replicas, _):
     """Its connections stay open and nobody answers them."""
     time.sleep(1)
     replicas[0].freeze()
@@ -47,14 +54,52 @@ def freeze(replicas):
     time.sleep(2)
 
 
-FAULTS = {"restart": restart, "kill": kill, "freeze": freeze}
+def slow(replicas, _):
+    """It answers everything, its probes too, but late."""
+    time.sleep(1)
+    replicas[0].slow(SLOW_SHARE)
+    time.sleep(SLOW_S)
+    replicas[0].release()
+    counts(replicas)
+    time.sleep(1)
+
+
+def counts(replicas):
+    """What a balancer made of them."""
+    print(f"       requests answered by each since its start: {', '.join(f'{replica.answered():.0f}' for replica in replicas)}", flush=True)
+
+
+def full(replicas, options):
+    """Small limits, and somebody who does not come through the proxy keeps it at them: it refuses at once."""
+    first = replicas[0]
+    first.drain()
+    first.start(RESNETD__BATCHING__QUEUE_CAPACITY=str(FULL_CAPACITY))
+    first.wait_until_ready()
+    time.sleep(options.seen_s)
+    with Hog(first.port, FULL_CAPACITY):
+        time.sleep(FULL_S)
+    counts(replicas)
+    first.drain()
+    first.start()
+    first.wait_until_ready()
+    time.sleep(options.seen_s)
+
+
+FAULTS = {"restart": restart, "kill": kill, "freeze": freeze, "slow": slow, "full": full}
 CLIENTS = {"http": OverHttp, "grpc": OverGrpc}
+# A restart is announced, and a slow replica answers: nobody has to ask twice.
+FIRST_TRY = {"restart", "slow"}
+# nginx does not read gRPC's status, which stands in the trailers: what a replica answers that still loads (UNAVAILABLE) goes to the client.
+READS_NO_STATUS = ("nginx", "grpc")
+# A refusal with its time is an answer where the proxy cannot ask elsewhere for it: HAProxy 2.6 knows no `retry-on 429`, and nginx would take each
+# replica that says it for dead, in a full fleet all of them.
+REFUSALS = {"haproxy": {"429", "RESOURCE_EXHAUSTED"}, "nginx": {"429", "RESOURCE_EXHAUSTED"}, "envoy": set()}
 
 
 def run(options, kind, folder):
     """All faults through one proxy; gives how many were not as they have to be."""
-    ports = free_ports(2 * REPLICAS)
-    replicas = [Replica(options.binary, ports[i], ports[REPLICAS + i], folder) for i in range(REPLICAS)]
+    ports = free_ports(2 * options.replicas)
+    replicas = [Replica(options.binary, ports[i], ports[options.replicas + i], folder) for i in range(options.replicas)]
     proxy, bad = None, 0
     try:
         for replica in replicas:
@@ -62,15 +107,18 @@ def run(options, kind, folder):
         for replica in replicas:
             replica.wait_until_ready()
         proxy = proxies.Proxy(kind, replicas, folder)
-        for over in options.over:
-            for fault in options.only:
-                began = time.monotonic()
-                with Load(CLIENTS[over], proxy.grpc if over == "grpc" else proxy.http) as load:
-                    FAULTS[fault](replicas)
-                # A restart is announced, so nobody has to ask twice; neither does anybody get another picture's answer.
-                failed = sum(load.failures.values()) + (sum(load.first_failures.values()) if fault == "restart" else 0)
+        options.seen_s = proxies.SEEN_S[kind]
+        for fault in options.only:
+            began = time.monotonic()
+            loads = {over: Load(CLIENTS[over], proxy.grpc if over == "grpc" else proxy.http) for over in options.over}
+            with contextlib.ExitStack() as running:
+                for load in loads.values():
+                    running.enter_context(load)
+                FAULTS[fault](replicas, options)
+            for over, load in loads.items():
+                failed = load.failed(fault in FIRST_TRY and (kind, over) != READS_NO_STATUS, REFUSALS[kind] if fault == "full" else set())
                 bad += failed > 0
-                print(f"{'FAILED' if failed else 'ok':6} {kind:7} {over:4} {fault:7} {time.monotonic() - began:4.1f} s: {load.figures()}", flush=True)
+                print(f"{'FAILED' if failed else 'ok':6} {kind:7} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {load.figures()}", flush=True)
     finally:
         if proxy:
             proxy.end()
@@ -86,6 +134,8 @@ def arguments():
     parser.add_argument("--proxy", type=listed(proxies.KINDS), default=list(proxies.KINDS))
     parser.add_argument("--over", type=listed(CLIENTS), default=list(CLIENTS))
     parser.add_argument("--only", type=listed(FAULTS), default=list(FAULTS))
+    parser.add_argument("--replicas", type=int, choices=(2, 3, 4), default=REPLICAS)
+    parser.add_argument("--restarts", type=int, default=1, help="how many rolling restarts, one after the other")
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ from replicas import MODEL, ROOT
 
 CLIENTS = 6
 # Of all clients together: a fraction of what one replica can do, so that what fails fails for the fault.
-REQUESTS_PER_S = 90
+REQUESTS_PER_S = 60
 PATIENCE_S = 15
 # How long a client waits before its second try where nobody says, and at most.
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 2
@@ -66,6 +66,42 @@ class OverGrpc:
         self.channel.close()
 
 
+class Hog:
+    """Clients that ask one replica without a pause, beside the proxy, with as many pictures in each request as it may have in work."""
+
+    CLIENTS = 3
+
+    def __init__(self, port, pictures):
+        self.port, self.ended = port, threading.Event()
+        boundary = b"pictures"
+        part = b"--" + boundary + b"\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"
+        self.body = part * pictures + b"--" + boundary + b"--\r\n"
+        self.kind = {"content-type": "multipart/form-data; boundary=pictures"}
+
+    def _run(self):
+        while not self.ended.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+            try:
+                while not self.ended.is_set():
+                    connection.request("POST", f"/v1/models/{MODEL}:classify", self.body, self.kind)
+                    connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                self.ended.wait(0.1)
+            finally:
+                connection.close()
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self._run) for _ in range(self.CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+
 class Load:
     """Runs from `with` to its end, then has the figures."""
 
@@ -109,6 +145,11 @@ class Load:
         self.ended.set()
         for thread in self.threads:
             thread.join()
+
+    def failed(self, and_first, but=()):
+        """How many were not answered after all, `but` for what may be said; with those that had to ask twice where `and_first`."""
+        counted = [self.failures] + ([self.first_failures] if and_first else [])
+        return sum(number for counts in counted for what, number in counts.items() if what not in but)
 
     def figures(self):
         """One line: how many, what failed at first and after all, how late."""

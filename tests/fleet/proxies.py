@@ -8,6 +8,9 @@ import sys
 from replicas import ROOT, free_ports, status, wait_for
 
 KINDS = ("haproxy", "nginx", "envoy")
+# How long after a replica answers again the proxy asks it: two probes; of nginx its fail_timeout, counted in whole seconds. Where the next replica goes
+# before that, there may be nobody left.
+SEEN_S = {"haproxy": 1, "nginx": 7, "envoy": 1}
 
 
 def binary(kind):
@@ -18,6 +21,16 @@ def binary(kind):
 
 def with_addresses(text, replicas, ports):
     """A file of deploy/proxy with real addresses: `replicas` are ports of replicas, `ports` what the proxy's own become."""
+    # The files name three: others are named as the last one is, and what is too many is left out.
+    lines = []
+    for line in text.splitlines():
+        number = re.search(r"resnetd-(\d)[:,]", line)
+        if number and not line.lstrip().startswith("#") and int(number[1]) > len(replicas):
+            continue
+        lines.append(line)
+        if number and int(number[1]) == 3:
+            lines += [line.replace("resnetd-3", f"resnetd-{more}") for more in range(4, len(replicas) + 1)]
+    text = "\n".join(lines) + "\n"
     for number, port in enumerate(replicas, 1):
         text = text.replace(f"resnetd-{number}:8000", f"127.0.0.1:{port}")
         text = text.replace(f"address: resnetd-{number}, port_value: 8000", f"address: 127.0.0.1, port_value: {port}")

@@ -10,6 +10,8 @@ import time
 import urllib.error
 import urllib.request
 
+import brakes
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = "resnet20-cifar10"
 READY_WITHIN_S = 30
@@ -56,15 +58,17 @@ class Replica:
 
     def __init__(self, binary, port, grpc_port, folder):
         self.binary, self.port, self.grpc_port, self.folder = binary, port, grpc_port, folder
-        self.process = None
+        self.process, self.brake = None, None
 
-    def start(self):
+    def start(self, **more):
+        """`more`: settings beside those that all have, as in the environment."""
         # Small and fixed: several of them share the cores with the proxy and the clients.
         settings = {
             "RESNETD__RUNTIME__TUNE": "false",
             "RESNETD__RUNTIME__INSTANCES": "1",
             "RESNETD__RUNTIME__INTRA_THREADS": "1",
             "RESNETD__SERVER__DRAIN_DELAY_MS": str(DRAIN_MS),
+            **more,
         }
         models = pathlib.Path(self.folder, "models")
         models.mkdir(exist_ok=True)
@@ -93,7 +97,23 @@ class Replica:
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
 
+    def slow(self, share):
+        """It gets `share` of a core, until `release`."""
+        self.brake = brakes.brake(self.process.pid, share)
+
+    def release(self):
+        if self.brake:
+            self.brake.release()
+            self.brake = None
+
+    def answered(self):
+        """Pictures that it has answered since its start, over every protocol."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("resnetd_requests_total{") and 'code="OK"' in line)
+
     def end(self):
+        self.release()
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.kill()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use resnetd::{
     model::ModelState,
-    service::{ClassesWanted, Priority, Request, SplitKeys, TraceContext, Wanted},
+    service::{Asker, ClassesWanted, Priority, Request, TraceContext, Wanted},
     telemetry::Protocol,
 };
 
@@ -112,7 +112,7 @@ async fn a_first_model_that_is_not_loaded_is_loaded_by_the_first_picture_and_ask
     let all = Follower::on_demand(&["pets/1", "small/1"], |_| ());
     all.write("pets/model.toml", "[cascade]\nfirst = \"small\"\nthreshold = 0.35\n");
     all.look().await;
-    let arrival = all.service.arrive(Protocol::Http, "pets", None, &SplitKeys::default(), Instant::now());
+    let arrival = all.service.arrive(Protocol::Http, "pets", None, &Asker::default(), Instant::now());
     let outcome = arrival.warmed(None).await;
     arrival.finish(outcome.as_ref().err().map(|_| "REFUSED"));
     drop(outcome.unwrap());

@@ -9,8 +9,8 @@ use resnetd::{
     batching::Priority,
     model::ModelState,
     service::{
-        ClassesWanted, Error, ErrorKind, ManageModels as _, Readiness, Request, Service, SplitKeys, Target,
-        VersionPick, Wanted,
+        Asker, ClassesWanted, Error, ErrorKind, ManageModels as _, Readiness, Request, Service, Target, VersionPick,
+        Wanted,
     },
     telemetry::{Protocol, TraceContext},
 };
@@ -20,7 +20,7 @@ use crate::support::{PATIENCE, eventually, follower::Follower, images};
 
 /// A request that comes now and waits for its version.
 async fn ask(service: &Service, model: &str, version: Option<u64>, deadline: Option<Instant>) -> Result<Target, Error> {
-    let arrival = service.arrive(Protocol::Http, model, version, &SplitKeys::default(), Instant::now());
+    let arrival = service.arrive(Protocol::Http, model, version, &Asker::default(), Instant::now());
     let outcome = arrival.warmed(deadline).await;
     arrival.finish(outcome.as_ref().err().map(|_| "REFUSED"));
     outcome
@@ -213,7 +213,7 @@ async fn an_unversioned_request_means_the_highest_version_whatever_is_loaded_and
     all.manager.unload("pets").await.unwrap();
     all.look().await;
     let arrival =
-        all.service.arrive(Protocol::Http, "pets", VersionPick::Label("stable"), &SplitKeys::default(), Instant::now());
+        all.service.arrive(Protocol::Http, "pets", VersionPick::Label("stable"), &Asker::default(), Instant::now());
     assert_eq!(arrival.warmed(None).await.unwrap().model().version, 2);
     arrival.finish(None);
     assert!(all.service.find("pets", Some(3)).is_err(), "it is not wanted any more");

@@ -2,8 +2,11 @@
 
 use resnetd::{runtime::scripted::ScriptedExecutor, service::Readiness};
 use serde_json::json;
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::support::{
+    http::HttpClient,
     images,
     server::{LABELS, TestServer, logits},
 };
@@ -92,4 +95,37 @@ async fn a_server_that_loads_is_alive_but_not_ready() {
     readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
 
     assert_eq!(http.get("/readyz").await.json(), json!({ "status": "ready" }));
+}
+
+#[tokio::test]
+async fn before_the_repository_was_looked_at_no_model_is_said_not_to_exist() {
+    let server = TestServer::builder(ScriptedExecutor::answering(&logits())).just_started().start().await;
+    let mut http = server.http().await;
+    let classify =
+        async |http: &mut HttpClient| http.post("/v1/models/pets:classify", "image/png", &images::png()).await;
+    let early = classify(&mut http).await;
+    assert!(early.refusal(503, "UNAVAILABLE").contains("just started"));
+    assert!(early.header("retry-after").is_some());
+    let early = server.grpc().await.classify(crate::grpc_classify::request()).await.expect_err("unknown yet");
+    assert_eq!(early.code(), Code::Unavailable, "{early}");
+    let of_pets = || HealthCheckRequest { service: "pets".to_owned() };
+    let mut health = HealthClient::new(server.channel().await);
+    assert_eq!(health.check(of_pets()).await.expect("a state").into_inner().status(), ServingStatus::NotServing);
+
+    // There is nothing in it.
+    server.lifecycle.apply(Vec::new()).await;
+
+    classify(&mut http).await.refusal(404, "NOT_FOUND");
+    let unknown = server.grpc().await.classify(crate::grpc_classify::request()).await.expect_err("unknown");
+    assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
+    assert_eq!(health.check(of_pets()).await.expect_err("unknown").code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_label_of_a_model_that_loads_may_come_and_is_not_said_to_be_unknown() {
+    let server = TestServer::builder(ScriptedExecutor::answering(&logits())).still_loading().start().await;
+    let mut http = server.http().await;
+    let early = http.post("/v1/models/pets/labels/stable:classify", "image/png", &images::png()).await;
+    assert!(early.refusal(503, "UNAVAILABLE").contains("`stable`"));
+    http.post("/v1/models/plants/labels/stable:classify", "image/png", &images::png()).await.refusal(404, "NOT_FOUND");
 }

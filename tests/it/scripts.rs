@@ -14,7 +14,10 @@ fn root() -> &'static Path {
 /// Every shell script, and what contains shell.
 fn scripts() -> Vec<PathBuf> {
     let mut scripts: Vec<_> = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    scripts.extend(["Makefile", "Dockerfile", "deploy/check.sh", "tests/fleet/run.sh"].map(|name| root().join(name)));
+    scripts.extend(
+        ["Makefile", "Dockerfile", "deploy/check.sh", "release/reproducible.sh", "tests/fleet/run.sh"]
+            .map(|name| root().join(name)),
+    );
     let interop = root().join("tests/interop");
     scripts.push(interop.join("run.sh"));
     scripts.push(root().join("tests/page/run.sh"));

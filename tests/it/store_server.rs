@@ -4,7 +4,10 @@
 use std::{
     fs::{self, File},
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use tempfile::TempDir;
@@ -12,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::{
     images,
     program::{ServerProcess, glance},
-    s3::{FakeS3, SECRET},
+    s3::{FakeS3, Gate, SECRET, Treat},
 };
 
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/resnet20-cifar10");
@@ -45,6 +48,35 @@ async fn is_answered_by(server: &ServerProcess, version: u64) -> bool {
     let answer = server.http().await.post("/v1/models/net:classify", "image/jpeg", &images::cifar("cat")).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     answer.json()["version"] == version
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_that_comes_to_a_halt_holds_up_no_request_and_goes_on() {
+    let (s3, folder) = (FakeS3::start(), tempfile::tempdir().unwrap());
+    put(&s3, 1);
+    let server = start(&s3, &folder, "log").await;
+    let gate = Arc::new(Gate::default());
+    s3.treat({
+        let gate = gate.clone();
+        move |seen| {
+            if seen.key.ends_with("2/model.onnx") { Treat::HoldsAfter(1000, gate.clone()) } else { Treat::Soundly }
+        }
+    });
+    put(&s3, 2);
+    glance("it is being fetched", async || {
+        s3.take_seen().iter().any(|seen| seen.method == "GET" && seen.key.ends_with("2/model.onnx"))
+    })
+    .await;
+
+    for _ in 0..20 {
+        assert!(is_answered_by(&server, 1).await, "half a version is none");
+    }
+    assert_eq!(server.http().await.get("/readyz").await.status, 200);
+    assert_eq!(server.metric(UP).await, 1.0, "it answers, if slowly");
+
+    gate.open();
+    glance("the new version has taken over", async || is_answered_by(&server, 2).await).await;
+    assert_eq!(server.stop().await.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,13 +20,13 @@ use crate::support::{
 const CLASSIFY: &str = "/v1/models/pets:classify";
 
 /// A folder with a server's files.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
-    authority: Authority,
+    pub(crate) authority: Authority,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap(), authority: Authority::new("servers") };
         place.authority.issue(&["localhost"]).write(place.path(), "server");
         fs::write(place.path().join("ca.crt"), place.authority.pem()).unwrap();
@@ -42,14 +42,14 @@ impl Place {
     }
 
     /// The same, where clients with a certificate of `clients` are let in.
-    fn files_for(&self, clients: &Authority, allowed_names: &[&str]) -> TlsFiles {
+    pub(crate) fn files_for(&self, clients: &Authority, allowed_names: &[&str]) -> TlsFiles {
         let client_ca = self.path().join("clients.crt");
         fs::write(&client_ca, clients.pem()).unwrap();
         let allowed_names = allowed_names.iter().map(|name| (*name).to_owned()).collect();
         TlsFiles { client_ca: Some(client_ca), allowed_names, ..self.files() }
     }
 
-    fn client(&self, shown: Option<&Issued>) -> ClientConfig {
+    pub(crate) fn client(&self, shown: Option<&Issued>) -> ClientConfig {
         let identity = shown.map(|shown| shown.write(self.path(), "client"));
         let files = ClientTlsFiles { ca: Some(self.path().join("ca.crt")), identity };
         ClientTls::read(&files).unwrap().config(false).unwrap()

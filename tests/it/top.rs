@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::HeaderMap;
 use ratatui::{Terminal, backend::TestBackend};
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
@@ -30,7 +31,7 @@ async fn a_look_at_a_server_tells_what_it_did() {
     busy.send("POST", CLASSIFY, &[], &png()).await;
     eventually("it is in work", || server.in_flight() == 1).await;
     server.http().await.post(CLASSIFY, "image/png", &png()).await.refusal(429, "OVERLOADED");
-    let mut watch = ServerWatch::new(&url(&server));
+    let mut watch = ServerWatch::new(&url(&server), HeaderMap::new());
     let mut screen = TopScreen::new(&[url(&server)], Duration::from_secs(2));
 
     screen.servers[0].answered(watch.look(PATIENCE).await.expect("an answer"));
@@ -61,7 +62,7 @@ async fn a_look_at_a_server_tells_what_it_did() {
 async fn a_server_that_is_about_to_stop_says_so_and_one_that_is_gone_is_told_with_its_reason() {
     let server = TestServer::start().await;
     let mut screen = TopScreen::new(&[url(&server)], Duration::from_secs(2));
-    let mut watch = ServerWatch::new(&url(&server));
+    let mut watch = ServerWatch::new(&url(&server), HeaderMap::new());
     screen.servers[0].answered(watch.look(PATIENCE).await.expect("an answer"));
     server.stop();
     server.left().await.expect("a calm end");
@@ -79,7 +80,7 @@ async fn a_screen_of_any_size_is_drawn() {
     let server = TestServer::start().await;
     let urls = [url(&server), "http://127.0.0.1:1".to_owned()];
     let mut screen = TopScreen::new(&urls, Duration::from_secs(2));
-    screen.servers[0].answered(ServerWatch::new(&urls[0]).look(PATIENCE).await.expect("an answer"));
+    screen.servers[0].answered(ServerWatch::new(&urls[0], HeaderMap::new()).look(PATIENCE).await.expect("an answer"));
     // Above it stands a model that could not be loaded.
     assert!(screen.press(TopKey::Down, Duration::ZERO));
     screen.servers[1].failed("nobody \u{1b}[2J listens".to_owned(), Duration::ZERO);

@@ -184,7 +184,6 @@ fn send(queue: &Queue, client: u64, now: Instant) -> Answer {
 /// The clients of the next batch.
 fn run(queue: &Queue, now: Instant) -> Vec<u64> {
     let mut batch = Vec::new();
-    queue.coming.begin();
     queue.lock().collect(8, now, &mut batch);
     batch.iter().map(|job| now.duration_since(job.enqueued).as_millis() as u64).collect()
 }

@@ -6,11 +6,11 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use hyper::{
     HeaderMap,
-    header::{HeaderName, HeaderValue},
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
 
 use crate::{
-    cli::tls::ClientTlsArgs,
+    cli::{auth::ApiKeyArgs, tls::ClientTlsArgs},
     loadgen::{Arrivals, LoadPlan, Pace, PictureForm, WireProtocol},
 };
 
@@ -80,6 +80,8 @@ pub(in crate::cli) struct BenchArgs {
     pub(super) header: Vec<(HeaderName, HeaderValue)>,
     #[command(flatten)]
     pub(super) tls: ClientTlsArgs,
+    #[command(flatten)]
+    pub(super) key: ApiKeyArgs,
     /// Threads that send and receive [default: one for four cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(super) threads: Option<u32>,
@@ -105,14 +107,17 @@ impl BenchArgs {
         self.form.or(self.protocol.forms().first().copied()).unwrap_or(PictureForm::Body)
     }
 
-    pub(super) fn headers(&self) -> HeaderMap {
+    pub(super) fn headers(&self) -> anyhow::Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         let name = concat!("resnetd-bench/", env!("CARGO_PKG_VERSION"));
         headers.insert(hyper::header::USER_AGENT, HeaderValue::from_static(name));
         for (name, value) in &self.header {
             headers.append(name, value.clone());
         }
-        headers
+        if let Some(key) = self.key.authorization()? {
+            headers.insert(AUTHORIZATION, key);
+        }
+        Ok(headers)
     }
 
     /// A plan for each run.

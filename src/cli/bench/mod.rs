@@ -75,7 +75,7 @@ async fn load(args: &BenchArgs, plans: Vec<LoadPlan>, stop: CancellationToken) -
         bail!("--ca, --cert and --key mean nothing to {endpoint}: write https:// for http://");
     }
     endpoint.check().await?;
-    let headers = args.headers();
+    let headers = args.headers()?;
     let model = ModelOutline::ask(&endpoint, args.protocol, args.model.as_deref(), &headers).await?;
     let pictures = pictures(args, &model)?;
     let payloads = Payloads {

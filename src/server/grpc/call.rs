@@ -13,9 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
-    server::request_id::RequestId,
-    service::{Charge, ClientId, Error, ErrorKind, SplitKeys},
+    auth::InUse,
+    server::{
+        request_id::RequestId,
+        request_log::{RequestLog, SlowRequests},
+    },
+    service::{Asker, Charge, ClientId, Error, ErrorKind},
     telemetry::{TraceContext, TraceId, TraceParent, TracedRequest, trace_id},
+    tls::ClientName,
 };
 
 /// What a handler knows of its call, from the request's extensions.
@@ -28,8 +33,10 @@ pub(super) struct GrpcCall {
     pub(super) charge: Arc<Charge>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
-    /// What decides between versions of a model.
-    pub(super) keys: SplitKeys,
+    /// Whose key it showed, and what decides between versions of a model.
+    pub(super) asker: Asker,
+    /// Who asks, where clients have to show certificates.
+    pub(super) client_name: Option<ClientName>,
     pub(super) parent: Option<TraceParent>,
     /// Where the call's way is recorded, if it is.
     pub(super) traced: Option<Arc<TracedRequest>>,
@@ -53,9 +60,24 @@ impl GrpcCall {
         TraceContext { request_id: self.id.as_str().into(), parent: self.parent, traced: self.traced.clone() }
     }
 
+    /// Its line of log, from now on.
+    pub(super) fn log<'a>(&'a self, slow: &'a SlowRequests) -> RequestLog<'a> {
+        let log = RequestLog::start("grpc", &self.id, slow).of_client(self.client_name.clone());
+        log.of_key(self.asker.key_name()).in_trace(self.trace_id())
+    }
+
     /// The trace that it is recorded in.
     pub(super) fn recorded(&self) -> Option<TraceId> {
         self.traced.as_deref().map(TracedRequest::trace_id)
+    }
+
+    /// A further request of a stream that this call opened, and what it takes of its key's limits.
+    ///
+    /// # Errors
+    /// With what the stream ends: the key was revoked, or may not ask any more.
+    pub(super) fn again(&self) -> Result<(Self, Result<Option<InUse>, Error>), Error> {
+        let (asker, in_use) = self.asker.again()?;
+        Ok((Self { asker, ..self.clone() }, in_use))
     }
 
     /// The trace that it belongs to.
@@ -70,7 +92,12 @@ impl GrpcCall {
         if let Some(Taken(taken)) = request.extensions().get() {
             taken.store(true, Ordering::Relaxed);
         }
+        Self::before(request).cloned()
+    }
+
+    /// The same before the handler takes the call: what it refuses then is logged and counted for it.
+    pub(super) fn before<T>(request: &tonic::Request<T>) -> Result<&Self, Status> {
         let missing = || convert::status(&Error::new(ErrorKind::Internal, "a call without a context"));
-        request.extensions().get::<Self>().cloned().ok_or_else(missing)
+        request.extensions().get::<Self>().ok_or_else(missing)
     }
 }

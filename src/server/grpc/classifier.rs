@@ -5,13 +5,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{call::GrpcCall, convert, deadline::deadline, explain, outcome::finish, proto, several, stream};
 use crate::{
-    server::{
-        request_log::{RequestLog, SlowRequests},
-        several::MOST_MODELS,
-        shared::Shared,
-        status::wire_status,
-        threads::Threads,
-    },
+    server::{request_log::SlowRequests, several::MOST_MODELS, shared::Shared, status::wire_status, threads::Threads},
     service::{Service, VersionPick},
     telemetry::Protocol,
 };
@@ -44,14 +38,14 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
         let arrival =
-            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.asker, call.arrived).in_trace(call.recorded());
         let warmed = async || {
             let deadline = deadline?;
             version?;
@@ -95,7 +89,7 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ClassifySeveralRequest>,
     ) -> Result<Response<proto::ClassifySeveralResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let names: Vec<_> = request.models.iter().take(MOST_MODELS).map(|model| &*model.model).collect();
@@ -109,14 +103,14 @@ impl proto::classifier_server::Classifier for Classifier {
         request: Request<proto::ExplainRequest>,
     ) -> Result<Response<proto::ExplainResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let (model, label) = (request.model.clone(), request.version_label.clone());
         let version = convert::version(request.version, &label);
         let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
         let arrival =
-            self.service.arrive(Protocol::Grpc, &model, picked, &call.keys, call.arrived).in_trace(call.recorded());
+            self.service.arrive(Protocol::Grpc, &model, picked, &call.asker, call.arrived).in_trace(call.recorded());
         let explained = async || {
             let deadline = deadline?;
             version?;
@@ -138,10 +132,14 @@ impl proto::classifier_server::Classifier for Classifier {
 
     async fn get_model(&self, request: Request<proto::GetModelRequest>) -> Result<Response<proto::Model>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let request = request.into_inner();
         let version = convert::version(request.version, &request.version_label);
-        let found = version.and_then(|version| self.service.find(&request.name, version));
+        let found = call
+            .asker
+            .check_model(&request.name)
+            .and(version)
+            .and_then(|version| self.service.find(&request.name, version));
         finish(log, "GetModel", &request.name, &call.charge, found.map(|model| convert::model(&model, true)))
     }
 }

@@ -162,6 +162,9 @@ pub(super) fn error_item(error: Error) -> proto::Error {
         ErrorKind::Overloaded => Code::Overloaded,
         ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::LimitReached => Code::ResourceExhausted,
         ErrorKind::Internal => Code::Internal,
     };
     proto::Error {

@@ -44,8 +44,14 @@ fn state(service: &Service, name: &str) -> Option<ServingStatus> {
     let serving = if name.is_empty() || SERVICES.contains(&name) {
         service.readiness() == Readiness::Ready
     } else {
-        let versions = service.versions(name).ok()?;
-        service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state.answers())
+        match service.versions(name) {
+            Ok(versions) => {
+                service.readiness() != Readiness::Draining && versions.iter().any(|model| model.state.answers())
+            }
+            // The server has just started and may come to know it.
+            Err(unknown) if unknown.kind == ErrorKind::Unavailable => false,
+            Err(_) => return None,
+        }
     };
     Some(if serving { ServingStatus::Serving } else { ServingStatus::NotServing })
 }

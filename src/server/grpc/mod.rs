@@ -55,7 +55,9 @@ use super::{
     connections::{self, Connecting, Life},
     door_span,
     error::ServeError,
+    gate::Entered,
     load_report,
+    needs::Needs,
     request_id::{REQUEST_ID, RequestId},
     request_log::RequestLog,
     shared::{DoorOptions, Shared},
@@ -64,8 +66,9 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    service::{Error, Shown, SplitKeys},
+    service::{Asker, Error, Shown},
     telemetry::Protocol,
+    tls::ClientName,
 };
 use call::{GrpcCall, Taken};
 use call_end::CallEnd;
@@ -145,12 +148,13 @@ impl GrpcDoor {
     pub(super) async fn accept(self: Arc<Self>, listener: TcpListener, life: Life) {
         let builder = connection_builder(&self.shared.options);
         let door = self;
-        let connect = move |stream: Wire, Connecting { leaving, cut, activity, address, .. }: Connecting| {
+        let connect = move |stream: Wire, connecting: Connecting| {
+            let Connecting { leaving, cut, activity, address, client_name, .. } = connecting;
             let door = door.clone();
             let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let (payer, leaving, in_work) = (payer.clone(), leaving.clone(), activity.begin());
-                let origin = CallOrigin { payer, leaving, in_work, address };
+                let origin = CallOrigin { payer, leaving, in_work, address, client_name: client_name.clone() };
                 let answered = answer(door.clone(), request, origin, Ok(()));
                 async { Ok::<_, Infallible>(answered.await) }
             });
@@ -206,7 +210,7 @@ fn methods(descriptors: &[u8]) -> Result<Vec<(String, bool)>, ServeError> {
 async fn answer<B>(
     door: Arc<GrpcDoor>,
     request: Request<B>,
-    CallOrigin { payer, leaving, in_work, address }: CallOrigin,
+    CallOrigin { payer, leaving, in_work, address, client_name }: CallOrigin,
     admitted: Result<(), Error>,
 ) -> Response<Body>
 where
@@ -217,11 +221,19 @@ where
     let parent = door_span::parent(request.headers());
     let span = door_span::begin(&door.shared.options, request.uri().path(), request.headers(), parent, arrived);
     let traced = span.as_ref().map(|span| span.request().clone());
-    let call = admitted.and_then(|()| payer.open_charge());
-    let client = door.shared.clients.of(request.headers(), Some(address));
-    let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
-    let call = call.map(|charge| GrpcCall { id: id.clone(), charge, client, keys, parent, traced, arrived, leaving });
     let path = request.uri().path().to_owned();
+    let is_single = door.is_single(&path);
+    let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
+    let mut asker = Asker { keys, caller: None };
+    let gate = &door.shared.gate;
+    let Entered { in_use, refused } = gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), is_single);
+    let key = asker.key_name().cloned();
+    let client = door.shared.clients.of(request.headers(), Some(address), key.as_deref());
+    let call = admitted.and_then(|()| refused.map_or(Ok(()), Err)).and_then(|()| payer.open_charge());
+    let call = call.map(|charge| {
+        let (id, client_name) = (id.clone(), client_name.clone());
+        GrpcCall { id, charge, client, client_name, asker, parent, traced, arrived, leaving }
+    });
     let report = load_report::wanted(door.shared.options.load_reports, request.headers());
     let reporting = report.map(|_| door.shared.service.clone());
     let mut end = CallEnd::new(span, door.methods.contains_key(&path), reporting);
@@ -235,7 +247,6 @@ where
         }
         Err(refused) => convert::status(&refused).into_http(),
     };
-    let is_single = door.is_single(&path);
     if let Some(charge) = &charge {
         if is_single {
             charge.give_back_bytes();
@@ -245,7 +256,7 @@ where
     let headers = response.headers_mut();
     mend_headers(headers, &path);
     if !taken.is() && headers.contains_key(GRPC_STATUS) {
-        door.note_refusal(&path, headers, &id, arrived);
+        door.note_refusal(&path, headers, &id, (client_name, key.as_ref()), arrived);
     }
     if let Some(packer) = packer.as_ref().filter(|_| !headers.contains_key(GRPC_STATUS)) {
         packer.announce(headers);
@@ -258,7 +269,7 @@ where
     let unread = charge.clone().filter(|_| is_single);
     response.map(|body| {
         let body = body.map_frame(move |frame| {
-            let _ = &in_work;
+            let _ = (&in_work, &in_use);
             match frame.into_data() {
                 Ok(data) => {
                     // That of a call waits in HTTP/2 for windows, as long as the trailers do; those of a stream make room.
@@ -322,12 +333,20 @@ impl GrpcDoor {
     }
 
     /// Logs and counts a call that was refused before a handler of ours took it.
-    fn note_refusal(&self, path: &str, headers: &HeaderMap, id: &RequestId, arrived: Instant) {
+    fn note_refusal(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        id: &RequestId,
+        (client_name, key): (Option<ClientName>, Option<&Arc<str>>),
+        arrived: Instant,
+    ) {
         let (code, status) = (error_code(headers), Status::from_header_map(headers));
-        let log = RequestLog::start("grpc", id, &self.shared.slow).since(arrived).at_its_clients_pace();
+        let log = RequestLog::start("grpc", id, &self.shared.slow).of_client(client_name).of_key(key).since(arrived);
+        let log = log.at_its_clients_pace();
         log.finish(Shown(path), code, None, status.as_ref().map_or("", Status::message));
         if CLASSIFYING.contains(&path) {
-            self.shared.service.arrive(Protocol::Grpc, "", None, &SplitKeys::default(), arrived).finish(Some(code));
+            self.shared.service.arrive(Protocol::Grpc, "", None, &Asker::default(), arrived).finish(Some(code));
         }
     }
 }

@@ -80,18 +80,7 @@ pub(super) fn mend(status: Status, path: &str) -> Status {
 
 /// The name of the error in headers or metadata of ours.
 pub(super) fn error_code(headers: &HeaderMap) -> &'static str {
-    use ErrorKind as K;
-    let kinds = [
-        K::InvalidArgument,
-        K::UnsupportedFormat,
-        K::TooLarge,
-        K::NotFound,
-        K::Overloaded,
-        K::DeadlineExceeded,
-        K::Unavailable,
-        K::Internal,
-    ];
-    let names = kinds.map(|kind| wire_status(kind).2);
+    let names = ErrorKind::ALL.map(|kind| wire_status(kind).2);
     let name = headers.get(ERROR_CODE).and_then(|name| names.into_iter().find(|known| name == known));
     name.unwrap_or("INTERNAL")
 }

@@ -29,7 +29,7 @@ pub(super) async fn classify(
     let models = message.models.clone();
     if let Err(error) = check_count(&models) {
         // Of no model that is known.
-        let nobody = service.arrive(Protocol::Grpc, "", VersionPick::Highest, &call.keys, call.arrived);
+        let nobody = service.arrive(Protocol::Grpc, "", VersionPick::Highest, &call.asker, call.arrived);
         nobody.finish(Some(wire_status(error.kind).2));
         return Err(error);
     }
@@ -39,7 +39,7 @@ pub(super) async fn classify(
         .zip(&versions)
         .map(|(model, version)| {
             let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
-            service.arrive(Protocol::Grpc, &model.model, picked, &call.keys, call.arrived).in_trace(call.recorded())
+            service.arrive(Protocol::Grpc, &model.model, picked, &call.asker, call.arrived).in_trace(call.recorded())
         })
         .collect();
     let answered = async || {

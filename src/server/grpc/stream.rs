@@ -20,11 +20,8 @@ use super::{
     refusal::{error_code, mend},
 };
 use crate::{
-    server::{
-        request_log::{RequestLog, SlowRequests},
-        status::wire_status,
-        threads::Threads,
-    },
+    auth::InUse,
+    server::{request_log::SlowRequests, status::wire_status, threads::Threads},
     service::{Error, ErrorKind, Service, VersionPick},
     telemetry::Protocol,
 };
@@ -48,8 +45,8 @@ pub(super) struct Stream {
 pub(super) fn start(stream: Stream) -> ReceiverStream<Result<proto::ClassifyStreamResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let (id, slow, trace_id) = (stream.call.id.clone(), stream.slow.clone(), stream.call.trace_id());
-        let log = RequestLog::start("grpc", &id, &slow).in_trace(trace_id).at_its_clients_pace();
+        let (call, slow) = (stream.call.clone(), stream.slow.clone());
+        let log = call.log(&slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
@@ -90,7 +87,10 @@ async fn work(mut stream: Stream, answers: &Answers) -> usize {
                     read += 1;
                     // The bytes of this message are the request's own from here on; those of the next come from now on.
                     stream.call.charge.give_back_bytes();
-                    jobs.spawn(answer(answering.clone(), request));
+                    match stream.call.again() {
+                        Ok((call, in_use)) => jobs.spawn(answer(Answering { call, ..answering.clone() }, in_use, request)),
+                        Err(refused) => break Some(convert::status(&refused)),
+                    };
                 }
                 Ok(None) => break None,
                 Err(status) => break Some(refuse(&stream, status)),
@@ -120,7 +120,9 @@ struct Answering {
 }
 
 /// Answers one request of the stream, with an answer or with an error that carries its id.
-async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
+///
+/// * `in_use`: what it takes of its key's limits
+async fn answer(answering: Answering, in_use: Result<Option<InUse>, Error>, request: proto::ClassifyStreamRequest) {
     let Answering { service, threads, deadline: stream_deadline, call, answers } = answering;
     use proto::classify_stream_response::Result as Item;
     let started = Instant::now();
@@ -132,8 +134,13 @@ async fn answer(answering: Answering, request: proto::ClassifyStreamRequest) {
     let version = convert::version(message.map_or(0, |message| message.version), &label);
     let picked = version.as_ref().map_or(VersionPick::Highest, |version| *version);
     let charge = service.open_charge().and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
-    let arrival = service.arrive(Protocol::Grpc, &model, picked, &call.keys, started).in_trace(call.recorded());
+    let arrival = service.arrive(Protocol::Grpc, &model, picked, &call.asker, started).in_trace(call.recorded());
+    let (_in_use, may) = match in_use {
+        Ok(in_use) => (in_use, Ok(())),
+        Err(limited) => (None, Err(limited)),
+    };
     let warmed = async || {
+        may?;
         let charge = charge?;
         version?;
         Ok((charge, arrival.warmed(deadline).await?))
@@ -174,6 +181,6 @@ fn broken(panic: &tokio::task::JoinError) -> Status {
 fn refuse(stream: &Stream, status: Status) -> Status {
     let status = mend(status, "ClassifyStream");
     let code = error_code(status.metadata().as_ref());
-    stream.service.arrive(Protocol::Grpc, "", None, &stream.call.keys, Instant::now()).finish(Some(code));
+    stream.service.arrive(Protocol::Grpc, "", None, &stream.call.asker, Instant::now()).finish(Some(code));
     status
 }

@@ -16,11 +16,12 @@ use axum::{
 };
 use bytes::Bytes;
 use hyper::body::Incoming;
-use tower::{BoxError, Service as Answers, service_fn};
+use tower::{BoxError, Layer as _, Service as Answers, ServiceExt as _, service_fn};
 use tower_http::request_id;
 use tracing::Span;
 
 use super::{
+    cross_origin::cors,
     door::HttpDoor,
     error::Failure,
     framing,
@@ -31,11 +32,21 @@ use super::{
 };
 use crate::{
     server::{
-        activity::InWork, door_span, load_report, places::Place, request_id::RequestId, request_log::RequestLog,
-        shared::Shared, unread::Unread,
+        activity::InWork,
+        audited::AuditedManager,
+        door_span,
+        gate::Entered,
+        load_report,
+        needs::Needs,
+        places::Place,
+        request_id::RequestId,
+        request_log::RequestLog,
+        shared::{DoorOptions, Shared},
+        unread::Unread,
     },
-    service::{Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, SplitKeys, TraceContext},
+    service::{Asker, Charge, ClientId, Error, ErrorKind, Payer, Service, Shown, TraceContext},
     telemetry::{OpenSpan, TraceId, TraceParent, TracedRequest, trace_id},
+    tls::ClientName,
 };
 
 /// The largest head of a request: line and headers.
@@ -52,6 +63,8 @@ pub(super) struct OfConnection {
     pub(super) payer: Payer,
     /// Where it comes from.
     pub(super) address: IpAddr,
+    /// Who the client is, where it had to show a certificate.
+    pub(super) client_name: Option<ClientName>,
 }
 
 /// What a handler knows of its request beside method, path and body.
@@ -66,8 +79,10 @@ pub(super) struct HttpCall {
     payer: Option<Payer>,
     /// Whose it is, where clients take turns.
     pub(super) client: Option<ClientId>,
-    /// What decides between versions of a model.
-    pub(super) keys: SplitKeys,
+    /// Whose key it showed, and what decides between versions of a model.
+    pub(super) asker: Asker,
+    /// Who asks, where clients have to show certificates.
+    pub(super) client_name: Option<ClientName>,
     body: Arc<BodyState>,
 }
 
@@ -81,10 +96,32 @@ impl HttpCall {
             parent: door_span::parent(request.headers()),
             traced: None,
             payer: connection.map(|connection| connection.payer.clone()),
-            client: shared.clients.of(request.headers(), connection.map(|connection| connection.address)),
-            keys: shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes())),
+            client: None,
+            asker: Asker {
+                keys: shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes())),
+                caller: None,
+            },
+            client_name: connection.and_then(|connection| connection.client_name.clone()),
             body: Arc::new(BodyState::of(request.body())),
         }
+    }
+
+    /// What the request brings through the gate; whose it is follows from that.
+    fn enter(&mut self, request: &Request<Incoming>, connection: Option<&OfConnection>, shared: &Shared) -> Entered {
+        let needs = || Needs::of_http(request.method(), request.uri().path(), &shared.options.platforms);
+        let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, true);
+        let address = connection.map(|connection| connection.address);
+        let key = self.asker.key_name().map(|name| &**name);
+        self.client = shared.clients.of(request.headers(), address, key);
+        entry
+    }
+
+    /// Whoever brings models and takes them away.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` where this is not the management address.
+    pub(super) fn manager(&self, door: &HttpDoor) -> Result<AuditedManager, Error> {
+        door.shared.manager(&self.asker, self.client_name.as_ref(), &self.id)
     }
 
     /// The body was read to its end.
@@ -113,6 +150,20 @@ impl HttpCall {
     /// The trace that it is recorded in.
     pub(super) fn recorded(&self) -> Option<TraceId> {
         self.traced.as_deref().map(TracedRequest::trace_id)
+    }
+}
+
+/// Refuses a path to a model that the request's key is not for, or to several of which it is not for one. What stands behind a name that
+/// has a comma in it is one model where there is such a one.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub(super) fn check_model(parts: &Parts, name: &str) -> Result<(), Error> {
+    let Some(call) = parts.extensions.get::<HttpCall>().filter(|call| call.asker.is_bound()) else { return Ok(()) };
+    let of_several = |part: &str| part.split_once('@').map_or(part, |(name, _)| name).to_owned();
+    match name.contains(',') {
+        true => name.split(',').map(of_several).try_for_each(|name| call.asker.check_model(&name)),
+        false => call.asker.check_model(name),
     }
 }
 
@@ -151,6 +202,7 @@ where
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
     let mut call = HttpCall::of(&request, connection.as_ref(), &door.shared);
+    let Entered { in_use, refused } = call.enter(&request, connection.as_ref(), &door.shared);
     let span = door_span::begin(door.options(), request.uri().path(), request.headers(), call.parent, call.arrived);
     call.traced = span.as_ref().map(|span| span.request().clone());
     let peer = connection.as_ref().map(|connection| &connection.peer);
@@ -158,8 +210,10 @@ where
     let of_http_2 = connection.as_ref().filter(|_| request.version() >= Version::HTTP_2);
     let stream = of_http_2.map(|connection| connection.payer.open_charge_in_any_case());
     let report = load_report::wanted(door.options().load_reports, request.headers());
-    let log =
-        RequestLog::start("http", &call.id, &door.shared.slow).in_trace(trace_id(call.traced.as_deref(), call.parent));
+    let log = RequestLog::start("http", &call.id, &door.shared.slow)
+        .of_client(call.client_name.clone())
+        .of_key(call.asker.key_name())
+        .in_trace(trace_id(call.traced.as_deref(), call.parent));
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut goes_on = true;
     let mut answer = if head_bytes(&request) > MAX_HEAD_BYTES {
@@ -170,6 +224,8 @@ where
         Failure::from(error).into_response()
     } else if !is_probe(uri.path()) && connection.as_ref().is_some_and(|connection| !connection.place.is_full()) {
         Failure::from(no_place()).into_response()
+    } else if let Some(refused) = refused {
+        readable(Failure::from(refused), door.options(), &request).await
     } else {
         request.extensions_mut().insert(call.clone());
         let request = request.map(|body| match version < Version::HTTP_2 {
@@ -184,6 +240,7 @@ where
         }
     };
 
+    drop(in_use);
     let failed = take_failure(&mut answer);
     if let Some(failure) = &failed {
         failure.write(&call.id, &mut answer);
@@ -200,6 +257,15 @@ where
         Some(charge) => answer.map(|body| Body::new(Unread::new(body, charge))),
         None => answer,
     })
+}
+
+/// A refusal that pages of other origins may read where they may read answers: it is made outside of the layer that sees to that.
+async fn readable(failure: Failure, options: &DoorOptions, request: &Request<Incoming>) -> Response {
+    let Some(cors) = cors(&options.cors_origins) else { return failure.into_response() };
+    let mut asked = Request::new(());
+    (*asked.method_mut(), *asked.headers_mut()) = (request.method().clone(), request.headers().clone());
+    let refuse = service_fn(async |_: Request<()>| Ok::<_, Infallible>(failure.clone().into_response()));
+    cors.layer(refuse).oneshot(asked).await.unwrap_or_else(|never| match never {})
 }
 
 /// The refusal of an answer: what a handler left there, or what a layer's bare status stands for.

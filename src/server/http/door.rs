@@ -1,7 +1,5 @@
 //! What every handler of the door sees.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::route_of::route_of;
@@ -12,7 +10,7 @@ use crate::{
         shared::{DoorOptions, Shared},
         threads::Threads,
     },
-    service::{Error, ManageModels, Service},
+    service::Service,
 };
 
 /// What every handler sees.
@@ -44,14 +42,6 @@ impl HttpDoor {
         let vertex = self.options().platforms.vertex.as_ref();
         let is_named = vertex.is_some_and(|vertex| path == vertex.predict || path == vertex.health);
         if is_named { Some(path) } else { route_of(self.paths.iter().map(String::as_str), path) }
-    }
-
-    /// Whoever brings models and takes them away.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` where this is not the management address.
-    pub(super) fn manager(&self) -> Result<Arc<dyn ManageModels>, Error> {
-        self.shared.manager()
     }
 
     pub(super) fn service(&self) -> &Service {

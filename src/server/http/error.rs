@@ -6,7 +6,10 @@ use axum::{
     body::Body,
     http::{
         Method, StatusCode,
-        header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+        header::{
+            ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+            WWW_AUTHENTICATE,
+        },
     },
     response::{IntoResponse, Response},
 };
@@ -52,7 +55,7 @@ pub(super) struct ErrorDocument<'a> {
 /// The kinds of refusal. For programs.
 pub(super) fn code() -> ObjectBuilder {
     let kinds = ErrorKind::ALL.map(|kind| wire_status(kind).2);
-    let description = "What kind of refusal it is. `OVERLOADED` and `UNAVAILABLE` are worth another try, after `retry-after` seconds.";
+    let description = "What kind of refusal it is. `OVERLOADED`, `RESOURCE_EXHAUSTED` and `UNAVAILABLE` are worth another try, after `retry-after` seconds.";
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(description))
@@ -196,7 +199,13 @@ impl IntoResponse for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (status, _, code) = wire_status(error.kind);
-        let header = retry_after(&error).map(|delay| (RETRY_AFTER, HeaderValue::from(delay.as_secs())));
+        let header = match error.kind {
+            // What RFC 9110 wants of a 401. Browsers ask their user for Basic and Digest only.
+            ErrorKind::Unauthenticated => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"resnetd\"")))
+            }
+            _ => retry_after(&error).map(|delay| (RETRY_AFTER, HeaderValue::from(delay.as_secs()))),
+        };
         Self { kind: Some(error.kind), status, code, message: error.message, header }
     }
 }

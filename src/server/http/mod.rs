@@ -10,6 +10,7 @@ mod bare;
 mod base64;
 mod body;
 mod call;
+mod cross_origin;
 mod description;
 mod docs;
 mod door;
@@ -51,7 +52,6 @@ use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder, ServiceExt as _, util::option_layer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, Any, CorsLayer},
     request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
@@ -68,6 +68,7 @@ pub use v1::{explained_as_json, explained_as_png, take_apart};
 
 use bare::Refusals;
 use call::MAX_HEAD_BYTES;
+use cross_origin::cors;
 use one_port::{CallsOfPort, OnePort};
 use socket::Socket;
 
@@ -96,11 +97,12 @@ impl HttpDoor {
         let service = self.service().clone();
         let calls = CallsOfPort { answer: calls, cors: cors(&self.options().cors_origins) };
         let http = stack(Arc::new(self));
-        let connect = move |stream: Wire, Connecting { leaving, cut, activity, place, address }: Connecting| {
+        let connect = move |stream: Wire, connecting: Connecting| {
+            let Connecting { leaving, cut, activity, place, address, client_name } = connecting;
             let (stream, peer) = Socket::new(stream, refusals.clone());
             let payer = service.payer(cut);
             let (http, calls) = (http.clone(), calls.clone());
-            let answer = OnePort { http, calls, peer, activity, place, payer, leaving, address };
+            let answer = OnePort { http, calls, peer, activity, place, payer, leaving, address, client_name };
             builder.serve_connection(TokioIo::new(stream), answer).into_owned()
         };
         connections::accept(listener, life, connect).await;
@@ -151,14 +153,4 @@ fn stack(
         .layer(SetRequestIdLayer::new(REQUEST_ID_NAME, ids))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID_NAME))
         .service(traced)
-}
-
-/// Browsers may read answers from these origins; from none, unless the configuration names some.
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let origin = match origins {
-        [] => return None,
-        [all] if all == "*" => AllowOrigin::any(),
-        some => AllowOrigin::list(some.iter().filter_map(|origin| origin.parse().ok())),
-    };
-    Some(CorsLayer::new().allow_origin(origin).allow_methods(Any).allow_headers(Any).expose_headers(Any))
 }

@@ -43,6 +43,7 @@ use crate::{
         places::Place,
     },
     service::{Error, ErrorKind, Payer},
+    tls::ClientName,
 };
 
 /// What calls of gRPC begin with, gRPC-Web included.
@@ -74,6 +75,7 @@ pub(super) struct OnePort<H> {
     pub(super) payer: Payer,
     pub(super) leaving: CancellationToken,
     pub(super) address: IpAddr,
+    pub(super) client_name: Option<ClientName>,
 }
 
 impl<H> Service<Request<Incoming>> for OnePort<H>
@@ -91,6 +93,7 @@ where
             place: self.place.clone(),
             payer: self.payer.clone(),
             address: self.address,
+            client_name: self.client_name.clone(),
         };
         if is_call(request.headers()) {
             return Either::Right(Box::pin(self.calls.clone().answered(connection, self.leaving.clone(), request)));
@@ -126,7 +129,7 @@ impl CallsOfPort {
 
 async fn call(
     calls: AnswerCalls,
-    OfConnection { peer, in_work, place, payer, address }: OfConnection,
+    OfConnection { peer, in_work, place, payer, address, client_name }: OfConnection,
     leaving: CancellationToken,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
@@ -146,7 +149,7 @@ async fn call(
     });
     let state = Arc::new(BodyState::of(request.body()));
     let request = request.map(|body| tonic::body::Body::new(Watched { body, state: state.clone() }));
-    let origin = CallOrigin { payer, leaving, in_work, address };
+    let origin = CallOrigin { payer, leaving, in_work, address, client_name };
     tokio::select! {
         biased;
         answer = calls(request, origin, admitted) => {

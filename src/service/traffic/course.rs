@@ -67,5 +67,6 @@ fn is_fault(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::Internal | ErrorKind::Overloaded | ErrorKind::DeadlineExceeded | ErrorKind::Unavailable => true,
         ErrorKind::InvalidArgument | ErrorKind::UnsupportedFormat | ErrorKind::TooLarge | ErrorKind::NotFound => false,
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied | ErrorKind::LimitReached => false,
     }
 }

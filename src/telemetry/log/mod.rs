@@ -108,7 +108,8 @@ fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     // leaves the others at `info`: alone it would silence them, errors included. h2 warns of every connection that resets too
     // many streams, and of every PING that nobody asked for: what strangers do is counted, and said by the doors once in a while.
     // What asks stores for models knows secrets, and is silent at whatever level: the room of stores says what there is to say.
-    EnvFilter::builder().parse(format!("info,ort=warn,h2=error,{level},object_store=off,reqwest=off"))
+    // Who changed keys and models is told also where the rest is to be silent, unless `audit` itself is named.
+    EnvFilter::builder().parse(format!("info,ort=warn,h2=error,audit=info,{level},object_store=off,reqwest=off"))
 }
 
 fn subscriber<W>(

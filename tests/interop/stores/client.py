@@ -175,10 +175,10 @@ class Azurite(Store):
 class Resnetd:
     """`resnetd serve` over a store."""
 
-    def __init__(self, binary, store, folder, log):
+    def __init__(self, binary, store, folder, log, cache=None):
         self.http, grpc, self.url = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", store.url
         settings = {
-            "RESNETD__RUNTIME__TUNE": "false", "RESNETD__MODELS__CACHE_DIR": str(folder / "cache"), "RESNETD__MODELS__STORE_INTERVAL_MS": "200",
+            "RESNETD__RUNTIME__TUNE": "false", "RESNETD__MODELS__CACHE_DIR": str(cache or folder / "cache"), "RESNETD__MODELS__STORE_INTERVAL_MS": "200",
             "RESNETD__MODELS__WATCH_INTERVAL_MS": "200", "RESNETD__MODELS__SETTLE_MS": "500", "RESNETD__LOG__LEVEL": "debug",
         }
         self.log = folder / log
@@ -210,8 +210,8 @@ class Resnetd:
 
 
 def versions(folder):
-    """The built-in model as three versions of `net`."""
-    for version in (1, 2, 3):
+    """The built-in model as four versions of `net`."""
+    for version in (1, 2, 3, 4):
         place = folder / "net" / str(version)
         place.mkdir(parents=True)
         shutil.copy(MODEL / "1/model.onnx", place)
@@ -268,7 +268,43 @@ def run(store, binary, folder):
         outcome = subprocess.run([binary, "push", place(1), store.url], env={**os.environ, **wrong}, capture_output=True, text=True)
         assert outcome.returncode == 1 and ("refuses the credentials" in outcome.stderr or "access is denied" in outcome.stderr), outcome
         print(" ", outcome.stderr.strip())
+    if os.geteuid() == 0 and sys.platform == "linux":
+        if not wrong:
+            store.start()
+        fill_the_disk(store, binary, folder)
+    else:
+        print("  SKIPPED a full disk: only root can have a small one")
     print(f"  {len(answered)} requests, none failed; the store was killed twice")
+
+
+@contextlib.contextmanager
+def small_disk(place):
+    """A disk of 2 MiB, where a version of 1.1 MB fits and a second one does not; gives the way to enlarge it. Root alone can have one."""
+    place.mkdir()
+    size = lambda size, *more: subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *more]), "tmpfs", place], check=True)
+    size("2m")
+    try:
+        yield lambda: size("16m", "remount")
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def fill_the_disk(store, binary, folder):
+    """The cache's disk is full: what serves goes on, one line says so, nothing half is left, and with room the version comes."""
+    place = folder / "small"
+    with small_disk(place) as enlarge:
+        server = Resnetd(binary, store, folder, "full.log", cache=place / "cache")
+        assert server.version() == 3
+        store.push(binary, str(folder / "local/net/4"))
+        until("the disk is seen to be full", lambda: "has room" in server.log.read_text())
+        assert server.version() == 3 and server.is_ready()
+        left = [path for path in (place / "cache").rglob("*") if path.is_file() and "/4/" in str(path) and path.name == "model.onnx"]
+        assert not left, left
+        enlarge()
+        until("version 4 has taken over", lambda: server.version() == 4)
+        log = server.stop()
+        line = next(line for line in log.splitlines() if "has room" in line)
+        print("  a full disk:", line[line.index("s3:"):] if "s3:" in line else line)
 
 
 def main():

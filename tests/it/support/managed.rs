@@ -37,14 +37,23 @@ impl Drop for Managed {
 impl Managed {
     /// `pets` and `birds`, of which `pets` is loaded.
     pub(crate) async fn start() -> Self {
+        Self::start_with(DoorOptions::default()).await
+    }
+
+    /// The same behind doors that are set up so.
+    pub(crate) async fn start_with(doors: DoorOptions) -> Self {
         let explicit = |options: &mut RepositoryOptions| options.explicit = Some(vec!["pets".to_owned()]);
         let all = Follower::with(&["pets/1", "birds/1"], explicit, |_| ());
         all.write("pets/model.toml", "[versions]\npolicy = \"all\"\nlabels = { stable = 1 }");
-        Self::over(all).await
+        Self::open(all, doors).await
     }
 
     /// Doors over what is there already.
     pub(crate) async fn over(all: Follower) -> Self {
+        Self::open(all, DoorOptions::default()).await
+    }
+
+    async fn open(all: Follower, doors: DoorOptions) -> Self {
         all.look().await;
         all.lifecycle.set_ready().await;
         let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -54,7 +63,7 @@ impl Managed {
         let listeners = Listeners { http, grpc, management: Some(Management { listener, manager }) };
         let service = all.service.clone();
         let served = tokio::spawn(async move {
-            drop(server::serve(listeners, service, DoorOptions::default(), std::future::pending()).await);
+            drop(server::serve(listeners, service, doors, std::future::pending()).await);
         });
         Self { all, http: http_address, grpc: grpc_address, management, served }
     }

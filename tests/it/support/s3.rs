@@ -8,7 +8,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -39,6 +39,26 @@ pub(crate) enum Treat {
     OtherBytes,
     /// As one of a bucket with a key of its owner's: the entity tag is no MD5.
     EncryptedByService,
+    /// The first bytes of the body are sent; the others once the gate is open.
+    HoldsAfter(usize, Arc<Gate>),
+}
+
+/// What a slow answer waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    fn wait(&self) {
+        drop(self.opened.wait_while(self.is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+    }
 }
 
 /// A request as it was received.
@@ -192,6 +212,8 @@ struct Reply {
     body: Vec<u8>,
     /// The body ends early.
     cut: Option<usize>,
+    /// It comes to a halt on the way.
+    halt: Option<(usize, Arc<Gate>)>,
 }
 
 impl Reply {
@@ -232,6 +254,7 @@ impl State {
         };
         match treat {
             Treat::BreaksOffAfter(length) => reply.cut = Some(length),
+            Treat::HoldsAfter(length, gate) => reply.halt = Some((length, gate)),
             Treat::OtherBytes => reply.body.iter_mut().for_each(|byte| *byte ^= 1),
             Treat::EncryptedByService => {
                 reply.head.push(("x-amz-server-side-encryption", "aws:kms".to_owned()));
@@ -270,16 +293,18 @@ impl State {
         }
         let mut head = vec![("ETag", tag), ("Last-Modified", "Thu, 26 Nov 2026 00:00:00 GMT".to_owned())];
         let range = seen.range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
-        let Some((start, end)) = range else { return Reply { status: 200, head, body: bytes.clone(), cut: None } };
+        let Some((start, end)) = range else {
+            return Reply { status: 200, head, body: bytes.clone(), ..Reply::default() };
+        };
         let start: usize = start.parse().unwrap();
         let end = end.parse().map_or(bytes.len(), |end: usize| (end + 1).min(bytes.len()));
         head.push(("Content-Range", format!("bytes {start}-{}/{}", end - 1, bytes.len())));
-        Reply { status: 206, head, body: bytes[start..end].to_vec(), cut: None }
+        Reply { status: 206, head, body: bytes[start..end].to_vec(), ..Reply::default() }
     }
 
     /// Puts an object, or a part of one.
     fn take(&mut self, key: &str, seen: &Seen, headers: &BTreeMap<String, String>, body: Vec<u8>) -> Reply {
-        let ok = |head, body: &str| Reply { status: 200, head, body: body.as_bytes().to_vec(), cut: None };
+        let ok = |head, body: &str| Reply { status: 200, head, body: body.as_bytes().to_vec(), ..Reply::default() };
         let (id, query) = (format!("upload-of-{key}"), &seen.query);
         if query.contains_key("uploads") {
             self.parts.insert(id.clone(), BTreeMap::new());
@@ -328,5 +353,10 @@ fn send(mut stream: &TcpStream, method: &str, reply: &Reply) -> bool {
     } else {
         &reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())]
     };
-    sent.and_then(|()| stream.write_all(body)).is_ok() && reply.cut.is_none()
+    let (first, rest) = body.split_at(reply.halt.as_ref().map_or(0, |(length, _)| *length).min(body.len()));
+    let begun = sent.and_then(|()| stream.write_all(first));
+    if let Some((_, gate)) = &reply.halt {
+        gate.wait();
+    }
+    begun.and_then(|()| stream.write_all(rest)).is_ok() && reply.cut.is_none()
 }

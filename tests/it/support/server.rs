@@ -13,7 +13,7 @@ use resnetd::{
     preprocess::Spec,
     runtime::{Executor, scripted::ScriptedExecutor},
     server::{self, DoorOptions, Listeners, ServeError, grpc::proto::classifier_client::ClassifierClient},
-    service::{Readiness, RequestLimits, Service},
+    service::{ErrorKind, Readiness, RequestLimits, Service},
     telemetry::Metrics,
     tensor::{ColorOrder, InputShape, Layout, Normalizer, NumberType},
 };
@@ -63,7 +63,15 @@ pub(crate) struct Builder {
     capacity: usize,
     max_batch_size: usize,
     predictions: bool,
-    ready: bool,
+    stage: Stage,
+}
+
+/// How far the start of a server has come.
+enum Stage {
+    /// Nobody has looked for models yet.
+    Started,
+    Loading,
+    Ready,
 }
 
 impl TestServer {
@@ -104,7 +112,7 @@ impl TestServer {
             capacity: 64,
             max_batch_size: 1,
             predictions: false,
-            ready: true,
+            stage: Stage::Ready,
         }
     }
 
@@ -184,7 +192,13 @@ impl Builder {
 
     /// Leaves the service in its state while models are loading.
     pub(crate) fn still_loading(mut self) -> Self {
-        self.ready = false;
+        self.stage = Stage::Loading;
+        self
+    }
+
+    /// Leaves the service as it is before anybody has looked for models.
+    pub(crate) fn just_started(mut self) -> Self {
+        self.stage = Stage::Started;
         self
     }
 
@@ -193,24 +207,28 @@ impl Builder {
         let (service, writer) = Service::new(self.limits, 1, Metrics::new(self.predictions));
         let options = LoadOptions { threads: 1, ..LoadOptions::default() };
         let lifecycle = Lifecycle::start(writer, NeverLoads, options).expect("a thread");
-        if self.ready {
-            let broken = WantedModel {
-                name: "broken".into(),
-                version: 1,
-                source: Source::Broken("model.toml: no such key `crop`".to_owned()),
-            };
-            lifecycle.apply(vec![broken]).await;
-            lifecycle.serve(scripted_model(3, self.executor, self.capacity, self.max_batch_size)).await;
-            lifecycle.set_ready().await;
-            let mut readiness = service.readiness_watch();
-            readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
-        } else {
-            // Its load takes as long as the server lives.
-            drop(lifecycle.apply(vec![loading()]));
-            let mut changes = service.readiness_watch();
-            while service.list().is_empty() {
-                changes.changed().await.expect("the service lives");
+        match self.stage {
+            Stage::Ready => {
+                let broken = WantedModel {
+                    name: "broken".into(),
+                    version: 1,
+                    source: Source::Broken("model.toml: no such key `crop`".to_owned()),
+                };
+                lifecycle.apply(vec![broken]).await;
+                lifecycle.serve(scripted_model(3, self.executor, self.capacity, self.max_batch_size)).await;
+                lifecycle.set_ready().await;
+                let mut readiness = service.readiness_watch();
+                readiness.wait_for(|readiness| *readiness == Readiness::Ready).await.expect("the service lives");
             }
+            Stage::Loading => {
+                // Its load takes as long as the server lives.
+                drop(lifecycle.apply(vec![loading()]));
+                let mut changes = service.readiness_watch();
+                while service.versions("unknown").is_err_and(|it| it.kind == ErrorKind::Unavailable) {
+                    changes.changed().await.expect("the service lives");
+                }
+            }
+            Stage::Started => {}
         }
         serving(service, lifecycle, self.options, Some(release)).await
     }

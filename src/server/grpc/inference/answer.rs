@@ -40,7 +40,7 @@ impl Inferring {
         let picked = version.as_ref().map_or(VersionPick::Number(0), |version| VersionPick::from(*version));
         let arrival = self
             .service
-            .arrive(Protocol::Grpc, &message.model_name, picked, &call.keys, arrived)
+            .arrive(Protocol::Grpc, &message.model_name, picked, &call.asker, arrived)
             .in_trace(call.recorded());
         let outcome = match (version, deadline, charge) {
             (Ok(_), Ok(deadline), Ok(charge)) => self.work(message, call, arrived, deadline, charge, &arrival).await,

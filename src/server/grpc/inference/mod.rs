@@ -5,7 +5,7 @@ mod convert;
 mod describe;
 mod stream;
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,13 +19,8 @@ use super::{
     proto::inference::{self as proto, grpc_inference_service_server},
 };
 use crate::{
-    server::{
-        request_log::{RequestLog, SlowRequests},
-        shared::Shared,
-        threads::Threads,
-        v2,
-    },
-    service::{Error, ErrorKind, ManageModels, Readiness, Service, Target},
+    server::{audited::AuditedManager, request_log::SlowRequests, shared::Shared, threads::Threads, v2},
+    service::{Error, ErrorKind, Readiness, Service, Target},
 };
 use answer::Inferring;
 
@@ -35,7 +30,7 @@ pub(super) struct InferenceService {
     threads: Threads,
     slow: SlowRequests,
     stream_concurrency: usize,
-    manager: Result<Arc<dyn ManageModels>, Error>,
+    shared: Shared,
 }
 
 impl InferenceService {
@@ -45,7 +40,7 @@ impl InferenceService {
             threads: shared.threads.clone(),
             slow: shared.slow.clone(),
             stream_concurrency: shared.options.stream_concurrency,
-            manager: shared.manager(),
+            shared: shared.clone(),
         }
     }
 
@@ -62,8 +57,10 @@ impl InferenceService {
         answer: impl FnOnce() -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
-        finish(log, what, model, &call.charge, answer())
+        let log = call.log(&self.slow);
+        // Statistics of all models name none.
+        let may = if model.is_empty() { Ok(()) } else { call.asker.check_model(model) };
+        finish(log, what, model, &call.charge, may.and_then(|()| answer()))
     }
 
     /// Whoever brings models and takes them away, for a call with these parameters.
@@ -72,10 +69,14 @@ impl InferenceService {
     /// `UNIMPLEMENTED` where this is not the management address, and for what is not taken.
     fn manager(
         &self,
+        call: &GrpcCall,
         parameters: &HashMap<String, proto::ModelRepositoryParameter>,
-    ) -> Result<&dyn ManageModels, Status> {
+    ) -> Result<AuditedManager, Status> {
         let unimplemented = |error: &Error| status_as(error, Code::Unimplemented);
-        let manager = self.manager.as_deref().map_err(unimplemented)?;
+        let manager = self
+            .shared
+            .manager(&call.asker, call.client_name.as_ref(), &call.id)
+            .map_err(|error| unimplemented(&error))?;
         v2::check_load(parameters.keys().map(String::as_str))
             .map_err(|message| unimplemented(&Error::new(ErrorKind::InvalidArgument, message)))?;
         Ok(manager)
@@ -145,7 +146,7 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::ModelInferRequest>,
     ) -> Result<Response<proto::ModelInferResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let request = request.into_inner();
         let model = request.model_name.clone();
@@ -207,9 +208,9 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::RepositoryModelLoadRequest>,
     ) -> Result<Response<proto::RepositoryModelLoadResponse>, Status> {
         let proto::RepositoryModelLoadRequest { model_name, parameters, .. } = request.get_ref();
-        let manager = self.manager(parameters)?;
+        let manager = self.manager(GrpcCall::before(&request)?, parameters)?;
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let loaded = manager.load(model_name).await.map(|()| proto::RepositoryModelLoadResponse {});
         finish(log, "RepositoryModelLoad", model_name, &call.charge, loaded)
     }
@@ -219,9 +220,9 @@ impl grpc_inference_service_server::GrpcInferenceService for InferenceService {
         request: Request<proto::RepositoryModelUnloadRequest>,
     ) -> Result<Response<proto::RepositoryModelUnloadResponse>, Status> {
         let proto::RepositoryModelUnloadRequest { model_name, parameters, .. } = request.get_ref();
-        let manager = self.manager(parameters)?;
+        let manager = self.manager(GrpcCall::before(&request)?, parameters)?;
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let unloaded = manager.unload(model_name).await.map(|()| proto::RepositoryModelUnloadResponse {});
         finish(log, "RepositoryModelUnload", model_name, &call.charge, unloaded)
     }

@@ -15,6 +15,7 @@ use tonic::{Status, Streaming};
 
 use super::answer::Inferring;
 use crate::{
+    auth::InUse,
     server::{
         grpc::{
             call::GrpcCall,
@@ -22,7 +23,7 @@ use crate::{
             proto::inference as proto,
             refusal::{error_code, mend},
         },
-        request_log::{RequestLog, SlowRequests},
+        request_log::SlowRequests,
     },
     service::{Charge, Error, ErrorKind},
     telemetry::Protocol,
@@ -47,8 +48,8 @@ pub(super) struct InferStream {
 pub(super) fn start(stream: InferStream) -> ReceiverStream<Result<proto::ModelStreamInferResponse, Status>> {
     let (answers, receiver) = mpsc::channel(stream.concurrency);
     tokio::spawn(async move {
-        let (id, slow, trace_id) = (stream.call.id.clone(), stream.slow.clone(), stream.call.trace_id());
-        let log = RequestLog::start("grpc", &id, &slow).in_trace(trace_id).at_its_clients_pace();
+        let (call, slow) = (stream.call.clone(), stream.slow.clone());
+        let log = call.log(&slow).at_its_clients_pace();
         // Without this branch, a client that left would be noticed with the next answer only. Dropping the work aborts its jobs.
         tokio::select! {
             biased;
@@ -82,8 +83,13 @@ async fn work(mut stream: InferStream, answers: &Answers) -> usize {
                     read += 1;
                     // The bytes of this message are the request's own from here on; those of the next come from now on.
                     stream.call.charge.give_back_bytes();
-                    let job = answer(stream.inferring.clone(), stream.call.clone(), stream.deadline, request);
-                    jobs.push_back(AbortOnDropHandle::new(tokio::spawn(job)));
+                    match stream.call.again() {
+                        Ok(again) => {
+                            let job = answer(stream.inferring.clone(), again, stream.deadline, request);
+                            jobs.push_back(AbortOnDropHandle::new(tokio::spawn(job)));
+                        }
+                        Err(refused) => break Some(convert::status(&refused)),
+                    }
                 }
                 Ok(None) => break None,
                 Err(status) => break Some(refuse(&stream, status)),
@@ -128,12 +134,16 @@ async fn pass_on(
 /// Answers one request of the stream, with an answer or with an error that carries its id.
 async fn answer(
     inferring: Inferring,
-    call: GrpcCall,
+    (call, in_use): (GrpcCall, Result<Option<InUse>, Error>),
     deadline: Option<Instant>,
     request: proto::ModelInferRequest,
 ) -> proto::ModelStreamInferResponse {
     let id = request.id.clone();
-    let charge = inferring.service.open_charge();
+    let (_in_use, may) = match in_use {
+        Ok(in_use) => (in_use, Ok(())),
+        Err(limited) => (None, Err(limited)),
+    };
+    let charge = may.and_then(|()| inferring.service.open_charge());
     let charge = charge.and_then(|charge| charge.add(request.encoded_len()).map(|()| charge));
     match inferring.answer(request, &call, Instant::now(), Ok(deadline), charge).await {
         Ok(answer) => proto::ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) },
@@ -149,6 +159,6 @@ async fn answer(
 fn refuse(stream: &InferStream, status: Status) -> Status {
     let status = mend(status, "ModelStreamInfer");
     let code = error_code(status.metadata().as_ref());
-    stream.inferring.service.arrive(Protocol::Grpc, "", None, &stream.call.keys, Instant::now()).finish(Some(code));
+    stream.inferring.service.arrive(Protocol::Grpc, "", None, &stream.call.asker, Instant::now()).finish(Some(code));
     status
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     server::{
-        request_log::{RequestLog, SlowRequests},
+        request_log::SlowRequests,
         shared::Shared,
         status::wire_status,
         tfserving::ServingSignature,
@@ -62,15 +62,17 @@ impl PredictionService {
         work: impl AsyncFnOnce(Q, Asked<'_>) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let deadline = deadline(request.metadata(), call.arrived);
         let mut message = request.into_inner();
         let spec = spec(&mut message).unwrap_or_default();
         let version = spec::version(&spec);
         // A number that is no version's is none of a model's, as 0 is none; the client is told below.
         let picked = version.as_ref().map_or(VersionPick::Number(0), |version| *version);
-        let arrival =
-            self.service.arrive(Protocol::Grpc, &spec.name, picked, &call.keys, call.arrived).in_trace(call.recorded());
+        let arrival = self
+            .service
+            .arrive(Protocol::Grpc, &spec.name, picked, &call.asker, call.arrived)
+            .in_trace(call.recorded());
         let outcome = match (version, deadline) {
             (Ok(_), Ok(deadline)) => {
                 work(message, Asked { call: &call, spec: &spec, deadline, arrival: &arrival }).await
@@ -205,10 +207,10 @@ impl proto::prediction_service_server::PredictionService for PredictionService {
         request: Request<proto::GetModelMetadataRequest>,
     ) -> Result<Response<proto::GetModelMetadataResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let proto::GetModelMetadataRequest { model_spec, metadata_field } = request.into_inner();
         let spec = model_spec.unwrap_or_default();
-        let told = spec::version(&spec).and_then(|version| {
+        let told = call.asker.check_model(&spec.name).and_then(|()| spec::version(&spec)).and_then(|version| {
             let target = self.service.target(&spec.name, version)?;
             let metadata = describe::metadata(&metadata_field, &target)?;
             let model_spec = Some(spec::answered(&spec.name, target.model().version, ""));
@@ -237,9 +239,10 @@ impl proto::model_service_server::ModelService for ModelService {
         request: Request<proto::GetModelStatusRequest>,
     ) -> Result<Response<proto::GetModelStatusResponse>, Status> {
         let call = GrpcCall::of(&request)?;
-        let log = RequestLog::start("grpc", &call.id, &self.slow).in_trace(call.trace_id());
+        let log = call.log(&self.slow);
         let spec = request.into_inner().model_spec.unwrap_or_default();
-        let versions = spec::version(&spec).and_then(|version| match version {
+        let versions = call.asker.check_model(&spec.name).and_then(|()| spec::version(&spec));
+        let versions = versions.and_then(|version| match version {
             VersionPick::Highest => self.service.versions(&spec.name),
             version => Ok(vec![self.service.find(&spec.name, version)?]),
         });

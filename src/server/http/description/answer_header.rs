@@ -11,6 +11,7 @@ pub(in crate::server::http) enum AnswerHeader {
     LoadReport,
     ServerTiming,
     RetryAfter,
+    WwwAuthenticate,
     Allow,
     AcceptEncoding,
     JsonLength,
@@ -23,12 +24,13 @@ pub(in crate::server::http) enum AnswerHeader {
 }
 
 impl AnswerHeader {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::RequestId,
         Self::TraceResponse,
         Self::LoadReport,
         Self::ServerTiming,
         Self::RetryAfter,
+        Self::WwwAuthenticate,
         Self::Allow,
         Self::AcceptEncoding,
         Self::JsonLength,
@@ -51,6 +53,7 @@ impl AnswerHeader {
             Self::LoadReport => "endpoint-load-metrics",
             Self::ServerTiming => "server-timing",
             Self::RetryAfter => "retry-after",
+            Self::WwwAuthenticate => "www-authenticate",
             Self::Allow => "allow",
             Self::AcceptEncoding => "accept-encoding",
             Self::JsonLength => "inference-header-content-length",
@@ -71,6 +74,7 @@ impl AnswerHeader {
             Self::LoadReport => "EndpointLoadMetrics",
             Self::ServerTiming => "ServerTiming",
             Self::RetryAfter => "RetryAfter",
+            Self::WwwAuthenticate => "WwwAuthenticate",
             Self::Allow => "Allow",
             Self::AcceptEncoding => "AcceptEncoding",
             Self::JsonLength => "InferenceHeaderContentLength",
@@ -114,6 +118,7 @@ impl AnswerHeader {
             Self::RetryAfter => {
                 (Type::Integer, "After so many seconds trying again makes sense; at least 1.", json!(1))
             }
+            Self::WwwAuthenticate => (Type::String, "How a key is shown.", json!("Bearer realm=\"resnetd\"")),
             Self::Allow => (Type::String, "The methods that the route has.", json!("GET, HEAD")),
             Self::AcceptEncoding => (
                 Type::String,

@@ -38,6 +38,9 @@ impl Described {
         let described = Self { operation, schemas: Vec::new() };
         described.refuses([
             RefusalStatus::InvalidArgument,
+            RefusalStatus::Unauthenticated,
+            RefusalStatus::PermissionDenied,
+            RefusalStatus::Overloaded,
             RefusalStatus::UriTooLong,
             RefusalStatus::HeadersTooLarge,
             RefusalStatus::Internal,

@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::http) enum RefusalStatus {
     InvalidArgument,
+    Unauthenticated,
+    PermissionDenied,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -34,8 +36,10 @@ pub(in crate::server::http) enum RefusalStatus {
 }
 
 impl RefusalStatus {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::InvalidArgument,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -55,6 +59,12 @@ impl RefusalStatus {
         let of = |kind, message: &str| Failure::from(Error::new(kind, message));
         match self {
             Self::InvalidArgument => of(ErrorKind::InvalidArgument, "top_k is `0`: it must be an integer from 1 to 10"),
+            Self::Unauthenticated => {
+                of(ErrorKind::Unauthenticated, "a key is wanted: send `authorization: Bearer KEY` or `x-api-key: KEY`")
+            }
+            Self::PermissionDenied => {
+                of(ErrorKind::PermissionDenied, "key `front` may classify, and this needs `read`: ask with another key")
+            }
             Self::NotFound => of(ErrorKind::NotFound, "no model `cats`; served are `resnet20-cifar10`"),
             Self::MethodNotAllowed => Failure::method(&Method::PUT, Failure::GET),
             Self::RequestTimeout => Failure::timeout(Duration::from_secs(30)),
@@ -87,6 +97,8 @@ impl RefusalStatus {
     pub(super) fn component(self) -> &'static str {
         match self {
             Self::InvalidArgument => "InvalidArgument",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::PermissionDenied => "PermissionDenied",
             Self::NotFound => "NotFound",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::RequestTimeout => "RequestTimeout",
@@ -108,6 +120,10 @@ impl RefusalStatus {
             Self::InvalidArgument => {
                 "The request cannot be meant: an option, the JSON, a shape, or a picture that is corrupt or empty. Do not repeat it; `error` says how to mend it."
             }
+            Self::Unauthenticated => {
+                "The server wants an API key (`[auth] keys_file`), and what came is none, or one that does not count or was revoked."
+            }
+            Self::PermissionDenied => "The API key has not this right, or is not for this model.",
             Self::NotFound => "There is no such model, version, label or route. `error` lists what is served.",
             Self::MethodNotAllowed => "The route has other methods; `allow` lists them.",
             Self::RequestTimeout => "The body did not arrive in time (`[server] body_timeout_ms`, 30 s).",
@@ -119,7 +135,7 @@ impl RefusalStatus {
                 "Not a picture in a format that is read, or a `content-encoding` that is not; then `accept-encoding` lists those that are."
             }
             Self::Overloaded => {
-                "The model's queue is full, the deadline cannot be met, or the requests in work leave no memory. Try again after `retry-after` seconds."
+                "The model's queue is full, the deadline cannot be met, the requests in work leave no memory (`OVERLOADED`), or the API key's own limits are used up (`RESOURCE_EXHAUSTED`). Try again after `retry-after` seconds."
             }
             Self::HeadersTooLarge => "Path and headers have more than 32 KiB, or there are more than 100 headers.",
             Self::Internal => {

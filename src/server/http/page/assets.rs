@@ -23,7 +23,7 @@ macro_rules! file {
 }
 
 /// What the page loads.
-pub(super) const ASSETS: [PackedFile; 28] = [
+pub(super) const ASSETS: [PackedFile; 29] = [
     file!(script: "answer.js"),
     file!(script: "app.js"),
     file!(script: "camera.js"),
@@ -36,6 +36,7 @@ pub(super) const ASSETS: [PackedFile; 28] = [
     file!(script: "htm-preact.js"),
     file!(drawing: "icon.svg"),
     file!(script: "intake.js"),
+    file!(script: "key.js"),
     file!(script: "line.js"),
     file!(script: "live.js"),
     file!(script: "models.js"),

@@ -48,7 +48,7 @@ pub(in crate::server::http) async fn classify(
     // none. The client is told below.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
     let arrival =
-        door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived).in_trace(call.recorded());
+        door.service().arrive(Protocol::Http, model, version, &call.asker, call.arrived).in_trace(call.recorded());
     let outcome = answer(door, call, path, &arrival, request, shape).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome

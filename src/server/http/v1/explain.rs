@@ -28,7 +28,7 @@ pub(super) async fn explain(
     // As for a classification: the metrics get no name that is none, and the client is told below.
     let (model, version) = (path.model().unwrap_or_default(), path.version().unwrap_or(VersionPick::Number(0)));
     let arrival =
-        door.service().arrive(Protocol::Http, model, version, &call.keys, call.arrived).in_trace(call.recorded());
+        door.service().arrive(Protocol::Http, model, version, &call.asker, call.arrived).in_trace(call.recorded());
     let outcome = answer(door, call, path, &arrival, request).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));
     outcome

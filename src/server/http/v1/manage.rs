@@ -44,16 +44,16 @@ pub(super) struct UnloadDocument<'a> {
 }
 
 /// `POST …:load`: serves what is in the model's folder now; answered once it does, with its status.
-pub(super) async fn load(door: &Arc<HttpDoor>, path: &ModelPath) -> Result<Response, Failure> {
+pub(super) async fn load(door: &Arc<HttpDoor>, call: &HttpCall, path: &ModelPath) -> Result<Response, Failure> {
     let name = path.model()?;
-    door.manager()?.load(name).await?;
+    call.manager(door)?.load(name).await?;
     models::status(door, path)
 }
 
 /// `POST …:unload`.
-pub(super) async fn unload(door: &Arc<HttpDoor>, path: &ModelPath) -> Result<Response, Failure> {
+pub(super) async fn unload(door: &Arc<HttpDoor>, call: &HttpCall, path: &ModelPath) -> Result<Response, Failure> {
     let name = path.model()?;
-    door.manager()?.unload(name).await?;
+    call.manager(door)?.unload(name).await?;
     Ok(reply::json(StatusCode::OK, &UnloadDocument { name, unloaded: true }, 128))
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn label(
     path: &ModelPath,
     request: Request,
 ) -> Result<Response, Failure> {
-    let manager = door.manager()?;
+    let manager = call.manager(door)?;
     let name = path.model()?;
     let (head, incoming) = request.into_parts();
     let charge = call.open_charge(door.service())?;

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use crate::{
-    server::http::{description::ModelInPath, error::Failure},
+    server::http::{call::check_model, description::ModelInPath, error::Failure},
     service::{Error, ErrorKind, Shown, VersionPick},
 };
 
@@ -119,7 +119,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
                 kind => version = Some((kind, value)),
             }
         }
-        Ok(Self::new(model, version))
+        let path = Self::new(model, version);
+        check_model(parts, path.model.as_deref().unwrap_or_default())?;
+        Ok(path)
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn classify(
             let failure = Failure::from(error);
             // Of no model that is known.
             service
-                .arrive(Protocol::Http, "", VersionPick::Highest, &call.keys, call.arrived)
+                .arrive(Protocol::Http, "", VersionPick::Highest, &call.asker, call.arrived)
                 .finish(Some(failure.code()));
             return Err(failure);
         }
@@ -67,7 +67,7 @@ pub(super) async fn classify(
         .iter()
         .map(|model| {
             let version = model.version().unwrap_or(VersionPick::Number(0));
-            service.arrive(Protocol::Http, &model.name, version, &call.keys, call.arrived).in_trace(call.recorded())
+            service.arrive(Protocol::Http, &model.name, version, &call.asker, call.arrived).in_trace(call.recorded())
         })
         .collect();
     let outcome = answer(door, call, &named, &arrivals, request).await;
@@ -110,7 +110,9 @@ async fn answer(
     for target in targets {
         let one = match target {
             // The call names what there is not: it is a mistake, and none of the others is asked.
-            Err(error) if error.kind == ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                return Err(error.into());
+            }
             one => one,
         };
         asked.push(one.and_then(|target| {

@@ -36,7 +36,7 @@ pub(super) async fn infer(
     let version = path.version().map_or(VersionPick::Number(0), VersionPick::from);
     let arrival = door
         .service()
-        .arrive(Protocol::Http, path.model().unwrap_or_default(), version, &call.keys, call.arrived)
+        .arrive(Protocol::Http, path.model().unwrap_or_default(), version, &call.asker, call.arrived)
         .in_trace(call.recorded());
     let outcome = answer(&door, &call, &path, &arrival, request).await;
     arrival.finish(outcome.as_ref().err().map(Failure::code));

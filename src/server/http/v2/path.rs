@@ -6,7 +6,10 @@ use axum::{
 };
 
 use crate::{
-    server::{http::error::Failure, v2},
+    server::{
+        http::{call::check_model, error::Failure},
+        v2,
+    },
     service::{Error, ErrorKind, Shown},
 };
 
@@ -59,6 +62,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NamedVersion {
                 _ => version = Some(value.to_owned()),
             }
         }
+        check_model(parts, &model)?;
         Ok(Self { model: Ok(model), version })
     }
 }

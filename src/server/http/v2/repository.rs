@@ -58,7 +58,7 @@ pub(super) async fn load(
     path: NamedVersion,
     request: Request,
 ) -> Result<Response, Failure> {
-    let manager = door.manager()?;
+    let manager = call.manager(&door)?;
     check_parameters(&door, &call, request).await?;
     manager.load(path.model()?).await?;
     Ok(Response::new(Body::empty()))
@@ -71,7 +71,7 @@ pub(super) async fn unload(
     path: NamedVersion,
     request: Request,
 ) -> Result<Response, Failure> {
-    let manager = door.manager()?;
+    let manager = call.manager(&door)?;
     check_parameters(&door, &call, request).await?;
     manager.unload(path.model()?).await?;
     Ok(Response::new(Body::empty()))

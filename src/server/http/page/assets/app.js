@@ -4,7 +4,8 @@
 // server says) is only ever put into the page as text.
 
 import { listen } from './intake.js';
-import { follow } from './models.js';
+import { access, isKey, take } from './key.js';
+import { follow, refresh } from './models.js';
 import { link, look, watch } from './server.js';
 import { store, useStore } from './store.js';
 import { html, render, useEffect, useRef } from './htm-preact.js';
@@ -40,9 +41,10 @@ function App() {
       <${State} />
     </header>
     <${Away} />
+    <${Key} />
     <main id="main" tabindex="-1" ref=${main}><${view.view} /></main>
     <footer>
-      <a href="docs">API</a> <a href="openapi.json">OpenAPI</a> <a href="metrics">Metrics</a> <a href="v1/stats">Statistics</a>
+      <a href="docs">API</a> <a href="openapi.json">OpenAPI</a> <${Plain} />
     </footer>`;
 }
 
@@ -50,6 +52,30 @@ function State() {
   const { state } = useStore(link);
   const words = { unknown: 'looking', ready: 'ready', refusing: 'not ready', away: 'away' };
   return html`<p class="state"><span class=${`dot ${state}`}></span>${words[state]}</p>`;
+}
+
+/** What a link alone does not get where the server wants a key. */
+function Plain() {
+  const { key, wanted } = useStore(access);
+  return key || wanted ? html`<button type="button" onClick=${() => take('')}>Forget the key</button>` : html`<a href="metrics">Metrics</a> <a href="v1/stats">Statistics</a>`;
+}
+
+/** Asks for a key where the server wants one. */
+function Key() {
+  const { wanted, words } = useStore(access);
+  const field = useRef();
+  const give = (event) => {
+    event.preventDefault();
+    const key = field.current.value.trim();
+    if (!isKey(key)) return;
+    take(key);
+    look();
+    refresh();
+  };
+  return html`<div role="alert" class="alert">
+    ${wanted && html`<p><b>The server wants an API key:</b> ${words}. It is kept in this tab only, until it is closed.</p>
+      <form class="key" onSubmit=${give}><label>Key <input ref=${field} type="password" autocomplete="off" spellcheck="false" required /></label> <button>Use it</button></form>`}
+  </div>`;
 }
 
 /** What is wrong with the server as a whole. */

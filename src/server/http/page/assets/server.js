@@ -2,6 +2,7 @@
 //
 // All paths are relative to the page, so that it also works behind a proxy that gives it a folder.
 
+import { access, withKey } from './key.js';
 import { store } from './store.js';
 
 /** The server answered, and not as asked. `message` is what it says. */
@@ -56,7 +57,7 @@ async function lookAgain() {
 /** Asks whether the server is ready. */
 export async function look() {
   try {
-    const answer = await fetch('readyz', { cache: 'no-store' });
+    const answer = await fetch('readyz', { cache: 'no-store', headers: withKey() });
     const said = await answer.json().catch(() => ({}));
     seen();
     const refuses = { state: 'refusing', words: said.error || `status ${answer.status}` };
@@ -96,7 +97,7 @@ export function pause(ms, signal) {
 export async function ask(path, options = {}, read = (answer) => answer.json()) {
   let answer;
   try {
-    answer = await fetch(path, { cache: 'no-store', redirect: 'error', ...options });
+    answer = await fetch(path, { cache: 'no-store', redirect: 'error', ...options, headers: withKey(options.headers) });
     if (answer.ok) {
       const body = await read(answer);
       seen();
@@ -111,6 +112,7 @@ export async function ask(path, options = {}, read = (answer) => answer.json()) 
   }
   seen();
   const said = await answer.json().catch(() => ({}));
+  if (answer.status === 401) access.set({ wanted: true, words: said.error || '' });
   throw new Refusal(answer.status, said, retryAfter(answer.headers.get('retry-after')));
 }
 

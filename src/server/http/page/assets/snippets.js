@@ -2,6 +2,7 @@
 // is run: each is quoted as its language wants it.
 
 import { calls, fitting, pathFor } from './classify.js';
+import { access } from './key.js';
 
 /** `'…'`, in which a shell reads nothing. */
 export function forShell(text) {
@@ -34,18 +35,21 @@ export function snippets(name, choices, topK, base) {
   ];
 }
 
+/** Where a key is wanted, it comes out of the environment: what is copied is pasted where others read it. */
+const keyOfShell = () => (access.value.key ? '-H "x-api-key: $RESNETD_API_KEY" ' : '');
+
 function curl(file, url) {
-  return `curl --data-binary @${forShell(file)} \\\n  -H 'content-type: application/octet-stream' \\\n  ${forShell(url.href)}`;
+  return `curl --data-binary @${forShell(file)} \\\n  -H 'content-type: application/octet-stream' \\\n  ${keyOfShell()}${forShell(url.href)}`;
 }
 
 function python(file, url) {
   return [
-    'import json, urllib.request',
+    access.value.key ? 'import json, os, urllib.request' : 'import json, urllib.request',
     '',
     `with open(${forPython(file)}, "rb") as picture:`,
     '    request = urllib.request.Request(',
     `        ${forPython(url.href)},`,
-    '        data=picture.read(), headers={"content-type": "application/octet-stream"})',
+    '        data=picture.read(), headers={"content-type": "application/octet-stream"' + (access.value.key ? ', "x-api-key": os.environ["RESNETD_API_KEY"]})' : '})'),
     'with urllib.request.urlopen(request) as answer:',
     '    print(json.dumps(json.load(answer), indent=2))',
   ].join('\n');
@@ -59,6 +63,6 @@ function grpcurl(file, { name, version }, topK, url) {
   const plain = url.protocol === 'https:' ? '' : '-plaintext ';
   return [
     `{ printf %s ${forShell(head)}; base64 < ${forShell(file)} | tr -d '\\n'; printf %s '"]}'; } |`,
-    `  grpcurl ${plain}-d @ ${forShell(`${url.hostname}:${port}`)} resnetd.v1.Classifier/Classify`,
+    `  grpcurl ${plain}${keyOfShell()}-d @ ${forShell(`${url.hostname}:${port}`)} resnetd.v1.Classifier/Classify`,
   ].join('\n');
 }

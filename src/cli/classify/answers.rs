@@ -1,0 +1,119 @@
+//! From pictures to answers, many at a time and in the order in which they came.
+
+use std::ops::ControlFlow;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::feed::Fed;
+use crate::{
+    bulk::MemberError,
+    cli::offline::Offline,
+    server::error_code,
+    service::{ClassesWanted, ErrorKind, Prediction, Priority, Request, TraceContext, Wanted},
+};
+
+/// What became of one picture.
+pub(super) struct Answered {
+    pub(super) key: String,
+    /// Which of the sources it came from, and its place there.
+    pub(super) at: (usize, u64),
+    pub(super) outcome: Result<Vec<Prediction>, Refused>,
+}
+
+/// Why a picture has no classes.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) message: String,
+    /// As the server names it.
+    pub(super) code: &'static str,
+    /// Its source could not be read any further.
+    pub(super) is_cut: bool,
+    /// The picture has nothing to do with it: another time it may have an answer.
+    pub(super) is_ours: bool,
+}
+
+impl Refused {
+    fn new(kind: ErrorKind, message: String) -> Self {
+        let is_ours = !matches!(kind, ErrorKind::InvalidArgument | ErrorKind::UnsupportedFormat | ErrorKind::TooLarge);
+        Self { message, code: error_code(kind), is_cut: false, is_ours }
+    }
+}
+
+impl From<MemberError> for Refused {
+    fn from(error: MemberError) -> Self {
+        let kind = match error {
+            MemberError::TooLarge { .. } => ErrorKind::TooLarge,
+            MemberError::Missing(_) | MemberError::Cut(_) => ErrorKind::InvalidArgument,
+        };
+        Self { is_cut: matches!(error, MemberError::Cut(_)), ..Self::new(kind, error.to_string()) }
+    }
+}
+
+/// Who takes the answers.
+pub(super) trait Taker {
+    /// The next one. `Break`: no more are wanted.
+    fn take(&mut self, answered: Answered) -> anyhow::Result<ControlFlow<()>>;
+
+    /// There is none at this moment: whoever waits for those that were taken should get them now.
+    fn pause(&mut self) -> anyhow::Result<()>;
+}
+
+/// Classifies everything that is `fed`.
+///
+/// # Errors
+/// What `taker` says; the service's own errors are answers.
+pub(super) async fn answer_all(
+    offline: &Offline,
+    fed: mpsc::Receiver<Fed>,
+    classes: ClassesWanted,
+    taker: &mut impl Taker,
+) -> anyhow::Result<()> {
+    let answers = ReceiverStream::new(fed).map(|fed| answer(offline, fed, classes)).buffered(offline.concurrency());
+    let mut answers = std::pin::pin!(answers);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = answers.next() => next,
+            () = std::future::ready(()) => {
+                taker.pause()?;
+                answers.next().await
+            }
+        };
+        let Some(answered) = next else { return Ok(()) };
+        if taker.take(answered)?.is_break() {
+            return Ok(());
+        }
+    }
+}
+
+async fn answer(offline: &Offline, fed: Fed, classes: ClassesWanted) -> Answered {
+    let Fed { member, source, room: _room } = fed;
+    let at = (source, member.number);
+    let outcome = match member.content {
+        Err(error) => Err(error.into()),
+        Ok(picture) => {
+            let Offline { service, model, .. } = offline;
+            let classified = async {
+                let target = service.target(&model.name, Some(model.version))?;
+                let request = Request {
+                    items: vec![target.picture(picture)],
+                    target,
+                    wanted: Wanted::classes(classes),
+                    deadline: None,
+                    priority: Priority::DEFAULT,
+                    client: None,
+                    charge: service.open_charge()?,
+                    trace: TraceContext::new(&*member.key),
+                };
+                service.answer(request).await
+            };
+            match classified.await {
+                Ok(mut answer) => Ok(answer.predictions.pop().unwrap_or_default()),
+                Err(error) => Err(Refused::new(error.kind, error.message)),
+            }
+        }
+    };
+    Answered { key: member.key, at, outcome }
+}

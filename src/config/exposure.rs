@@ -1,0 +1,85 @@
+//! That nothing is open by chance: which addresses anybody could ask, by what is in force.
+
+use std::net::SocketAddr;
+
+use super::{Config, values::parse_address};
+use crate::settings::SettingError;
+
+impl Config {
+    /// Whoever reaches the management address can load and unload models: beyond this machine only with a key or a certificate.
+    pub(super) fn validate_management(&self) -> Result<(), SettingError> {
+        let refuse = |problem| Err(SettingError::Key { key: "server.management".to_owned(), problem });
+        let address = match self.server.management.as_str() {
+            "" => return Ok(()),
+            address => match parse_address(address) {
+                Ok(address) => address,
+                Err(problem) => return refuse(problem),
+            },
+        };
+        if address.ip().is_loopback() || self.auth.is_on() || self.wants_certificates() {
+            return Ok(());
+        }
+        refuse(format!(
+            "is {address}, and whoever reaches it could load and unload models: let it be 127.0.0.1, make keys (`resnetd keys add`) and set \
+             `auth.keys_file`, or set `tls.client_ca`"
+        ))
+    }
+
+    /// The addresses beyond this machine at which everybody would be answered who reaches them, by the settings that say so.
+    pub fn open_addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        if self.auth.is_on() || self.wants_certificates() {
+            return Vec::new();
+        }
+        let doors = [("server.http", self.server.http), ("server.grpc", self.server.grpc)];
+        doors.into_iter().filter(|(_, address)| !address.ip().is_loopback()).collect()
+    }
+
+    fn wants_certificates(&self) -> bool {
+        !self.tls.client_ca.as_os_str().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(http: &str, management: &str, keys: &str, client_ca: &str) -> Config {
+        let mut config = Config::default();
+        config.server.http = http.parse().unwrap();
+        config.server.management = management.to_owned();
+        config.auth.keys_file = keys.into();
+        config.tls.client_ca = client_ca.into();
+        config
+    }
+
+    #[test]
+    fn management_beyond_this_machine_wants_a_key_or_a_certificate() {
+        let judged = |management: &str, keys: &str, client_ca: &str| {
+            config("127.0.0.1:1", management, keys, client_ca).validate_management().map_err(|error| error.to_string())
+        };
+        for (management, keys, client_ca) in [
+            ("", "", ""),
+            ("127.0.0.1:8002", "", ""),
+            ("[::1]:8002", "", ""),
+            ("0.0.0.0:8002", "keys.toml", ""),
+            ("10.0.0.1:8002", "", "ca.crt"),
+        ] {
+            assert_eq!(judged(management, keys, client_ca), Ok(()), "{management}");
+        }
+        for management in ["0.0.0.0:8002", "[::]:8002", "192.0.2.1:8002"] {
+            let refused = judged(management, "", "").unwrap_err();
+            assert!(refused.contains("server.management") && refused.contains("resnetd keys add"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_beyond_this_machine_is_named_unless_somebody_asks_who_comes() {
+        let open = |http: &str, keys: &str, client_ca: &str| config(http, "", keys, client_ca).open_addresses();
+        assert_eq!(open("0.0.0.0:8000", "", ""), [("server.http", "0.0.0.0:8000".parse().unwrap())]);
+        for (http, keys, client_ca) in
+            [("127.0.0.1:8000", "", ""), ("0.0.0.0:8000", "keys.toml", ""), ("0.0.0.0:8000", "", "ca.crt")]
+        {
+            assert_eq!(open(http, keys, client_ca), [], "{http}");
+        }
+    }
+}

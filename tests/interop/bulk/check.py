@@ -1,0 +1,186 @@
+"""Runs the examples for Spark and Ray as people do, with the binary and with a server, and holds each row against `resnetd classify`."""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import urllib.request
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+import served
+
+ROOT = served.ROOT
+PYTHON = sys.executable
+# How far a probability may be: batches of other sizes are added up in another order.
+TOLERANCE = 2e-6
+
+
+def pictures(count):
+    """Keys and files: of PICTURES, or of the fixtures, as often as it takes; a few are damaged, a few missing."""
+    source = os.environ.get("PICTURES")
+    if source and pathlib.Path(source).is_file():
+        with tarfile.open(source) as tar:
+            files = [tar.extractfile(member).read() for member in tar if member.isfile()][:count]
+    else:
+        folder = pathlib.Path(source) if source else served.FIXTURES
+        files = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))][:count]
+    for number in range(count):
+        content = files[number % len(files)]
+        if number % 997 == 3:
+            content = content[: len(content) // 2]
+        if number % 997 == 5:
+            content = b"no picture"
+        yield f"{number:06}", None if number % 997 == 7 else content
+
+
+def write_shards(folder, count, shards):
+    folder.mkdir()
+    rows = list(pictures(count))
+    size = -(-count // shards)
+    for shard, start in enumerate(range(0, count, size)):
+        part = rows[start : start + size]
+        table = pa.table({"key": [key for key, _ in part], "image": pa.array([content for _, content in part], pa.binary())})
+        pq.write_table(table, folder / f"{shard:03}.parquet", row_group_size=500)
+    loose = folder.parent / "loose"
+    loose.mkdir()
+    for key, content in rows[:300]:
+        (loose / f"{key}.jpg").write_bytes(content or b"")
+
+
+def read(path):
+    """The rows by key; a key that is there twice is an error."""
+    table = ds.dataset(path, format="parquet", exclude_invalid_files=True).to_table() if path.is_dir() else pq.read_table(path)
+    rows = {}
+    for row in table.to_pylist():
+        row.pop("chunk", None)
+        assert row["key"] not in rows, f"{row['key']} has two rows"
+        rows[row["key"]] = row
+    return rows
+
+
+def compare(what, found, wanted):
+    assert found.keys() == wanted.keys(), f"{what}: {len(found)} rows, {len(wanted)} are wanted"
+    exact = 0
+    for key, row in found.items():
+        want = wanted[key]
+        exact += row == want
+        assert [row["label"], row["class_index"], row["code"]] == [want["label"], want["class_index"], want["code"]], (what, row, want)
+        assert (row["error"] is None) == (want["error"] is None), (what, row, want)
+        pairs = zip(row["classes"] or [], want["classes"] or [], strict=True)
+        assert all(a["label"] == b["label"] and abs(a["probability"] - b["probability"]) < TOLERANCE for a, b in pairs), (what, row, want)
+    errors = sum(row["error"] is not None for row in found.values())
+    print(f"  {what}: {len(found)} rows as `classify` has them, {errors} with their error, {exact} to the last bit", flush=True)
+
+
+class Engine:
+    def __init__(self, name, work, binary):
+        self.name, self.work, self.binary = name, work, binary
+        script = str(ROOT / "examples" / name / "classify.py")
+        if name == "spark":
+            # A task that failed is tried again also on one machine.
+            submit = str(pathlib.Path(PYTHON).parent / "spark-submit")
+            settings = ["--master", "local[2,4]", "--conf", "spark.ui.enabled=false", "--conf", f"spark.local.dir={work}/spark"]
+            self.command = [submit, *settings, script]
+        else:
+            self.command = [PYTHON, script]
+        self.environment = {
+            **os.environ,
+            "PYSPARK_PYTHON": PYTHON,
+            "RAY_TMPDIR": str(work / "ray"),
+            "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        }
+
+    def start(self, source, output, *options):
+        command = [*self.command, str(source), str(output), "--workers", "2", *options]
+        self.log = open(self.work / f"{self.name}.log", "w")
+        return subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, cwd=self.work)
+
+    def run(self, source, output, *options):
+        """Seconds."""
+        begin = time.monotonic()
+        process = self.start(source, output, *options)
+        if process.wait() != 0:
+            print((self.work / f"{self.name}.log").read_text()[-6000:])
+            sys.exit(f"{self.name} failed")
+        return time.monotonic() - begin
+
+    def killed(self, source, output, *options):
+        """Killed as soon as a chunk is done; how many are done."""
+        process = self.start(source, output, *options)
+        while process.poll() is None and not list(output.glob("chunk=*/_SUCCESS")):
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return len(list(output.glob("chunk=*/_SUCCESS")))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=["spark", "ray"])
+    parser.add_argument("--rounds", type=int, default=1, help="timings by turns")
+    options = parser.parse_args()
+    binary = str(pathlib.Path(options.binary).absolute())
+    count = int(os.environ.get("COUNT", 400 if options.quick else 10_000))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="bulk-"))
+    os.environ["RESNETD__RUNTIME__PROVIDER"] = "cpu"
+    os.environ["RESNETD__RUNTIME__PRECISION"] = "fp32"
+    os.environ.setdefault("ORT_DYLIB_PATH", str(ROOT / ".runtime/libonnxruntime.so"))
+    try:
+        source = work / "pictures"
+        write_shards(source, count, 4)
+
+        def classify():
+            begin = time.monotonic()
+            (work / "wanted.parquet").unlink(missing_ok=True)
+            command = [binary, "classify", str(source), "--key", "key", "--models", str(work), "--output", str(work / "wanted.parquet")]
+            subprocess.run(command, check=True)
+            return time.monotonic() - begin
+
+        alone = classify()
+        wanted = read(work / "wanted.parquet")
+        assert len(wanted) == count
+        print(f"classify alone: {count / alone:.0f} images/s, with its start")
+        local = ["--binary", binary, "--models", str(work)]
+        for name in [options.only] if options.only else ["spark", "ray"]:
+            engine = Engine(name, work, binary)
+            print(name)
+            done = engine.killed(source, work / f"{name}-killed", *local)
+            engine.run(source, work / f"{name}-killed", *local)
+            compare(f"killed after {done} of 4 chunks, then again", read(work / f"{name}-killed"), wanted)
+            for turn in range(options.rounds):
+                shutil.rmtree(work / f"{name}-whole", ignore_errors=True)
+                seconds, alone = engine.run(source, work / f"{name}-whole", *local), classify()
+                print(f"  turn {turn + 1}: {count / seconds:.0f} images/s with the engine's start, classify alone {count / alone:.0f}", flush=True)
+            compare("in one go", read(work / f"{name}-whole"), wanted)
+            os.environ["RESNETD__BATCHING__QUEUE_CAPACITY"] = "8"
+            with served.server(binary) as (address, _):
+                seconds = engine.run(source, work / f"{name}-fleet", "--url", f"http://{address}", "--at-a-time", "16")
+                metrics = urllib.request.urlopen(f"http://{address}/metrics").read().decode()
+            del os.environ["RESNETD__BATCHING__QUEUE_CAPACITY"]
+            refused = sum(float(value) for value in re.findall(r'^resnetd_requests_total\{[^}]*code="OVERLOADED"[^}]*\} (\S+)', metrics, re.M))
+            print(f"  by a server with a queue of 8: {count / seconds:.0f} images/s, {refused:.0f} refused with 429 and asked again")
+            compare("by a server", read(work / f"{name}-fleet"), wanted)
+            engine.run(work / "loose", work / f"{name}-loose", "--chunk", "150", *local)
+            loose = {pathlib.Path(key).stem: row for key, row in read(work / f"{name}-loose").items()}
+            assert loose.keys() == set(list(wanted)[:300]), len(loose)
+            for key, row in loose.items():
+                assert row["label"] == wanted[key]["label"], (row, wanted[key])
+            print(f"  a folder of pictures: {len(loose)} rows")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print("passed")
+
+
+main()
