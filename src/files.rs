@@ -103,6 +103,11 @@ pub fn inside(folder: &Path, file: &Path) -> io::Result<PathBuf> {
     if place.starts_with(folder.canonicalize()?) { Ok(place) } else { Err(leaves("a link leaves the model's folder")) }
 }
 
+/// Bytes in hexadecimal digits, as digests of files are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A path as people can read it: what is no UTF-8 as `\xff`. Control characters are left as they are.
 pub fn shown(path: &Path) -> String {
     let mut text = String::new();

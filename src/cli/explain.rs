@@ -19,7 +19,7 @@ use super::{
 use crate::{
     files,
     server::{explained_as_json, explained_as_png},
-    service::{ExplainRequest, ExplainView, Explained, Priority, TraceContext},
+    service::{ExplainCrops, ExplainRequest, ExplainView, Explained, Priority, TraceContext},
     staging,
 };
 
@@ -39,6 +39,9 @@ pub(super) struct ExplainArgs {
     /// Where no class is given: so many of the most probable [default: 1]
     #[arg(long, value_name = "K", conflicts_with = "class")]
     top_k: Option<usize>,
+    /// How often each picture is looked at: 1, or 10, its corners and its centre and their mirror images; a drawing shows all of it then
+    #[arg(long, value_name = "1|10", default_value = "1", value_parser = crops)]
+    crops: ExplainCrops,
     /// What of a picture is drawn: what the network saw, or all of it with that marked
     #[arg(long, value_enum, default_value = "crop")]
     view: View,
@@ -51,6 +54,11 @@ pub(super) struct ExplainArgs {
 enum View {
     Crop,
     Original,
+}
+
+fn crops(number: &str) -> Result<ExplainCrops, String> {
+    let refused = || ExplainCrops::refused(number);
+    number.parse().map_err(|_| refused()).and_then(ExplainCrops::numbered).map_err(|error| error.message)
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
@@ -90,6 +98,7 @@ async fn explain(offline: &Offline, file: &Path, args: &ExplainArgs) -> anyhow::
         pictures: vec![picture.into()],
         classes: args.class.clone(),
         top_k: args.top_k,
+        crops: args.crops,
         view: match args.view {
             View::Crop => ExplainView::Crop,
             View::Original => ExplainView::Original,

@@ -242,7 +242,7 @@ fn folder_name(url: &StoreUrl) -> String {
     let readable: String =
         text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '-' }).collect();
     let readable: String = readable.replace("---", "-").chars().take(80).collect();
-    let digest: String = Sha256::digest(&text).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = files::hex(&Sha256::digest(&text)[..4]);
     format!("{readable}-{digest}")
 }
 

@@ -263,6 +263,32 @@ mod tests {
         assert_eq!(key(KeyCode::Down, KeyModifiers::NONE), Some(TopKey::Down));
     }
 
+    /// Runs itself once more, in a terminal of its own, with this variable set: then it is the one that panics.
+    const PANICS: &str = "RESNETD_TEST_PANICS_ON_THE_SCREEN";
+
+    #[test]
+    fn a_panic_leaves_the_terminal_as_it_was_and_then_says_why() {
+        if std::env::var_os(PANICS).is_some() {
+            let _raised = Raised::new().expect("a terminal");
+            panic!("this one was provoked");
+        }
+        let name = "cli::top::tests::a_panic_leaves_the_terminal_as_it_was_and_then_says_why";
+        let program = std::env::current_exe().expect("this program");
+        let shell = format!(
+            "stty rows 24 cols 80; before=$(stty -g); {PANICS}=1 '{}' --exact {name} --nocapture; \
+             test \"$before\" = \"$(stty -g)\" && echo the terminal is as it was",
+            program.display()
+        );
+        let mut script = std::process::Command::new("script");
+        script.args(["-q", "-e", "-c", &shell, "/dev/null"]).stdin(std::process::Stdio::null()).env("TERM", "xterm");
+        let output = script.output().expect("`script` of util-linux, which gives it a terminal");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part:?} in {text:?}"));
+        let (raised, left) = (place("\u{1b}[?1049h"), place("\u{1b}[?1049l"));
+        assert!(raised < left && left < place("this one was provoked"), "{text:?}");
+        place("the terminal is as it was");
+    }
+
     #[test]
     fn an_interval_is_in_seconds_and_not_shorter_than_a_server_likes() {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));

@@ -12,7 +12,6 @@
 mod calibration;
 mod cascade;
 mod comparison;
-mod crops;
 mod journal;
 mod labelled;
 mod listing;

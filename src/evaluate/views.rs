@@ -3,8 +3,7 @@
 
 use std::fmt;
 
-use super::crops::ten_crops;
-use crate::preprocess::{DecodeLimits, ResizeMode, Spec, preprocess};
+use crate::preprocess::{DecodeLimits, ResizeMode, Spec, TEN_CROPS, preprocess, ten_crops};
 use crate::tensor::Pixels;
 
 /// How an image is looked at; probabilities of several views are averaged.
@@ -38,7 +37,7 @@ impl Views {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::OneCrop => 1,
-            Self::TenCrops => 10,
+            Self::TenCrops => TEN_CROPS,
             Self::Scales(scales) => scales.len(),
         }
     }
@@ -69,10 +68,10 @@ impl Views {
             Self::TenCrops => {
                 let picture = prepare(&whole)?;
                 let crop = (u32::try_from(height).unwrap_or(u32::MAX), u32::try_from(width).unwrap_or(u32::MAX));
-                ten_crops(&picture, crop).ok_or_else(|| {
-                    let (h, w) = (picture.height(), picture.width());
-                    format!("it is {h}x{w} after the resize, smaller than a crop of {height}x{width}")
-                })
+                let (h, w) = (picture.height(), picture.width());
+                let places = ten_crops((h, w), crop);
+                let crops = places.and_then(|places| places.iter().map(|place| place.cut(&picture, crop)).collect());
+                crops.ok_or_else(|| format!("it is {h}x{w} after the resize, smaller than a crop of {height}x{width}"))
             }
             Self::Scales(scales) => {
                 let at = |&scale: &u32| {

@@ -14,7 +14,6 @@ use crate::{
     files,
     onnx::{self, ModelProto, ReadError, check_external},
     runtime::GraphSource,
-    tune::cache::hex,
 };
 
 /// What is known of a graph's files.
@@ -54,7 +53,7 @@ impl GraphFiles {
             }
         }
         let model = model.and_then(|model| check_external(&model, folder).map(|()| model));
-        Ok(Self { model, digest: hex(&all.digest.finalize()), bytes: all.bytes })
+        Ok(Self { model, digest: files::hex(&all.digest.finalize()), bytes: all.bytes })
     }
 }
 

@@ -26,6 +26,7 @@ mod orientation;
 mod resize;
 mod rows;
 mod spec;
+mod ten_crops;
 
 use std::cell::RefCell;
 
@@ -41,6 +42,7 @@ pub use framing::{Framing, framing};
 pub use header::{Header, probe};
 pub use limits::DecodeLimits;
 pub use spec::{Decoding, Interpolation, Orientation, ResizeMode, Spec};
+pub use ten_crops::{CropPlace, TEN_CROPS, ten_crops};
 
 /// A thread keeps buffers up to this size, in bytes, for the next image.
 const KEPT_BYTES: usize = 4 << 20;

@@ -16,24 +16,6 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Where an answer says which span is its own, so that the caller can ask for it: W3C's draft of the way back.
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// The verbs and last segments of our routes: a span's name is one of few, whatever clients ask for.
-const ROUTES: [&str; 14] = [
-    ":classify",
-    ":predict",
-    ":explain",
-    ":load",
-    ":unload",
-    "infer",
-    "load",
-    "unload",
-    "index",
-    "stats",
-    "invocations",
-    "models",
-    "metadata",
-    "labels",
-];
-
 /// The caller's place in its trace, if it has one.
 pub(super) fn parent(headers: &HeaderMap) -> Option<TraceParent> {
     headers.get(TRACEPARENT).and_then(|header| header.to_str().ok()).and_then(TraceParent::parse)
@@ -69,14 +51,23 @@ pub(super) fn tell(span: &OpenSpan, headers: &mut HeaderMap) {
 
 /// A request of HTTP has its answer.
 ///
+/// * `route`: what is found at the path, and what that is called: a span's name is one of few, whatever clients ask for
 /// * `refusal`: what the answer says, where it is one
-pub(super) fn end_http(span: OpenSpan, method: &str, path: &str, status: u16, refusal: Option<&str>) {
-    let last = path.rsplit(['/', ':']).next().unwrap_or_default();
-    let route = ROUTES.into_iter().find(|route| route.trim_start_matches(':') == last);
+pub(super) fn end_http(
+    span: OpenSpan,
+    method: &str,
+    (path, route): (&str, Option<(&str, &str)>),
+    status: u16,
+    refusal: Option<&str>,
+) {
     // A method may be any word.
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].into_iter().find(|known| *known == method);
     let method = known.unwrap_or("HTTP");
-    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {}", route.trim_start_matches(':')));
+    let name = route.map_or_else(|| method.to_owned(), |(_, name)| format!("{method} {name}"));
+    let span = match route {
+        Some((route, _)) => span.with("http.route", route.to_owned()),
+        None => span,
+    };
     let span = span
         .named(name)
         .with("http.request.method", known.unwrap_or("_OTHER"))

@@ -26,6 +26,7 @@ mod places;
 mod platforms;
 mod request_id;
 mod request_log;
+mod several;
 mod shared;
 mod status;
 mod tfserving;

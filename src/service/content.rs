@@ -8,6 +8,8 @@ use crate::tensor::Input;
 pub(super) enum Content {
     /// An encoded file.
     Picture(PictureFile),
+    /// One of the ten crops of a file, by its number.
+    Crop(PictureFile, usize),
     /// Numbers that fit the network.
     Tensor(Input),
 }

@@ -9,19 +9,21 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::{
-    Answer, Charge, Error, ErrorKind, ErrorSubject, Item, NamedOutput, Request, Service, Shown, Target, Timing, Wanted,
-    content::Content, decoders::Share, outputs::no_logits, picture::PictureFile,
+    Answer, Charge, Error, ErrorKind, ErrorSubject, ExplainCrops, ExplainedCrop, NamedOutput, Request, Service, Target,
+    Timing, Wanted,
+    chosen::Chosen,
+    crops::{self, TenPlaces},
+    decoders::Share,
+    outputs::no_logits,
+    picture::PictureFile,
 };
 use crate::{
     batching::{ClientId, Priority},
-    postprocess::{ClassMap, ClassMaps, ClassNames, top_k},
+    postprocess::{ClassMap, ClassMaps, top_k},
     preprocess::{self, DecodeLimits, Framing, ResizeMode, Spec},
     telemetry::TraceContext,
     tensor::Pixels,
 };
-
-/// So many classes of a picture are explained at most: each is a map of its own.
-pub const MOST_EXPLAINED: usize = 32;
 
 /// The longest side of a picture that is shown as a whole, in pixels.
 const LONGEST_SIDE: u32 = 1024;
@@ -37,6 +39,8 @@ pub struct ExplainRequest {
     pub classes: Vec<String>,
     /// How many of the most probable, where none is named. `None`: one.
     pub top_k: Option<usize>,
+    /// How often each picture is looked at.
+    pub crops: ExplainCrops,
     /// Which pixels come with the answer.
     pub view: ExplainView,
     /// When the client stops waiting.
@@ -85,8 +89,10 @@ pub struct Explained {
 pub struct Explanation {
     /// In the order that was asked for; else the most probable first.
     pub classes: Vec<ExplainedClass>,
-    /// What the network saw of the picture.
+    /// What the network saw of the picture; of ten crops, all of it.
     pub framing: Framing,
+    /// Where each of ten crops was; none where it was looked at once.
+    pub crops: Vec<ExplainedCrop>,
     /// Where they were asked for.
     pub pixels: Option<Pixels>,
     /// They are the whole picture, not what the network saw of it.
@@ -100,10 +106,12 @@ pub struct ExplainedClass {
     pub index: usize,
     /// Its name.
     pub label: Arc<str>,
-    /// After the model's activation.
+    /// After the model's activation; of ten crops, the mean of theirs.
     pub probability: f32,
-    /// What the last layer says, before softmax or sigmoid.
+    /// What the last layer says, before softmax or sigmoid; of ten crops, the mean of what it says of each.
     pub logit: f32,
+    /// What it says of each of ten crops.
+    pub crop_logits: Vec<f32>,
     /// The parts of it.
     pub map: ClassMap,
 }
@@ -115,34 +123,36 @@ impl Service {
     /// As [`Service::answer`]; [`ErrorKind::InvalidArgument`] for a class that there is not, and for a network that does not end in a
     /// mean over the picture and one layer, with what it does instead.
     pub async fn explain(&self, request: ExplainRequest) -> Result<Explained, Error> {
-        let ExplainRequest { target, pictures, classes, top_k, view, deadline, priority, client, charge, trace } =
+        let ExplainRequest { target, pictures, classes, top_k, crops, view, deadline, priority, client, charge, trace } =
             request;
-        self.check_images(&target, pictures.len())?;
+        let images = pictures.len() * crops.count();
+        self.check_images(&target, images).map_err(|error| in_crops(error, pictures.len(), crops))?;
         let maps = class_maps(&target)?;
         let chosen = Chosen::of(&target, &classes, top_k)?;
-        let bytes = pictures.len() * (maps.channels * maps.height * maps.width + target.model().classes()) * 4;
+        let bytes = images * (maps.channels * maps.height * maps.width + target.model().classes()) * 4;
         charge.add(bytes)?;
         let pictures: Vec<_> = pictures.into_iter().map(PictureFile::shared).collect();
-        let items = pictures.iter().map(|picture| Item(Content::Picture(picture.clone()))).collect();
+        let items = pictures.iter().flat_map(|picture| crops.items(picture)).collect();
         let own = target.model().info.output.name.clone();
-        let wanted = Wanted { outputs: vec![own], maps: true, classes: None };
+        let wanted = Wanted { outputs: vec![own], maps: Some(crops.count()), classes: None };
         let (held, shares) = (charge.clone(), self.inner.decoders.share());
         let request = Request { target: target.clone(), items, wanted, deadline, priority, client, charge, trace };
         let (answer, rows) = self.answer_within(request, shares.clone(), true).await?;
 
         let mut pixels = Vec::with_capacity(pictures.len());
         for picture in &pictures {
-            pixels.push(match view {
-                ExplainView::Numbers => None,
-                ExplainView::Crop => seen(picture, &target.model().spec),
-                ExplainView::Original => Some(self.whole(&target, picture, &shares).await?),
+            pixels.push(match (view, crops) {
+                (ExplainView::Numbers, _) => None,
+                (ExplainView::Crop, ExplainCrops::One) => seen(picture, &target.model().spec),
+                // Ten crops are all of it.
+                (ExplainView::Crop | ExplainView::Original, _) => Some(self.whole(&target, picture, &shares).await?),
             });
         }
         let limits = DecodeLimits { max_pixels: self.limits().max_image_pixels };
         let work = move || {
             let _held = held;
             let pictures = pictures.iter().zip(pixels);
-            explained((&target, &maps), (&chosen, view), answer, &rows, &limits, pictures)
+            explained((&target, &maps), (&chosen, crops, view), answer, &rows, &limits, pictures)
         };
         spawn_blocking(work).await.map_err(|_| Error::new(ErrorKind::Internal, "the maps could not be made"))?
     }
@@ -197,71 +207,19 @@ fn class_maps(target: &Target) -> Result<Arc<ClassMaps>, Error> {
     })
 }
 
-/// Which classes are explained.
-enum Chosen {
-    Named(Vec<usize>),
-    Best(usize),
-}
-
-impl Chosen {
-    fn of(target: &Target, names: &[String], best: Option<usize>) -> Result<Self, Error> {
-        let model = target.model();
-        let count = model.classes();
-        let refused =
-            |field, message| Err(Error::new(ErrorKind::InvalidArgument, message).about(ErrorSubject::Field(field)));
-        let most = MOST_EXPLAINED.min(count);
-        let best = best.unwrap_or(1);
-        if !(1..=most).contains(&best) {
-            return refused("top_k", format!("top_k is {best}, allowed is 1 to {most} where classes are explained"));
-        }
-        if names.is_empty() {
-            return Ok(Self::Best(best));
-        }
-        if names.len() > MOST_EXPLAINED {
-            return refused("classes", too_many());
-        }
-        let labels: Vec<&str> = model.info.labels.iter().map(|label| &**label).collect();
-        let known = ClassNames::parse(&labels.join("\n"));
-        let mut chosen = Vec::with_capacity(names.len());
-        for name in names {
-            // A label may have commas; what is none with them is a list.
-            let is_one = find(&known, name, count).is_ok();
-            let parts: Vec<_> = if is_one { vec![&**name] } else { name.split(',').map(str::trim).collect() };
-            for part in parts {
-                match find(&known, part, count) {
-                    Ok(class) if chosen.contains(&class) => {}
-                    Ok(_) if chosen.len() == MOST_EXPLAINED => return refused("classes", too_many()),
-                    Ok(class) => chosen.push(class),
-                    Err(reason) => {
-                        let (part, model, last) = (Shown(part), &model.name, count.saturating_sub(1));
-                        let message = format!(
-                            "class is `{part}`: {reason}; name a label of model `{model}`, or an index from 0 to {last}"
-                        );
-                        return refused("classes", message);
-                    }
-                }
-            }
-        }
-        Ok(Self::Named(chosen))
+/// The refusal of too many images, where it is not the pictures that are too many.
+fn in_crops(error: Error, pictures: usize, crops: ExplainCrops) -> Error {
+    let count = crops.count();
+    if count == 1 || error.kind != ErrorKind::TooLarge {
+        return error;
     }
-}
-
-fn too_many() -> String {
-    format!("more than {MOST_EXPLAINED} classes are to be explained: ask again for the others")
-}
-
-/// The class that is meant. A label file may end in labels that are empty, which no parser of names knows of.
-fn find(known: &ClassNames, name: &str, count: usize) -> Result<usize, String> {
-    match known.find(name) {
-        Ok(class) if class < count => Ok(class),
-        Ok(_) => Err("no class of this model".to_owned()),
-        Err(reason) => Err(reason.to_string()),
-    }
+    let message = format!("{pictures} pictures of {count} crops each: {}, or ask for crops=1", error.message);
+    Error { message, ..error }
 }
 
 fn explained<'p>(
     (target, maps): (&Target, &ClassMaps),
-    (chosen, view): (&Chosen, ExplainView),
+    (chosen, crops, view): (&Chosen, ExplainCrops, ExplainView),
     mut answer: Answer,
     rows: &[Box<[f32]>],
     limits: &DecodeLimits,
@@ -270,33 +228,64 @@ fn explained<'p>(
     let lost = || Error::new(ErrorKind::Internal, "a picture has no maps");
     let model = target.model();
     let (inside, said) = (answer.outputs.pop().ok_or_else(lost)?, answer.outputs.pop().ok_or_else(lost)?);
-    let row = |output: &NamedOutput, image: usize| {
+    let row = |output: &'_ NamedOutput, image: usize| {
         let width = output.shape[1];
-        output.values.get(image * width..(image + 1) * width).map(<[f32]>::to_vec).ok_or_else(lost)
+        output.values.get(image * width..(image + 1) * width).map(<[f32]>::to_vec)
     };
     let says_logits = no_logits(model).is_none();
+    let spec = if crops == ExplainCrops::One { model.spec.clone() } else { crops::whole(&model.spec) };
     let mut explanations = Vec::with_capacity(rows.len());
-    for (image, ((picture, pixels), probabilities)) in pictures.zip(rows).enumerate() {
-        let (seen, said) = (row(&inside, image)?, row(&said, image)?);
+    for (place, ((picture, pixels), rows)) in pictures.zip(rows.chunks(crops.count())).enumerate() {
+        let first = place * crops.count();
+        let images = (first..first + rows.len()).map(|image| Some((row(&inside, image)?, row(&said, image)?)));
+        let images = images.collect::<Option<Vec<_>>>().ok_or_else(lost)?;
+        let probabilities = mean_row(rows);
         let indices = match chosen {
             Chosen::Named(indices) => indices.clone(),
             Chosen::Best(count) => {
-                top_k(probabilities, *count, f32::NEG_INFINITY).into_iter().map(|(index, _)| index).collect()
+                top_k(&probabilities, *count, f32::NEG_INFINITY).into_iter().map(|(index, _)| index).collect()
             }
         };
+        let ten = match crops {
+            ExplainCrops::One => None,
+            ExplainCrops::Ten => Some(TenPlaces::of(picture, &model.spec, target.shape()).ok_or_else(lost)?),
+        };
         let class = |index: usize| {
-            let map = maps.of(index, &seen)?;
-            let logit = if says_logits { *said.get(index)? } else { map.logit() };
+            let of_each = images.iter().map(|(inside, _)| maps.of(index, inside)).collect::<Option<Vec<_>>>()?;
+            let says = |(map, (_, said)): (&ClassMap, &(_, Vec<f32>))| {
+                if says_logits { said.get(index).copied() } else { Some(map.logit()) }
+            };
+            let logits = of_each.iter().zip(&images).map(says).collect::<Option<Vec<_>>>()?;
+            let logit = mean(logits.iter().copied(), logits.len());
+            let (map, crop_logits) = match &ten {
+                None => (of_each.into_iter().next()?, Vec::new()),
+                Some(ten) => (ten.merged(&of_each)?, logits),
+            };
             let (label, probability) = (model.info.labels.get(index)?.clone(), *probabilities.get(index)?);
-            Some(ExplainedClass { index, label, probability, logit, map })
+            Some(ExplainedClass { index, label, probability, logit, crop_logits, map })
         };
         let classes = indices.into_iter().map(class).collect::<Option<Vec<_>>>().ok_or_else(lost)?;
-        let framing = preprocess::framing(&picture.file, &model.spec, limits);
+        let framing = preprocess::framing(&picture.file, &spec, limits);
         let framing = framing.map_err(|cause| Error::new(ErrorKind::InvalidArgument, cause.to_string()))?;
-        explanations.push(Explanation { classes, framing, pixels, is_whole: view == ExplainView::Original });
+        let crops = ten.map(|ten| ten.in_picture(&framing)).unwrap_or_default();
+        let is_whole = view == ExplainView::Original && crops.is_empty();
+        explanations.push(Explanation { classes, framing, crops, pixels, is_whole });
     }
     let Answer { model, version, architecture, timing, batch_size, .. } = answer;
     Ok(Explained { model, version, architecture, explanations, timing, batch_size })
+}
+
+/// The mean of every column.
+fn mean_row(rows: &[Box<[f32]>]) -> Vec<f32> {
+    match rows {
+        [row] => row.to_vec(),
+        [first, ..] => (0..first.len()).map(|column| mean(rows.iter().map(|row| row[column]), rows.len())).collect(),
+        [] => Vec::new(),
+    }
+}
+
+fn mean(numbers: impl Iterator<Item = f32>, count: usize) -> f32 {
+    (numbers.map(f64::from).sum::<f64>() / count.max(1) as f64) as f32
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use tokio::{task::yield_now, time::timeout_at};
 
 use super::{
-    Answer, Error, ErrorKind, ErrorSubject, Item, Request, Service, Target, Timing,
+    Answer, Error, ErrorKind, ErrorSubject, Item, Request, Service, Target, Timing, VersionPick,
     admission::Admitted,
     answered::{Answered, RowFrom},
     asker::take_images,
@@ -52,11 +52,13 @@ impl Service {
         let model = target.model();
         let classes = wanted.classes.map(|classes| Classes::of(classes, model.classes())).transpose()?;
         let mut outputs = Outputs::new(&wanted.outputs, model, items.len())?;
-        if let Some(maps) = model.info.class_maps.as_ref().ok().filter(|_| wanted.maps) {
+        if let Some(maps) = model.info.class_maps.as_ref().ok().filter(|_| wanted.maps.is_some()) {
             outputs = outputs.with_maps(items.len(), maps);
         }
+        // How many of the items are one picture of the client's.
+        let views = wanted.maps.unwrap_or(1).max(1);
         self.check_images(&target, items.len())?;
-        self.check_pixels(&items)?;
+        self.check_pixels(&items, views)?;
         if let Some(caller) = &target.caller {
             take_images(caller, items.len())?;
         }
@@ -76,7 +78,10 @@ impl Service {
         let cascade = target.cascade.as_ref().filter(|_| !of_numbers && outputs.want_nothing_else());
         let cascade = cascade.filter(|cascade| cascade.standing.is_for(&target.served));
         if let Some(first) = cascade.and_then(|cascade| cascade.missing()) {
-            self.wake(first);
+            self.wake(first, VersionPick::Highest);
+        }
+        if let Some(version) = target.course.as_ref().and_then(|course| course.missing()) {
+            self.wake(&model.name, VersionPick::Number(version));
         }
         let in_turn = cascade.and_then(|cascade| InTurn::of(cascade, &common));
         let begins = in_turn.as_ref().map_or(&target, |in_turn| &in_turn.first.target);
@@ -87,13 +92,18 @@ impl Service {
             let answer = self.answer_either(&common, in_turn.as_ref(), item, places).await;
             vec![answer.map_err(|error| error.about(ErrorSubject::Image(0)))?]
         } else {
+            let is_one = items.len() <= views;
             let answers = items.into_iter().enumerate().map(|(index, item)| {
                 let place = places.split_one();
                 let (common, in_turn) = (&common, in_turn.as_ref());
+                let index = index / views;
                 async move {
                     let place = place.ok_or_else(no_image)?;
                     let answer = self.answer_either(common, in_turn, item, place).await;
-                    let named = |error: Error| Error { message: format!("image {index}: {}", error.message), ..error };
+                    let named = |error: Error| match is_one {
+                        true => error,
+                        false => Error { message: format!("image {index}: {}", error.message), ..error },
+                    };
                     answer.map_err(|error| named(error).about(ErrorSubject::Image(index)))
                 }
             });
@@ -207,11 +217,13 @@ impl Service {
     }
 
     /// Refuses a request whose pictures, by their headers, are more work together than one request may be.
-    fn check_pixels(&self, items: &[Item]) -> Result<(), Error> {
+    fn check_pixels(&self, items: &[Item], views: usize) -> Result<(), Error> {
         let limit = self.limits().max_request_pixels;
         // What has no header is refused with its index, when it is its turn.
         let headers = items.iter().filter_map(|item| match &item.0 {
-            Content::Picture(picture) if items.len() > 1 => preprocess::probe(&picture.file).ok(),
+            Content::Picture(picture) | Content::Crop(picture, 0) if items.len() > views => {
+                preprocess::probe(&picture.file).ok()
+            }
             _ => None,
         });
         let pixels = headers.fold(0u64, |sum, header| sum.saturating_add(header.work()));
@@ -279,9 +291,10 @@ impl Service {
         let mut mirrored = common.target.course.as_ref().and_then(|course| course.mirror(&item.0));
         let ReadyPicture { input, place, time, is_shared } = match item.0 {
             Content::Tensor(input) => ReadyPicture { input, place, time: Duration::ZERO, is_shared: false },
-            Content::Picture(picture) => {
+            Content::Picture(ref picture) | Content::Crop(ref picture, _) => {
+                let crop = if let Content::Crop(_, crop) = item.0 { Some(crop) } else { None };
                 let preparing = common.trace.phase("preprocess");
-                let ready = self.prepare(common, picture, place).await?;
+                let ready = self.prepare(common, picture.clone(), crop, place).await?;
                 spans::prepared(preparing, ready.time, ready.is_shared);
                 ready
             }

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::task::{consume_budget, spawn_blocking};
 
 use super::{
-    Charge, Error, ErrorKind, Service, Target, TraceContext, admission::Admitted, decoders::Share, picture::PictureFile,
+    Charge, Error, ErrorKind, Service, Target, TraceContext, admission::Admitted, crops, decoders::Share,
+    picture::PictureFile,
 };
 use crate::{
     batching::{ClientId, Inside, Priority},
     model::ServedModel,
-    preprocess::{self, DecodeError, DecodeLimits},
+    preprocess::{self, DecodeError, DecodeLimits, Spec},
     telemetry::RefusalReason,
     tensor::{Input, Misfit, Pixels},
 };
@@ -49,34 +50,48 @@ impl Service {
     ///
     /// * `place`: travels with the work, and so does the charge for its memory: an image counts as in work while a thread
     ///   decodes it, whoever still waits
+    /// * `crop`: which of ten crops; `None`: what the model is served with
     pub(super) async fn prepare(
         &self,
         common: &Common,
         picture: PictureFile,
+        crop: Option<usize>,
         place: Admitted,
     ) -> Result<ReadyPicture, Error> {
         let (shape, model) = (common.target.shape(), common.target.model());
-        let fitting = |pixels| shape.pixels(pixels).map_err(|misfit| wrong_size(model, misfit));
-        let Some(preparation) = picture.preparation(&model.spec) else {
-            let (pixels, place, time) = self.decode(common, picture.file, place).await?;
+        let spec = crop.map_or_else(|| model.spec.clone(), |_| crops::whole(&model.spec));
+        let fitting = |pixels: Pixels| {
+            let pixels = if let Some(crop) = crop { crops::cut(&pixels, crop, shape)? } else { pixels };
+            shape.pixels(pixels).map_err(|misfit| wrong_size(model, misfit))
+        };
+        let Some(preparation) = picture.preparation(&spec) else {
+            let (pixels, place, time) = self.decode(common, &spec, picture.file, place).await?;
             return Ok(ReadyPicture { input: fitting(pixels)?, place, time, is_shared: false });
         };
         let (mut place, mut is_shared) = (Some(place), true);
         let decode = || async {
             is_shared = false;
             let taken = place.take().ok_or_else(lost)?;
-            let (pixels, back, time) = self.decode(common, picture.file, taken).await?;
+            let (pixels, back, time) = self.decode(common, &spec, picture.file, taken).await?;
             place = Some(back);
+            if crop.is_some() {
+                // The whole of it stays until the last crop was cut.
+                common.charge.add(pixels.data().len())?;
+            }
             Ok((pixels, time))
         };
         let (pixels, time) = preparation.get_or_init(decode).await.clone()?;
         let place = place.ok_or_else(lost)?;
+        if crop.is_some() {
+            consume_budget().await;
+        }
         Ok(ReadyPicture { input: fitting(pixels)?, place, time, is_shared })
     }
 
     async fn decode(
         &self,
         common: &Common,
+        spec: &Spec,
         file: Bytes,
         place: Admitted,
     ) -> Result<(Pixels, Admitted, Duration), Error> {
@@ -86,10 +101,10 @@ impl Service {
         limits.admit(&header).map_err(bad_image)?;
         let client = place.claim.as_ref().map(|claim| claim.decoding().clone());
         let work = {
-            let target = target.clone();
+            let spec = spec.clone();
             move || {
                 let started = Instant::now();
-                let pixels = preprocess::preprocess(&file, &target.model().spec, &limits)?;
+                let pixels = preprocess::preprocess(&file, &spec, &limits)?;
                 Ok((pixels, place, started.elapsed()))
             }
         };
@@ -99,7 +114,7 @@ impl Service {
             work()
         } else {
             let turn = self.inner.decoders.turn(&common.decoding, client.as_ref(), &target.served.decoding).await;
-            let memory = preprocess::cost(&header, &target.model().spec, &limits);
+            let memory = preprocess::cost(&header, spec, &limits);
             let memory = self.inner.account.charge(usize::try_from(memory).unwrap_or(usize::MAX));
             let memory = memory.inspect_err(|_| target.served.metrics.note_refused(RefusalReason::Memory))?;
             let held = (common.charge.clone(), memory, turn);

@@ -40,8 +40,9 @@ pub struct Wanted {
     /// Outputs by name: the graph's own as the network gives it, [`LOGITS`](super::LOGITS),
     /// [`PROBABILITIES`](super::PROBABILITIES), [`FEATURES`](super::FEATURES).
     pub outputs: Vec<String>,
-    /// The maps that are averaged before the last layer, for [`Service::explain`](super::Service::explain).
-    pub(super) maps: bool,
+    /// The maps that are averaged before the last layer, for [`Service::explain`](super::Service::explain); and how many images of
+    /// the request a picture is.
+    pub(super) maps: Option<usize>,
 }
 
 impl Wanted {

@@ -27,6 +27,7 @@ impl RowKeys {
         let hash = self.0.clone().chain_update(served.to_le_bytes()).chain_update([u8::from(features)]);
         let hash = match content {
             Content::Picture(picture) => hash.chain_update([0]).chain_update(&picture.file),
+            Content::Crop(picture, crop) => hash.chain_update([1, *crop as u8]).chain_update(&picture.file),
             Content::Tensor(input) => tensor(hash, input),
         };
         let digest: [u8; 32] = hash.finalize().into();
@@ -43,7 +44,7 @@ fn tensor(hash: Sha256, input: &Input) -> Sha256 {
 /// How much is hashed for it.
 pub(super) fn size(content: &Content) -> usize {
     match content {
-        Content::Picture(picture) => picture.file.len(),
+        Content::Picture(picture) | Content::Crop(picture, _) => picture.file.len(),
         Content::Tensor(input) => input.bytes().1.len(),
     }
 }

@@ -11,20 +11,22 @@ use tokio::time::timeout_at;
 use super::{
     Error, Service, Target, VersionPick,
     cold::{ColdCall, still_loading},
+    pick::KeptPick,
     registry::{FoundVersion, Registry},
 };
 
 impl Service {
-    /// Has a cascade's first model loaded, where that is done for who asks and nobody does. The request that comes here does not wait:
-    /// the model that it asked for answers it.
-    pub(super) fn wake(&self, model: &str) {
-        let found = self.registry().current().find(model, VersionPick::Highest);
+    /// Has a cascade's first model loaded, or a version that gets a share or mirrors, where that is done for who asks and nobody does. The
+    /// request that comes here does not wait: what it would have had otherwise answers it.
+    pub(super) fn wake(&self, model: &str, pick: VersionPick<'_>) {
+        let found = self.registry().current().find(model, pick);
         if let Ok(FoundVersion::Cold(name, _, cold)) = found
             && cold.waiting() == 0
         {
             let registry = self.inner.registry.clone();
             // It ends with the load, or when whoever loads is gone. Why a load failed is logged there.
-            tokio::spawn(async move { registry.warmed(&name, VersionPick::Highest, None).await.map(drop) });
+            let pick = KeptPick::of(pick);
+            tokio::spawn(async move { registry.warmed(&name, pick.as_pick(), None).await.map(drop) });
         }
     }
 }

@@ -40,8 +40,3 @@ impl Digests {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

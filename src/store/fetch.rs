@@ -19,13 +19,7 @@ use md5::Md5;
 use object_store::{GetOptions, GetRange};
 use sha2::{Digest, Sha256};
 
-use super::{
-    digests::{FileDigest, hex},
-    error::StoreFault,
-    listing::StoreFile,
-    open::StoreClient,
-    url::StoreKind,
-};
+use super::{digests::FileDigest, error::StoreFault, listing::StoreFile, open::StoreClient, url::StoreKind};
 use crate::{
     files,
     staging::{FileError, at},
@@ -53,7 +47,7 @@ impl Fetcher {
             hash.update(part);
             hash.update([0]);
         }
-        self.folder.join(hex(&hash.finalize()[..16]))
+        self.folder.join(files::hex(&hash.finalize()[..16]))
     }
 
     /// Fetches what is missing of an object, and checks all of it.
@@ -181,12 +175,12 @@ impl Sums {
         // The manifest was made where the file was; an entity tag by the store, of what it got. It is no MD5 where the store encrypts with a key of
         // its owner's, so it only speaks where nobody else does, and not of those.
         if let Some(stated) = stated {
-            let came = hex(&self.sha256.finalize());
+            let came = files::hex(&self.sha256.finalize());
             if !came.eq_ignore_ascii_case(&stated.sha256) {
                 return Err(differs("the version's manifest", &stated.sha256, came));
             }
         } else if let (Some(md5), Some(stated)) = (self.md5, stated_md5(file)) {
-            let came = hex(&md5.finalize());
+            let came = files::hex(&md5.finalize());
             if came != stated && !is_encrypted {
                 return Err(differs("its entity tag", &stated, came));
             }

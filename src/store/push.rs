@@ -20,7 +20,7 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipa
 use sha2::{Digest, Sha256};
 
 use super::{
-    digests::{Digests, FileDigest, MANIFEST_FILE, hex},
+    digests::{Digests, FileDigest, MANIFEST_FILE},
     error::{StoreError, StoreFault},
     listing::{StoreListing, StoreModel},
     open::StoreClient,
@@ -264,7 +264,7 @@ impl Target<'_> {
         let mut file = files::open(path).map_err(unread)?;
         if digest.size <= PART as u64 {
             let bytes = read_part(&mut file).map_err(unread)?;
-            if hex(&Sha256::digest(&bytes)) != digest.sha256 {
+            if files::hex(&Sha256::digest(&bytes)) != digest.sha256 {
                 return Err(PushError::Changed(path.to_owned()));
             }
             let size = bytes.len() as u64;
@@ -290,7 +290,7 @@ impl Target<'_> {
             }
         };
         let sent: Result<(), PushError> = sent.await;
-        let sent = sent.and_then(|()| match hex(&hash.finalize()) == digest.sha256 {
+        let sent = sent.and_then(|()| match files::hex(&hash.finalize()) == digest.sha256 {
             true => Ok(()),
             false => Err(PushError::Changed(path.to_owned())),
         });
@@ -345,7 +345,7 @@ fn digests(folder: &Path) -> Result<Digests, PushError> {
             size += part.len() as u64;
             hash.update(&part);
         }
-        digests.files.insert(name, FileDigest { size, sha256: hex(&hash.finalize()) });
+        digests.files.insert(name, FileDigest { size, sha256: files::hex(&hash.finalize()) });
     }
     Ok(digests)
 }

@@ -147,7 +147,7 @@ impl Cache {
 
     fn path(&self, key: &Key) -> Option<PathBuf> {
         let text = serde_json::to_vec(key).ok()?;
-        Some(self.folder.as_ref()?.join(format!("{}.json", &hex(&Sha256::digest(text))[..24])))
+        Some(self.folder.as_ref()?.join(format!("{}.json", &files::hex(&Sha256::digest(text))[..24])))
     }
 }
 
@@ -182,12 +182,7 @@ fn is_all_of(entry: &Entry, text: &[u8]) -> bool {
 
 /// SHA-256 of `bytes`, hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    files::hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{path::Path, str::FromStr, sync::Arc};
 use resnetd::{
     drawing::{Drawing, comparison, comparison_page, page},
     inspect::{Inspection, PartWeight, differences, inspect, inspect_file},
-    onnx::{DataType, GraphBuilder, ModelProto, value_info},
+    onnx::{AttributeProto, DataType, GraphBuilder, ModelProto, value_info},
     resnet::{
         GraphOptions,
         architecture::{self, Architecture, IdentityPadding},
@@ -171,6 +171,39 @@ fn what_is_unusual_is_seen() {
     let drawn = svg(&inspected(&option_a));
     assert!(drawn.contains(">zeros behind<") && drawn.contains(">every 2nd<"), "{drawn}");
     assert!(!drawn.contains(">no max-pool<"), "a CIFAR stem has none, and that is not unusual");
+}
+
+#[test]
+fn uneven_padding_is_seen_as_numbers_and_as_tensorflow_says_it() {
+    // At an even size TensorFlow pads a 3x3 of stride 2 below and on the right only; exporters write that as numbers or leave it as
+    // `SAME_UPPER`, which pads what has stride 1 evenly.
+    let drawn = |is_named: bool| {
+        let mut model = built(&named("resnet18"));
+        for node in &mut model.graph.as_mut().unwrap().node {
+            if node.op_type == "Conv" && node.ints("kernel_shape") == Some(&[3, 3]) {
+                let is_strided = node.ints("strides") == Some(&[2, 2]);
+                if is_named {
+                    node.attribute.retain(|attribute| attribute.name != "pads");
+                    node.attribute.push(AttributeProto::of_string("auto_pad", "SAME_UPPER"));
+                } else if is_strided {
+                    node.attribute.retain(|attribute| attribute.name != "pads");
+                    node.attribute.push(AttributeProto::of_ints("pads", &[0, 0, 1, 1]));
+                }
+            }
+        }
+        let inspection = inspect(&model).unwrap();
+        assert!(
+            inspection.unusual.iter().any(|it| it.starts_with("3 convolutions are padded unevenly")),
+            "{inspection:?}"
+        );
+        let drawn = svg(&inspection);
+        well_formed(&drawn);
+        drawn
+    };
+    let (numbers, same) = (drawn(false), drawn(true));
+    assert!(numbers.contains(">padded unevenly<"), "{numbers}");
+    assert_eq!(numbers, same);
+    assert!(!svg(&inspected(&named("resnet18"))).contains("padded unevenly"));
 }
 
 #[test]

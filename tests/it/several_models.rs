@@ -1,8 +1,17 @@
-//! `POST /v1/models/{a},{b}:classify`: several models for the same pictures.
+//! `POST /v1/models/{a},{b}:classify`, and `ClassifySeveral` over gRPC: several models for the same pictures.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use resnetd::{model::LoadedModel, preprocess::Spec, runtime::scripted::ScriptedExecutor};
+use resnetd::{
+    model::LoadedModel,
+    preprocess::Spec,
+    runtime::scripted::ScriptedExecutor,
+    server::grpc::proto::{
+        self, ClassifyRequest, ClassifySeveralRequest, Ensemble, ModelChoice, one_of_several::Result as Said,
+    },
+};
 use serde_json::{Value, json};
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     eventually,
@@ -310,4 +319,105 @@ async fn a_client_that_leaves_gives_up_its_places_at_all_models() {
     assert_eq!(busy.answer("POST").await.status, 200);
     eventually("nothing is in work", || both(0) && server.service.in_flight_bytes() == 0).await;
     assert_eq!(networks.each_ref().map(ScriptedExecutor::batch_sizes), [vec![1], vec![1]]);
+}
+
+/// A call over gRPC for these models, of one picture.
+fn over_grpc(models: &[(&str, u64, &str)]) -> ClassifySeveralRequest {
+    let choice = |(model, version, label): &(&str, u64, &str)| ModelChoice {
+        model: (*model).to_owned(),
+        version: *version,
+        version_label: (*label).to_owned(),
+    };
+    ClassifySeveralRequest {
+        models: models.iter().map(choice).collect(),
+        images: vec![png().to_vec().into()],
+        ..ClassifySeveralRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn over_grpc_every_model_answers_as_if_it_were_asked_alone_and_the_ensemble_is_their_mean() {
+    let server = pets_and_cats().await;
+    let mut grpc = server.grpc().await;
+    let call = ClassifySeveralRequest {
+        ensemble: Ensemble::Mean.into(),
+        top_k: Some(4),
+        outputs: vec!["logits".to_owned()],
+        ..over_grpc(&[("pets", 3, ""), ("cats", 0, "")])
+    };
+    let answer = grpc.classify_several(call).await.expect("an answer").into_inner();
+    let alone = |model: &str| ClassifyRequest {
+        model: model.to_owned(),
+        images: vec![png().to_vec().into()],
+        top_k: Some(4),
+        outputs: vec!["logits".to_owned()],
+        ..ClassifyRequest::default()
+    };
+    for (entry, name) in answer.models.iter().zip(["pets", "cats"]) {
+        let Some(Said::Response(response)) = &entry.result else { panic!("{entry:?}") };
+        let expected = grpc.classify(alone(name)).await.expect("an answer").into_inner();
+        assert_eq!((&*entry.model, &*response.model), (name, name));
+        assert_eq!((&response.predictions, &response.outputs), (&expected.predictions, &expected.outputs));
+    }
+    // As over HTTP: (1/10 + 1/8)/2, (4/10 + 1/8)/2, (3/10 + 1/4)/2, (2/10 + 1/2)/2.
+    let expected = [("goldfish", 0.35), ("parrot", 0.275), ("tabby", 0.2625), ("beagle", 0.1125)];
+    let ensemble = answer.ensemble.expect("it was asked for");
+    assert!(ensemble.error.is_none() && ensemble.predictions.len() == 1, "{ensemble:?}");
+    let classes = &ensemble.predictions[0].classes;
+    assert_eq!(classes.iter().map(|class| &*class.label).collect::<Vec<_>>(), expected.map(|(label, _)| label));
+    for (class, (_, probability)) in classes.iter().zip(expected) {
+        assert!((class.probability - probability).abs() < 1e-6, "{class:?}");
+    }
+    let plain = grpc.classify_several(over_grpc(&[("pets", 0, ""), ("cats", 1, "")])).await.expect("an answer");
+    assert!(plain.into_inner().ensemble.is_none(), "nobody asked for it");
+    assert_eq!(decoded(&server, &["pets", "cats"]), 4, "one for both models of each of two calls, and two alone");
+    let requests = "resnetd_requests_total{model=\"cats\",version=\"1\",protocol=\"grpc\",code=\"OK\"}";
+    assert_eq!(metric(&server, requests), 3);
+}
+
+#[tokio::test]
+async fn over_grpc_a_model_that_fails_has_its_error_in_its_place_and_what_cannot_be_meant_is_refused() {
+    let server = TestServer::start().await;
+    let network = ScriptedExecutor::answering(&others());
+    network.fail("the script says so");
+    server.lifecycle.serve(named("cats", &network)).await;
+    let mut grpc = server.grpc().await;
+    let both = [(MODEL, 0, ""), ("cats", 0, "")];
+    let call = ClassifySeveralRequest { ensemble: Ensemble::Mean.into(), ..over_grpc(&both) };
+    let answer = grpc.classify_several(call).await.expect("an answer").into_inner();
+    assert!(matches!(&answer.models[0].result, Some(Said::Response(response)) if response.version == 3));
+    let Some(Said::Error(failed)) = &answer.models[1].result else { panic!("{answer:?}") };
+    assert_eq!((&*answer.models[1].model, failed.code()), ("cats", proto::error::Code::Internal));
+    assert_eq!(answer.ensemble.and_then(|ensemble| ensemble.error).as_ref(), Some(failed));
+
+    let nine = [("a", 0, ""); 9];
+    for (models, code, part, field) in [
+        (&[][..], Code::InvalidArgument, "names no model", Some("models")),
+        (&nine[..], Code::InvalidArgument, "9 models in one call, the limit is 8", Some("models")),
+        (&[("", 0, "")][..], Code::InvalidArgument, "a model has no name", Some("models")),
+        (
+            &[(MODEL, 0, ""), (MODEL, 3, "")][..],
+            Code::InvalidArgument,
+            "version 3 of model `pets` is named twice",
+            None,
+        ),
+        (&[(MODEL, 3, "stable")][..], Code::InvalidArgument, "exclude each other", Some("version_label")),
+        (&[(MODEL, 0, ""), ("plants", 0, "")][..], Code::NotFound, "there is no model `plants`", None),
+    ] {
+        let refusal = grpc.classify_several(over_grpc(models)).await.expect_err(part);
+        assert_eq!(refusal.code(), code, "{refusal}");
+        assert!(refusal.message().contains(part), "{refusal}");
+        if let Some(field) = field {
+            let details = refusal.get_error_details();
+            assert_eq!(details.bad_request().expect("the field").field_violations[0].field, field);
+        }
+    }
+    let unknown = ClassifySeveralRequest { ensemble: 7, ..over_grpc(&both) };
+    assert!(grpc.classify_several(unknown).await.expect_err("no such").message().contains("ensemble is 7"));
+    // Where no model answers, the call is refused with what all say.
+    let broken = ClassifySeveralRequest { images: vec![b"no picture".to_vec().into()], ..over_grpc(&both) };
+    let refusal = grpc.classify_several(broken).await.expect_err("no picture");
+    assert_eq!(refusal.metadata().get("x-error-code").and_then(|code| code.to_str().ok()), Some("UNSUPPORTED_FORMAT"));
+    assert!(refusal.message().starts_with("not an image format"), "{refusal}");
+    assert_eq!(metric(&server, "resnetd_in_flight_requests"), 0);
 }

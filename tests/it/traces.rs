@@ -172,6 +172,35 @@ async fn probes_and_scrapes_are_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_span_is_called_by_its_route_and_never_by_what_clients_make_up() {
+    let (collector, address) = Collector::over_grpc().await;
+    let (tracer, export, _) = traced(&section(format!("http://{address}"), 1.0));
+    let server = server(tracer).await;
+    let mut http = server.http().await;
+    let model = format!("/v1/models/{MODEL}");
+    for path in
+        [format!("{model}:regress"), format!("{model}:label"), format!("{model}:made_up"), "/made/up".to_owned()]
+    {
+        http.post(&path, "application/json", b"{}").await;
+    }
+    http.get(&model).await;
+    goodbye(export).await;
+    let spans = collector.spans();
+    let mut named: Vec<_> = spans.iter().map(|span| (&*span.name, attribute(&span.attributes, "http.route"))).collect();
+    named.sort();
+    let route = |route: &str| Some(route.to_owned());
+    let of_model = || route("/v1/models/{model}");
+    let wanted = [
+        ("GET models", of_model()),
+        ("POST", None),
+        ("POST label", route("/v1/models/{model}:label")),
+        ("POST models", of_model()),
+        ("POST regress", route("/v1/models/{model}:regress")),
+    ];
+    assert_eq!(named, wanted);
+}
+
+#[tokio::test]
 async fn spans_come_without_a_goodbye_too() {
     let (collector, address) = Collector::over_grpc().await;
     let (tracer, export, _) = traced(&section(format!("http://{address}"), 1.0));

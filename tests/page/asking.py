@@ -186,7 +186,7 @@ def what_is_copied_runs_and_answers_the_same(browser):
         if shutil.which("grpcurl"):
             runs["grpcurl"] = ["sh", "-c", texts["grpcurl"].split("\n\n")[0]]
         else:
-            print("SKIPPED the request as grpcurl is not run: grpcurl is not installed")
+            print("SKIPPED the request as grpcurl is not run: grpcurl is not installed (go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest)")
         for language, command in runs.items():
             ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
             assert ran.returncode == 0, (language, ran)

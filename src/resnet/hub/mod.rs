@@ -299,7 +299,7 @@ fn sha256_of(path: &std::path::Path) -> io::Result<String> {
     let mut piece = vec![0; 1 << 17];
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(crate::files::hex(&hash.finalize())),
             length => hash.update(&piece[..length]),
         }
     }

@@ -125,6 +125,6 @@ fn read_format(mut file: File, key: Option<&str>) -> Result<RawFile, Reason> {
         }
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(file),
         [] => Err(Reason::UnknownFormat { start: "nothing".to_owned() }),
-        start => Err(Reason::UnknownFormat { start: start.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }),
+        start => Err(Reason::UnknownFormat { start: files::hex(&start[..start.len().min(8)]) }),
     }
 }

@@ -3,9 +3,9 @@
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{call::GrpcCall, convert, deadline::deadline, explain, outcome::finish, proto, stream};
+use super::{call::GrpcCall, convert, deadline::deadline, explain, outcome::finish, proto, several, stream};
 use crate::{
-    server::{request_log::SlowRequests, shared::Shared, status::wire_status, threads::Threads},
+    server::{request_log::SlowRequests, several::MOST_MODELS, shared::Shared, status::wire_status, threads::Threads},
     service::{Service, VersionPick},
     telemetry::Protocol,
 };
@@ -84,6 +84,20 @@ impl proto::classifier_server::Classifier for Classifier {
         Ok(Response::new(answers))
     }
 
+    async fn classify_several(
+        &self,
+        request: Request<proto::ClassifySeveralRequest>,
+    ) -> Result<Response<proto::ClassifySeveralResponse>, Status> {
+        let call = GrpcCall::of(&request)?;
+        let log = call.log(&self.slow);
+        let deadline = deadline(request.metadata(), call.arrived);
+        let request = request.into_inner();
+        let names: Vec<_> = request.models.iter().take(MOST_MODELS).map(|model| &*model.model).collect();
+        let names = names.join(",");
+        let result = several::classify(&self.service, &self.threads, request, deadline, &call).await;
+        finish(log, "ClassifySeveral", &names, &call.charge, result)
+    }
+
     async fn explain(
         &self,
         request: Request<proto::ExplainRequest>,
@@ -101,7 +115,7 @@ impl proto::classifier_server::Classifier for Classifier {
             let deadline = deadline?;
             version?;
             let target = arrival.warmed(deadline).await?;
-            self.service.explain(explain::request(request, target, deadline, &call)).await
+            self.service.explain(explain::request(request, target, deadline, &call)?).await
         };
         let result = explained().await.map(explain::response);
         arrival.finish(result.as_ref().err().map(|error| wire_status(error.kind).2));

@@ -16,7 +16,7 @@ use crate::{
     },
     service::{
         Answer, Charge, ClassesWanted, ClientId, Error, ErrorKind, ErrorSubject, ModelState, ModelStatus, NamedOutput,
-        Priority, Request, Shown, Target, TensorInfo, Timing, TraceContext, VersionPick, Wanted,
+        Prediction, Priority, Request, Shown, Target, TensorInfo, Timing, TraceContext, VersionPick, Wanted,
     },
     tensor::{ColorOrder, Layout},
 };
@@ -36,23 +36,33 @@ pub(super) fn request(
     client: Option<ClientId>,
     trace: TraceContext,
 ) -> Request {
-    let classes = ClassesWanted {
-        top_k: message.top_k.map(|top_k| top_k as usize),
-        // Proto's 0 is what was not set: no class is left out.
-        min_probability: (message.min_probability != 0.0).then_some(message.min_probability),
-    };
+    let classes = classes_wanted(message.top_k, message.min_probability);
     Request {
         items: message.images.into_iter().map(|image| target.picture(image)).collect(),
         target,
         wanted: Wanted::outputs(message.outputs).with_classes(Some(classes)),
         deadline,
-        priority: match message.priority {
-            0 => Priority::DEFAULT,
-            number => Priority(number),
-        },
+        priority: priority(message.priority),
         client,
         charge,
         trace,
+    }
+}
+
+/// Which classes an answer has.
+pub(super) fn classes_wanted(top_k: Option<u32>, min_probability: f32) -> ClassesWanted {
+    ClassesWanted {
+        top_k: top_k.map(|top_k| top_k as usize),
+        // Proto's 0 is what was not set: no class is left out.
+        min_probability: (min_probability != 0.0).then_some(min_probability),
+    }
+}
+
+/// Whom a request may overtake. Proto's 0 is what was not set.
+pub(super) fn priority(number: u32) -> Priority {
+    match number {
+        0 => Priority::DEFAULT,
+        number => Priority(number),
     }
 }
 
@@ -81,11 +91,6 @@ pub(super) fn timing(timing: &Timing) -> proto::Timing {
 }
 
 fn message(answer: Answer) -> proto::ClassifyResponse {
-    let class = |class: crate::service::Prediction| proto::Class {
-        index: class.index as u32,
-        label: class.label.to_string(),
-        probability: class.probability,
-    };
     proto::ClassifyResponse {
         model: answer.model.to_string(),
         version: answer.version,
@@ -94,9 +99,9 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
             .predictions
             .into_iter()
             .enumerate()
-            .map(|(image, classes)| proto::Prediction {
-                classes: classes.into_iter().map(class).collect(),
-                answered_by: answer.answered_by.get(image).map(ToString::to_string).unwrap_or_default(),
+            .map(|(image, classes)| {
+                let by = answer.answered_by.get(image).map(ToString::to_string);
+                prediction(classes, by.unwrap_or_default())
             })
             .collect(),
         timing: Some(timing(&answer.timing)),
@@ -104,6 +109,16 @@ fn message(answer: Answer) -> proto::ClassifyResponse {
         cached: answer.cached,
         outputs: answer.outputs.into_iter().map(output).collect(),
     }
+}
+
+/// The classes of one image as a message.
+pub(super) fn prediction(classes: Vec<Prediction>, answered_by: String) -> proto::Prediction {
+    let class = |class: Prediction| proto::Class {
+        index: class.index as u32,
+        label: class.label.to_string(),
+        probability: class.probability,
+    };
+    proto::Prediction { classes: classes.into_iter().map(class).collect(), answered_by }
 }
 
 fn output(output: NamedOutput) -> proto::OutputValues {

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::{call::GrpcCall, convert, proto};
-use crate::service::{ExplainRequest, ExplainView, Explained, ExplainedClass, Explanation, Framing, Priority, Target};
+use crate::service::{
+    Error, ExplainCrops, ExplainRequest, ExplainView, Explained, ExplainedClass, ExplainedCrop, Explanation, Framing,
+    Target,
+};
 
 /// A message as a request of the service.
 pub(super) fn request(
@@ -11,22 +14,23 @@ pub(super) fn request(
     target: Target,
     deadline: Option<Instant>,
     call: &GrpcCall,
-) -> ExplainRequest {
-    ExplainRequest {
+) -> Result<ExplainRequest, Error> {
+    Ok(ExplainRequest {
         target,
         pictures: message.images,
         classes: message.classes,
         top_k: message.top_k.map(|top_k| top_k as usize),
+        crops: match message.crops {
+            0 => ExplainCrops::One,
+            number => ExplainCrops::numbered(number.into())?,
+        },
         view: ExplainView::Numbers,
         deadline,
-        priority: match message.priority {
-            0 => Priority::DEFAULT,
-            number => Priority(number),
-        },
+        priority: convert::priority(message.priority),
         client: call.client,
         charge: call.charge.clone(),
         trace: call.trace(),
-    }
+    })
 }
 
 /// The answer as a message.
@@ -42,17 +46,24 @@ pub(super) fn response(explained: Explained) -> proto::ExplainResponse {
     }
 }
 
-fn explanation(Explanation { classes, framing, .. }: Explanation) -> proto::Explanation {
+fn explanation(Explanation { classes, framing, crops, .. }: Explanation) -> proto::Explanation {
     let Framing { picture_width, picture_height, x, y, width, height } = framing;
     proto::Explanation {
         classes: classes.into_iter().map(class).collect(),
-        crop: Some(proto::Crop { x, y, width, height }),
+        crop: Some(proto::Crop { x, y, width, height, mirrored: false }),
         width: picture_width,
         height: picture_height,
+        crops: crops.into_iter().map(crop).collect(),
     }
 }
 
-fn class(ExplainedClass { index, label, probability, logit, map }: ExplainedClass) -> proto::ExplainedClass {
+fn crop(ExplainedCrop { x, y, width, height, is_mirrored }: ExplainedCrop) -> proto::Crop {
+    proto::Crop { x, y, width, height, mirrored: is_mirrored }
+}
+
+fn class(
+    ExplainedClass { index, label, probability, logit, crop_logits, map }: ExplainedClass,
+) -> proto::ExplainedClass {
     let map_height = map.rows().len() as u32;
     proto::ExplainedClass {
         index: index as u32,
@@ -63,5 +74,6 @@ fn class(ExplainedClass { index, label, probability, logit, map }: ExplainedClas
         map_width: map.width as u32,
         map_height,
         map: map.values,
+        crop_logits,
     }
 }

@@ -24,12 +24,13 @@ mod packing;
 mod prediction;
 pub mod proto;
 mod refusal;
+mod several;
 mod stream;
 mod tensor_proto;
 mod varint;
 mod web;
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Instant};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -92,9 +93,10 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MAX_NAME_MESSAGE: usize = 16 << 10;
 
 /// The methods whose calls count as requests to classify.
-const CLASSIFYING: [&str; 7] = [
+const CLASSIFYING: [&str; 8] = [
     "/resnetd.v1.Classifier/Classify",
     "/resnetd.v1.Classifier/ClassifyStream",
+    "/resnetd.v1.Classifier/ClassifySeveral",
     "/resnetd.v1.Classifier/Explain",
     "/inference.GRPCInferenceService/ModelInfer",
     "/inference.GRPCInferenceService/ModelStreamInfer",
@@ -106,8 +108,8 @@ const CLASSIFYING: [&str; 7] = [
 pub(super) struct GrpcDoor {
     shared: Shared,
     routes: Routes,
-    /// The methods that take a stream of messages.
-    streaming: HashSet<String>,
+    /// Every method, and whether it takes a stream of messages.
+    methods: HashMap<String, bool>,
 }
 
 impl GrpcDoor {
@@ -137,10 +139,9 @@ impl GrpcDoor {
             .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_NAME_MESSAGE))
             .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_NAME_MESSAGE))
             .prepare();
-        let descriptors =
-            [DESCRIPTORS, pb::v1::FILE_DESCRIPTOR_SET, pb::v1alpha::FILE_DESCRIPTOR_SET].map(streaming_methods);
-        let streaming = descriptors.into_iter().collect::<Result<Vec<_>, _>>()?.concat().into_iter().collect();
-        Ok(Self { shared, routes, streaming })
+        let descriptors = [DESCRIPTORS, pb::v1::FILE_DESCRIPTOR_SET, pb::v1alpha::FILE_DESCRIPTOR_SET].map(methods);
+        let methods = descriptors.into_iter().collect::<Result<Vec<_>, _>>()?.concat().into_iter().collect();
+        Ok(Self { shared, routes, methods })
     }
 
     /// Serves connections until `life` ends.
@@ -190,13 +191,15 @@ fn connection_builder(options: &DoorOptions) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// The methods of a set of descriptors that take a stream of messages, as paths.
-fn streaming_methods(descriptors: &[u8]) -> Result<Vec<String>, ServeError> {
+/// The methods of a set of descriptors, as paths, and whether each takes a stream of messages.
+fn methods(descriptors: &[u8]) -> Result<Vec<(String, bool)>, ServeError> {
     let set = FileDescriptorSet::decode(descriptors).map_err(tonic_reflection::server::Error::from)?;
     let methods = set.file.iter().flat_map(|file| {
         file.service.iter().flat_map(move |service| {
-            let streaming = service.method.iter().filter(|method| method.client_streaming());
-            streaming.map(move |method| format!("/{}.{}/{}", file.package(), service.name(), method.name()))
+            service.method.iter().map(move |method| {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                (path, method.client_streaming())
+            })
         })
     });
     Ok(methods.collect())
@@ -234,7 +237,7 @@ where
     });
     let report = load_report::wanted(door.shared.options.load_reports, request.headers());
     let reporting = report.map(|_| door.shared.service.clone());
-    let mut end = CallEnd::new(span, CLASSIFYING.contains(&&*path), reporting);
+    let mut end = CallEnd::new(span, door.methods.contains_key(&path), reporting);
     let mut packer = Packer::of(request.headers());
     let taken = Taken::default();
     let mut charge = None;
@@ -327,7 +330,7 @@ impl GrpcDoor {
 
     /// Whether a method takes one message.
     fn is_single(&self, path: &str) -> bool {
-        !self.streaming.contains(path)
+        self.methods.get(path) != Some(&true)
     }
 
     /// Logs and counts a call that was refused before a handler of ours took it.

@@ -32,6 +32,7 @@ use super::{
     leftover::Leftover,
     peer::Peer,
     reading::{BodyState, closing, take_turn},
+    route_of::short_name,
 };
 use crate::{
     server::{
@@ -253,7 +254,7 @@ where
     let answer = call.body.end(peer, version, goes_on, answer);
     let log = if call.body.is_given_up() { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());
-    let mut answer = recorded(span, &method, &uri, failed.as_ref(), answer);
+    let mut answer = recorded(span, &door, (&method, &uri), failed.as_ref(), answer);
     if let Some(form) = report {
         load_report::tell(form, &door.service().load_report(), answer.headers_mut());
     }
@@ -293,15 +294,16 @@ fn finish(log: RequestLog<'_>, method: &Method, uri: &Uri, status: StatusCode, f
 /// The answer, which tells of its span, where there is one.
 fn recorded(
     span: Option<OpenSpan>,
-    method: &Method,
-    uri: &Uri,
+    door: &HttpDoor,
+    (method, uri): (&Method, &Uri),
     failed: Option<&Failure>,
     mut answer: Response,
 ) -> Response {
     if let Some(span) = span {
         door_span::tell(&span, answer.headers_mut());
         let (status, refusal) = (answer.status().as_u16(), failed.map(Failure::message));
-        door_span::end_http(span, method.as_str(), uri.path(), status, refusal);
+        let route = door.route_of(uri.path()).map(|route| (route, short_name(route)));
+        door_span::end_http(span, method.as_str(), (uri.path(), route), status, refusal);
     }
     answer
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::route_of::route_of;
+
 use crate::{
     server::{
         coding::Unpacker,
@@ -33,6 +35,13 @@ impl HttpDoor {
     /// The paths of all routes.
     pub(super) fn paths(&self) -> &[String] {
         &self.paths
+    }
+
+    /// The route that a path is on: of the map, or one that the operator named for Vertex AI.
+    pub(super) fn route_of<'r>(&'r self, path: &'r str) -> Option<&'r str> {
+        let vertex = self.options().platforms.vertex.as_ref();
+        let is_named = vertex.is_some_and(|vertex| path == vertex.predict || path == vertex.health);
+        if is_named { Some(path) } else { route_of(self.paths.iter().map(String::as_str), path) }
     }
 
     pub(super) fn service(&self) -> &Service {

@@ -31,6 +31,7 @@ mod platforms;
 mod reading;
 mod reply;
 mod route;
+mod route_of;
 mod routes;
 mod socket;
 mod stats;

@@ -39,3 +39,26 @@ pub(super) fn router(door: Arc<HttpDoor>) -> Router {
     let (router, _) = routes(&door.options().platforms).into_parts();
     router.fallback(platforms::elsewhere).with_state(door)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::http::route_of::{route_of, short_name};
+
+    #[test]
+    fn every_route_is_found_by_its_paths_and_has_a_name() {
+        let paths = paths(&Platforms::all_fixed());
+        assert!(paths.len() > 30, "{}", paths.len());
+        for route in &paths {
+            let path: String = route
+                .split('{')
+                .map(|piece| piece.split_once('}').map_or(piece.to_owned(), |(_, rest)| format!("x1{rest}")))
+                .collect();
+            assert_eq!(route_of(paths.iter().map(String::as_str), &path), Some(&**route), "{path}");
+            assert!(!short_name(route).contains(['{', '}']) && !short_name(route).is_empty(), "{route}");
+        }
+        for verb in ["regress", "label", "explain"] {
+            assert!(paths.iter().any(|route| short_name(route) == verb), "{verb}");
+        }
+    }
+}

@@ -21,6 +21,8 @@ use crate::service::{
 pub(in crate::service) struct Course {
     pub(super) side: Option<Side>,
     pub(super) mirror: Option<Arc<Mirroring>>,
+    /// The version that would have had this request, or would mirror it, if it answered.
+    pub(super) missing: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl Course {
             Side::Stable(stable, began) => note_stable(stable, began.elapsed(), outcome),
             Side::Canary(guarded) => guarded.note(outcome),
         }
+    }
+
+    /// The version that `[traffic]` wants here and that does not answer: it may only have to be loaded.
+    pub(in crate::service) fn missing(&self) -> Option<u64> {
+        self.missing
     }
 
     /// An image that is about to be run may be mirrored.

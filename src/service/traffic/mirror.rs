@@ -93,7 +93,9 @@ impl Mirroring {
             Content::Picture(picture) if !is_same || ours.spec != theirs.spec => {
                 Ok(What::Picture(picture.file.clone()))
             }
-            Content::Picture(_) | Content::Tensor(_) => Ok(What::Same),
+            // Nobody else knows which part of the picture it is.
+            Content::Crop(..) if !is_same || ours.spec != theirs.spec => Err(ShadowOutcome::Unlike),
+            Content::Picture(_) | Content::Crop(..) | Content::Tensor(_) => Ok(What::Same),
         };
         let what = what.and_then(|what| self.room().map(|()| what));
         what.map(|what| Mirrored { mirror: self.clone(), what }).map_err(|outcome| self.metrics.note(outcome)).ok()

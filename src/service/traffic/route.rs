@@ -86,6 +86,12 @@ impl Traffic {
         });
         Some(guarded.clone())
     }
+
+    /// What has turned a version back that does not answer now.
+    fn broken(&self, version: u64) -> Option<Arc<Guarded>> {
+        let guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+        guards.values().find(|guarded| guarded.version == version && guarded.guard.broken().is_some()).cloned()
+    }
 }
 
 /// The ways of one model's requests, for the versions that answer in one snapshot.
@@ -102,6 +108,8 @@ type Way = (Arc<Served>, Arc<Course>);
 
 struct Lane {
     way: Option<Way>,
+    /// How its requests go to the default version where it does not answer.
+    fallback: Option<Arc<Course>>,
     guarded: Option<Arc<Guarded>>,
     fallbacks: Counter,
 }
@@ -121,11 +129,21 @@ impl Routing {
             let number = name.number(labels)?;
             served.iter().find(|served| served.model.version == number).map(|served| Arc::clone(served))
         };
-        let numbers: Vec<_> = served.iter().map(|served| served.number).collect();
-        traffic.guards.lock().unwrap_or_else(PoisonError::into_inner).retain(|number, _| numbers.contains(number));
+        // One that was turned back and unloaded since stays so: loaded on demand, nobody would ask for it, and it would come back.
+        let is_kept = |number: u64, guarded: &Guarded| {
+            served.iter().any(|served| served.number == number)
+                || guarded.guard.broken().is_some()
+                    && !served.iter().any(|served| served.model.version == guarded.version)
+        };
+        let mut guards = traffic.guards.lock().unwrap_or_else(PoisonError::into_inner);
+        guards.retain(|number, guarded| is_kept(*number, guarded));
+        drop(guards);
+        let missing = |name: &VersionName| name.number(labels).filter(|version| traffic.broken(*version).is_none());
         let default = served.iter().rev().find(|served| !named.contains(&served.model.version)).or(served.last());
         let default = default.map(|served| {
-            let shadow = traffic.section.shadow.as_ref().and_then(find);
+            let wanted = traffic.section.shadow.as_ref();
+            let shadow = wanted.and_then(find);
+            let missing = wanted.filter(|_| shadow.is_none()).and_then(missing);
             let shadow = shadow.filter(|shadow| shadow.number != served.number);
             let mirror = shadow.map(|shadow| Mirroring {
                 metrics: families.shadow(model, shadow.model.version),
@@ -135,16 +153,23 @@ impl Routing {
                 shadow,
             });
             let side = traffic.stable.clone().map(|stable| Side::Stable(stable, traffic.began));
-            (Arc::clone(served), Arc::new(Course { side, mirror: mirror.map(Arc::new) }))
+            (Arc::clone(served), Arc::new(Course { side, mirror: mirror.map(Arc::new), missing }))
         });
         let lane = |(name, _): &(VersionName, f64)| {
             let served = find(name);
-            let guarded = served.as_ref().and_then(|served| traffic.guarded(served, families));
+            let guarded = match &served {
+                Some(served) => traffic.guarded(served, families),
+                None => name.number(labels).and_then(|version| traffic.broken(version)),
+            };
+            let fallback = default.as_ref().filter(|_| served.is_none()).map(|(_, course)| {
+                let side = traffic.stable.clone().map(|stable| Side::Stable(stable, traffic.began));
+                Arc::new(Course { side, mirror: course.mirror.clone(), missing: missing(name) })
+            });
             let way = served.map(|served| {
                 let side = guarded.clone().map(Side::Canary);
-                (served, Arc::new(Course { side, mirror: None }))
+                (served, Arc::new(Course { side, mirror: None, missing: None }))
             });
-            Lane { way, guarded, fallbacks: families.fallbacks(model, &name.to_string()) }
+            Lane { way, fallback, guarded, fallbacks: families.fallbacks(model, &name.to_string()) }
         };
         let lanes = traffic.names.iter().map(lane).collect();
         Self { traffic: traffic.clone(), named, default, lanes }
@@ -194,7 +219,8 @@ impl Routing {
                 default.model.version
             );
         }
-        self.default.clone()
+        let (default, course) = self.default.clone()?;
+        Some((default, lane.fallback.clone().unwrap_or(course)))
     }
 
     /// Why a version gets no requests any more; `None` where it does.

@@ -6,7 +6,10 @@ use object_store::{ObjectStoreExt, PutPayload, memory::InMemory};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::digests::{Digests, FileDigest, hex};
+use crate::{
+    files::hex,
+    store::digests::{Digests, FileDigest},
+};
 use sha2::{Digest, Sha256};
 
 const SETTLE: Duration = Duration::from_secs(5);

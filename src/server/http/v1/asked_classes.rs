@@ -7,13 +7,14 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 
-use crate::service::{ExplainView, MOST_EXPLAINED, Shown};
+use crate::service::{Error, ExplainCrops, ExplainView, MOST_EXPLAINED, Shown};
 
 /// The options that only an explanation has.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ExplainOptions {
     pub(super) classes: AskedClasses,
     pub(super) view: ExplainView,
+    pub(super) crops: ExplainCrops,
 }
 
 impl ExplainOptions {
@@ -27,6 +28,16 @@ impl ExplainOptions {
             "original" => ExplainView::Original,
             _ => return Err(format!("view is `{}`: it must be `crop` or `original`", Shown(name))),
         };
+        Ok(())
+    }
+
+    /// Sets how often a picture is looked at.
+    ///
+    /// # Errors
+    /// What it may be.
+    pub(super) fn set_crops(&mut self, number: &str) -> Result<(), Error> {
+        let refused = || ExplainCrops::refused(&Shown(number).to_string());
+        self.crops = number.parse().map_err(|_| refused()).and_then(ExplainCrops::numbered)?;
         Ok(())
     }
 }

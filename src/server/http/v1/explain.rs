@@ -53,12 +53,13 @@ async fn answer(
     if form != ExplainForm::Json && upload.images.len() > 1 {
         return Err(one_picture(form, upload.images.len()).into());
     }
-    let ExplainOptions { classes, view } = options.explain.take().unwrap_or_default();
+    let ExplainOptions { classes, view, crops } = options.explain.take().unwrap_or_default();
     let request = ExplainRequest {
         target,
         pictures: upload.images,
         classes: classes.0,
         top_k: options.classes.top_k,
+        crops,
         view: match (form, view) {
             (ExplainForm::Json, _) => ExplainView::Numbers,
             (_, ExplainView::Numbers) => ExplainView::Crop,

@@ -15,7 +15,7 @@ use super::classify::TimingMs;
 use crate::{
     overlay::{FileFormat, HeatMap, Legend, Region, drawn, encoded, svg},
     server::http::{reply, timing},
-    service::{ClassMap, Error, ErrorKind, Explained, ExplainedClass, Explanation, Framing},
+    service::{ClassMap, Error, ErrorKind, Explained, ExplainedClass, ExplainedCrop, Explanation, Framing},
 };
 
 /// A drawing that is opened by itself runs nothing and fetches nothing, whatever its labels are.
@@ -159,6 +159,10 @@ struct PictureEntry<'a> {
     classes: Vec<ClassEntry<'a>>,
     crop: CropEntry,
     picture: SizeEntry,
+    /// With `crops=10`: where each of them was, in the order of `crop_logits`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    crops: Vec<ViewEntry>,
 }
 
 /// A class, and the part of its logit that every place has.
@@ -169,9 +173,9 @@ struct ClassEntry<'a> {
     index: usize,
     /// Its name; the index as text where the model has no labels.
     label: &'a str,
-    /// As in a classification.
+    /// As in a classification; with `crops=10` the mean of the ten.
     probability: f32,
-    /// What the last layer says of it: the sum of `map`, and `bias`.
+    /// What the last layer says of it: the sum of `map`, and `bias`. With `crops=10` the mean of `crop_logits`.
     logit: f32,
     /// The part that no place has.
     bias: f32,
@@ -179,10 +183,14 @@ struct ClassEntry<'a> {
     #[serde(serialize_with = "write_rows")]
     #[schema(value_type = Vec<Vec<f32>>)]
     map: &'a ClassMap,
+    /// With `crops=10`: what the last layer says of each crop.
+    #[serde(skip_serializing_if = "<[f32]>::is_empty")]
+    #[schema(required = false)]
+    crop_logits: &'a [f32],
 }
 
 /// What the network saw of the picture, in pixels of it as it stands upright; with fractions where the resize makes them, and beyond
-/// its edges where black was added around it.
+/// its edges where black was added around it. With `crops=10` all of the picture.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Crop)]
 struct CropEntry {
@@ -190,6 +198,18 @@ struct CropEntry {
     y: f64,
     width: f64,
     height: f64,
+}
+
+/// One of ten crops, in pixels of the picture as it stands upright.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ViewOfTen)]
+struct ViewEntry {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+    /// The network saw it mirrored.
+    mirrored: bool,
 }
 
 /// The picture as it stands upright, in pixels.
@@ -217,12 +237,18 @@ fn picture(explanation: &Explanation) -> PictureEntry<'_> {
         classes: explanation.classes.iter().map(class).collect(),
         crop: CropEntry { x, y, width, height },
         picture: SizeEntry { width: picture_width, height: picture_height },
+        crops: explanation.crops.iter().map(view).collect(),
     }
 }
 
+fn view(crop: &ExplainedCrop) -> ViewEntry {
+    let ExplainedCrop { x, y, width, height, is_mirrored } = *crop;
+    ViewEntry { x, y, width, height, mirrored: is_mirrored }
+}
+
 fn class(class: &ExplainedClass) -> ClassEntry<'_> {
-    let ExplainedClass { index, label, probability, logit, map } = class;
-    ClassEntry { index: *index, label, probability: *probability, logit: *logit, bias: map.bias, map }
+    let ExplainedClass { index, label, probability, logit, crop_logits, map } = class;
+    ClassEntry { index: *index, label, probability: *probability, logit: *logit, bias: map.bias, map, crop_logits }
 }
 
 fn write_rows<S: Serializer>(map: &&ClassMap, serializer: S) -> Result<S::Ok, S::Error> {
@@ -237,13 +263,26 @@ mod tests {
     #[test]
     fn the_answer_has_the_shape_that_clients_are_told() {
         let map = ClassMap { values: vec![0.5, -0.25, 1.0, 2.0], width: 2, bias: 0.75 };
-        let class = ExplainedClass { index: 3, label: "cat".into(), probability: 0.9, logit: 4.0, map };
+        let class = ExplainedClass {
+            index: 3,
+            label: "cat".into(),
+            probability: 0.9,
+            logit: 4.0,
+            crop_logits: Vec::new(),
+            map,
+        };
         let framing = Framing { picture_width: 64, picture_height: 48, x: 8.5, y: 0.0, width: 47.0, height: 48.0 };
         let explained = Explained {
             model: "m".into(),
             version: 2,
             architecture: "resnet18".into(),
-            explanations: vec![Explanation { classes: vec![class], framing, pixels: None, is_whole: false }],
+            explanations: vec![Explanation {
+                classes: vec![class],
+                framing,
+                crops: Vec::new(),
+                pixels: None,
+                is_whole: false,
+            }],
             timing: Timing { preprocess_ms: 2.9, queue_ms: 0.4, inference_ms: 49.1, total_ms: 52.6 },
             batch_size: 1,
         };

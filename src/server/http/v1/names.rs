@@ -1,9 +1,9 @@
 //! Several models in the path of one call, `{a},{b}@{version},{c}@{label}:classify`: pure text.
 
-use crate::service::{Error, ErrorKind, Shown, VersionPick};
-
-/// The most models of one call. Each takes places and a line of the metrics; what compares more of them is no request.
-pub(super) const MOST_MODELS: usize = 8;
+use crate::{
+    server::several::{MOST_MODELS, too_many_models},
+    service::{Error, ErrorKind, Shown, VersionPick},
+};
 
 /// A model of several, and which of its versions is meant.
 #[derive(Debug, PartialEq)]
@@ -43,10 +43,7 @@ pub(super) fn named_models(text: &str, is_known: impl Fn(&str) -> bool) -> Resul
     let mut parts: Vec<&str> = Vec::new();
     for part in text.split(',') {
         if parts.len() == MOST_MODELS {
-            let count = text.split(',').count();
-            return Err(refused(format!(
-                "{count} models in one call, the limit is {MOST_MODELS}: ask them in several"
-            )));
+            return Err(too_many_models(text.split(',').count()));
         }
         if part.is_empty() || part.starts_with('@') {
             let text = Shown(text);

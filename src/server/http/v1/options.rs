@@ -86,11 +86,12 @@ impl RequestOptions {
                     return Ok(());
                 }
                 "view" => return explain.set_view(value).map_err(BadOption::Other),
+                "crops" => return explain.set_crops(value).map_err(BadOption::Refused),
                 "top_k" | "timeout_ms" => {}
                 _ => {
                     let key = Shown(key);
                     let message = format!(
-                        "there is no option `{key}` of an explanation: use `class`, `top_k`, `view` or `timeout_ms`"
+                        "there is no option `{key}` of an explanation: use `class`, `top_k`, `crops`, `view` or `timeout_ms`"
                     );
                     return Err(BadOption::Other(message));
                 }
@@ -154,7 +155,7 @@ fn decode(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::ExplainView;
+    use crate::service::{ExplainCrops, ExplainView};
 
     #[test]
     fn a_query_sets_its_options() {
@@ -187,13 +188,17 @@ mod tests {
             let options = RequestOptions { explain: Some(ExplainOptions::default()), ..RequestOptions::default() };
             options.with_query(Some(query))
         };
-        let options = asked("class=3&class=tench%2C%20Tinca%20tinca&view=original&top_k=2").expect("valid");
+        let options = asked("class=3&class=tench%2C%20Tinca%20tinca&view=original&crops=10&top_k=2").expect("valid");
         let explain = options.explain.expect("an explanation");
         assert_eq!(explain.classes.0, ["3", "tench, Tinca tinca"]);
-        assert_eq!((explain.view, options.classes.top_k), (ExplainView::Original, Some(2)));
+        assert_eq!((explain.view, explain.crops), (ExplainView::Original, ExplainCrops::Ten));
+        assert_eq!(options.classes.top_k, Some(2));
         let refusal = |query| asked(query).expect_err(query).into_error(None).message;
+        assert!(refusal("crops=3").starts_with("crops is `3`: it must be 1 or 10"));
+        assert!(refusal("crops=1e1").starts_with("crops is `1e1`"));
         assert_eq!(refusal("view=all"), "view is `all`: it must be `crop` or `original`");
-        let none = "there is no option `outputs` of an explanation: use `class`, `top_k`, `view` or `timeout_ms`";
+        let none =
+            "there is no option `outputs` of an explanation: use `class`, `top_k`, `crops`, `view` or `timeout_ms`";
         assert_eq!(refusal("outputs=logits"), none);
         assert!(RequestOptions::from_query(Some("class=3")).is_err(), "a classification has none");
     }

@@ -30,6 +30,7 @@ use crate::{
             error::{Failure, code},
             reply, timing,
         },
+        several::refusal,
         status::wire_status,
         threads::is_long,
     },
@@ -134,7 +135,7 @@ async fn answer(
         let hinted = |answer: Result<Answer, Error>| answer.map_err(|error| with_hint(error, &options));
         answered.answers = answered.answers.into_iter().map(hinted).collect();
     }
-    if let Some(error) = refusal(named, &answered.answers) {
+    if let Some(error) = refusal(named.first().map_or("", |model| &*model.name), &answered.answers) {
         return Err(error.into());
     }
     let code = |answer: &Result<Answer, Error>| answer.as_ref().err().map(|error| wire_status(error.kind).2);
@@ -157,18 +158,6 @@ fn check_form(headers: &HeaderMap, options: &RequestOptions, dialect: Dialect) -
         Dialect::Own => return Ok(()),
     };
     Err(Error::new(ErrorKind::InvalidArgument, message))
-}
-
-/// The refusal of the call, where no model answers: the first model's.
-fn refusal(named: &[NamedModel], answers: &[Result<Answer, Error>]) -> Option<Error> {
-    let errors: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    let first = errors.first().filter(|_| errors.len() == answers.len())?;
-    let is_of_all = errors.iter().all(|error| error.message == first.message);
-    let message = match named.first() {
-        Some(model) if !is_of_all => format!("model `{}`: {}", model.name, first.message),
-        _ => first.message.clone(),
-    };
-    Some(Error { message, ..Error::clone(first) })
 }
 
 /// What every model says, in the order of the call.

@@ -1,7 +1,10 @@
 //! `:explain`.
 
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{Object, ObjectBuilder, Type},
+};
 
 use super::pictures::{Patience, PictureInJson, body, files, pixel, priority};
 use crate::server::http::{
@@ -21,7 +24,12 @@ struct ExplainQuery {
     /// Where no class is named: so many of the most probable.
     #[param(minimum = 1, maximum = 32, default = 1, nullable = false)]
     top_k: Option<usize>,
-    /// What a drawing shows: `crop`, what the network saw, or `original`, the whole picture with that marked.
+    /// How often a picture is looked at: 1, as it is classified, or 10, its corners and its centre and their mirror images, each of which
+    /// counts as an image of the request.
+    #[param(default = 1, schema_with = crops)]
+    crops: Option<u8>,
+    /// What a drawing shows: `crop`, what the network saw, or `original`, the whole picture with that marked. With `crops=10` both are the
+    /// whole picture.
     #[param(nullable = false)]
     view: Option<DrawnView>,
 }
@@ -64,6 +72,9 @@ struct ExplainInstances {
     /// Where no class is named: so many of the most probable.
     #[schema(minimum = 1, maximum = 32, default = 1)]
     top_k: Option<usize>,
+    /// As in the query.
+    #[schema(schema_with = crops)]
+    crops: Option<u8>,
     view: Option<DrawnView>,
     /// The request's deadline, in milliseconds from its arrival.
     #[schema(minimum = 1, maximum = 3600000)]
@@ -81,9 +92,16 @@ struct ExplainPicturesForm {
     class: Option<String>,
     #[schema(minimum = 1, maximum = 32, nullable = false)]
     top_k: Option<usize>,
+    #[schema(schema_with = crops)]
+    crops: Option<u8>,
     view: Option<DrawnView>,
     #[schema(minimum = 1, maximum = 3600000, nullable = false)]
     timeout_ms: Option<u64>,
+}
+
+/// 1 or 10.
+fn crops() -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([1, 10])).build()
 }
 
 const TEXT: &str = "\
@@ -98,6 +116,9 @@ one picture: red speaks for the class, blue against it; several classes lie side
 curl --data-binary @cat.jpg 'http://127.0.0.1:8000/v1/models/resnet20-cifar10:explain?class=cat,dog'
 curl --data-binary @cat.jpg -H 'accept: image/png' 'http://127.0.0.1:8000/v1/models/resnet20-cifar10:explain?view=original' -o why.png
 ```
+
+With `crops=10` each picture is looked at ten times, and the map is of all of it: `logit` is the mean of `crop_logits`, and the sum of the map \
+and the bias; `crops` says where each of the ten was.
 
 A network that does not end so is refused, with what it does instead.";
 

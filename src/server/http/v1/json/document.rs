@@ -38,6 +38,7 @@ pub(super) struct Document {
     pub(super) parameters: Parameters,
     pub(super) class: Option<AskedClasses>,
     pub(super) view: Option<String>,
+    pub(super) crops: Option<Scalar>,
 }
 
 /// What clients of Vertex AI send for all instances together: our options, also in the words of its own image models.
@@ -75,13 +76,14 @@ enum Field {
     Ensemble,
     Class,
     View,
+    Crops,
     Parameters,
     /// TensorFlow Serving's name of the graph's entry; a model here has one.
     SignatureName,
 }
 
 /// The names of [`Field`], in its order.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "instances",
     "examples",
     "context",
@@ -93,6 +95,7 @@ const FIELDS: [&str; 13] = [
     "ensemble",
     "class",
     "view",
+    "crops",
     "parameters",
     "signature_name",
 ];
@@ -143,6 +146,7 @@ impl<'de> Visitor<'de> for DocumentReader {
                 }
                 Field::Class => document.class = map.next_value()?,
                 Field::View => document.view = map.next_value()?,
+                Field::Crops => document.crops = map.next_value()?,
                 Field::SignatureName => document.signature_name = map.next_value()?,
             }
         }

@@ -34,6 +34,7 @@ pub(super) fn parse(body: &[u8], options: &mut RequestOptions, max_images: usize
         ("top_k", document.top_k),
         ("min_probability", document.min_probability),
         ("timeout_ms", document.timeout_ms),
+        ("crops", document.crops),
     ];
     for (key, value) in given {
         if let Some(value) = value {
