@@ -66,6 +66,7 @@ async fn serve(config: Config, mut handed_over: HandedOver) -> anyhow::Result<()
         Some(handed_over) => Some(handed_over),
         None => bind_management(&config)?.map(Entrance::from),
     };
+    let config = config.served_at(http.address(), grpc.address(), management.as_ref().and_then(Entrance::address))?;
     let tls = FollowedTls::start(&config.tls)?;
     let runtime = Runtime::load()?;
     let metrics = Metrics::new(config.metrics.predictions);

@@ -25,6 +25,26 @@ impl Config {
         ))
     }
 
+    /// The same with the addresses that the doors have in truth: sockets that were handed over are where whoever opened them wants them.
+    ///
+    /// * each address: `None` where nobody beyond this machine comes in, and for `management` where there is none
+    ///
+    /// # Errors
+    /// Where the management address is open to everybody.
+    pub fn served_at(
+        mut self,
+        http: Option<SocketAddr>,
+        grpc: Option<SocketAddr>,
+        management: Option<SocketAddr>,
+    ) -> Result<Self, SettingError> {
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        self.server.http = http.unwrap_or(here);
+        self.server.grpc = grpc.unwrap_or(here);
+        self.server.management = management.map(|address| address.to_string()).unwrap_or_default();
+        self.validate_management()?;
+        Ok(self)
+    }
+
     /// The addresses beyond this machine at which everybody would be answered who reaches them, by the settings that say so.
     pub fn open_addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         if self.auth.is_on() || self.wants_certificates() {
@@ -70,6 +90,16 @@ mod tests {
             let refused = judged(management, "", "").unwrap_err();
             assert!(refused.contains("server.management") && refused.contains("resnetd keys add"), "{refused}");
         }
+    }
+
+    #[test]
+    fn sockets_that_were_handed_over_are_judged_by_where_they_are() {
+        let (far, here) = ("192.0.2.1:8000".parse().unwrap(), "127.0.0.1:8000".parse().unwrap());
+        let config = || config("127.0.0.1:1", "127.0.0.1:2", "", "");
+        let open = config().served_at(Some(far), None, Some(here)).unwrap().open_addresses();
+        assert_eq!(open, [("server.http", far)]);
+        assert_eq!(config().served_at(None, None, None).unwrap().open_addresses(), []);
+        assert!(config().served_at(None, None, Some(far)).is_err());
     }
 
     #[test]

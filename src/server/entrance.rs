@@ -5,7 +5,7 @@
 use std::{
     fmt::{self, Display},
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -45,6 +45,14 @@ impl From<UnixListener> for Entrance {
 }
 
 impl Entrance {
+    /// Where others reach it over the network; `None` for one of this machine alone.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// The next connection, and where it comes from. Cancelled, it has taken none.
     ///
     /// # Errors

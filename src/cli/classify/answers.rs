@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What became of one picture.
-pub(super) struct Answered {
+pub(super) struct PictureOutcome {
     pub(super) key: String,
     /// Which of the sources it came from, and its place there.
     pub(super) at: (usize, u64),
@@ -54,7 +54,7 @@ impl From<MemberError> for Refused {
 /// Who takes the answers.
 pub(super) trait Taker {
     /// The next one. `Break`: no more are wanted.
-    fn take(&mut self, answered: Answered) -> anyhow::Result<ControlFlow<()>>;
+    fn take(&mut self, answered: PictureOutcome) -> anyhow::Result<ControlFlow<()>>;
 
     /// There is none at this moment: whoever waits for those that were taken should get them now.
     fn pause(&mut self) -> anyhow::Result<()>;
@@ -88,7 +88,7 @@ pub(super) async fn answer_all(
     }
 }
 
-async fn answer(offline: &Offline, fed: Fed, classes: ClassesWanted) -> Answered {
+async fn answer(offline: &Offline, fed: Fed, classes: ClassesWanted) -> PictureOutcome {
     let Fed { member, source, room: _room } = fed;
     let at = (source, member.number);
     let outcome = match member.content {
@@ -115,5 +115,5 @@ async fn answer(offline: &Offline, fed: Fed, classes: ClassesWanted) -> Answered
             }
         }
     };
-    Answered { key: member.key, at, outcome }
+    PictureOutcome { key: member.key, at, outcome }
 }

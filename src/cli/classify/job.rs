@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answers::{Answered, Taker, answer_all},
+    answers::{PictureOutcome, Taker, answer_all},
     feed,
     report::progress,
     sources::Sources,
@@ -110,7 +110,7 @@ struct Keeper {
 }
 
 impl Taker for Keeper {
-    fn take(&mut self, Answered { key, at, outcome }: Answered) -> anyhow::Result<ControlFlow<()>> {
+    fn take(&mut self, PictureOutcome { key, at, outcome }: PictureOutcome) -> anyhow::Result<ControlFlow<()>> {
         let piece = match outcome {
             Ok(predictions) => {
                 let classes = Some(predictions.iter().map(class).collect());

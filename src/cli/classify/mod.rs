@@ -28,7 +28,7 @@ use crate::{
     files,
     service::ClassesWanted,
 };
-use answers::{Answered, Taker, answer_all};
+use answers::{PictureOutcome, Taker, answer_all};
 use report::{Report, Table, TextForm, progress};
 use sources::Sources;
 
@@ -178,7 +178,7 @@ struct Written {
 }
 
 impl Taker for Written {
-    fn take(&mut self, Answered { key, outcome, .. }: Answered) -> anyhow::Result<ControlFlow<()>> {
+    fn take(&mut self, PictureOutcome { key, outcome, .. }: PictureOutcome) -> anyhow::Result<ControlFlow<()>> {
         self.counts.taken += 1;
         match outcome {
             Ok(predictions) => self.report.add(&key, &predictions)?,
