@@ -5,6 +5,9 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::Result;
 use resnetd::page::{self, Chart, ChartAxis, ChartLine, ChartPoint, escaped};
 
+/// A name, and points; what has no value interrupts its line.
+pub(crate) type NamedLine = (String, Vec<(f64, Option<f64>)>);
+
 #[derive(Default)]
 pub(crate) struct SimReport {
     markdown: String,
@@ -34,15 +37,9 @@ impl SimReport {
         );
     }
 
-    /// * `lines`: a name, and points; what has no value interrupts its line
-    pub(crate) fn chart(
-        &mut self,
-        name: &str,
-        x: ChartAxis,
-        y: ChartAxis,
-        lines: &[(String, Vec<(f64, Option<f64>)>)],
-    ) {
-        let line = |(colour, (name, points)): (usize, &(String, Vec<(f64, Option<f64>)>))| ChartLine {
+    /// Draws lines over one axis.
+    pub(crate) fn chart(&mut self, name: &str, x: ChartAxis, y: ChartAxis, lines: &[NamedLine]) {
+        let line = |(colour, (name, points)): (usize, &NamedLine)| ChartLine {
             name: name.clone(),
             colour,
             points: points

@@ -10,7 +10,7 @@ use crate::support::{http::HttpClient, images, managed::Managed, server::TestSer
 
 const PAGE: &str = "https://example.com";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_what_its_type_says_and_pages_of_other_places_may_not_read_it() {
     let server = TestServer::with_a_trained_model().await;
     let mut http = server.http().await;
