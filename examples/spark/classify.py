@@ -6,6 +6,7 @@
 (with `--deploy-mode cluster` also `--py-files ../bulk/classifiers.py,../bulk/chunks.py`). Each picture has one row in OUTPUT, a bad one with its error. Killed, the same command goes on where it was: docs/bulk.md. Tested with
 PySpark 4.3 and Java 17; needs pandas and pyarrow.
 """
+import os
 import pathlib
 import sys
 
@@ -68,7 +69,12 @@ def main():
             pictures = session.read.parquet(*files)
             pictures = pictures.select(col(arguments.key).cast("string").alias("key"), col(arguments.column).alias("image"))
         else:
-            pictures = session.read.format("binaryFile").load(files).select(col("path").alias("key"), col("content").alias("image"))
+            # Spark passes over files without a byte, and each is to have a row.
+            empty = [(f"file:{path}", b"") for path in files if not os.path.getsize(path)]
+            pictures = session.createDataFrame(empty, "key string, image binary")
+            if len(empty) < len(files):
+                read = session.read.format("binaryFile").load([path for path in files if os.path.getsize(path)])
+                pictures = pictures.union(read.select(col("path").alias("key"), col("content").alias("image")))
         rows = pictures.repartition(arguments.workers).mapInPandas(mapper(options), SCHEMA)
         # Spark's committer writes _SUCCESS when all of it is there.
         rows.write.mode("overwrite").parquet(str(folder))
