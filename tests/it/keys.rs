@@ -1,10 +1,5 @@
 //! API keys at the doors: who is let in, for what, how often, and until when.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
-
 use resnetd::{
     auth::{KeyEntry, Right},
     runtime::scripted::ScriptedExecutor,
@@ -29,6 +24,7 @@ use crate::{
         eventually,
         http::{Answer, HttpClient},
         images,
+        kept_log::KeptLog,
         keys::{Keys, entry, wanting, with_rights},
         managed::Managed,
         server::{TestServer, logits},
@@ -311,33 +307,11 @@ async fn operators_need_the_right_to_manage() {
     client.repository_model_load(keyed(load(), &ops)).await.unwrap();
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// On one thread, so that its log is the server's as well.
 #[tokio::test]
 async fn the_log_has_the_names_of_keys_and_a_line_for_each_change_and_no_key() {
-    let kept = Kept::default();
-    let writer = kept.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
-    let text = || String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let kept = KeptLog::up_to(LevelFilter::DEBUG);
+    let text = || kept.text();
     let keys = Keys::new();
     let [front, ops] = [entry("front"), with_rights("ops", &[Right::Manage])].map(|entry| keys.add(entry));
     let ring = keys.ring();

@@ -1,10 +1,6 @@
 //! What a client can make the log say, at the level that servers run at.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -16,44 +12,17 @@ use crate::{
     support::{
         grpc::{CLASSIFY, call_with, framed},
         images,
+        kept_log::KeptLog,
         server::{TestServer, logits},
     },
 };
 
 const STREAM: &str = "/resnetd.v1.Classifier/ClassifyStream";
 
-/// What was logged.
-#[derive(Clone, Default)]
-pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Kept {
-    pub(crate) fn lines(&self) -> Vec<String> {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
 /// On one thread, so that its log is the server's as well.
 #[tokio::test]
 async fn a_client_that_is_slow_and_never_done_is_no_line_of_the_log() {
-    let kept = Kept::default();
-    let writer = kept.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::INFO)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
+    let kept = KeptLog::up_to(LevelFilter::INFO);
     let server = TestServer::builder(ScriptedExecutor::answering(&logits()))
         // Everything is slow.
         .options(|options| (options.slow_request, options.body_timeout) = (Duration::ZERO, Duration::from_millis(20)))

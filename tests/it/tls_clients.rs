@@ -16,10 +16,10 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    request_log::Kept,
     support::{
         certificates::{Authority, Issued},
         http::HttpClient,
+        kept_log::KeptLog,
         managed::Managed,
     },
     tls::Place,
@@ -70,14 +70,7 @@ async fn operators_come_in_at_the_management_address_by_a_name_in_their_certific
 /// On one thread, so that its log is the server's as well.
 #[tokio::test]
 async fn the_name_of_a_client_stands_in_the_line_of_each_of_its_requests() {
-    let kept = Kept::default();
-    let writer = kept.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
+    let kept = KeptLog::up_to(LevelFilter::DEBUG);
     let (place, clients) = (Place::new(), Authority::new("clients"));
     let managed = managed(&place, &clients).await;
     let operator = clients.issue(&["deploy.example.com", NAME]);
