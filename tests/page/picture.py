@@ -13,24 +13,25 @@ import sys
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-SIZE = {"width": 800, "height": 487}
+SIZE, SCALE = {"width": 1280, "height": 780}, 1.25
 
 url, picture, out = sys.argv[1:]
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"])
-    page = browser.new_page(viewport=SIZE, device_scale_factor=2)
-    page.goto(url)
-    chips = page.locator(".chip input")
-    chips.first.wait_for(state="attached")
-    for place in range(min(2, chips.count())):
-        chips.nth(place).check(force=True)
+    page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE)
     for _ in range(3):
+        page.goto(url)
+        chips = page.locator(".chip input")
+        chips.first.wait_for(state="attached")
+        for place in range(min(2, chips.count())):
+            chips.nth(place).check(force=True)
         page.locator("[data-way=files]").set_input_files(picture)
         page.locator(".phases").nth(1).wait_for()
         page.wait_for_load_state("networkidle")
     page.locator(".bar").first.click()
     page.locator(".frame canvas").wait_for()
-    page.mouse.move(5, 480)
+    page.mouse.move(5, SIZE["height"] - 5)
+    page.evaluate("window.scrollTo(0, 0)")
     shot = page.screenshot()
     browser.close()
 Image.open(io.BytesIO(shot)).convert("RGB").save(out, "WEBP", quality=82, method=6)
