@@ -304,7 +304,7 @@ def fill_the_disk(store, binary, folder):
         until("version 4 has taken over", lambda: server.version() == 4)
         log = server.stop()
         line = next(line for line in log.splitlines() if "has room" in line)
-        print("  a full disk:", line[line.index("s3:"):] if "s3:" in line else line)
+        print("  a full disk:", line.partition(": ")[2] or line)
 
 
 def main():
