@@ -103,7 +103,7 @@ pub fn inside(folder: &Path, file: &Path) -> io::Result<PathBuf> {
     if place.starts_with(folder.canonicalize()?) { Ok(place) } else { Err(leaves("a link leaves the model's folder")) }
 }
 
-/// Bytes in hexadecimal digits, as digests of files are written.
+/// Bytes in hexadecimal digits, as digests are written.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

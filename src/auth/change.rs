@@ -88,7 +88,7 @@ fn change<T>(
 fn new_key() -> Result<String, KeyFileError> {
     let mut bytes = [0; KEY_BYTES];
     File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(&mut bytes)).map_err(KeyFileError::NoChance)?;
-    Ok(bytes.iter().fold(PREFIX.to_owned(), |text, byte| text + &format!("{byte:02x}")))
+    Ok(format!("{PREFIX}{}", files::hex(&bytes)))
 }
 
 #[cfg(test)]

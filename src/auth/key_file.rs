@@ -210,7 +210,7 @@ pub(super) fn digest(key: &[u8]) -> [u8; 32] {
 
 /// The same as it is written.
 pub(super) fn hash_text(key: &[u8]) -> String {
-    digest(key).iter().fold(SCHEME.to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    format!("{SCHEME}{}", files::hex(&digest(key)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The authority has vouched for the certificate before. Must not know who asks, or what is done with the name.
 
 use std::{
-    fmt::{self, Display, Write as _},
+    fmt::{self, Display},
     sync::Arc,
 };
 
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use webpki::EndEntityCert;
 
 use super::names::AllowedName;
+use crate::files::hex;
 
 /// What a line of the log has room for. A longer name is told by its certificate's digest: cut off, it could be somebody else's.
 const LONGEST: usize = 200;
@@ -48,10 +49,7 @@ impl Display for ClientName {
 }
 
 fn digest(shown: &CertificateDer<'_>) -> String {
-    Sha256::digest(shown).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("sha256:{}", hex(&Sha256::digest(shown)))
 }
 
 #[cfg(test)]
