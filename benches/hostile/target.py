@@ -67,6 +67,14 @@ class Server:
                 return number / 1024 if value.endswith("kB") else number
         return 0
 
+    def memory(self):
+        """Resident MB, each page once (the proportional share): a file that three sessions map counts three times in VmRSS."""
+        try:
+            text = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
+
     def open_files(self):
         try:
             return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -3,7 +3,7 @@
 
 use super::{ModelError, warm_up::WarmUpImages};
 use crate::{
-    runtime::{Executor, OrtExecutor},
+    runtime::{Executor, OrtExecutor, side_by_side},
     tensor::Logits,
 };
 
@@ -20,6 +20,7 @@ pub(super) struct FirstRuns {
 /// engine kept of the first run is used in the second, as in every request.
 ///
 /// * `fixed_batch`: what the graph fixes; it runs every batch as one of that size
+/// * `at_once`: all sessions side by side, rather than one after the other
 ///
 /// # Errors
 /// [`ModelError`] if what comes out of a single image is no row of classes, or no finite numbers.
@@ -28,29 +29,45 @@ pub(super) fn first_runs<E: Executor>(
     images: &mut WarmUpImages,
     sizes: &[usize],
     fixed_batch: Option<usize>,
+    at_once: bool,
 ) -> Result<FirstRuns, ModelError> {
-    let mut runs = FirstRuns { row: Vec::new(), one_at_a_time: None };
+    let runs: Vec<_> = if at_once && executors.len() > 1 {
+        let of_one = |executor: &mut E| runs_of_one(executor, &mut images.clone(), sizes, fixed_batch);
+        side_by_side("warm up", executors, of_one)?.into_iter().collect::<Result<_, _>>()?
+    } else {
+        let of_one = |executor| runs_of_one(executor, images, sizes, fixed_batch);
+        executors.iter_mut().map(of_one).collect::<Result<_, _>>()?
+    };
+    let together = |all: FirstRuns, one: FirstRuns| FirstRuns {
+        row: one.row,
+        one_at_a_time: all.one_at_a_time.or(one.one_at_a_time),
+    };
+    Ok(runs.into_iter().reduce(together).unwrap_or(FirstRuns { row: Vec::new(), one_at_a_time: None }))
+}
+
+fn runs_of_one(
+    executor: &mut impl Executor,
+    images: &mut WarmUpImages,
+    sizes: &[usize],
+    fixed_batch: Option<usize>,
+) -> Result<FirstRuns, ModelError> {
     let mut logits = Logits::default();
-    for executor in executors {
-        one_image(executor, images, &mut logits)?;
-        runs.row = one_image(executor, images, &mut logits)?;
-        for &size in sizes.iter().chain(&fixed_batch).filter(|size| **size > 1) {
-            if runs.one_at_a_time.is_some() {
-                break;
+    one_image(executor, images, &mut logits)?;
+    let row = one_image(executor, images, &mut logits)?;
+    for &size in sizes.iter().chain(&fixed_batch).filter(|size| **size > 1) {
+        let reason = match batch(executor, images, &mut logits, size, row.len()) {
+            Ok(()) => continue,
+            Err(ModelError::WarmUp(cause)) if fixed_batch.is_none() => {
+                format!("a batch of {size} images fails: {cause}")
             }
-            match batch(executor, images, &mut logits, size, runs.row.len()) {
-                Ok(()) => {}
-                Err(ModelError::WarmUp(cause)) if fixed_batch.is_none() => {
-                    runs.one_at_a_time = Some(format!("a batch of {size} images fails: {cause}"));
-                }
-                Err(ModelError::Rows { got, .. }) if fixed_batch.is_none() => {
-                    runs.one_at_a_time = Some(format!("a batch of {size} images gives {got}"));
-                }
-                Err(error) => return Err(error),
+            Err(ModelError::Rows { got, .. }) if fixed_batch.is_none() => {
+                format!("a batch of {size} images gives {got}")
             }
-        }
+            Err(error) => return Err(error),
+        };
+        return Ok(FirstRuns { row, one_at_a_time: Some(reason) });
     }
-    Ok(runs)
+    Ok(FirstRuns { row, one_at_a_time: None })
 }
 
 /// How many features an image has, from a run of one image.
@@ -142,7 +159,7 @@ mod tests {
         let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
         let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
         let sizes = if fixed_batch.is_some() { vec![1] } else { vec![1, 8] };
-        first_runs(std::slice::from_mut(network), &mut images, &sizes, fixed_batch)
+        first_runs(std::slice::from_mut(network), &mut images, &sizes, fixed_batch, false)
     }
 
     #[test]
@@ -151,6 +168,20 @@ mod tests {
         let runs = run(&mut network, None).unwrap();
         assert_eq!((runs.row, runs.one_at_a_time), (vec![1.0; 3], None));
         assert_eq!(network.runs, [1, 1, 8]);
+    }
+
+    #[test]
+    fn sessions_side_by_side_are_all_run_and_one_that_takes_no_batch_speaks_for_all() {
+        let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+        let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
+        let mut networks =
+            [shaped(|images| (images, 3)), shaped(|images| (1, 3 * images)), shaped(|images| (images, 3))];
+        let runs = first_runs(&mut networks, &mut images, &[1, 2], None, true).unwrap();
+        assert_eq!(networks.map(|network| network.runs), [[1, 1, 2], [1, 1, 2], [1, 1, 2]]);
+        assert_eq!(runs.one_at_a_time.as_deref(), Some("a batch of 2 images gives 1 x 6 numbers"));
+        let mut networks = [shaped(|images| (images, 3)), shaped(|_| (0, 3))];
+        let refusal = first_runs(&mut networks, &mut images, &[1, 2], None, true).unwrap_err();
+        assert!(matches!(refusal, ModelError::NoClasses), "{refusal}");
     }
 
     #[test]
@@ -167,7 +198,7 @@ mod tests {
         }
         let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
         let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
-        let refusal = first_runs(&mut [Once(false)], &mut images, &[1], None).unwrap_err().to_string();
+        let refusal = first_runs(&mut [Once(false)], &mut images, &[1], None, false).unwrap_err().to_string();
         assert!(refusal.contains("its own source"), "{refusal}");
     }
 

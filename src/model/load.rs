@@ -271,8 +271,9 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let sizes = engine.provider.warmed_sizes(max_batch_size);
     let ending = facts.endings.of_output(&signature.output.name);
     let (FirstRuns { row, one_at_a_time }, features, class_maps) = steps.aside(|| {
-        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch)?;
-        let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch)?;
+        let at_once = steps.at_once(engine.provider);
+        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch, false)?;
+        let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch, at_once)?;
         let (executor, output) = (&mut executors[0], &signature.output.name);
         let class_maps = last_layer::checked(&facts.last_layers, output, executor, &mut images, ending);
         let features = features(executor, &mut images).map_err(Arc::from);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::runtime::behind_traffic;
+use crate::runtime::{Provider, behind_traffic};
 
 /// What a load does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,11 @@ impl LoadSteps {
     /// Whether others are served meanwhile.
     pub(super) fn gives_way(&self) -> bool {
         self.gives_way
+    }
+
+    /// Whether sessions are made and run side by side. Beside traffic that would take all cores; on a GPU, memory for all at once.
+    pub(super) fn at_once(&self, provider: Provider) -> bool {
+        !self.gives_way && provider == Provider::Cpu
     }
 
     /// Does a part of the load that leaves no thread behind; where others are served, it gives way to them.

@@ -133,7 +133,8 @@ impl Tuning<'_> {
     ) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
-        (0..shape.instances).map(|_| self.machine.runtime.executor_for(graph, options, &self.stated)).collect()
+        let at_once = self.steps.at_once(engine.provider);
+        self.machine.runtime.executors_for(graph, options, &self.stated, shape.instances, at_once)
     }
 
     /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
@@ -247,7 +248,7 @@ impl Tuning<'_> {
         let mut images = WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size);
         // What would be refused after all measurements is refused before.
         let sizes: &[usize] = if most > 1 { &[1, 2] } else { &[1] };
-        let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch)?;
+        let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch, false)?;
         let fixed_batch = if seen.one_at_a_time.is_some() { Some(1) } else { signature.fixed_batch };
         let network = NetworkFacts { fixed_batch, ..self.network };
         let most = most.min(largest(network));

@@ -23,6 +23,7 @@ const PHOTOS: [&[u8]; 4] = [
 ];
 
 /// The photos, each also mirrored, and a pattern; all of the network's size.
+#[derive(Clone)]
 pub(super) struct WarmUpImages {
     images: Vec<Pixels>,
     spec: Spec,

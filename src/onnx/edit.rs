@@ -2,6 +2,8 @@
 //!
 //! A node's name is also the name of its output, so that a viewer shows `layer3.5.conv2` on the box and on the arrow.
 
+use prost::Message;
+
 use super::{
     AttributeProto, DataType, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, int_tensor,
@@ -215,6 +217,14 @@ pub fn expose(model: &mut ModelProto, values: impl IntoIterator<Item = ValueInfo
     }
 }
 
+/// The same to the bytes of a file, without decoding it: protobuf joins a message that comes in two pieces, lists one after the other. A
+/// file of 98 MB is copied three times less.
+pub fn with_outputs(mut file: Vec<u8>, values: impl IntoIterator<Item = ValueInfoProto>) -> Vec<u8> {
+    let graph = GraphProto { output: values.into_iter().collect(), ..GraphProto::default() };
+    file.extend(ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec());
+    file
+}
+
 /// A value's name and the type of its numbers. Its shape is left to ONNX Runtime, which warns where a wrong one is stated.
 pub fn shapeless(name: &str, data_type: DataType) -> ValueInfoProto {
     let tensor = type_proto::Tensor { elem_type: data_type.into(), shape: None };
@@ -239,5 +249,25 @@ impl ModelProto {
     /// The value of a metadata key.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::{decode, into_bytes};
+
+    #[test]
+    fn outputs_that_are_put_behind_a_file_are_the_graphs() {
+        let mut graph = GraphBuilder::new("two");
+        let x = graph.input(value_info("x", DataType::Float, &[3]));
+        let inside = graph.relu("inside", &x);
+        let y = graph.relu("y", &inside);
+        graph.output(&y, value_info("y", DataType::Float, &[3]));
+        let model = graph.finish(8, 17, &[("author".into(), "us".into())]);
+        let mut exposed = model.clone();
+        expose(&mut exposed, [untyped("inside")]);
+        let file = with_outputs(into_bytes(model), [untyped("inside")]);
+        assert_eq!(decode(file.into()).unwrap(), exposed);
     }
 }

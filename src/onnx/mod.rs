@@ -23,7 +23,7 @@ mod walk;
 mod write;
 
 pub use constant::Constant;
-pub use edit::{ConvShape, GraphBuilder, PoolShape, expose, fix_batch, shapeless, untyped, value_info};
+pub use edit::{ConvShape, GraphBuilder, PoolShape, expose, fix_batch, shapeless, untyped, value_info, with_outputs};
 pub use ending::Ending;
 pub use external::{check_external, external_locations};
 pub use fold::BatchNormalization;

@@ -23,6 +23,7 @@ mod scratch;
 pub mod scripted;
 mod shared_object;
 mod shared_weights;
+mod side_by_side;
 mod signature;
 mod sizes;
 
@@ -43,6 +44,7 @@ pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
 pub use quiet::{behind_traffic, step_back, with_share};
 pub use shared_weights::SharedWeights;
+pub use side_by_side::side_by_side;
 pub use signature::{InnerValue, Signature, SignatureError, Stated, check_size};
 
 use crate::{

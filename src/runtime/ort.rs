@@ -245,20 +245,19 @@ impl Runtime {
             GraphSource::File(path) if exposed.is_empty() => builder.commit_from_file(path)?,
             GraphSource::Memory(bytes) if exposed.is_empty() => builder.commit_from_memory(bytes)?,
             GraphSource::File(path) => {
+                let file =
+                    onnx::with_outputs(onnx::read_bytes(path)?.into(), exposed.iter().map(|value| untyped(value)));
                 // Weights in other files stay there; a graph in memory has no folder, so it is told.
-                let mut model = onnx::read_graph(path)?;
-                onnx::expose(&mut model, exposed.iter().map(|value| untyped(value)));
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let mut builder = match folder.to_str() {
                     Some(folder) => builder.with_config_entry(WEIGHTS_FOLDER, folder)?,
                     None => builder,
                 };
-                builder.commit_from_memory(&onnx::into_bytes(model))?
+                builder.commit_from_memory(&file)?
             }
-            GraphSource::Memory(_) => {
-                let mut model = graph.read()?;
-                onnx::expose(&mut model, exposed.iter().map(|value| untyped(value)));
-                builder.commit_from_memory(&onnx::into_bytes(model))?
+            GraphSource::Memory(bytes) => {
+                let file = onnx::with_outputs(bytes.to_vec(), exposed.iter().map(|value| untyped(value)));
+                builder.commit_from_memory(&file)?
             }
         })
     }

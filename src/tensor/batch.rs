@@ -5,7 +5,7 @@ use std::collections::TryReserveError;
 use super::{InputShape, Layout};
 
 /// The images of one run: `f32[N, C, H, W]` or `f32[N, H, W, C]`. A worker keeps one and refills it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     image: InputShape,
     len: usize,
