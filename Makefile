@@ -15,7 +15,7 @@ AS ?=
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories sbom reproducible check-arm64 ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing fleet-sim fleet-check fuzz fuzz-targets image image-openvino clean
+.PHONY: help run build runtime runtime-openvino test test-page test-interop test-fleet check-deploy fmt lint deny advisories sbom reproducible check-arm64 ci bench bench-preprocess bench-serve bench-arithmetic bench-hostile bench-memory bench-forms bench-cascade bench-tracing bench-keys fleet-sim fleet-check fuzz fuzz-targets image image-openvino clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench-cascade: build ## Accuracy and time of a cascade of the built-in model and
 
 bench-tracing: build ## What tracing 1 % of the requests costs, by turns (ARGS='--ratio 1.0 --away')
 	$(PYTHON) benches/tracing/tracing.py --binary target/release/resnetd $(ARGS)
+
+bench-keys: build ## What keys and TLS cost those who are let in, by turns (ARGS='--rounds 8 --seconds 4 --grpc')
+	$(PYTHON) benches/keys/price.py --binary target/release/resnetd $(ARGS)
 
 fleet-sim: ## Fleets of 10 to 10,000 replicas in simulation: target/bench/fleet.html (ARGS='--replica capacity.json --quick')
 	$(CARGO) bench --locked --quiet --bench fleet_sim -- $(ARGS)

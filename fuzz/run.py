@@ -87,6 +87,40 @@ def bodies(content_type):
             yield whole.split(b"\r\n\r\n", 1)[1][:MOST["multipart"]]
 
 
+def inferences():
+    """A byte that says what comes: JSON and binary data with a zero between them, binary data alone, JSON alone."""
+    def document(datatype, shape, more=(), **parts):
+        given = {"name": "input", "datatype": datatype, "shape": shape, **parts}
+        return json.dumps({"inputs": [given], **dict(more)}, separators=(",", ":")).encode()
+    floats = struct.pack("<192f", *[0.5] * 192)
+    sized = lambda data: {"parameters": {"binary_data_size": len(data)}}
+    yield b"\0" + document("FP32", [1, 3, 8, 8], **sized(floats)) + b"\0" + floats
+    yield b"\0" + document("UINT8", [1, 3, 8, 8], **sized(bytes(192))) + b"\0" + bytes(192)
+    yield b"\0" + document("FP16", [1, 3, 8, 8], **sized(bytes(384))) + b"\0" + bytes(384)
+    for count in (1, 2):
+        elements = b"".join(struct.pack("<I", len(file)) + file for file in [b"\xff\xd8\xff\xe0", b"GIF89a"][:count])
+        yield b"\0" + document("BYTES", [count], **sized(elements)) + b"\0" + elements
+        yield b"\1" + elements
+    texts = [base64.b64encode(b"\xff\xd8\xff").decode()] * 2
+    yield b"\2" + document("BYTES", [2, 1], data=texts)
+    yield b"\2" + document("BYTES", [1], data=texts[:1], more={"id": "a", "parameters": {"timeout": 1000, "priority": "2", "binary_data_output": True},
+                            "outputs": [{"name": "logits", "parameters": {"classification": 3, "binary_data": False}}, {"name": "probabilities"}]})
+    yield b"\2" + document("UINT8", [1, 3, 8, 8], data=[7] * 192)
+    yield b"\2" + document("FP32", [1, 3, 8, 8], data=[[[[0.5] * 8] * 8] * 3])
+    yield b"\2" + document("INT8", [1, 3, 8, 8], data=[-1.5e3, None])
+    yield b"\2" + document("BYTES", [1], parameters={"shared_memory_region": "a"})
+
+
+def predictions():
+    picture = {"b64": base64.b64encode(b"\xff\xd8\xff\xe0").decode()}
+    image = [[[0.5] * 8] * 8] * 3
+    for body in ({"instances": [picture, picture]}, {"instances": [{"input": picture}]}, {"instances": [image]}, {"instances": [{"input": [0] * 192}]},
+                 {"inputs": [picture]}, {"inputs": {"input": [picture]}}, {"inputs": {"input": [image]}}, {"inputs": picture},
+                 {"signature_name": "serving_default", "instances": [picture["b64"]], "parameters": {"top_k": 1}}, {"instances": []}):
+        yield json.dumps(body, separators=(",", ":")).encode()
+    yield b"\xef\xbb\xbf" + b'{"instances":[[1e999,-0.0,2,"\\u0000"]]}'
+
+
 def key_headers():
     """A byte says how many of the lines are `x-api-key`; the others are `authorization`."""
     for count, *lines in [(1, b"resnetd_known"), (0, b"Bearer resnetd_known"), (0, b"bearer  resnetd_known "), (0, b"Basic dTpw"), (0, b"Bearer"),
@@ -95,9 +129,9 @@ def key_headers():
 
 
 # The longest input of each target, and where its seeds are from.
-MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "key_header": 1024, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
+MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "infer": 4096, "predict": 4096, "key_header": 1024, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
 SEEDS = {"picture_header": pictures, "picture": pictures, "protobuf": messages,
-         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "key_header": key_headers, "pickle": pickles, "safetensors": safetensors_headers,
+         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "infer": inferences, "predict": predictions, "key_header": key_headers, "pickle": pickles, "safetensors": safetensors_headers,
          "npz": arrays, "weight_file": weight_files, "onnx": graphs}
 
 

@@ -11,6 +11,7 @@ MODEL = "resnet20-cifar10"
 CLASSIFY = f"/v1/models/{MODEL}:classify"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def fixture(path):
@@ -80,6 +81,11 @@ class Server:
             return len(os.listdir(f"/proc/{self.process.pid}/fd"))
         except OSError:
             return 0
+
+    def processor_seconds(self):
+        """What it has used of the processor since it began."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
 
     def reset_peak(self):
         """Makes VmHWM begin anew from what is in memory now."""

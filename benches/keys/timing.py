@@ -8,7 +8,6 @@ kind, and of each pair of wrong kinds the difference with a 95 % interval (boots
 without it shows is how many requests somebody would need. Needs Python and Linux.
 """
 import argparse
-import hashlib
 import http.client
 import pathlib
 import random
@@ -19,18 +18,11 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hostile"))
+from key_file import write_keys
 from target import Server
 
 WARM_UP = 200
 RESAMPLES = 400
-
-
-def write_keys(path, count):
-    keys = ["resnetd_" + secrets.token_hex(32) for _ in range(count)]
-    entry = '[[keys]]\nname = "key{}"\nhash = "sha256:{}"\nrights = ["classify"]\n'
-    path.write_text("".join(entry.format(place, hashlib.sha256(key.encode()).hexdigest()) for place, key in enumerate(keys)))
-    path.chmod(0o600)
-    return keys
 
 
 def other(letter):
@@ -73,7 +65,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "keys.toml"
-        keys = write_keys(path, options.keys)
+        keys = write_keys(path, options.keys, 'rights = ["classify"]')
         server = Server(options.binary, {"RESNETD__AUTH__KEYS_FILE": str(path)})
         times = {kind: [] for kind in kinds(keys)}
         connection = http.client.HTTPConnection(*server.http, timeout=60)

@@ -9,20 +9,15 @@ Needs Python and Linux; asks 127.0.0.1 only.
 """
 import argparse
 import http.server
-import json
-import os
 import pathlib
 import re
-import statistics
-import subprocess
 import sys
 import threading
-import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hostile"))
+BENCHES = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(BENCHES / "hostile"), str(BENCHES / "support")]
+import turns  # noqa: E402
 from target import Server  # noqa: E402
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Collector(http.server.BaseHTTPRequestHandler):
@@ -39,14 +34,8 @@ class Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def processor_seconds(process):
-    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
 def spans(server):
-    text = urllib.request.urlopen("http://{}:{}/metrics".format(*server.http)).read().decode()
-    counts = re.findall(r'resnetd_spans_total\{outcome="(\w+)"\} (\d+)', text)
+    counts = re.findall(r'resnetd_spans_total\{outcome="(\w+)"\} (\d+)', turns.metrics(server))
     return {outcome: int(count) for outcome, count in counts if count != "0"}
 
 
@@ -54,15 +43,7 @@ def turn(binary, settings, seconds):
     """Requests a second, processor seconds of one, and what became of spans."""
     server = Server(binary, {"RESNETD__RUNTIME__PROVIDER": "cpu", **settings})
     try:
-        url = "http://{}:{}".format(*server.http)
-        command = [binary, "bench", "--url", url, "--connections", "16", "--warmup", "0.5", "--format", "json"]
-        before = processor_seconds(server.process)
-        said = subprocess.run([*command, "--duration", str(seconds)], check=True, capture_output=True).stdout
-        used = processor_seconds(server.process) - before
-        run = json.loads(said)["runs"][0]
-        text = urllib.request.urlopen(url + "/metrics").read().decode()
-        answered = sum(int(count) for count in re.findall(r'resnetd_requests_total\{[^}]*code="OK"[^}]*\} (\d+)', text))
-        return run["requests_per_second"], used / answered, spans(server)
+        return *turns.turn(server, binary, seconds), spans(server)
     finally:
         server.stop()
 
@@ -96,8 +77,7 @@ def main():
             print(f"{name:>8}: {rate:7.0f} requests/s, {1e6 * cost:6.1f} us of processor each {told}", flush=True)
         ratios.append([figures["with"][index] / figures["without"][index] for index in (0, 1)])
     for index, name in enumerate(("requests a second", "processor time")):
-        of = sorted(ratio[index] for ratio in ratios)
-        print(f"{name}: with over without, median {statistics.median(of):.4f} of {' '.join(f'{ratio:.3f}' for ratio in of)}")
+        turns.tell(f"{name}: with over without", [ratio[index] for ratio in ratios])
 
 
 main()

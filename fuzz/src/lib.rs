@@ -1,5 +1,8 @@
 //! What the targets share: weight files made around the fuzzer's bytes, so that it need not find checksums, lengths and names by chance.
 
+#[path = "../../tests/it/support/scripted_model.rs"]
+mod scripted_model;
+
 use std::{
     cell::RefCell,
     fs,
@@ -11,9 +14,12 @@ use std::{
 use bytes::Bytes;
 use resnetd::{
     auth::{KeyRing, ShownKey},
+    lifecycle::{Lifecycle, LoadModel, LoadOptions, WantedModel},
+    model::{LoadSteps, LoadedModel},
     resnet::{check, detect, import},
+    runtime::scripted::ScriptedExecutor,
     server,
-    service::{RequestLimits, Service},
+    service::{RequestLimits, Service, Target},
     telemetry::{KeyMetrics, Metrics},
 };
 use tempfile::TempDir;
@@ -39,6 +45,61 @@ pub fn take_apart(content_type: &str, body: Bytes) {
         assert!(images <= MAX_IMAGES + 1, "{images} images");
     }
     SERVICE.with(|service| assert_eq!(service.in_flight_bytes(), 0, "what was charged is given back"));
+}
+
+/// Nothing is loaded here; what is served is put there.
+struct NoLoader;
+
+impl LoadModel for NoLoader {
+    fn load(&self, _: &WantedModel, _: &LoadSteps) -> Result<LoadedModel, String> {
+        Err("nothing is loaded".to_owned())
+    }
+}
+
+/// A service with one model; its thread lives as long as the process.
+struct Served {
+    service: Service,
+    target: Target,
+    _lifecycle: Lifecycle,
+}
+
+impl Served {
+    fn start() -> Self {
+        let limits = RequestLimits { max_images_per_request: MAX_IMAGES, ..RequestLimits::default() };
+        let (service, writer) = Service::new(limits, 1, Metrics::new(false));
+        let lifecycle = Lifecycle::start(writer, NoLoader, LoadOptions::default()).expect("a thread");
+        let network = ScriptedExecutor::answering(&[0.0; scripted_model::LABELS.len()]);
+        let runtime = Builder::new_current_thread().build().expect("no thread is started");
+        let model = scripted_model::scripted_model(1, network, MAX_IMAGES, MAX_IMAGES);
+        runtime.block_on(async { lifecycle.serve(model).await });
+        let target = service.target(scripted_model::MODEL, None).expect("it is served");
+        Self { service, target, _lifecycle: lifecycle }
+    }
+}
+
+/// Has the one model's service take something apart.
+fn with_a_model(take: impl FnOnce(&Service, &Target) -> Result<usize, String>) {
+    thread_local! {
+        static SERVED: Served = Served::start();
+    }
+    SERVED.with(|Served { service, target, .. }| {
+        if let Ok(items) = take(service, target) {
+            assert!(items <= MAX_IMAGES, "{items} items");
+        }
+        assert_eq!(service.in_flight_bytes(), 0, "what was charged is given back");
+    });
+}
+
+/// Takes a body apart as `POST /v2/models/{model}/infer` does.
+///
+/// * `json_length`: what the header says of it
+pub fn take_inference_apart(json_length: Option<usize>, body: Bytes) {
+    with_a_model(|service, target| server::take_inference_apart(service, target, json_length, body));
+}
+
+/// Takes a JSON body apart as `POST :predict` does.
+pub fn take_prediction_apart(json: &[u8]) {
+    with_a_model(|service, target| server::take_prediction_apart(service, target, json));
 }
 
 /// Reads `bytes` as `resnetd build auto --weights FILE` does, as far as the graph.

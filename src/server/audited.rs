@@ -2,9 +2,9 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use tracing::info;
+use tracing::{field::display, info};
 
-use super::request_id::RequestId;
+use super::{client_address::ClientAddress, request_id::RequestId};
 use crate::{
     auth::Right,
     service::{Asker, Error, LabelTarget, ManageModels, Shown},
@@ -14,20 +14,23 @@ use crate::{
 /// A manager, and who asks.
 pub(super) struct AuditedManager {
     manager: Arc<dyn ManageModels>,
-    asker: Asker,
-    client_name: Option<ClientName>,
-    id: RequestId,
+    who: Who,
+}
+
+/// Who asks, as far as it is known.
+pub(super) struct Who {
+    pub(super) asker: Asker,
+    /// Of whoever had to show a certificate.
+    pub(super) client_name: Option<ClientName>,
+    /// Where the connection comes from.
+    pub(super) address: Option<ClientAddress>,
+    /// Of the request.
+    pub(super) id: RequestId,
 }
 
 impl AuditedManager {
-    /// * `client_name`: of whoever had to show a certificate
-    pub(super) fn new(
-        manager: Arc<dyn ManageModels>,
-        asker: &Asker,
-        client_name: Option<&ClientName>,
-        id: &RequestId,
-    ) -> Self {
-        Self { manager, asker: asker.clone(), client_name: client_name.cloned(), id: id.clone() }
+    pub(super) fn new(manager: Arc<dyn ManageModels>, who: Who) -> Self {
+        Self { manager, who }
     }
 
     /// As [`ManageModels::load`].
@@ -50,7 +53,8 @@ impl AuditedManager {
 
     fn begin<'a>(&'a self, change: &'static str, model: &'a str, label: &'a str) -> Result<Change<'a>, Error> {
         let begun = Change { of: self, change, model, label, is_told: false };
-        let may = self.asker.check_right(Right::Manage).and_then(|()| self.asker.check_model(model));
+        let asker = &self.who.asker;
+        let may = asker.check_right(Right::Manage).and_then(|()| asker.check_model(model));
         match may {
             Ok(()) => Ok(begun),
             Err(refused) => begun.end(Err(refused)),
@@ -78,10 +82,12 @@ impl Change<'_> {
     }
 
     fn tell(&self, outcome: &str, reason: impl Display) {
-        let Self { of: AuditedManager { asker, client_name, id, .. }, change, model, label, .. } = self;
+        let Self { of, change, model, label, .. } = self;
+        let Who { asker, client_name, address, id } = &of.who;
         let (key, client) = (asker.key_name().map(|name| &**name), client_name.as_ref().map(ClientName::as_str));
+        let address = address.map(display);
         let (model, label) = (Shown(model), Shown(label));
-        info!(target: "audit", change, ?model, ?label, outcome, key, client, request_id = %id, "a change of models was asked for: {reason}");
+        info!(target: "audit", change, ?model, ?label, outcome, key, client, address, request_id = %id, "a change of models was asked for: {reason}");
     }
 }
 

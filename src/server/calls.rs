@@ -1,12 +1,12 @@
 //! Calls of gRPC on the HTTP port: what one door hands to the services of the other, without knowing it.
 
-use std::{net::IpAddr, pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use hyper::{Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
-use super::activity::InWork;
+use super::{activity::InWork, client_address::ClientAddress};
 use crate::{
     service::{Error, Payer},
     tls::ClientName,
@@ -22,7 +22,7 @@ pub(super) struct CallOrigin {
     /// The connection is not idle while this lives.
     pub(super) in_work: InWork,
     /// Where the connection comes from.
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     /// Who the client is, where it had to show a certificate.
     pub(super) client_name: Option<ClientName>,
 }

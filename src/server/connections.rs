@@ -2,7 +2,7 @@
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
-use std::{error::Error, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::sleep;
@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::{
     activity::Activity,
+    client_address::ClientAddress,
     entrance::{Entrance, Link},
     handshakes::{Handshakes, NoHandshake},
     places::{Place, Places},
@@ -96,7 +97,7 @@ impl Life {
         }
     }
 
-    fn note_no_handshake(&self, ended: &NoHandshake, address: IpAddr) {
+    fn note_no_handshake(&self, ended: &NoHandshake, address: ClientAddress) {
         let door = self.door;
         if matches!(ended, NoHandshake::Left) {
             return debug!(door, %address, "a connection ended before it said anything");
@@ -134,7 +135,7 @@ pub(super) struct Connecting {
     /// Its place at the door.
     pub(super) place: Place,
     /// Where it comes from.
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     /// Who the client is, where it had to show a certificate.
     pub(super) client_name: Option<ClientName>,
 }

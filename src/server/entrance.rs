@@ -5,7 +5,7 @@
 use std::{
     fmt::{self, Display},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -15,6 +15,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
+
+use super::client_address::ClientAddress;
 
 /// Where connections come in.
 #[derive(Debug)]
@@ -57,12 +59,13 @@ impl Entrance {
     ///
     /// # Errors
     /// What the system says, mostly for want of file descriptors.
-    pub(super) async fn accept(&self) -> io::Result<(Link, IpAddr)> {
+    pub(super) async fn accept(&self) -> io::Result<(Link, ClientAddress)> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, address)| (Link::Tcp(stream), address.ip())),
-            // Whoever is on this machine has no other address.
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, address)| (Link::Tcp(stream), address.into())),
             Self::Unix(listener) => {
-                listener.accept().await.map(|(stream, _)| (Link::Unix(stream), Ipv4Addr::LOCALHOST.into()))
+                let (stream, _) = listener.accept().await?;
+                let address = ClientAddress::of_unix(&stream);
+                Ok((Link::Unix(stream), address))
             }
         }
     }
@@ -228,6 +231,6 @@ mod tests {
         let unix = Entrance::from(UnixListener::bind(&path).unwrap());
         assert_eq!(unix.to_string(), format!("unix:{}", path.display()));
         let (_, accepted) = tokio::join!(UnixStream::connect(&path), unix.accept());
-        assert_eq!(accepted.unwrap().1, IpAddr::from(Ipv4Addr::LOCALHOST));
+        assert!(accepted.unwrap().1.to_string().starts_with("unix:"));
     }
 }

@@ -9,6 +9,7 @@
 mod activity;
 mod audited;
 mod calls;
+mod client_address;
 mod coding;
 mod connections;
 mod door_span;
@@ -59,7 +60,7 @@ pub use error::ServeError;
 pub use fair_by::FairBy;
 pub use gate::AuthOptions;
 #[doc(hidden)]
-pub use http::{explained_as_json, explained_as_png, take_apart};
+pub use http::{explained_as_json, explained_as_png, take_apart, take_inference_apart, take_prediction_apart};
 pub use load_report::LoadReports;
 pub use needs::OpenToAll;
 pub use platforms::{Platforms, VertexRoutes};

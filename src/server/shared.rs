@@ -5,21 +5,21 @@ use std::{sync::Arc, time::Duration};
 use hyper::{HeaderMap, Method};
 
 use super::{
-    audited::AuditedManager,
+    audited::{AuditedManager, Who},
     coding::Unpacker,
     fair_by::{Clients, FairBy},
     gate::{AuthOptions, Gate},
     load_report::LoadReports,
     origin,
     platforms::Platforms,
-    request_id::{RequestId, RequestIds},
+    request_id::RequestIds,
     request_log::SlowRequests,
     threads::Threads,
 };
 use crate::{
-    service::{Asker, Error, ErrorKind, ManageModels, Service},
+    service::{Error, ErrorKind, ManageModels, Service},
     telemetry::Tracer,
-    tls::{ClientName, ServerTls},
+    tls::ServerTls,
 };
 
 /// How the server treats its connections, and how it leaves.
@@ -129,17 +129,12 @@ impl Shared {
     ///
     /// # Errors
     /// `NOT_FOUND` where this is not the management address.
-    pub(super) fn manager(
-        &self,
-        asker: &Asker,
-        client_name: Option<&ClientName>,
-        id: &RequestId,
-    ) -> Result<AuditedManager, Error> {
+    pub(super) fn manager(&self, who: Who) -> Result<AuditedManager, Error> {
         let manager = self.manager.clone().ok_or_else(|| {
             let message = "models are loaded, unloaded and labelled at the management address only: ask there, or set \
                            [server] management to have one";
             Error::new(ErrorKind::NotFound, message)
         })?;
-        Ok(AuditedManager::new(manager, asker, client_name, id))
+        Ok(AuditedManager::new(manager, who))
     }
 }

@@ -14,7 +14,6 @@ class Quota:
     """A control group of its own, with a quota of the processor's time."""
 
     def __init__(self, pid, share):
-        quota = max(LEAST_US, int(PERIOD_US * share))
         v2 = "cpu" in (ROOT / "cgroup.subtree_control").read_text().split() if (ROOT / "cgroup.subtree_control").exists() else False
         above = ROOT if v2 else ROOT / "cpu"
         if not v2 and not (above / "cpu.cfs_quota_us").exists():
@@ -25,16 +24,22 @@ class Quota:
         self.pid, self.before = pid, above / was.lstrip("/")
         self.group = above / f"resnetd-fleet-{os.getpid()}-{pid}"
         self.group.mkdir()
+        self.version = 2 if v2 else 1
         try:
-            if v2:
-                (self.group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
-            else:
-                (self.group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-                (self.group / "cpu.cfs_quota_us").write_text(str(quota))
+            self.give(share)
             (self.group / "cgroup.procs").write_text(str(pid))
         except OSError:
             self.release()
             raise
+
+    def give(self, share):
+        """So much of a core from now on; more than 1 is more than one core."""
+        quota = max(LEAST_US, int(PERIOD_US * share))
+        if self.version == 2:
+            (self.group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+        else:
+            (self.group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self.group / "cpu.cfs_quota_us").write_text(str(quota))
 
     def release(self):
         # A process that has ended is in no group.

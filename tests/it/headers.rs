@@ -1,12 +1,20 @@
 //! What browsers are told of every answer, and which pages may ask.
 
-use resnetd::server::{
-    DoorOptions,
-    grpc::proto::inference::{RepositoryModelLoadRequest, ServerReadyRequest},
+use resnetd::{
+    runtime::scripted::ScriptedExecutor,
+    server::{
+        DoorOptions,
+        grpc::proto::inference::{RepositoryModelLoadRequest, ServerReadyRequest},
+    },
 };
 use tonic::{Code, Request};
 
-use crate::support::{http::HttpClient, images, managed::Managed, server::TestServer};
+use crate::support::{
+    http::HttpClient,
+    images,
+    managed::Managed,
+    server::{TestServer, logits},
+};
 
 const PAGE: &str = "https://example.com";
 
@@ -50,6 +58,52 @@ async fn every_answer_is_what_its_type_says_and_pages_of_other_places_may_not_re
     let (route, headers) = ("/v1/models/resnet20-cifar10:classify", [("origin", PAGE), ("content-type", "image/png")]);
     let answer = http.request("POST", route, &headers, &images::png()).await;
     assert_eq!(answer.header("access-control-allow-origin"), None);
+}
+
+#[tokio::test]
+async fn a_page_that_is_let_in_may_send_what_programs_send_and_read_what_they_read() {
+    let every = |options: &mut DoorOptions| options.cors_origins = vec!["*".to_owned()];
+    let named = |options: &mut DoorOptions| options.cors_origins = vec![PAGE.to_owned()];
+    let route = "/v1/models/pets:classify";
+    // The last ones are of `[limits] fair_by` and of gRPC-Web's metadata. `*` does not stand for `authorization`: a browser that is answered
+    // with it sends no key.
+    for wanted in [
+        "authorization, content-type",
+        "content-encoding,x-api-key,x-priority,x-request-id",
+        "traceparent,x-tenant,x-grpc-web",
+    ] {
+        for (set, allowed) in [(&every as &dyn Fn(&mut DoorOptions), "*"), (&named, PAGE)] {
+            let server = TestServer::builder(ScriptedExecutor::answering(&logits())).options(set).start().await;
+            let mut http = server.http().await;
+            let asks = [
+                ("origin", PAGE),
+                ("access-control-request-method", "POST"),
+                ("access-control-request-headers", wanted),
+            ];
+            let told = http.request("OPTIONS", route, &asks, b"").await;
+            assert_eq!((told.status, told.header("access-control-allow-origin")), (200, Some(allowed)));
+            let may = told.header("access-control-allow-headers").unwrap_or_default();
+            let named = |name: &str| may.split(',').any(|may| may.trim().eq_ignore_ascii_case(name.trim()));
+            assert!(wanted.split(',').all(named), "{wanted}: {may}");
+            assert_eq!(told.header("access-control-allow-methods"), Some("*"));
+            // Cookies and certificates of the browser stay with it: nothing is asked in the name of whoever sits there.
+            assert_eq!(told.header("access-control-allow-credentials"), None);
+        }
+    }
+    let server = TestServer::builder(ScriptedExecutor::answering(&logits())).options(named).start().await;
+    let mut http = server.http().await;
+    let headers = [("origin", PAGE), ("content-type", "image/png")];
+    // Every header of an answer may be read, since no credentials go along: retry-after, server-timing, x-request-id and what comes.
+    for (path, status) in [(route, 200), ("/v1/models/fish:classify", 404), ("/nowhere", 404)] {
+        let answer = http.request("POST", path, &headers, &images::png()).await;
+        let (origin, exposed) = ("access-control-allow-origin", "access-control-expose-headers");
+        assert_eq!(
+            (answer.status, answer.header(origin), answer.header(exposed)),
+            (status, Some(PAGE), Some("*")),
+            "{path}"
+        );
+        assert!(answer.header("x-request-id").is_some() && answer.header("access-control-allow-credentials").is_none());
+    }
 }
 
 #[tokio::test]

@@ -329,7 +329,7 @@ async fn the_log_has_the_names_of_keys_and_a_line_for_each_change_and_no_key() {
     let lines = |parts: &[&str]| text().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count();
     assert_eq!(lines(&["request=GET /v1/models", "key=\"front\""]), 1, "{}", text());
     assert_eq!(
-        lines(&[" audit: ", "change=\"load\" model=\"birds\"", "outcome=\"done\" key=\"ops\""]),
+        lines(&[" audit: ", "change=\"load\" model=\"birds\"", "outcome=\"done\" key=\"ops\"", " address=127.0.0.1:"]),
         1,
         "{}",
         text()

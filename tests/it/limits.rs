@@ -9,7 +9,7 @@ use hyper::{body::Frame, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
-    server::grpc::proto::ClassifyRequest,
+    server::{DoorOptions, grpc::proto::ClassifyRequest},
     service::{Priority, Request, RequestLimits, TraceContext, Wanted},
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinHandle};
@@ -241,7 +241,10 @@ async fn a_full_door_closes_an_idle_connection_and_serves_the_new_one() {
 #[tokio::test]
 async fn a_probe_is_answered_although_every_place_is_taken_by_work() {
     let network = ScriptedExecutor::blocked(&logits());
-    let server = TestServer::builder(network.clone()).options(|options| options.max_connections = 1).start().await;
+    let with_pages = |options: &mut DoorOptions| {
+        (options.max_connections, options.cors_origins) = (1, vec!["https://example.com".to_owned()]);
+    };
+    let server = TestServer::builder(network.clone()).options(with_pages).start().await;
     let mut working = server.http().await;
     working.send("POST", CLASSIFY, &[("content-type", "image/png")], &images::png()).await;
     eventually("the request is in flight", || server.in_flight() == 1).await;
@@ -250,8 +253,11 @@ async fn a_probe_is_answered_although_every_place_is_taken_by_work() {
 
     assert_eq!(newcomer.get("/livez").await.status, 200);
     assert_eq!(newcomer.get("/readyz").await.status, 200);
-    let refused = newcomer.get("/v1/models").await;
+    let refused = newcomer.request("GET", "/v1/models", &[("origin", "https://example.com")], b"").await;
     assert!(refused.refusal(503, "UNAVAILABLE").contains("max_connections"));
+    // A page that may read answers learns when to come again.
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://example.com"));
+    assert!(refused.header("retry-after").is_some());
     network.release();
     assert_eq!(working.answer("POST").await.status, 200);
     drop(working);

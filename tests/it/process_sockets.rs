@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener},
     os::{
         fd::OwnedFd,
+        unix::fs::MetadataExt as _,
         unix::net::{UnixListener as StdUnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -190,9 +191,9 @@ async fn a_server_that_is_started_again_under_requests_refuses_nobody() {
     assert_eq!(told, 3, "{listening} in:\n{log}");
 }
 
-fn asked_over(path: &Path) -> String {
+fn asked_over(path: &Path, what: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "{what} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -207,12 +208,31 @@ async fn a_socket_of_this_machine_is_served_as_one_of_tcp_and_what_is_not_handed
     let mut server = host.start();
     let answer = spawn_blocking({
         let path = path.clone();
-        move || asked_over(&path)
+        move || asked_over(&path, "GET /readyz")
     });
     assert!(answer.await.unwrap().starts_with("HTTP/1.1 200 "), "{}", host.log());
     let log = host.log();
     assert!(log.contains(&format!("http=unix:{}", path.display())) && log.contains("grpc=127.0.0.1:"), "{log}");
     assert!(server.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changes_models_over_a_socket_of_this_machine_is_told_by_user_and_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("management");
+    let unix: OwnedFd = StdUnixListener::bind(&path).unwrap().into();
+    let host = Host::new([tcp().0, tcp().0, unix], "http:grpc:management");
+    let mut server = host.start();
+    let answer = spawn_blocking(move || asked_over(&path, "POST /v1/models/fish:load")).await.unwrap();
+    // Nothing is there by that name, or it was not looked yet.
+    assert!(answer.starts_with("HTTP/1.1 404 ") || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(server.stop().await);
+    let log = host.log();
+    let user = fs::metadata("/proc/self").unwrap().uid();
+    let who = format!("address=unix:uid={user},pid={}", std::process::id());
+    let told =
+        log.lines().filter(|line| line.contains("change=\"load\" model=\"fish\"") && line.contains(&who)).count();
+    assert_eq!(told, 1, "{who} in:\n{log}");
 }
 
 async fn refused(host: &Host, change: impl FnOnce(&mut Command)) -> String {

@@ -6,7 +6,7 @@ use resnetd::{
     server::{
         DoorOptions,
         grpc::proto::inference::{
-            ModelMetadataRequest, ModelReadyRequest, RepositoryModelUnloadRequest,
+            ModelMetadataRequest, ModelReadyRequest, RepositoryModelLoadRequest, RepositoryModelUnloadRequest,
             grpc_inference_service_client::GrpcInferenceServiceClient,
         },
     },
@@ -90,4 +90,42 @@ async fn the_name_of_a_client_stands_in_the_line_of_each_of_its_requests() {
     let lines: Vec<_> = kept.lines().into_iter().filter(|line| line.contains(" status=")).collect();
     let named = lines.iter().filter(|line| line.contains(&format!(" client={NAME} "))).count();
     assert_eq!((lines.len(), named), (8, 8), "{lines:#?}");
+}
+
+/// On one thread, so that its log is the server's as well.
+#[tokio::test]
+async fn a_change_of_models_is_told_with_the_name_in_the_certificate_and_the_address_that_it_came_from() {
+    let kept = KeptLog::up_to(LevelFilter::INFO);
+    let (place, clients) = (Place::new(), Authority::new("clients"));
+    let managed = managed(&place, &clients).await;
+    let operator = clients.issue(&["deploy.example.com", NAME]);
+
+    let mut http = HttpClient::connect_tls(managed.management, place.client(Some(&operator))).await.unwrap();
+    assert_eq!(http.post("/v1/models/birds:load", "application/json", b"").await.status, 200);
+    http.post("/v1/models/fish:unload", "application/json", b"").await.refusal(404, "NOT_FOUND");
+    let mut grpc = grpc(managed.management, &place, &operator).await;
+    let unload = RepositoryModelUnloadRequest { model_name: "birds".to_owned(), ..Default::default() };
+    grpc.repository_model_unload(unload).await.unwrap();
+    let load = RepositoryModelLoadRequest { model_name: "fish".to_owned(), ..Default::default() };
+    assert_eq!(grpc.repository_model_load(load).await.unwrap_err().code(), tonic::Code::NotFound);
+
+    let lines: Vec<_> = kept.lines().into_iter().filter(|line| line.contains(" audit: ")).collect();
+    let wanted = [
+        ("load", "birds", "done"),
+        ("unload", "fish", "refused"),
+        ("unload", "birds", "done"),
+        ("load", "fish", "refused"),
+    ];
+    assert_eq!(lines.len(), wanted.len(), "{lines:#?}");
+    let mut from = Vec::new();
+    for (line, (change, model, outcome)) in lines.iter().zip(wanted) {
+        let what = format!("change={change:?} model={model:?}");
+        assert!(line.contains(&what) && line.contains(&format!("outcome={outcome:?}")), "{what}: {line}");
+        assert!(line.contains(&format!("client={NAME:?}")), "{line}");
+        let address = line.split(" address=").nth(1).and_then(|rest| rest.split(' ').next()).expect(line);
+        from.push(address.parse::<SocketAddr>().expect(line));
+    }
+    // Each protocol came over a connection of its own, which other logs know by its port.
+    assert!(from.iter().all(|address| address.ip().is_loopback() && *address != managed.management), "{from:?}");
+    assert!(from[0] == from[1] && from[2] == from[3] && from[0] != from[2], "{from:?}");
 }

@@ -6,6 +6,7 @@ import traceback
 
 import asking
 import bad
+import keyed
 import looking
 import many
 from support import Browser, Server, models
@@ -14,7 +15,7 @@ from support import Browser, Server, models
 def main(wanted):
     tests = [
         test
-        for module in (asking, many, looking, bad)
+        for module in (asking, many, looking, keyed, bad)
         for test in vars(module).values()
         if inspect.isfunction(test) and test.__module__ == module.__name__ and not test.__name__.startswith("_")
     ]

@@ -1,6 +1,7 @@
 """The server, its models and the browser. Every page that is opened here is watched: nothing may leave its origin, be refused by its policy, or
 end up in the console."""
 import contextlib
+import copy
 import json
 import os
 import pathlib
@@ -49,10 +50,13 @@ def models():
 
 
 class Server:
-    """`resnetd serve` on a port that stays the same when it begins anew."""
+    """`resnetd serve` on a port that stays the same when it begins anew.
 
-    def __init__(self, folder):
-        self.folder = folder
+    * settings: further ones, without their `RESNETD__`
+    """
+
+    def __init__(self, folder, **settings):
+        self.folder, self.settings = folder, settings
         self.ports = []
         for _ in range(2):
             with socket.socket() as listener:
@@ -69,7 +73,8 @@ class Server:
         self.stop()
 
     def start(self):
-        settings = {"RESNETD__RUNTIME__TUNE": "false", "RESNETD__RUNTIME__PROVIDER": "cpu", "RESNETD__RUNTIME__PRECISION": "fp32"}
+        settings = {"RUNTIME__TUNE": "false", "RUNTIME__PROVIDER": "cpu", "RUNTIME__PRECISION": "fp32", **self.settings}
+        settings = {f"RESNETD__{name}": value for name, value in settings.items()}
         http, grpc = (f"127.0.0.1:{port}" for port in self.ports)
         command = [os.environ["RESNETD"], "serve", "--models", str(self.folder), "--http", http, "--grpc", grpc]
         self.log = tempfile.TemporaryFile("w+")
@@ -104,6 +109,12 @@ class Browser:
     def __exit__(self, *_):
         self.chromium.close()
         self.playwright.stop()
+
+    def at(self, server):
+        """The same browser, whose pages are another server's."""
+        other = copy.copy(self)
+        other.server = server
+        return other
 
     @contextlib.contextmanager
     def page(self, view="", dark=False, width=1280, height=900, refusals=False, **options):

@@ -15,6 +15,8 @@ use tonic::Status;
 use crate::{
     auth::InUse,
     server::{
+        audited::Who,
+        client_address::ClientAddress,
         request_id::RequestId,
         request_log::{RequestLog, SlowRequests},
     },
@@ -37,6 +39,8 @@ pub(super) struct GrpcCall {
     pub(super) asker: Asker,
     /// Who asks, where clients have to show certificates.
     pub(super) client_name: Option<ClientName>,
+    /// Where its connection comes from.
+    pub(super) address: ClientAddress,
     pub(super) parent: Option<TraceParent>,
     /// Where the call's way is recorded, if it is.
     pub(super) traced: Option<Arc<TracedRequest>>,
@@ -58,6 +62,12 @@ impl GrpcCall {
     /// What the call's lines of log carry.
     pub(super) fn trace(&self) -> TraceContext {
         TraceContext { request_id: self.id.as_str().into(), parent: self.parent, traced: self.traced.clone() }
+    }
+
+    /// Who asks.
+    pub(super) fn who(&self) -> Who {
+        let (asker, client_name, id) = (self.asker.clone(), self.client_name.clone(), self.id.clone());
+        Who { asker, client_name, address: Some(self.address), id }
     }
 
     /// Its line of log, from now on.

@@ -229,11 +229,11 @@ where
     let gate = &door.shared.gate;
     let Entered { in_use, refused } = gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), is_single);
     let key = asker.key_name().cloned();
-    let client = door.shared.clients.of(request.headers(), Some(address), key.as_deref());
+    let client = door.shared.clients.of(request.headers(), Some(address.ip()), key.as_deref());
     let call = admitted.and_then(|()| refused.map_or(Ok(()), Err)).and_then(|()| payer.open_charge());
     let call = call.map(|charge| {
         let (id, client_name) = (id.clone(), client_name.clone());
-        GrpcCall { id, charge, client, client_name, asker, parent, traced, arrived, leaving }
+        GrpcCall { id, charge, client, client_name, address, asker, parent, traced, arrived, leaving }
     });
     let report = load_report::wanted(door.shared.options.load_reports, request.headers());
     let reporting = report.map(|_| door.shared.service.clone());

@@ -3,7 +3,6 @@
 use std::{
     any::Any,
     convert::Infallible,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,7 +36,8 @@ use super::{
 use crate::{
     server::{
         activity::InWork,
-        audited::AuditedManager,
+        audited::{AuditedManager, Who},
+        client_address::ClientAddress,
         door_span,
         gate::Entered,
         load_report,
@@ -66,7 +66,7 @@ pub(super) struct OfConnection {
     /// Its part of the memory.
     pub(super) payer: Payer,
     /// Where it comes from.
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     /// Who the client is, where it had to show a certificate.
     pub(super) client_name: Option<ClientName>,
 }
@@ -87,6 +87,8 @@ pub(super) struct HttpCall {
     pub(super) asker: Asker,
     /// Who asks, where clients have to show certificates.
     pub(super) client_name: Option<ClientName>,
+    /// Where its connection comes from.
+    address: Option<ClientAddress>,
     body: Arc<BodyState>,
 }
 
@@ -106,15 +108,16 @@ impl HttpCall {
                 caller: None,
             },
             client_name: connection.and_then(|connection| connection.client_name.clone()),
+            address: connection.map(|connection| connection.address),
             body: Arc::new(BodyState::of(request.body())),
         }
     }
 
     /// What the request brings through the gate; whose it is follows from that.
-    fn enter(&mut self, request: &Request<Incoming>, connection: Option<&OfConnection>, shared: &Shared) -> Entered {
+    fn enter(&mut self, request: &Request<Incoming>, shared: &Shared) -> Entered {
         let needs = || Needs::of_http(request.method(), request.uri().path(), &shared.options.platforms);
         let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, true);
-        let address = connection.map(|connection| connection.address);
+        let address = self.address.map(|address| address.ip());
         let key = self.asker.key_name().map(|name| &**name);
         self.client = shared.clients.of(request.headers(), address, key);
         entry
@@ -125,7 +128,8 @@ impl HttpCall {
     /// # Errors
     /// `NOT_FOUND` where this is not the management address.
     pub(super) fn manager(&self, door: &HttpDoor) -> Result<AuditedManager, Error> {
-        door.shared.manager(&self.asker, self.client_name.as_ref(), &self.id)
+        let (asker, client_name, id) = (self.asker.clone(), self.client_name.clone(), self.id.clone());
+        door.shared.manager(Who { asker, client_name, address: self.address, id })
     }
 
     /// The body was read to its end.
@@ -206,7 +210,7 @@ where
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
     let mut call = HttpCall::of(&request, connection.as_ref(), &door.shared);
-    let Entered { in_use, refused } = call.enter(&request, connection.as_ref(), &door.shared);
+    let Entered { in_use, refused } = call.enter(&request, &door.shared);
     let span = door_span::begin(door.options(), request.uri().path(), request.headers(), call.parent, call.arrived);
     call.traced = span.as_ref().map(|span| span.request().clone());
     let peer = connection.as_ref().map(|connection| &connection.peer);
@@ -229,7 +233,7 @@ where
     } else if let Err(error) = door.shared.check_origin(&method, request.headers()) {
         Failure::from(error).into_response()
     } else if !is_probe(uri.path()) && connection.as_ref().is_some_and(|connection| !connection.place.is_full()) {
-        Failure::from(no_place()).into_response()
+        readable(Failure::from(no_place()), door.options(), &request).await
     } else if let Some(refused) = refused {
         readable(Failure::from(refused), door.options(), &request).await
     } else {

@@ -64,7 +64,8 @@ use super::{
     wire::Wire,
 };
 use door::HttpDoor;
-pub use v1::{explained_as_json, explained_as_png, take_apart};
+pub use v1::{explained_as_json, explained_as_png, take_apart, take_prediction_apart};
+pub use v2::take_inference_apart;
 
 use bare::Refusals;
 use call::MAX_HEAD_BYTES;

@@ -6,7 +6,6 @@
 
 use std::{
     convert::Infallible,
-    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -40,6 +39,7 @@ use crate::{
     server::{
         activity::Activity,
         calls::{AnswerCalls, CallOrigin},
+        client_address::ClientAddress,
         places::Place,
     },
     service::{Error, ErrorKind, Payer},
@@ -74,7 +74,7 @@ pub(super) struct OnePort<H> {
     pub(super) place: Place,
     pub(super) payer: Payer,
     pub(super) leaving: CancellationToken,
-    pub(super) address: IpAddr,
+    pub(super) address: ClientAddress,
     pub(super) client_name: Option<ClientName>,
 }
 

@@ -4,8 +4,7 @@ use std::io::Cursor;
 
 use bytes::Bytes;
 
-/// The side of the scripted network's input, in pixels.
-pub(crate) const SIDE: u32 = 8;
+pub(crate) use super::scripted_model::SIDE;
 
 /// A PNG of the right size.
 pub(crate) fn png() -> Bytes {

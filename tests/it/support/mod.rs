@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod repository;
 pub(crate) mod s3;
+pub(crate) mod scripted_model;
 pub(crate) mod server;
 pub(crate) mod v2;
 

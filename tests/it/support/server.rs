@@ -1,33 +1,21 @@
 //! A real server on port 0 whose network does what the test says.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
 use resnetd::{
-    batching::{Batcher, Policy},
-    inspect::inspect,
     lifecycle::{Lifecycle, LoadModel, LoadOptions, Source, WantedModel},
-    model::{LoadSteps, LoadedModel, ModelInfo, RESNET20_CIFAR10, ServedModel, TensorInfo},
-    onnx::decode,
-    postprocess::Activation,
-    preprocess::Spec,
-    runtime::{Executor, scripted::ScriptedExecutor},
+    model::{LoadSteps, LoadedModel, RESNET20_CIFAR10},
+    runtime::scripted::ScriptedExecutor,
     server::{self, DoorOptions, Listeners, ServeError, grpc::proto::classifier_client::ClassifierClient},
     service::{ErrorKind, Readiness, RequestLimits, Service},
     telemetry::Metrics,
-    tensor::{ColorOrder, InputShape, Layout, Normalizer, NumberType},
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::{PATIENCE, http::HttpClient, images::SIDE, repository::served};
-
-/// The name of the scripted model.
-pub(crate) const MODEL: &str = "pets";
-
-/// Its labels; the scripted row of [`logits`] makes `tabby` the first and `beagle` the last.
-pub(crate) const LABELS: [&str; 4] = ["beagle", "tabby", "parrot", "goldfish"];
+pub(crate) use super::scripted_model::{LABELS, MODEL, scripted_model};
+use super::{PATIENCE, http::HttpClient, repository::served};
 
 /// What the scripted network says of every image: logarithms, so that softmax gives 1/10, 4/10, 3/10, 2/10.
 pub(crate) fn logits() -> [f32; 4] {
@@ -267,52 +255,4 @@ impl LoadModel for NeverLoads {
             std::thread::park();
         }
     }
-}
-
-/// A model whose network does what `executor` says.
-pub(crate) fn scripted_model(
-    version: u64,
-    executor: impl Executor,
-    capacity: usize,
-    max_batch_size: usize,
-) -> LoadedModel {
-    let shape = InputShape { layout: Layout::Nchw, channels: 3, height: SIDE as usize, width: SIDE as usize };
-    let policy = Policy { max_batch_size, max_queue_delay: Duration::ZERO, queue_capacity: capacity };
-    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
-    let (batcher, workers) = Batcher::start(MODEL, policy, normalizer, shape, vec![executor]).expect("a thread");
-    let side = i64::from(SIDE);
-    let info = ModelInfo {
-        architecture: "resnet20-cifar".into(),
-        inspection: inspect(&decode(Bytes::from_static(RESNET20_CIFAR10.graph)).expect("an ONNX file")).ok(),
-        input: TensorInfo { name: "input".to_owned(), shape: vec![-1, 3, side, side] },
-        numbers: NumberType::Float32,
-        output: TensorInfo { name: "logits".to_owned(), shape: vec![-1, 4] },
-        features: Err("a scripted network has no layers".into()),
-        class_maps: Err("a scripted network has no layers".into()),
-        layout: Layout::Nchw,
-        color: ColorOrder::Rgb,
-        preparation: ["RGB, as it is".to_owned()].into(),
-        labels: LABELS.map(Arc::from).into(),
-        max_batch_size,
-        instances: 1,
-        intra_threads: 1,
-        alone_threads: None,
-        memory_bytes: 4_096,
-        provider: "cpu".to_owned(),
-        precision: "fp32".to_owned(),
-        probability_drift: Some(0.004),
-        choice: String::new(),
-        untrained: false,
-    };
-    let model = ServedModel {
-        name: MODEL.into(),
-        version,
-        info: Arc::new(info),
-        spec: Spec { resize_size: None, crop_size: None, ..Spec::default() },
-        activation: Activation::Softmax,
-        batcher,
-        permits: Arc::new(Semaphore::new(capacity)),
-        capacity,
-    };
-    LoadedModel { model, workers, pace: None, bytes: 0 }
 }

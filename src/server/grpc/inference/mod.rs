@@ -73,10 +73,7 @@ impl InferenceService {
         parameters: &HashMap<String, proto::ModelRepositoryParameter>,
     ) -> Result<AuditedManager, Status> {
         let unimplemented = |error: &Error| status_as(error, Code::Unimplemented);
-        let manager = self
-            .shared
-            .manager(&call.asker, call.client_name.as_ref(), &call.id)
-            .map_err(|error| unimplemented(&error))?;
+        let manager = self.shared.manager(call.who()).map_err(|error| unimplemented(&error))?;
         v2::check_load(parameters.keys().map(String::as_str))
             .map_err(|message| unimplemented(&Error::new(ErrorKind::InvalidArgument, message)))?;
         Ok(manager)

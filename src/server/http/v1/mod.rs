@@ -50,6 +50,7 @@ pub(super) use description::{alive_described, gives_classes, takes_pictures};
 pub use explained::{explained_as_json, explained_as_png};
 pub(super) use models::alive;
 pub(super) use path::ModelPath;
+pub use predict::take_prediction_apart;
 pub(super) use shape::{AnswerShape, TorchServeDocument};
 
 /// The routes of `/v1`. A verb stands behind the last name, `{model}:classify`, where the router cannot see it.

@@ -20,7 +20,7 @@ use crate::{
         threads::{is_large, is_long},
         v2::{Requested, Schedule},
     },
-    service::{self, Arrival, Charge, Error, ErrorKind, Target, VersionPick},
+    service::{self, Arrival, Charge, Error, ErrorKind, Service, Target, VersionPick},
     telemetry::Protocol,
 };
 
@@ -64,17 +64,11 @@ async fn answer(
         false => None,
     };
     let target = arrival.warmed(deadline).await?;
-    let inference = match json_length {
-        Some(0) => InferDocument {
-            id: None,
-            schedule: Schedule::default(),
-            input: raw::input(body, &target)?,
-            requested: Requested::new(Vec::new(), 0, &target)?,
-            binary: true,
-        },
-        length => read(door, body, length, &target, &charge).await?,
+    let InferDocument { id, schedule, input, requested, binary } = {
+        let (service, target, charge) = (service.clone(), target.clone(), charge.clone());
+        let is_large = is_large(json_of(&body, json_length));
+        door.threads().run_if(is_large, move || read(body, json_length, &service, &target, &charge)).await??
     };
-    let InferDocument { id, schedule, input, requested, binary } = inference;
     let items = {
         let (is_work, service, target, charge) = (input.is_work(), service.clone(), target.clone(), charge.clone());
         let work = move || {
@@ -103,18 +97,32 @@ async fn answer(
 
 /// How long the request waits for a model that has to be loaded.
 async fn schedule(door: &HttpDoor, body: &Bytes, length: Option<usize>) -> Result<Schedule, Error> {
-    let json = body.slice(..length.unwrap_or(body.len()).min(body.len()));
+    let json = body.slice_ref(json_of(body, length));
     door.threads().run_if(is_large(&json), move || document::schedule(&json)).await
 }
 
-/// Takes the JSON at the start of a body apart, all of it where no length is given.
-async fn read(
-    door: &HttpDoor,
+/// The JSON at the start of a body, all of it where no length is given.
+fn json_of(body: &Bytes, length: Option<usize>) -> &[u8] {
+    &body[..length.unwrap_or(body.len()).min(body.len())]
+}
+
+/// Takes a body apart: the JSON at its start, and the binary data behind it; or nothing but binary data.
+fn read(
     body: Bytes,
     length: Option<usize>,
+    service: &Service,
     target: &Target,
-    charge: &Arc<Charge>,
+    charge: &Charge,
 ) -> Result<InferDocument, Error> {
+    if length == Some(0) {
+        return Ok(InferDocument {
+            id: None,
+            schedule: Schedule::default(),
+            input: raw::input(body, target)?,
+            requested: Requested::new(Vec::new(), 0, target)?,
+            binary: true,
+        });
+    }
     let (mut section, length) = (body.clone(), length.unwrap_or(body.len()));
     if length > body.len() {
         let body = body.len();
@@ -126,7 +134,22 @@ async fn read(
     let json = section.split_to(length);
     // What is taken out of it is a copy.
     charge.add(json.len())?;
-    let (service, target, charge) = (door.service().clone(), target.clone(), charge.clone());
-    let is_large = is_large(&json);
-    door.threads().run_if(is_large, move || document::read(&json, section, &service, &target, &charge)).await?
+    document::read(&json, section, service, target, charge)
+}
+
+/// Takes a body apart as `/infer` does: how many items are in it, or why it is refused. For the fuzz targets, which have no connection.
+///
+/// * `json_length`: what the header says of it
+pub fn take_inference_apart(
+    service: &Service,
+    target: &Target,
+    json_length: Option<usize>,
+    body: Bytes,
+) -> Result<usize, String> {
+    let charge = service.open_charge().map_err(|error| error.message)?;
+    // What a request that waits for its model is looked at for.
+    let _ = document::schedule(json_of(&body, json_length));
+    let items = read(body, json_length, service, target, &charge)
+        .and_then(|InferDocument { input, .. }| input.into_items(service, target));
+    items.map(|items| items.len()).map_err(|error| error.message)
 }

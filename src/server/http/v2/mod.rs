@@ -15,6 +15,8 @@ mod write;
 
 use super::{description::ModelInPath, route::Routes};
 
+pub use infer::take_inference_apart;
+
 /// The routes of `/v2`.
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default()

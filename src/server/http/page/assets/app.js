@@ -57,7 +57,12 @@ function State() {
 /** What a link alone does not get where the server wants a key. */
 function Plain() {
   const { key, wanted } = useStore(access);
-  return key || wanted ? html`<button type="button" onClick=${() => take('')}>Forget the key</button>` : html`<a href="metrics">Metrics</a> <a href="v1/stats">Statistics</a>`;
+  const forget = () => {
+    take('');
+    refresh();
+  };
+  if (key) return html`<button type="button" class="link" onClick=${forget}>Forget the key</button>`;
+  return wanted ? '' : html`<a href="metrics">Metrics</a> <a href="v1/stats">Statistics</a>`;
 }
 
 /** Asks for a key where the server wants one. */
@@ -67,14 +72,22 @@ function Key() {
   const give = (event) => {
     event.preventDefault();
     const key = field.current.value.trim();
-    if (!isKey(key)) return;
+    if (!isKey(key)) {
+      access.set({ words: 'A key has no blanks, and no letters beyond ASCII.' });
+      return;
+    }
     take(key);
     look();
     refresh();
   };
-  return html`<div role="alert" class="alert">
-    ${wanted && html`<p><b>The server wants an API key:</b> ${words}. It is kept in this tab only, until it is closed.</p>
-      <form class="key" onSubmit=${give}><label>Key <input ref=${field} type="password" autocomplete="off" spellcheck="false" required /></label> <button>Use it</button></form>`}
+  return html`<div class="alert">
+    ${wanted && html`<div class="asks">
+      <p role="alert"><b>The server wants an API key.</b> ${words || 'It stays in this tab, until that is closed.'}</p>
+      <form class="key" aria-label="API key" onSubmit=${give}>
+        <label>API key <input ref=${field} type="password" autocomplete="off" spellcheck="false" required /></label>
+        <button class="primary">Use it</button>
+      </form>
+    </div>`}
   </div>`;
 }
 

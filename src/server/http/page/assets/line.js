@@ -1,6 +1,7 @@
 // Pictures wait here for their answers: a bounded number is asked for at a time, and what the server has no room for comes again when it
 // says so. Knows nothing of the page.
 
+import { opened } from './key.js';
 import { Refusal, Unreachable, back, pause } from './server.js';
 
 /** So many requests at a time. Browsers hold six connections to a server; the others are for what is looked at meanwhile. */
@@ -77,6 +78,7 @@ export class Line {
   async #answer(item, signal) {
     for (let tries = 1, cuts = 0; ; ) {
       try {
+        await opened(signal);
         await back(signal);
         await this.#hold(signal);
         item.state = 'running';
@@ -92,7 +94,8 @@ export class Line {
         if (signal.aborted) item.state = 'cancelled';
         else if (error instanceof Unreachable && ++cuts >= MOST_CUTS) fail(item, `the connection was cut ${cuts} times while this picture was sent`);
         else if (error instanceof Refusal && error.passes && ++tries <= MOST_TRIES) this.#holdFor(error.retryAfterMs);
-        else if (!(error instanceof Unreachable)) fail(item, error.message, error.code);
+        // One without the right key goes on with the next one.
+        else if (!(error instanceof Unreachable) && error.status !== 401) fail(item, error.message, error.code);
         if (item.state === 'cancelled' || item.state === 'failed') return;
       }
       item.state = 'waiting';

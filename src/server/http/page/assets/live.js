@@ -1,5 +1,6 @@
 // The numbers of `GET /v1/stats` over time: what happened between two looks is the difference of two sums.
 
+import { access } from './key.js';
 import { ask } from './server.js';
 import { store } from './store.js';
 
@@ -22,7 +23,7 @@ let last;
 export function observe() {
   const look = async () => {
     timer = setTimeout(look, EVERY_MS);
-    if (document.hidden) return;
+    if (document.hidden || access.value.wanted) return;
     try {
       note(await ask('v1/stats'));
     } catch (error) {

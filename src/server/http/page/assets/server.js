@@ -2,7 +2,7 @@
 //
 // All paths are relative to the page, so that it also works behind a proxy that gives it a folder.
 
-import { access, withKey } from './key.js';
+import { access, seen as keySeen, withKey } from './key.js';
 import { store } from './store.js';
 
 /** The server answered, and not as asked. `message` is what it says. */
@@ -96,9 +96,11 @@ export function pause(ms, signal) {
 /** The body of the answer, read by `read`; throws a Refusal, an Unreachable, or what `signal` was raised with. */
 export async function ask(path, options = {}, read = (answer) => answer.json()) {
   let answer;
+  const { key } = access.value;
   try {
     answer = await fetch(path, { cache: 'no-store', redirect: 'error', ...options, headers: withKey(options.headers) });
     if (answer.ok) {
+      keySeen(key, false);
       const body = await read(answer);
       seen();
       return body;
@@ -112,7 +114,7 @@ export async function ask(path, options = {}, read = (answer) => answer.json()) 
   }
   seen();
   const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) access.set({ wanted: true, words: said.error || '' });
+  keySeen(key, answer.status === 401, said.error);
   throw new Refusal(answer.status, said, retryAfter(answer.headers.get('retry-after')));
 }
 

@@ -27,7 +27,8 @@ use crate::{
         threads::{is_large, is_long},
     },
     service::{
-        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Target, VersionPick, Wanted,
+        self, Answer, Arrival, Charge, ClassesWanted, Error, ErrorKind, Item, NamedOutput, Service, Target,
+        VersionPick, Wanted,
     },
     telemetry::Protocol,
 };
@@ -115,11 +116,26 @@ async fn read(
     charge: &Arc<Charge>,
 ) -> Result<(Vec<Item>, ServingSignature, Order), Error> {
     let (service, target, charge, is_large) = (door.service().clone(), target.clone(), charge.clone(), is_large(&body));
-    let work = move || {
-        let PredictRequest { order, signature, input } = document::read(&body, &service, &target, &charge)?;
-        Ok((document::items(input, &service, &target)?, signature, order))
-    };
-    door.threads().run_if(is_large, work).await?
+    door.threads().run_if(is_large, move || items(&body, &service, &target, &charge)).await?
+}
+
+/// The images of a JSON body.
+fn items(
+    json: &[u8],
+    service: &Service,
+    target: &Target,
+    charge: &Charge,
+) -> Result<(Vec<Item>, ServingSignature, Order), Error> {
+    let PredictRequest { order, signature, input } = document::read(json, service, target, charge)?;
+    Ok((document::items(input, service, target)?, signature, order))
+}
+
+/// Takes a JSON body apart as `:predict` does: how many items are in it, or why it is refused. For the fuzz targets, which have no
+/// connection.
+pub fn take_prediction_apart(service: &Service, target: &Target, json: &[u8]) -> Result<usize, String> {
+    let charge = service.open_charge().map_err(|error| error.message)?;
+    let items = items(json, service, target, &charge);
+    items.map(|(items, _, _)| items.len()).map_err(|error| error.message)
 }
 
 /// The files of a body that is one, or a form with some.
