@@ -15,8 +15,15 @@ fn root() -> &'static Path {
 fn scripts() -> Vec<PathBuf> {
     let mut scripts: Vec<_> = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.extend(
-        ["Makefile", "Dockerfile", "deploy/check.sh", "release/pin.sh", "release/reproducible.sh", "tests/fleet/run.sh"]
-            .map(|name| root().join(name)),
+        [
+            "Makefile",
+            "Dockerfile",
+            "deploy/check.sh",
+            "release/pin.sh",
+            "release/reproducible.sh",
+            "tests/fleet/run.sh",
+        ]
+        .map(|name| root().join(name)),
     );
     let interop = root().join("tests/interop");
     scripts.push(interop.join("run.sh"));
@@ -62,7 +69,8 @@ fn no_script_pipes_into_a_reader_that_leaves_early() {
 
 /// Names, versions and how many hashes each has.
 fn pins(folder: &Path) -> Vec<(String, usize)> {
-    let text = fs::read_to_string(folder.join("requirements.txt")).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let text = fs::read_to_string(folder.join("requirements.txt"))
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut pins = Vec::<(String, usize)>::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         if let Some(hash) = line.trim().strip_prefix("--hash=sha256:") {
@@ -90,7 +98,9 @@ fn what_ci_fetches_is_pinned_by_hash_and_asked_for_so() {
             assert!(pins.iter().any(is_there), "{wanted} of {}: run release/pin.sh", folder.display());
         }
     }
-    for script in [".ci/run", "deploy/check.sh", "tests/page/run.sh", "tests/fleet/run.sh", "tests/interop/openapi/run.sh"] {
+    for script in
+        [".ci/run", "deploy/check.sh", "tests/page/run.sh", "tests/fleet/run.sh", "tests/interop/openapi/run.sh"]
+    {
         let text = fs::read_to_string(root().join(script)).unwrap().replace("\\\n", " ");
         let installs: Vec<_> = text.lines().filter(|line| line.contains("pip") && line.contains(" install ")).collect();
         assert!(!installs.is_empty(), "{script}");
