@@ -6,7 +6,7 @@ venv=${VENV:-"$here/../target/interop/deploy"}
 installed="$venv/installed"
 if ! cmp -s "$here/requirements.txt" "$installed"; then
     if python3 -m venv "$venv" && timeout 240 "$venv/bin/pip" install --quiet --disable-pip-version-check \
-        --requirement "$here/requirements.txt"; then
+        --require-hashes --requirement "$here/requirements.txt"; then
         cp "$here/requirements.txt" "$installed"
     else
         echo 'SKIPPED deploy: its packages (deploy/requirements.txt) are not installed and could not be had'

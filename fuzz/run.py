@@ -121,6 +121,12 @@ def predictions():
     yield b"\xef\xbb\xbf" + b'{"instances":[[1e999,-0.0,2,"\\u0000"]]}'
 
 
+def picture_streams():
+    yield from files("bulk", most=MOST["picture_stream"], endings=(".arrows",))
+    for key, picture in [(b"a", b"one"), (b"", b""), (b"key", b"\xff\xd8\xff\xe0" * 20)]:
+        yield (struct.pack("<I", len(key)) + key + struct.pack("<I", len(picture)) + picture) * 3
+
+
 def key_headers():
     """A byte says how many of the lines are `x-api-key`; the others are `authorization`."""
     for count, *lines in [(1, b"resnetd_known"), (0, b"Bearer resnetd_known"), (0, b"bearer  resnetd_known "), (0, b"Basic dTpw"), (0, b"Bearer"),
@@ -129,8 +135,8 @@ def key_headers():
 
 
 # The longest input of each target, and where its seeds are from.
-MOST = {"picture_header": 8192, "picture": 8192, "protobuf": 512, "multipart": 4096, "json": 4096, "infer": 4096, "predict": 4096, "key_header": 1024, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
-SEEDS = {"picture_header": pictures, "picture": pictures, "protobuf": messages,
+MOST = {"picture_header": 8192, "picture": 8192, "picture_stream": 16384, "protobuf": 512, "multipart": 4096, "json": 4096, "infer": 4096, "predict": 4096, "key_header": 1024, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
+SEEDS = {"picture_header": pictures, "picture": pictures, "picture_stream": picture_streams, "protobuf": messages,
          "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "infer": inferences, "predict": predictions, "key_header": key_headers, "pickle": pickles, "safetensors": safetensors_headers,
          "npz": arrays, "weight_file": weight_files, "onnx": graphs}
 

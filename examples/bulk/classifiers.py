@@ -34,17 +34,38 @@ def row(key, classes=None, error=None, code=None):
     }
 
 
-class Local:
+class Process:
     """One `resnetd classify --stdin` process, which lives as long as this object and batches by itself."""
 
-    def __init__(self, binary="resnetd", model=None, models=None, top_k=5, environment=None):
-        command = [binary, "classify", "--stdin", "--format", "jsonl", "--top-k", str(top_k)]
+    def __init__(self, form, binary, model, models, top_k, environment, more=()):
+        command = [binary, "classify", "--stdin", "--format", form, "--top-k", str(top_k), *more]
         command += ["--model", model] if model else []
         command += ["--models", models] if models else []
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment
         )
+
+    def close(self):
+        """Ends the process; what it said on stderr."""
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass  # it has left
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.seek(0)
+        return f"exit code {self.process.returncode}, {self.log.read().decode(errors='replace').strip()}"
+
+
+class Local(Process):
+    """A process that is driven by records, and answers in lines."""
+
+    def __init__(self, binary="resnetd", model=None, models=None, top_k=5, environment=None):
+        super().__init__("jsonl", binary, model, models, top_k, environment)
 
     def classify(self, pairs):
         """A row for each pair. The process reads no faster than it answers, and so does this."""
@@ -87,20 +108,6 @@ class Local:
         writer.join()
         if trouble:
             raise trouble[0]
-
-    def close(self):
-        """Ends the process; what it said on stderr."""
-        try:
-            self.process.stdin.close()
-        except OSError:
-            pass  # it has left
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.seek(0)
-        return f"exit code {self.process.returncode}, {self.log.read().decode(errors='replace').strip()}"
 
 
 class Fleet:
@@ -188,8 +195,8 @@ class Fleet:
         self.threads.shutdown(cancel_futures=True)
 
 
-def make(options):
+def make(options, local=Local, fleet=Fleet):
     """The classifier that the command line of an example names."""
     if options["url"]:
-        return Fleet(options["url"], options["model"] or "resnet20-cifar10", options["top_k"], options["at_a_time"], options["api_key"])
-    return Local(options["binary"], options["model"], options["models"], options["top_k"])
+        return fleet(options["url"], options["model"] or "resnet20-cifar10", options["top_k"], options["at_a_time"], options["api_key"])
+    return local(options["binary"], options["model"], options["models"], options["top_k"])

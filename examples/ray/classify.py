@@ -21,39 +21,22 @@ class Classify:
 
     def __init__(self, options):
         sys.path.insert(0, BULK)
-        import classifiers
+        import arrow_batches
 
-        self.row = classifiers.row
-        self.make = lambda: classifiers.make(options)
+        self.make = lambda: arrow_batches.make(options)
         self.classifier = self.make()
 
     def __call__(self, table):
         import pyarrow
 
-        keys, pictures = table["key"].to_pylist(), table["image"].to_pylist()
-        there = [(key, picture) for key, picture in zip(keys, pictures) if picture is not None]
         try:
-            rows = iter(list(self.classifier.classify(there)))
+            answers = list(self.classifier.classify(table.to_batches()))
         except Exception:
             # Ray gives the batch to an actor once more, and what is left of this one's classifier is out of step.
             self.classifier.close()
             self.classifier = self.make()
             raise
-        nothing = "the row has no picture: the column is null there"
-        rows = [self.row(key, error=nothing, code="INVALID_ARGUMENT") if picture is None else next(rows) for key, picture in zip(keys, pictures)]
-        kind = pyarrow.struct([("index", pyarrow.int32()), ("label", pyarrow.string()), ("probability", pyarrow.float32())])
-        schema = pyarrow.schema(
-            [
-                ("key", pyarrow.string()),
-                ("class_index", pyarrow.int32()),
-                ("label", pyarrow.string()),
-                ("probability", pyarrow.float32()),
-                ("classes", pyarrow.list_(kind)),
-                ("error", pyarrow.string()),
-                ("code", pyarrow.string()),
-            ]
-        )
-        return pyarrow.Table.from_pylist(rows, schema=schema)
+        return pyarrow.Table.from_batches(answers)
 
 
 def named(arguments, is_parquet):

@@ -30,7 +30,7 @@ const FIRST_BYTES: u64 = 1 << 20;
 /// reads none before `each` is back.
 ///
 /// * `limit`: the most bytes of a picture's file; a larger one is passed over
-pub fn read_frames(input: &mut impl Read, limit: u64, each: &mut dyn FnMut(Member) -> ControlFlow<()>) {
+pub(super) fn read_frames(input: &mut impl Read, limit: u64, each: &mut dyn FnMut(Member) -> ControlFlow<()>) {
     for number in 0.. {
         let mut key = String::new();
         let content = match read_frame(input, limit, &mut key) {
@@ -89,7 +89,7 @@ fn read_length(input: &mut impl Read) -> io::Result<Option<u32>> {
 }
 
 /// Reads so many bytes, and says whether they were there.
-fn take(input: &mut impl Read, length: u64, into: &mut Vec<u8>) -> io::Result<bool> {
+pub(super) fn take(input: &mut impl Read, length: u64, into: &mut Vec<u8>) -> io::Result<bool> {
     // More than there is memory for is a refusal, not the end of the process.
     into.try_reserve_exact(usize::try_from(length.min(FIRST_BYTES)).unwrap_or(usize::MAX))?;
     Ok(input.by_ref().take(length).read_to_end(into)? as u64 == length)

@@ -1,5 +1,7 @@
 //! One picture among many, or why there is none in its place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 
 /// What stands at one place of a stream or shard.
@@ -30,4 +32,12 @@ pub enum MemberError {
     /// What it stands in ends here, or cannot be read on from here.
     #[error("{0}")]
     Cut(String),
+}
+
+/// What is said where [`guarded`] has nothing.
+pub(super) const GAVE_UP: &str = "its reader gave up on it";
+
+/// Whatever the reader of other people's bytes trips over ends that part of them, not the process.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }

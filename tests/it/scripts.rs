@@ -15,8 +15,15 @@ fn root() -> &'static Path {
 fn scripts() -> Vec<PathBuf> {
     let mut scripts: Vec<_> = fs::read_dir(root().join(".ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.extend(
-        ["Makefile", "Dockerfile", "deploy/check.sh", "release/reproducible.sh", "tests/fleet/run.sh"]
-            .map(|name| root().join(name)),
+        [
+            "Makefile",
+            "Dockerfile",
+            "deploy/check.sh",
+            "release/pin.sh",
+            "release/reproducible.sh",
+            "tests/fleet/run.sh",
+        ]
+        .map(|name| root().join(name)),
     );
     let interop = root().join("tests/interop");
     scripts.push(interop.join("run.sh"));
@@ -56,6 +63,49 @@ fn no_script_pipes_into_a_reader_that_leaves_early() {
             let readers = line.replace("||", "\u{1}").split('|').skip(1).map(str::to_owned).collect::<Vec<_>>();
             let early = readers.iter().find(|command| leaves_early(command));
             assert_eq!(early, None, "in {}: {line}", script.display());
+        }
+    }
+}
+
+/// Names, versions and how many hashes each has.
+fn pins(folder: &Path) -> Vec<(String, usize)> {
+    let text = fs::read_to_string(folder.join("requirements.txt"))
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut pins = Vec::<(String, usize)>::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        if let Some(hash) = line.trim().strip_prefix("--hash=sha256:") {
+            assert_eq!(hash.trim_end_matches(" \\").len(), 64, "{line}");
+            pins.last_mut().unwrap().1 += 1;
+        } else {
+            let pin = line.split([' ', ';']).next().unwrap().to_ascii_lowercase();
+            pins.push((pin, 0));
+        }
+    }
+    pins
+}
+
+#[test]
+fn what_ci_fetches_is_pinned_by_hash_and_asked_for_so() {
+    let pin = fs::read_to_string(root().join("release/pin.sh")).unwrap();
+    let folders = pin.lines().find_map(|line| line.strip_prefix("for folder in ")?.strip_suffix("; do")).unwrap();
+    for folder in folders.split(' ').map(|folder| root().join(folder)) {
+        let pins = pins(&folder);
+        assert!(pins.iter().all(|(pin, hashes)| pin.contains("==") && *hashes > 0), "{}: {pins:?}", folder.display());
+        let wanted = fs::read_to_string(folder.join("requirements.in")).unwrap();
+        for wanted in wanted.lines().filter(|line| !line.starts_with('#')) {
+            let wanted = wanted.to_ascii_lowercase();
+            let is_there = |(pin, _): &(String, usize)| *pin == wanted || pin.starts_with(&format!("{wanted}=="));
+            assert!(pins.iter().any(is_there), "{wanted} of {}: run release/pin.sh", folder.display());
+        }
+    }
+    for script in
+        [".ci/run", "deploy/check.sh", "tests/page/run.sh", "tests/fleet/run.sh", "tests/interop/openapi/run.sh"]
+    {
+        let text = fs::read_to_string(root().join(script)).unwrap().replace("\\\n", " ");
+        let installs: Vec<_> = text.lines().filter(|line| line.contains("pip") && line.contains(" install ")).collect();
+        assert!(!installs.is_empty(), "{script}");
+        for line in installs {
+            assert!(line.contains("--require-hashes"), "{script}: {line}");
         }
     }
 }

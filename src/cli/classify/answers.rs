@@ -1,6 +1,6 @@
 //! From pictures to answers, many at a time and in the order in which they came.
 
-use std::ops::ControlFlow;
+use std::{cell::Cell, ops::ControlFlow};
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::feed::Fed;
 use crate::{
-    bulk::MemberError,
+    bulk::{Member, MemberError},
     cli::offline::Offline,
     server::error_code,
     service::{ClassesWanted, ErrorKind, Prediction, Priority, Request, TraceContext, Wanted},
@@ -57,7 +57,12 @@ pub(super) trait Taker {
     fn take(&mut self, answered: PictureOutcome) -> anyhow::Result<ControlFlow<()>>;
 
     /// There is none at this moment: whoever waits for those that were taken should get them now.
-    fn pause(&mut self) -> anyhow::Result<()>;
+    ///
+    /// * `is_idle`: none will come before there are more pictures
+    fn pause(&mut self, is_idle: bool) -> anyhow::Result<()>;
+
+    /// The pictures up to here came together.
+    fn end_batch(&mut self) -> anyhow::Result<()>;
 }
 
 /// Classifies everything that is `fed`.
@@ -70,26 +75,43 @@ pub(super) async fn answer_all(
     classes: ClassesWanted,
     taker: &mut impl Taker,
 ) -> anyhow::Result<()> {
-    let answers = ReceiverStream::new(fed).map(|fed| answer(offline, fed, classes)).buffered(offline.concurrency());
-    let mut answers = std::pin::pin!(answers);
+    let under_way = Cell::new(0_usize);
+    let answers = ReceiverStream::new(fed).map(|fed| {
+        under_way.set(under_way.get() + 1);
+        async move {
+            match fed {
+                Fed::Picture { member, source, room } => {
+                    let answered = answer(offline, member, source, classes).await;
+                    drop(room);
+                    Some(answered)
+                }
+                Fed::EndOfBatch => None,
+            }
+        }
+    });
+    let mut answers = std::pin::pin!(answers.buffered(offline.concurrency()));
     loop {
         let next = tokio::select! {
             biased;
             next = answers.next() => next,
             () = std::future::ready(()) => {
-                taker.pause()?;
+                taker.pause(under_way.get() == 0)?;
                 answers.next().await
             }
         };
         let Some(answered) = next else { return Ok(()) };
+        under_way.set(under_way.get() - 1);
+        let Some(answered) = answered else {
+            taker.end_batch()?;
+            continue;
+        };
         if taker.take(answered)?.is_break() {
             return Ok(());
         }
     }
 }
 
-async fn answer(offline: &Offline, fed: Fed, classes: ClassesWanted) -> PictureOutcome {
-    let Fed { member, source, room: _room } = fed;
+async fn answer(offline: &Offline, member: Member, source: usize, classes: ClassesWanted) -> PictureOutcome {
     let at = (source, member.number);
     let outcome = match member.content {
         Err(error) => Err(error.into()),

@@ -18,13 +18,18 @@ const MOST_BYTES: usize = 256 << 20;
 /// What bytes are counted in: a semaphore's permits are fewer than the bytes of a large limit.
 const GRAIN: usize = 1 << 10;
 
-/// One picture, and its place among all.
-pub(super) struct Fed {
-    pub(super) member: Member,
-    /// Which of the sources it came from.
-    pub(super) source: usize,
-    /// Given back when it is answered.
-    pub(super) room: OwnedSemaphorePermit,
+/// What is on its way.
+pub(super) enum Fed {
+    /// One picture, and its place among all.
+    Picture {
+        member: Member,
+        /// Which of the sources it came from.
+        source: usize,
+        /// Given back when it is answered.
+        room: OwnedSemaphorePermit,
+    },
+    /// Those before it came together.
+    EndOfBatch,
 }
 
 /// The thread's end of the way.
@@ -47,7 +52,16 @@ impl Hand {
             }
         };
         let Some(room) = self.runtime.block_on(wait) else { return ControlFlow::Break(()) };
-        match self.way.blocking_send(Fed { member, source, room }) {
+        self.send(Fed::Picture { member, source, room })
+    }
+
+    /// Says that the pictures so far came together. `Break`: nobody wants more.
+    pub(super) fn end_batch(&self) -> ControlFlow<()> {
+        self.send(Fed::EndOfBatch)
+    }
+
+    fn send(&self, fed: Fed) -> ControlFlow<()> {
+        match self.way.blocking_send(fed) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
@@ -90,7 +104,8 @@ mod tests {
         })
         .unwrap();
         let large = fed.recv().await.unwrap();
-        assert_eq!((large.source, heard.recv().await), (3, Some(MOST_BYTES + 1)));
+        assert!(matches!(large, Fed::Picture { source: 3, .. }));
+        assert_eq!(heard.recv().await, Some(MOST_BYTES + 1));
         assert!(fed.try_recv().is_err(), "there is no room");
         drop(large);
         assert_eq!(heard.recv().await, Some(1));

@@ -117,7 +117,7 @@ impl Taker for Keeper {
                 Piece { key, at, classes, error: None, is_cut: false }
             }
             Err(refused) if refused.is_ours => {
-                self.pause()?;
+                self.keep()?;
                 bail!("{key}: {}; what is done is kept, and the same command goes on from there", refused.message);
             }
             Err(refused) => {
@@ -129,12 +129,22 @@ impl Taker for Keeper {
         self.waiting.push(piece);
         self.bar.inc(1);
         if self.waiting.len() == TOGETHER {
-            self.pause()?;
+            self.keep()?;
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn pause(&mut self) -> anyhow::Result<()> {
+    fn pause(&mut self, _is_idle: bool) -> anyhow::Result<()> {
+        self.keep()
+    }
+
+    fn end_batch(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+impl Keeper {
+    fn keep(&mut self) -> anyhow::Result<()> {
         if !self.waiting.is_empty() {
             self.journal.keep(self.waiting.drain(..))?;
         }
@@ -142,7 +152,8 @@ impl Taker for Keeper {
     }
 }
 
-fn class(prediction: &Prediction) -> (i32, String, f32) {
+/// A class as rows have it.
+pub(super) fn class(prediction: &Prediction) -> (i32, String, f32) {
     (i32::try_from(prediction.index).unwrap_or(i32::MAX), prediction.label.to_string(), prediction.probability)
 }
 
@@ -182,7 +193,7 @@ pub(super) fn run(wanted: ClassesWanted, offline: &Offline, sources: Sources, pa
         feed::start(runtime.handle().clone(), offline.concurrency(), move |hand| sources.read(limit, start, hand))?;
     let mut keeper = Keeper { journal, waiting: Vec::new(), done, bar };
     runtime.block_on(answer_all(offline, fed, wanted, &mut keeper))?;
-    keeper.pause()?;
+    keeper.keep()?;
 
     let Keeper { mut journal, done, bar, .. } = keeper;
     bar.finish_and_clear();
@@ -220,10 +231,14 @@ fn work(wanted: ClassesWanted, offline: &Offline, sources: &Sources) -> anyhow::
     })
 }
 
+/// What is said of all rows.
+pub(super) fn facts(model: &ModelStatus) -> [(&'static str, String); 2] {
+    [("resnetd.model", model.name.to_string()), ("resnetd.model_version", model.version.to_string())]
+}
+
 /// Makes rows of the journal's lines.
 fn write(output: &mut Output, journal: &mut LineJournal, model: &ModelStatus) -> anyhow::Result<()> {
-    let facts = [("resnetd.model", model.name.to_string()), ("resnetd.model_version", model.version.to_string())];
-    let mut rows = RowWriter::new(RawOutput(output), &facts)?;
+    let mut rows = RowWriter::new(RawOutput(output), &facts(model))?;
     journal.replay(|line| {
         let Piece { key, classes, error, .. } = serde_json::from_slice(line)?;
         Ok::<_, anyhow::Error>(rows.add(AnswerRow { key, classes, error })?)

@@ -1,4 +1,4 @@
-//! What `classify` writes of each picture: a table, JSON, JSON Lines or CSV.
+//! What `classify` writes of each picture: a table, JSON, JSON Lines or CSV; and what all that it writes has in common.
 
 use std::io::{IsTerminal, Write};
 
@@ -11,6 +11,31 @@ use crate::{
     service::{ModelStatus, Prediction},
     telemetry::escaped,
 };
+
+/// Results that are written as they come.
+pub(super) trait Rows {
+    fn add(&mut self, key: &str, predictions: &[Prediction]) -> anyhow::Result<()>;
+
+    /// Says that a picture has no classes, and why.
+    fn refuse(&mut self, key: &str, refused: &Refused) -> anyhow::Result<()>;
+
+    /// As [`Taker::pause`](super::answers::Taker::pause).
+    fn pause(&mut self, is_idle: bool) -> anyhow::Result<()>;
+
+    /// As [`Taker::end_batch`](super::answers::Taker::end_batch).
+    fn end_batch(&mut self) -> anyhow::Result<()>;
+
+    fn output(&self) -> &Output;
+
+    fn progress(&self) -> &ProgressBar;
+
+    /// Says on stderr what has no place among the results.
+    fn complain(&self, name: &str, reason: &str) {
+        self.progress().suspend(|| complain(&format!("{name}: {reason}")));
+    }
+
+    fn finish(self) -> anyhow::Result<()>;
+}
 
 /// How results look as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +86,8 @@ struct Refusal<'a> {
 
 /// Writes results as they come and shows progress.
 pub(super) struct Report {
-    pub(super) output: Output,
-    pub(super) progress: ProgressBar,
+    output: Output,
+    progress: ProgressBar,
     form: TextForm,
     table: Table,
     /// Each picture has a line among the results; else those without classes are named on stderr.
@@ -98,7 +123,19 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, name: &str, predictions: &[Prediction]) -> anyhow::Result<()> {
+    fn record(&mut self, record: &str) -> anyhow::Result<()> {
+        match (self.form, self.written) {
+            (TextForm::Json, 0) => write!(self.output, "\n  {record}")?,
+            (TextForm::Json, _) => write!(self.output, ",\n  {record}")?,
+            _ => writeln!(self.output, "{record}")?,
+        }
+        self.written += 1;
+        Ok(())
+    }
+}
+
+impl Rows for Report {
+    fn add(&mut self, name: &str, predictions: &[Prediction]) -> anyhow::Result<()> {
         match self.form {
             TextForm::Table => {
                 let Table { file, label } = self.table;
@@ -129,8 +166,7 @@ impl Report {
         Ok(())
     }
 
-    /// Says that a picture has no classes, and why.
-    pub(super) fn refuse(&mut self, name: &str, refused: &Refused) -> anyhow::Result<()> {
+    fn refuse(&mut self, name: &str, refused: &Refused) -> anyhow::Result<()> {
         if self.complete {
             let Refused { message, code, .. } = refused;
             self.record(&serde_json::to_string(&Refusal { file: name, error: message, code })?)?;
@@ -141,21 +177,24 @@ impl Report {
         Ok(())
     }
 
-    fn record(&mut self, record: &str) -> anyhow::Result<()> {
-        match (self.form, self.written) {
-            (TextForm::Json, 0) => write!(self.output, "\n  {record}")?,
-            (TextForm::Json, _) => write!(self.output, ",\n  {record}")?,
-            _ => writeln!(self.output, "{record}")?,
-        }
-        self.written += 1;
+    fn pause(&mut self, _is_idle: bool) -> anyhow::Result<()> {
+        // Whoever waits for an answer before the next picture would wait for ever.
+        Ok(self.output.flush()?)
+    }
+
+    fn end_batch(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
-    pub(super) fn complain(&self, name: &str, reason: &str) {
-        self.progress.suspend(|| complain(&format!("{name}: {reason}")));
+    fn output(&self) -> &Output {
+        &self.output
     }
 
-    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+    fn progress(&self) -> &ProgressBar {
+        &self.progress
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
         if self.form == TextForm::Json {
             writeln!(self.output, "{}]", if self.written == 0 { "" } else { "\n" })?;
         }

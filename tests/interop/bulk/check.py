@@ -17,11 +17,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 import served
+import streams
 
 ROOT = served.ROOT
 PYTHON = sys.executable
 # How far a probability may be: batches of other sizes are added up in another order.
 TOLERANCE = 2e-6
+# What a worker has read when it is in the middle of its partition.
+IN_THE_MIDDLE = 3_000_000
 
 
 def pictures(count):
@@ -124,6 +127,37 @@ class Engine:
         return len(list(output.glob("chunk=*/_SUCCESS")))
 
 
+    def wounded(self, source, output, models, *options):
+        """One of its `resnetd` processes is killed in the middle of a partition, and a second job tries to write what this one writes."""
+        process = self.start(source, output, *options)
+        killed = None
+        while process.poll() is None and killed is None:
+            time.sleep(0.02)
+            for pid, read in workers(models):
+                # Behind the model, which is in the binary, it has read nothing but pictures.
+                if read > IN_THE_MIDDLE:
+                    os.kill(pid, signal.SIGKILL)
+                    killed = read
+        assert killed, f"{self.name}: no worker had read {IN_THE_MIDDLE} bytes"
+        second = subprocess.run([*self.command, str(source), str(output), *options], env=self.environment, capture_output=True, text=True)
+        assert second.returncode != 0 and "another job is writing" in second.stderr + second.stdout, second
+        if process.wait() != 0:
+            print((self.work / f"{self.name}.log").read_text()[-6000:])
+            sys.exit(f"{self.name} did not survive its worker")
+        return killed
+
+
+def workers(models):
+    """The `--stdin` processes with this folder of models, and how much each has read."""
+    for folder in pathlib.Path("/proc").iterdir():
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0") if folder.name.isdigit() else []
+            if b"--stdin" in command and str(models).encode() in command:
+                yield int(folder.name), int(re.search(r"rchar: (\d+)", (folder / "io").read_text())[1])
+        except (OSError, TypeError):
+            pass  # it has ended
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("binary")
@@ -154,6 +188,8 @@ def main():
         wanted = read(work / "wanted.parquet")
         assert len(wanted) == count
         print(f"classify alone: {count / alone:.0f} images/s, with its start")
+        print("record batches by pyarrow")
+        streams.check(binary, models, list(pictures(count))[:300], wanted, compare)
         local = ["--binary", binary, "--models", str(models)]
         for name in [options.only] if options.only else ["spark", "ray"]:
             engine = Engine(name, work, binary)
@@ -161,6 +197,8 @@ def main():
             done = engine.killed(source, work / f"{name}-killed", *local)
             engine.run(source, work / f"{name}-killed", *local)
             compare(f"killed after {done} of 4 chunks, then again", read(work / f"{name}-killed"), wanted)
+            killed = engine.wounded(source, work / f"{name}-wounded", models, *local)
+            compare(f"a worker was killed after {killed} bytes, and a second job refused", read(work / f"{name}-wounded"), wanted)
             for turn in range(options.rounds):
                 shutil.rmtree(work / f"{name}-whole", ignore_errors=True)
                 seconds, alone = engine.run(source, work / f"{name}-whole", *local), classify()
