@@ -6,7 +6,7 @@ import time
 
 from load import PAUSE_S
 
-CLIENTS, REQUESTS = 40, 10_000
+CLIENTS = 40
 # Of a connection, a tenth more or less; and the longest pause of a client between two requests.
 AGE_MS, PAUSE_MOST_S = 1000, 0.04
 # When a server is told to leave, after its clients came.
@@ -70,16 +70,16 @@ class Patrons:
         return f"{self.answered + sum(self.lost.values())} requests of {CLIENTS} clients{over}, lost {sum(self.lost.values())}{lost}"
 
 
-def age(replica, client):
+def age(replica, client, requests):
     """Every connection becomes too old, again and again."""
     replica.start(RESNETD__SERVER__MAX_CONNECTION_AGE_MS=str(AGE_MS))
     replica.wait_until_ready()
-    with Patrons(client, replica.address, replica.port, REQUESTS) as patrons:
+    with Patrons(client, replica.address, replica.port, requests) as patrons:
         pass
     return patrons
 
 
-def leave(replica, client):
+def leave(replica, client, _):
     """The server leaves at once, while requests come; who finds nobody there has lost nothing."""
     replica.start(RESNETD__SERVER__DRAIN_DELAY_MS="0")
     replica.wait_until_ready()

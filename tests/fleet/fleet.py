@@ -138,7 +138,7 @@ def alone(options, folder):
             replica = Replica(options.binary, *free_ports(2), folder, options.places[1])
             began = time.monotonic()
             try:
-                patrons = ages.FAULTS[fault](replica, CLIENTS[over])
+                patrons = ages.FAULTS[fault](replica, CLIENTS[over], options.requests)
             finally:
                 replica.end()
             bad += bool(patrons.lost)
@@ -186,6 +186,7 @@ def arguments():
     parser.add_argument("--over", type=listed(CLIENTS), default=list(CLIENTS))
     parser.add_argument("--only", type=listed([*ages.FAULTS, *FAULTS]), default=[*ages.FAULTS, *FAULTS])
     parser.add_argument("--replicas", type=int, choices=(2, 3, 4), default=REPLICAS)
+    parser.add_argument("--requests", type=int, default=10_000, help="how many of them while connections get old")
     parser.add_argument("--restarts", type=int, default=1, help="how many rolling restarts, one after the other")
     parser.add_argument("--namespaces", action="store_true", help="the proxy and every replica in a network namespace of its own (root)")
     return parser.parse_args()
