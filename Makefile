@@ -43,7 +43,7 @@ test-interop: runtime ## Check against the real libraries (PyTorch, Chainer, …
 	$(CARGO) build --locked
 	tests/interop/run.sh $(ARGS)
 
-test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen, slow and full ones under load (ARGS='--proxy haproxy --restarts 10 --replicas 4')
+test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen, slow and full ones under load (ARGS='--proxy haproxy --restarts 10 --replicas 4 --namespaces')
 	tests/fleet/run.sh $(ARGS)
 
 check-deploy: ## Check every file under deploy/ (ARGS='--schemas DIR': CustomResourceDefinitions of KServe, KEDA, the Prometheus operator)

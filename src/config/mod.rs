@@ -77,7 +77,7 @@ pub struct ServerSection {
     pub drain_delay_ms: u64,
     /// From SIGTERM until what is still in flight is cut, in milliseconds; longer than `drain_delay_ms`.
     pub shutdown_grace_ms: u64,
-    /// The age at which a connection is told to close, in milliseconds; up to a tenth more by chance.
+    /// The age at which a connection is told to close, over HTTP/1.1 with its next answer, in milliseconds; a tenth more or less by chance.
     pub max_connection_age_ms: u64,
     /// How long an HTTP connection may take to send a request's head, and may idle between two, in milliseconds.
     pub idle_timeout_ms: u64,

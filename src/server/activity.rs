@@ -1,4 +1,4 @@
-//! Whether a connection has requests in work, and since when it has none.
+//! Whether a connection has requests in work, since when it has none, and whether its next answer is its last.
 
 use std::{
     sync::{
@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hyper::Version;
 use tokio::{sync::Notify, time::sleep_until};
 
 /// One connection's. Clones share it.
@@ -16,16 +17,18 @@ pub(super) struct Activity(Arc<Works>);
 
 #[derive(Debug)]
 struct Works {
-    /// The first request has begun.
-    began: AtomicBool,
-    begun: Notify,
+    /// A request over HTTP/2 has begun.
+    has_streams: AtomicBool,
+    streams: Notify,
+    /// Over HTTP/1, whose only farewell is a header, the next answer says it.
+    is_over: AtomicBool,
     requests: AtomicUsize,
     idle_since: Mutex<Instant>,
 }
 
 /// A request in work; it ends when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct InWork(#[expect(dead_code, reason = "held for its end")] Arc<Begun>);
+pub(super) struct InWork(Arc<Begun>);
 
 #[derive(Debug)]
 struct Begun(Activity);
@@ -33,24 +36,34 @@ struct Begun(Activity);
 impl Activity {
     /// A connection that has said nothing yet.
     pub(super) fn new() -> Self {
-        let (began, begun) = (AtomicBool::new(false), Notify::new());
-        Self(Arc::new(Works { began, begun, requests: AtomicUsize::new(0), idle_since: Mutex::new(Instant::now()) }))
+        Self(Arc::new(Works {
+            has_streams: AtomicBool::new(false),
+            streams: Notify::new(),
+            is_over: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+        }))
     }
 
     /// A request has begun.
-    pub(super) fn begin(&self) -> InWork {
+    pub(super) fn begin(&self, version: Version) -> InWork {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
-        if !self.0.began.swap(true, Ordering::Relaxed) {
-            self.0.begun.notify_one();
+        if version >= Version::HTTP_2 && !self.0.has_streams.swap(true, Ordering::Relaxed) {
+            self.0.streams.notify_one();
         }
         InWork(Arc::new(Begun(self.clone())))
     }
 
-    /// Ready once the first request has begun. For one that waits.
-    pub(super) async fn begun(&self) {
-        self.0.begun.notified().await;
+    /// From now on an answer over HTTP/1 is the connection's last, and says so.
+    pub(super) fn end_with_an_answer(&self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Ready once a request over HTTP/2 has begun. For one that waits.
+    pub(super) async fn has_streams(&self) {
+        self.0.streams.notified().await;
         // For the next one who asks.
-        self.0.begun.notify_one();
+        self.0.streams.notify_one();
     }
 
     /// Since when no request is in work; `None` while one is.
@@ -72,6 +85,14 @@ impl Activity {
     }
 }
 
+impl InWork {
+    /// Whether the answer, where it goes over HTTP/1, is to be the connection's last. Asked when the answer is there, not before.
+    pub(super) fn is_last(&self) -> bool {
+        let Begun(Activity(works)) = &*self.0;
+        works.is_over.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Begun {
     fn drop(&mut self) {
         let Activity(works) = &self.0;
@@ -87,12 +108,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_has_begun_from_its_first_request_on() {
+    async fn a_connection_has_streams_from_its_first_request_over_http_2_on() {
         let activity = Activity::new();
-        assert_eq!(activity.begun().now_or_never(), None);
-        drop(activity.begin());
+        drop(activity.begin(Version::HTTP_11));
+        assert_eq!(activity.has_streams().now_or_never(), None);
+        drop(activity.begin(Version::HTTP_2));
         for _ in 0..2 {
-            assert_eq!(activity.begun().now_or_never(), Some(()));
+            assert_eq!(activity.has_streams().now_or_never(), Some(()));
         }
+    }
+
+    #[test]
+    fn an_answer_is_the_last_also_where_its_request_began_before() {
+        let activity = Activity::new();
+        let in_work = activity.begin(Version::HTTP_11);
+        assert!(!in_work.is_last());
+        activity.end_with_an_answer();
+        assert!(in_work.is_last() && activity.begin(Version::HTTP_11).is_last());
     }
 }

@@ -1,4 +1,5 @@
-//! The life of a connection: accepted, served, told to close at its age or at shutdown, cut when it does not.
+//! The life of a connection: accepted, served, told to close at its age or at shutdown, with its next answer where that is the only way, cut
+//! when it does not.
 //!
 //! The same for both doors; knows neither requests nor protocols.
 
@@ -214,12 +215,7 @@ async fn live<C>(
     let mut connection = pin!(connection);
     let mut told_to_close = pin!(async {
         tokio::select! {
-            // Who came at the last moment, and has said nothing yet, is answered: told to close before its first request, it would be cut.
-            () = leaving.cancelled() => tokio::select! {
-                () = activity.begun() => {}
-                () = sleep(SILENT_GRACE) => {}
-            },
-            () = sleep(with_jitter(life.max_age)) => {}
+            () = can_close(&life, &leaving, &activity) => {}
             // Also a client that has said nothing yet, and one that does not read its last answer.
             () = activity.idle_for(life.max_idle) => {}
             () = place.evicted().cancelled() => {}
@@ -252,6 +248,31 @@ async fn live<C>(
         if is_flood(&*error) {
             life.note_flood(&*error);
         }
+    }
+}
+
+/// Ready when a connection that is of age, or whose server leaves, can be told to close without the loss of a request.
+///
+/// HTTP/2 has a frame for it, and what the client sent before it read that is still answered. HTTP/1 has a header of answers and nothing else: told
+/// while it is idle, a connection is cut, and a request that is on its way is lost. So its next answer ends it. One of age is waited for as long
+/// as any connection may be idle, by `live`, or it never is; a server that leaves waits for a second, as it does for who has said nothing yet.
+async fn can_close(life: &Life, leaving: &CancellationToken, activity: &Activity) {
+    let last_answer = async |patience| {
+        leaving.cancel();
+        activity.end_with_an_answer();
+        tokio::select! {
+            () = activity.has_streams() => {}
+            () = sleep(patience) => {}
+        }
+    };
+    let of_age = async {
+        sleep(with_jitter(life.max_age)).await;
+        // For an answer that takes for ever.
+        last_answer(life.max_idle + life.grace).await;
+    };
+    tokio::select! {
+        () = life.closing.cancelled() => last_answer(SILENT_GRACE).await,
+        () = of_age => {}
     }
 }
 

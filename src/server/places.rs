@@ -173,7 +173,7 @@ mod tests {
     async fn a_full_door_closes_who_was_idle_longest_and_spares_who_works() {
         let places = places(3);
         let (busy, works) = come(&places).await;
-        let _in_work = works.begin();
+        let _in_work = works.begin(hyper::Version::HTTP_11);
         let (idlest, _) = come(&places).await;
         let (idle, _) = come(&places).await;
 

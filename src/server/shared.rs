@@ -29,7 +29,7 @@ pub struct DoorOptions {
     pub drain_delay: Duration,
     /// From the stop signal until what is still in flight is cut. Longer than `drain_delay`.
     pub shutdown_grace: Duration,
-    /// A connection is told to close at about this age (10 % more or less, by chance).
+    /// A connection is told to close at about this age (10 % more or less, by chance): over HTTP/1 with its next answer.
     pub max_connection_age: Duration,
     /// The most connections of one door; further ones wait in the listener's backlog.
     pub max_connections: usize,

@@ -1,7 +1,8 @@
-"""Replicas behind a real proxy under load: rolling restarts, kills, frozen, slow and full replicas. No request may fail in a restart; with one
-further try none may fail at all. HTTP and gRPC are asked at the same time.
+"""Replicas behind a real proxy under load: rolling restarts, kills, frozen, slow and full replicas, and with --namespaces such whose network is cut or loses
+packets. No request may fail in a restart; with one further try none may fail at all. HTTP and gRPC are asked at the same time. First one replica alone,
+whose connections get old (age) and which leaves (leave) under clients that never ask twice.
 
-    fleet.py BINARY [--proxy haproxy,nginx,envoy] [--over http,grpc] [--only restart,kill,freeze,slow,full] [--replicas 3] [--restarts 1]
+    fleet.py BINARY [--proxy haproxy,nginx,envoy] [--over http,grpc] [--only age,leave,restart,kill,freeze,slow,full,cut,lossy] [--replicas 3] [--restarts 1] [--namespaces]
 """
 import argparse
 import contextlib
@@ -10,6 +11,8 @@ import sys
 import tempfile
 import time
 
+import ages
+import networks
 import proxies
 from load import Hog, Load, OverGrpc, OverHttp
 from replicas import Replica, free_ports
@@ -20,6 +23,7 @@ FROZEN_S = 6
 SLOW_SHARE, SLOW_S = 0.01, 12
 # So many images may be in work in the replica that is full, and somebody beside the proxy keeps them there.
 FULL_CAPACITY, FULL_S = 8, 8
+CUT_S, LOSSY_S = 12, 12
 
 
 def restart(replicas, options):
@@ -76,7 +80,7 @@ def full(replicas, options):
     first.start(RESNETD__BATCHING__QUEUE_CAPACITY=str(FULL_CAPACITY))
     first.wait_until_ready()
     time.sleep(options.seen_s)
-    with Hog(first.port, FULL_CAPACITY):
+    with Hog(first.address, first.port, FULL_CAPACITY):
         time.sleep(FULL_S)
     counts(replicas)
     first.drain()
@@ -85,7 +89,34 @@ def full(replicas, options):
     time.sleep(options.seen_s)
 
 
-FAULTS = {"restart": restart, "kill": kill, "freeze": freeze, "slow": slow, "full": full}
+def cut(replicas, options):
+    """Its network is away: nobody is refused there, and nothing comes back. Gives the moment."""
+    time.sleep(1)
+    replicas[0].place.cut()
+    moment = time.monotonic()
+    time.sleep(CUT_S)
+    replicas[0].place.join()
+    time.sleep(options.seen_s + 2)
+    counts(replicas)
+    return moment
+
+
+def lossy(replicas, options):
+    """Its network loses packets. Gives the moment."""
+    time.sleep(1)
+    how = replicas[0].place.lose()
+    moment = time.monotonic()
+    time.sleep(LOSSY_S)
+    replicas[0].place.mend()
+    print(f"       {how}", flush=True)
+    time.sleep(options.seen_s + 2)
+    counts(replicas)
+    return moment
+
+
+FAULTS = {"restart": restart, "kill": kill, "freeze": freeze, "slow": slow, "full": full, "cut": cut, "lossy": lossy}
+# Which a network of its own is needed for.
+OF_NETWORKS = {"cut", "lossy"}
 CLIENTS = {"http": OverHttp, "grpc": OverGrpc}
 # A restart is announced, and a slow replica answers: nobody has to ask twice.
 FIRST_TRY = {"restart", "slow"}
@@ -96,29 +127,49 @@ READS_NO_STATUS = ("nginx", "grpc")
 REFUSALS = {"haproxy": {"429", "RESOURCE_EXHAUSTED"}, "nginx": {"429", "RESOURCE_EXHAUSTED"}, "envoy": set()}
 
 
+def alone(options, folder):
+    """What needs no proxy; gives how many were not as they have to be."""
+    bad = 0
+    for fault in filter(ages.FAULTS.get, options.only):
+        for over in options.over:
+            if fault == "leave" and over == "grpc":
+                # Whether its library asked a connection that it kept or a new one is not to be seen.
+                continue
+            replica = Replica(options.binary, *free_ports(2), folder, options.places[1])
+            began = time.monotonic()
+            try:
+                patrons = ages.FAULTS[fault](replica, CLIENTS[over], options.requests)
+            finally:
+                replica.end()
+            bad += bool(patrons.lost)
+            print(f"{'FAILED' if patrons.lost else 'ok':6} {'alone':7} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {patrons.figures()}", flush=True)
+    return bad
+
+
 def run(options, kind, folder):
     """All faults through one proxy; gives how many were not as they have to be."""
     ports = free_ports(2 * options.replicas)
-    replicas = [Replica(options.binary, ports[i], ports[options.replicas + i], folder) for i in range(options.replicas)]
+    where, *places = options.places
+    replicas = [Replica(options.binary, ports[i], ports[options.replicas + i], folder, places[i]) for i in range(options.replicas)]
     proxy, bad = None, 0
     try:
         for replica in replicas:
             replica.start()
         for replica in replicas:
             replica.wait_until_ready()
-        proxy = proxies.Proxy(kind, replicas, folder)
+        proxy = proxies.Proxy(kind, replicas, folder, where)
         options.seen_s = proxies.SEEN_S[kind]
-        for fault in options.only:
+        for fault in filter(FAULTS.get, options.only):
             began = time.monotonic()
-            loads = {over: Load(CLIENTS[over], proxy.grpc if over == "grpc" else proxy.http) for over in options.over}
+            loads = {over: Load(CLIENTS[over], proxy.address, proxy.grpc if over == "grpc" else proxy.http) for over in options.over}
             with contextlib.ExitStack() as running:
                 for load in loads.values():
                     running.enter_context(load)
-                FAULTS[fault](replicas, options)
+                moment = FAULTS[fault](replicas, options)
             for over, load in loads.items():
                 failed = load.failed(fault in FIRST_TRY and (kind, over) != READS_NO_STATUS, REFUSALS[kind] if fault == "full" else set())
                 bad += failed > 0
-                print(f"{'FAILED' if failed else 'ok':6} {kind:7} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {load.figures()}", flush=True)
+                print(f"{'FAILED' if failed else 'ok':6} {kind:7} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {load.figures()}{load.hit_since(moment) if moment else ''}", flush=True)
     finally:
         if proxy:
             proxy.end()
@@ -133,23 +184,43 @@ def arguments():
     parser.add_argument("binary")
     parser.add_argument("--proxy", type=listed(proxies.KINDS), default=list(proxies.KINDS))
     parser.add_argument("--over", type=listed(CLIENTS), default=list(CLIENTS))
-    parser.add_argument("--only", type=listed(FAULTS), default=list(FAULTS))
+    parser.add_argument("--only", type=listed([*ages.FAULTS, *FAULTS]), default=[*ages.FAULTS, *FAULTS])
     parser.add_argument("--replicas", type=int, choices=(2, 3, 4), default=REPLICAS)
+    parser.add_argument("--requests", type=int, default=10_000, help="how many of them while connections get old")
     parser.add_argument("--restarts", type=int, default=1, help="how many rolling restarts, one after the other")
+    parser.add_argument("--namespaces", action="store_true", help="the proxy and every replica in a network namespace of its own (root)")
     return parser.parse_args()
+
+
+def places(options):
+    """Where the proxy and the replicas stand."""
+    if options.namespaces:
+        try:
+            return networks.rooms(1 + options.replicas)
+        except networks.Unavailable as reason:
+            print(f"SKIPPED network namespaces, loopback is used: {reason}")
+    left_out = [fault for fault in options.only if fault in OF_NETWORKS]
+    if left_out:
+        print(f"SKIPPED {', '.join(left_out)}: only with --namespaces, where those can be had")
+        options.only = [fault for fault in options.only if fault not in OF_NETWORKS]
+    return [networks.Place()] * (1 + options.replicas)
 
 
 def main():
     options = arguments()
     options.binary = os.path.abspath(options.binary)
+    # Before anything has threads.
+    options.places = places(options)
     if "grpc" in options.over:
         try:
             import grpc  # noqa: F401
         except ImportError:
             print("SKIPPED gRPC: the package grpcio is not installed")
             options.over.remove("grpc")
-    bad = ran = 0
-    for kind in options.proxy:
+    with tempfile.TemporaryDirectory() as folder:
+        bad = alone(options, folder)
+    ran = any(fault in ages.FAULTS for fault in options.only)
+    for kind in options.proxy if any(fault in FAULTS for fault in options.only) else []:
         if not proxies.binary(kind):
             print(f"SKIPPED {kind}: it is not installed")
             continue

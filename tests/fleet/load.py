@@ -1,4 +1,4 @@
-"""Steady load of a few clients, each with a connection that it keeps, and what became of every request. Knows nothing of replicas.
+"""Load of a few clients, each with a connection that it keeps, and what became of every request. Knows nothing of replicas.
 
 A client asks again once, on a new connection and when it was told to; both outcomes are counted: what a patient client sees, and what the proxy alone gives.
 """
@@ -14,13 +14,19 @@ REQUESTS_PER_S = 60
 PATIENCE_S = 15
 # How long a client waits before its second try where nobody says, and at most.
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 2
+# A request that takes longer has met a replica that is not there.
+LATE_S = 0.5
 PICTURE = (ROOT / "tests/fixtures/cifar10/ship.jpg").read_bytes()
 
 
 class OverHttp:
-    def __init__(self, port):
+    def __init__(self, address, port):
         self.pause = PAUSE_S
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        self.connection = http.client.HTTPConnection(address, port, timeout=PATIENCE_S)
+
+    def is_open(self):
+        """Whether the next request goes over a connection that is there."""
+        return self.connection.sock is not None
 
     def ask(self):
         """None where the picture was answered rightly, else what went wrong."""
@@ -43,14 +49,14 @@ class OverGrpc:
     # resnetd.v1.ClassifyRequest by hand: model = 1, images = 3, top_k = 4.
     MESSAGE = b"\x0a" + bytes([len(MODEL)]) + MODEL.encode() + b"\x1a" + bytes([len(PICTURE) & 127 | 128, len(PICTURE) >> 7]) + PICTURE + b"\x20\x01"
 
-    def __init__(self, port):
+    def __init__(self, address, port):
         import grpc
 
         self.pause = PAUSE_S
         self.error = grpc.RpcError
         # Without this every client of a process would share one connection; and the library is not to try by itself.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
+        self.channel = grpc.insecure_channel(f"{address}:{port}", options)
         self.call = self.channel.unary_unary("/resnetd.v1.Classifier/Classify")
 
     def ask(self):
@@ -71,8 +77,8 @@ class Hog:
 
     CLIENTS = 3
 
-    def __init__(self, port, pictures):
-        self.port, self.ended = port, threading.Event()
+    def __init__(self, address, port, pictures):
+        self.address, self.port, self.ended = address, port, threading.Event()
         boundary = b"pictures"
         part = b"--" + boundary + b"\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"
         self.body = part * pictures + b"--" + boundary + b"--\r\n"
@@ -80,7 +86,7 @@ class Hog:
 
     def _run(self):
         while not self.ended.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+            connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE_S)
             try:
                 while not self.ended.is_set():
                     connection.request("POST", f"/v1/models/{MODEL}:classify", self.body, self.kind)
@@ -105,14 +111,14 @@ class Hog:
 class Load:
     """Runs from `with` to its end, then has the figures."""
 
-    def __init__(self, client, port):
-        self.client, self.port = client, port
+    def __init__(self, client, address, port):
+        self.client, self.at = client, (address, port)
         self.ended = threading.Event()
         self.lock = threading.Lock()
-        self.asked, self.first_failures, self.failures, self.seconds = 0, {}, {}, []
+        self.asked, self.first_failures, self.failures, self.seconds, self.hit = 0, {}, {}, [], []
 
     def _run(self, number):
-        client = self.client(self.port)
+        client = self.client(*self.at)
         step = CLIENTS / REQUESTS_PER_S
         due = time.monotonic() + step * number / CLIENTS
         while not self.ended.wait(max(0, due - time.monotonic())):
@@ -124,11 +130,13 @@ class Load:
             if first:
                 client.close()
                 time.sleep(min(client.pause, LONGEST_PAUSE_S))
-                client = self.client(self.port)
+                client = self.client(*self.at)
                 last = client.ask()
             with self.lock:
                 self.asked += 1
                 self.seconds.append(time.monotonic() - begun)
+                if first or self.seconds[-1] > LATE_S:
+                    self.hit.append(begun)
                 if first:
                     self.first_failures[first] = self.first_failures.get(first, 0) + 1
                 if last:
@@ -150,6 +158,11 @@ class Load:
         """How many were not answered after all, `but` for what may be said; with those that had to ask twice where `and_first`."""
         counted = [self.failures] + ([self.first_failures] if and_first else [])
         return sum(number for counts in counted for what, number in counts.items() if what not in but)
+
+    def hit_since(self, moment):
+        """How many requests failed at first or were late, and for how long that went on."""
+        hit = [begun - moment for begun in self.hit]
+        return f"; {len(hit)} failed at first or took over {LATE_S} s, the last of them asked {max(hit):.1f} s after it" if hit else "; none was late"
 
     def figures(self):
         """One line: how many, what failed at first and after all, how late."""

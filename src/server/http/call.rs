@@ -255,6 +255,7 @@ where
     if let Some(failure) = &failed {
         failure.write(&call.id, &mut answer);
     }
+    let goes_on = goes_on && !connection.as_ref().is_some_and(|connection| connection.in_work.is_last());
     let answer = call.body.end(peer, version, goes_on, answer);
     let log = if call.body.is_given_up() { log.at_its_clients_pace() } else { log };
     finish(log, &method, &uri, answer.status(), failed.as_ref());

@@ -89,7 +89,7 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let connection = OfConnection {
             peer: self.peer.clone(),
-            in_work: self.activity.begin(),
+            in_work: self.activity.begin(request.version()),
             place: self.place.clone(),
             payer: self.payer.clone(),
             address: self.address,
@@ -149,10 +149,11 @@ async fn call(
     });
     let state = Arc::new(BodyState::of(request.body()));
     let request = request.map(|body| tonic::body::Body::new(Watched { body, state: state.clone() }));
-    let origin = CallOrigin { payer, leaving, in_work, address, client_name };
+    let origin = CallOrigin { payer, leaving, in_work: in_work.clone(), address, client_name };
     tokio::select! {
         biased;
         answer = calls(request, origin, admitted) => {
+            let goes_on = goes_on && !in_work.is_last();
             let answer = state.end(Some(&peer), version, goes_on, answer.map(Body::new));
             take_turn(version).await;
             Ok(answer)

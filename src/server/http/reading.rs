@@ -73,14 +73,17 @@ impl BodyState {
 
     /// Sees to it that the client gets `answer`, and says whether the connection can go on behind it.
     ///
-    /// * `goes_on`: where the next request begins is known
+    /// * `goes_on`: where the next request begins is known, and it is wanted
     pub(super) fn end(&self, peer: Option<&Peer>, version: Version, mut goes_on: bool, answer: Response) -> Response {
         if version >= Version::HTTP_2 {
             return answer;
         }
-        if self.is_unread() {
-            // Should the connection close, now or later, then so that the client gets this answer.
+        if self.is_unread() || !goes_on {
+            // Should the connection close, now or later, then so that the client gets this answer: bytes of its body, or requests that
+            // it sent ahead, are on the wire.
             peer.into_iter().for_each(Peer::linger);
+        }
+        if self.is_unread() {
             // hyper passes over what is left of a short body, and closes where it cannot; behind a long one nobody can go on.
             goes_on &= self.is_short && !self.is_given_up();
         }
