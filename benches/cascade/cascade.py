@@ -1,13 +1,14 @@
 """A cascade on a labelled folder: the threshold that `resnetd tune --cascade` finds, then accuracy and time over a running server.
 
-    python3 benches/cascade/cascade.py --binary target/release/resnetd --data DIR --calibration DIR [--max-drop 0.2] [--rounds 3]
-                                       [--first MODEL_FOLDER] [--most IMAGES_A_CLASS]
+    python3 benches/cascade/cascade.py --binary target/release/resnetd --data DIR [--first MODEL_FOLDER | --calibration DIR]
+                                       [--large MODEL_FOLDER] [--max-drop 0.2] [--rounds 3] [--most IMAGES_A_CLASS]
 
-The larger model is the built-in `resnet20-cifar10`; the first one is its int8 version, made from the calibration images, or the model in
-MODEL_FOLDER. Both folders have images in folders named after their class. The threshold is chosen on every other image of each class and
-everything else is measured on the others. Each round asks the larger model alone (by its version), the first one alone, and the cascade,
-all images in requests of 64 on two connections. Prints the top-1 accuracy of each, images a second (median of the rounds), and the part
-that escalated, from the server's own metric. Needs Python and Linux; asks 127.0.0.1 only.
+The larger model is the one in --large, or the built-in `resnet20-cifar10`; the first one is the one in --first, or an int8 version of the
+larger one, made from the calibration images. A model's folder is that of its `model.toml`; the highest version in it counts. Folders of images
+have them in folders named after their class. The threshold is chosen on every other image of each class and everything else is measured on
+the others. Each round asks the larger model alone (by its version), the first one alone, and the cascade, all images in requests of 64 on
+two connections, served as measuring finds best. Prints the top-1 accuracy of each, images a second (median of the rounds), the cascade's time
+by the larger model's, and the part that escalated, from the server's own metric. Needs Python and Linux; asks 127.0.0.1 only.
 """
 import argparse
 import http.client
@@ -44,6 +45,10 @@ def halves(data, root, most):
             half = root / ("measured" if place % 2 else "chosen") / folder.name
             half.mkdir(parents=True, exist_ok=True)
             os.symlink(image.resolve(), half / image.name)
+
+
+def highest_version(model):
+    return max(int(path.name) for path in model.iterdir() if path.name.isdigit())
 
 
 def forms(folder, classes):
@@ -102,20 +107,22 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--calibration", type=pathlib.Path)
     parser.add_argument("--first", type=pathlib.Path)
+    parser.add_argument("--large", type=pathlib.Path, default=BUILT_IN)
     parser.add_argument("--max-drop", default="0.2")
     parser.add_argument("--most", type=int, help="images a class", default=None)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    if not (args.first or args.calibration):
+        parser.error("give a smaller model with --first, or images to make one of with --calibration")
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         models = scratch / "models"
-        shutil.copytree(BUILT_IN, models / "large")
-        if args.first:
-            shutil.copytree(args.first, models / "small")
-        else:
-            shutil.copytree(BUILT_IN, models / "small")
+        shutil.copytree(args.large, models / "large")
+        shutil.copytree(args.first or args.large, models / "small")
+        if not args.first:
+            version = highest_version(models / "small")
             ran([args.binary, "quantize", "small", "--calibration", args.calibration, "--models", models, "--force"])
-            shutil.rmtree(models / "small/1")
+            shutil.rmtree(models / "small" / str(version))
         halves(args.data, scratch, args.most)
         tuned = [args.binary, "tune", "large", "--cascade", "small", "--models", models, "--max-drop", args.max_drop]
         found = json.loads(ran([*tuned, "--data", scratch / "chosen", "--format", "json"]))
@@ -123,13 +130,14 @@ def main():
         threshold = found["chosen"]["threshold"]
         with open(models / "large/model.toml", "a", encoding="utf-8") as manifest:
             manifest.write(f'\n[cascade]\nfirst = "small"\nthreshold = {threshold}\n')
-        classes = (BUILT_IN / "labels.txt").read_text(encoding="utf-8").split()
+        classes = (args.large / "labels.txt").read_text(encoding="utf-8").splitlines()
         bodies = list(forms(scratch / "measured", classes))
         images = sum(len(classes) for classes, _ in bodies)
-        server = Server(args.binary, {"RESNETD__MODELS__DIR": str(models)})
+        kept = {"RESNETD__RUNTIME__TUNE": "true", "RESNETD__RUNTIME__TUNE_CACHE": str(scratch / "tune")}
+        server = Server(args.binary, {"RESNETD__MODELS__DIR": str(models), **kept})
         try:
             ways = {
-                "large alone": "/v1/models/large/versions/1:classify",
+                "large alone": f"/v1/models/large/versions/{highest_version(models / 'large')}:classify",
                 "small alone": "/v1/models/small:classify",
                 "the cascade": "/v1/models/large:classify",
             }
@@ -146,6 +154,8 @@ def main():
         print(f"{images} other images, served, {args.rounds} rounds")
         for way in ways:
             print(f"  {way}: top-1 {100 * rights[way] / images:.2f} %, {statistics.median(rates[way]):.0f} images/s")
+        price = statistics.median(large / both for large, both in zip(rates["large alone"], rates["the cascade"], strict=True))
+        print(f"  the cascade takes {price:.2f} of the larger model's time (median of the rounds)")
         print(f"  escalated {100 * counts['unsure'] / whole:.2f} %, {counts}")
 
 

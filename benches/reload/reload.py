@@ -9,7 +9,6 @@ failed, p50 and p99, and the memory after each turn. Needs Python and Linux; ask
 """
 import argparse
 import http.client
-import json
 import pathlib
 import shutil
 import sys
@@ -19,10 +18,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hostile"))
 from target import ROOT, Server, fixture  # noqa: E402
+from versions import ask, put, wait_for  # noqa: E402
 
 CONNECTIONS = 4
 TURN = 10
 BUILT_IN = ROOT / "models/resnet20-cifar10"
+GRAPH = BUILT_IN / "1/model.onnx"
 
 
 class Load:
@@ -56,34 +57,6 @@ class Load:
         self.done.set()
         for thread in self.threads:
             thread.join()
-
-
-def put(repository, model, version):
-    """A version that appears whole."""
-    staged = repository / ".staged"
-    staged.mkdir()
-    shutil.copy(BUILT_IN / "1/model.onnx", staged / "model.onnx")
-    # A tick of the file system's clock: a rename within the tick of the writing does not show that the folder came whole.
-    time.sleep(0.02)
-    staged.rename(repository / model / str(version))
-
-
-def ask(address, method, path):
-    connection = http.client.HTTPConnection(*address, timeout=120)
-    connection.request(method, path)
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, body
-
-
-def wait_for(address, version):
-    while True:
-        _, body = ask(address, "GET", "/v1/models/net")
-        states = {entry["version"]: entry["state"] for entry in json.loads(body)["model_version_status"]}
-        if states == {str(version): "AVAILABLE"}:
-            return
-        time.sleep(0.02)
 
 
 def turns(load, server, count, name, step):
@@ -124,7 +97,7 @@ def main():
                 (repository / model).mkdir()
                 for file in ("labels.txt", "model.toml"):
                     shutil.copy(BUILT_IN / file, repository / model / file)
-                put(repository, model, 1)
+                put(repository, model, 1, GRAPH)
             settings = {
                 "RESNETD__MODELS__DIR": str(repository),
                 "RESNETD__MODELS__CONTROL": control,
@@ -135,8 +108,8 @@ def main():
             load = Load(server.http, arguments.interval_ms / 1000)
 
             def reload(index):
-                put(repository, "net", index + 2)
-                wait_for(server.http, index + 2)
+                put(repository, "net", index + 2, GRAPH)
+                wait_for(server.http, "net", index + 2)
                 shutil.rmtree(repository / "net" / str(index + 1))
 
             def cycle(_):

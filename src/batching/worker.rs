@@ -12,10 +12,10 @@ use std::{
 use super::{
     job::{FinishedRun, Inside, JobError, Reply},
     queue::Queue,
-    state::Job,
+    state::{Job, is_awaited},
 };
 use crate::{
-    runtime::{Executor, caught},
+    runtime::{Executor, caught, in_gaps},
     tensor::{Batch, FeatureMaps, InputShape, Logits, Normalizer},
 };
 
@@ -141,7 +141,7 @@ impl<E: Executor> Worker<E> {
             }
             self.at = Phase::Running;
             let started = Instant::now();
-            let (outcome, filled) = self.run();
+            let (outcome, filled) = self.run_in_place();
             let finished = Instant::now();
             let inference = finished.saturating_duration_since(started);
             let batch_size = self.jobs.len();
@@ -175,6 +175,16 @@ impl<E: Executor> Worker<E> {
             }
             self.breaks = 0;
         }
+    }
+
+    /// Runs the batch; one that nobody waits for, in the gaps that all others leave: on a thread of its own, since this one could not step forward again. It
+    /// waits for that, which takes longest where the cores are busy; those who come to this model meanwhile have its other workers.
+    fn run_in_place(&mut self) -> (Result<(), JobError>, Option<Instant>) {
+        if is_awaited(&self.jobs) || !self.executor.runs_on_its_caller() {
+            return self.run();
+        }
+        // Where the system gives no thread, it is run as any other.
+        in_gaps("shadow", || self.run()).unwrap_or_else(|_| self.run())
     }
 
     /// Also when the batch was full, if it came to that.

@@ -12,9 +12,10 @@ use super::pull::built;
 use crate::{
     files,
     resnet::hub::{
-        Hub,
+        Hub, HubError,
         catalogue::{self, PretrainedWeights},
     },
+    runtime::behind_traffic,
     staging::write_file,
 };
 
@@ -54,11 +55,15 @@ impl HubModel {
         &self.folder
     }
 
-    /// Fetches and builds what is new. Takes as long as it has bytes.
+    /// Fetches and builds what is new. Takes as long as it has bytes; where others are served meanwhile, it gives way to them.
     ///
     /// # Errors
     /// If there is nothing to be had; what is here stays.
-    pub(super) fn bring(&self) -> anyhow::Result<()> {
+    pub(super) fn bring(&self, is_serving: bool) -> anyhow::Result<()> {
+        if is_serving { behind_traffic("build a model", || self.fetch_and_build())? } else { self.fetch_and_build() }
+    }
+
+    fn fetch_and_build(&self) -> anyhow::Result<()> {
         let hub = Hub::from_env(|name| env::var(name).ok())?;
         let from = &self.weights.repository;
         let fetched = hub.fetch(self.weights.file(&self.revision), &mut |_, _| {})?;
@@ -82,6 +87,11 @@ impl HubModel {
         );
         Ok(())
     }
+}
+
+/// Whether the hub may answer otherwise in a while.
+pub(super) fn is_passing(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(HubError::is_passing)
 }
 
 #[cfg(test)]

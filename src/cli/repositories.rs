@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-use super::hub_model::HubModel;
+use super::hub_model::{HubModel, is_passing};
 use crate::{
     config::{Config, ControlMode},
     files,
@@ -126,11 +126,13 @@ impl Repositories {
 
     /// Brings here what is new elsewhere. What cannot be had is in the log, and what is here stays.
     pub(super) async fn look(&self) {
-        self.bring().await;
+        self.bring(true).await;
     }
 
     /// Why something of which nothing is here cannot be had, and whether that may pass.
-    async fn bring(&self) -> Vec<(anyhow::Error, bool)> {
+    ///
+    /// * `is_serving`: whether others are served meanwhile
+    async fn bring(&self, is_serving: bool) -> Vec<(anyhow::Error, bool)> {
         let mut missing = Vec::new();
         for mirror in &self.mirrors {
             if let Err(error) = mirror.look().await
@@ -142,12 +144,16 @@ impl Repositories {
         }
         for hub in &self.hubs {
             let (theirs, folder) = (hub.clone(), hub.folder());
-            let brought = tokio::task::spawn_blocking(move || theirs.bring()).await;
+            let brought = tokio::task::spawn_blocking(move || theirs.bring(is_serving)).await;
             if let Err(error) = brought.map_err(anyhow::Error::from).flatten() {
                 if has_models(folder) {
                     tracing::warn!("{error:#}; what was built before goes on");
                 } else {
-                    missing.push((error, false));
+                    let is_passing = is_passing(&error);
+                    if is_passing {
+                        tracing::warn!("{error:#}; nothing of it is here");
+                    }
+                    missing.push((error, is_passing));
                 }
             }
         }
@@ -162,7 +168,7 @@ impl Repositories {
     pub(super) async fn begin(&self) -> anyhow::Result<()> {
         let mut pause = Duration::from_secs(1);
         loop {
-            let missing = self.bring().await;
+            let missing = self.bring(false).await;
             if missing.is_empty() {
                 return Ok(());
             }

@@ -13,16 +13,17 @@ use super::{
     labels::{label_text, labels_for},
     last_layer::{self, LayerOfOutput},
     memory, overflow,
+    plan::{Earlier, EnginePlan, TuningReport},
     prepared::Prepared,
     served::{LoadedModel, ServedModel},
     trained_elsewhere::preset_warning,
-    tuning::{Earlier, EnginePlan, Tuning, TuningReport},
+    tuning::Tuning,
     warm_up::WarmUpImages,
 };
 use crate::{
     batching::{Batcher, Executors, Policy},
     inspect::{GraphOutput, Inspection, inspect},
-    onnx::CycleError,
+    onnx::{self, CycleError},
     postprocess::parse_labels,
     runtime::{
         self, Element, GraphSource, InnerValue, Provider, SharedWeights, Stated, check_size, pairs_may_overflow,
@@ -30,7 +31,7 @@ use crate::{
     },
     settings::Batching,
     tensor::InputShape,
-    tune::{Candidate, Circumstances, PaceJudge, space::NetworkFacts},
+    tune::{Candidate, Circumstances, PaceJudge, cache::digest, space::NetworkFacts},
 };
 
 /// What a version of a model is made of.
@@ -141,19 +142,22 @@ struct GraphFacts {
     last_layers: Vec<LayerOfOutput>,
     endings: Endings,
     digest: String,
+    /// The same of what other weights would leave as it is.
+    structure: String,
     /// On this processor, sums of its 8-bit products may not fit 16 bits and be cut off.
     may_overflow: bool,
 }
 
 impl GraphFacts {
     fn of(graph: GraphSource<'_>, steps: &LoadSteps) -> Result<Self, ModelError> {
-        let GraphFiles { model, digest, bytes } = GraphFiles::of(graph)?;
+        let GraphFiles { model, digest: of_file, bytes } = GraphFiles::of(graph)?;
         steps.begin(LoadStep::Inspecting);
         // An engine would look for weights wherever the file says; only a file that was looked through gets to one.
         let model = model.map_err(|cause| ModelError::Graph { graph: graph.to_string(), cause: cause.into() })?;
         let nodes = model.graph.as_ref();
         let quantized = nodes.is_some_and(|graph| graph.quantized_node().is_some());
         let network = NetworkFacts { bytes, quantized, fixed_batch: None };
+        let structure = digest(&onnx::structure(&model));
         let may_overflow = quantized && pairs_may_overflow() && overflow::may_happen(graph);
         let endings = Endings::of(&model);
         // Inspected before the sessions are made, so that the graph as data is gone when they take their memory.
@@ -161,7 +165,7 @@ impl GraphFacts {
         let last_layers = inspection.as_ref().map(|inspection| last_layer::read(&model, inspection, graph.folder()));
         let last_layers = last_layers.unwrap_or_default();
         drop(model);
-        let facts = Self { network, inspection, last_layers, endings, digest, may_overflow };
+        let facts = Self { network, inspection, last_layers, endings, digest: of_file, structure, may_overflow };
         if let Some(image) = facts.inspection.as_ref().ok().and_then(|inspection| inspection.input.as_ref()) {
             let too_large =
                 |cause| ModelError::Graph { graph: graph.to_string(), cause: runtime::LoadError::from(cause) };
@@ -186,6 +190,7 @@ impl GraphFacts {
             machine,
             graph,
             digest: &self.digest,
+            structure: &self.structure,
             network: self.network,
             endings: &self.endings,
             manifest,
@@ -361,7 +366,7 @@ fn policy(settings: &Batching, max_batch_size: usize) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{self, DataType, GraphBuilder, value_info};
+    use crate::onnx::{DataType, GraphBuilder, value_info};
 
     fn quantized(op_type: &str, name: &str) -> bool {
         let mut graph = GraphBuilder::new(name);

@@ -14,6 +14,7 @@ use super::{
     demand::Demand,
     first_runs::first_runs,
     machine::Machine,
+    plan::{Earlier, EnginePlan, TuningReport},
     prepared::Prepared,
     warm_up::WarmUpImages,
     wishes::{may_add_one, wishes_of},
@@ -36,43 +37,6 @@ use crate::{
     },
 };
 
-/// How a model is run.
-#[derive(Clone, Debug)]
-pub(super) struct EnginePlan {
-    pub(super) candidate: Candidate,
-    /// The session for an image that is alone, where it is another one.
-    pub(super) alone: Option<Candidate>,
-    pub(super) max_batch_size: usize,
-    /// The largest difference of a probability from the reference's; `None` where they were not compared.
-    pub(super) probability_drift: Option<f64>,
-    /// With all sessions busy; `None` where nothing was measured.
-    pub(super) images_per_second: Option<f64>,
-    /// Why this plan, for the log and the metadata.
-    pub(super) reason: String,
-}
-
-/// What was found out about a model on this machine, for people.
-#[derive(Clone, Debug)]
-pub struct TuningReport {
-    /// What was measured, which row was chosen, and why. The first row is the default: what would be used without
-    /// measuring.
-    pub found: Found,
-    /// What was not measured, and why.
-    pub passed_over: Vec<(Candidate, String)>,
-    /// The processor's name.
-    pub processor: String,
-    /// Whether the network's weights are integers. An engine's precision then applies only to the layers that stayed in
-    /// floats.
-    pub quantized: bool,
-}
-
-impl TuningReport {
-    /// The arithmetic that an engine computes this network in, as `/metadata` names it.
-    pub fn precision(&self, engine: Engine) -> &'static str {
-        if self.quantized { "int8" } else { engine.precision.name() }
-    }
-}
-
 /// What was found (`None` if nothing could be measured), and what was passed over with the reason.
 type Measured = (Option<Found>, Vec<(Candidate, String)>);
 
@@ -85,6 +49,8 @@ pub(super) struct Tuning<'a> {
     pub(super) graph: GraphSource<'a>,
     /// Of the file; for the cache.
     pub(super) digest: &'a str,
+    /// Of what stays of it with other weights.
+    pub(super) structure: &'a str,
     pub(super) network: NetworkFacts,
     /// How its outputs end.
     pub(super) endings: &'a Endings,
@@ -97,15 +63,6 @@ pub(super) struct Tuning<'a> {
     pub(super) steps: &'a LoadSteps,
     /// Whether what was measured earlier counts.
     pub(super) earlier: Earlier,
-}
-
-/// What becomes of the measurements of earlier loads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Earlier {
-    /// They are taken over.
-    Counts,
-    /// They turned out wrong: it is measured again, and that takes their place.
-    IsPassedOver,
 }
 
 /// From so much on weights are shared by sessions: of a small network they are less than the rest of a session.
@@ -178,10 +135,11 @@ impl Tuning<'_> {
         let _alone = self.machine.measure_alone();
         let cache = self.cache();
         let key = self.key(&wishes, &processor, &engines);
-        let earlier = if self.earlier == Earlier::Counts { cache.get(&key) } else { None };
-        if let Some(Entry { found, taken, .. }) = earlier {
+        let earlier = if self.earlier == Earlier::Counts { self.kept(&cache, &key) } else { None };
+        if let Some(Entry { key: of, found, taken }) = earlier {
             let taken = taken.map(|taken| format!(" ({taken})")).unwrap_or_default();
-            let reason = format!("measured at an earlier start{taken}: {}", found.reason);
+            let when = if of == key { "at an earlier start" } else { "with other weights" };
+            let reason = format!("measured {when}{taken}: {}", found.reason);
             return Ok(self.planned(&wishes, &found, reason));
         }
         let watch = CircumstancesWatch::start();
@@ -193,8 +151,29 @@ impl Tuning<'_> {
             return Ok(self.untuned(&wishes, engines.usable[0], "nothing else could be measured or held its answers"));
         };
         let plan = self.planned(&wishes, &found, found.reason.clone());
-        cache.put(&Entry { key, found, taken: Some(watch.end()) });
+        self.keep(&cache, Entry { key, found, taken: Some(watch.end()) });
         Ok(plan)
+    }
+
+    /// What was found for this question before: for this very file, else for the same network with other weights. Those say nothing of how long a run
+    /// takes, but they may decide whether an engine's answers hold, so that is taken over only where the reference itself was chosen.
+    fn kept(&self, cache: &Cache, key: &Key) -> Option<Entry> {
+        cache.get(key).or_else(|| {
+            let mut entry = cache.get(&self.with_other_weights(key))?;
+            entry.found.chosen.drift = None;
+            Some(entry)
+        })
+    }
+
+    fn keep(&self, cache: &Cache, entry: Entry) {
+        cache.put(&entry);
+        if entry.found.chosen.candidate.engine == Engine::REFERENCE {
+            cache.put(&Entry { key: self.with_other_weights(&entry.key), ..entry });
+        }
+    }
+
+    fn with_other_weights(&self, key: &Key) -> Key {
+        Key { model: format!("any weights of {}", self.structure), ..key.clone() }
     }
 
     /// Measures everything thoroughly, and keeps it for the server's next start.
@@ -210,7 +189,7 @@ impl Tuning<'_> {
         let found = found.ok_or_else(|| ModelError::Unmeasured {
             reasons: passed_over.iter().map(|(it, why)| format!("{}: {why}", it.engine)).collect::<Vec<_>>().join("; "),
         })?;
-        self.cache().put(&Entry { key: self.key(&wishes, &processor, &engines), found: found.clone(), taken });
+        self.keep(&self.cache(), Entry { key: self.key(&wishes, &processor, &engines), found: found.clone(), taken });
         Ok(TuningReport { found, passed_over, processor: processor.name, quantized: self.network.quantized })
     }
 
@@ -219,7 +198,7 @@ impl Tuning<'_> {
         let wishes = wishes_of(self.manifest);
         let processor = Processor::of_this_machine();
         let engines = self.engines(&wishes, &processor)?;
-        let entry = self.cache().get(&self.key(&wishes, &processor, &engines));
+        let entry = self.kept(&self.cache(), &self.key(&wishes, &processor, &engines));
         let (processor, quantized) = (processor.name, self.network.quantized);
         Ok(entry.map(|Entry { found, taken, .. }| {
             (TuningReport { found, passed_over: Vec::new(), processor, quantized }, taken)
@@ -376,24 +355,6 @@ enum Depth {
     Promising,
     /// Every engine in every shape and batch.
     Everything,
-}
-
-impl EnginePlan {
-    fn of(row: &Measurement, alone: Option<&Measurement>, reason: String) -> Self {
-        let also = |alone: &Measurement| {
-            let (shape, ms) = (alone.candidate.shape, alone.alone_ms);
-            format!("; an image that is alone has a session of its own, {shape}: {ms:.2} ms")
-        };
-        let reason = reason + &alone.map(also).unwrap_or_default();
-        Self {
-            candidate: row.candidate,
-            alone: alone.map(|alone| alone.candidate),
-            max_batch_size: row.batch_size,
-            probability_drift: row.drift.map(|drift| drift.probability),
-            images_per_second: Some(row.images_per_second),
-            reason,
-        }
-    }
 }
 
 /// A model's sessions and images for [`Search`].

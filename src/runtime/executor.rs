@@ -282,6 +282,10 @@ impl Executor for OrtExecutor {
         let outcome = self.run_unbound(batch, self.padded_len(batch.len()), rows);
         self.checked(outcome, logits)
     }
+
+    fn runs_on_its_caller(&self) -> bool {
+        self.options.engine.provider == Provider::Cpu
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub use ort::{LoadError, Runtime, SessionOptions, build_info};
 pub use plugin::{PLUGIN_VARIABLE, ProviderError};
 pub use probe::{Probe, Seen};
 pub use processor::{Processor, pairs_may_overflow};
-pub use quiet::{behind_traffic, step_back, with_share};
+pub use quiet::{behind_traffic, in_gaps, step_back, with_share};
 pub use shared_weights::SharedWeights;
 pub use side_by_side::side_by_side;
 pub use signature::{InnerValue, Signature, SignatureError, Stated, check_size};
@@ -140,6 +140,12 @@ pub trait Executor: Send + 'static {
         _maps: &mut FeatureMaps,
     ) -> Result<(), RunError> {
         Err(RunError::Engine("the network gives no maps".to_owned()))
+    }
+
+    /// Whether runs are the calling thread's own work, alone or among others, so that its place among all threads is theirs. A GPU's are not, and it keeps what
+    /// it needs for runs by the thread.
+    fn runs_on_its_caller(&self) -> bool {
+        true
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Answered {
     pub(super) reply: Reply,
     pub(super) preprocess: Duration,
     pub(super) from: RowFrom,
+    /// How long what is kept was looked for, and kept where it was not there; `None` where nothing is.
+    pub(super) looked: Option<Duration>,
     /// Its picture was decoded for another model of the same call, and counted there.
     pub(super) is_decoded_elsewhere: bool,
 }
@@ -28,7 +30,9 @@ pub(super) enum RowFrom {
 
 impl Answered {
     /// A row that was kept: nothing was waited for.
-    pub(super) fn kept(row: &Row) -> Self {
+    ///
+    /// * `looked`: how long it took to find it
+    pub(super) fn kept(row: &Row, looked: Duration) -> Self {
         let reply = Reply {
             logits: row.logits.clone(),
             features: row.features.clone(),
@@ -39,7 +43,19 @@ impl Answered {
             batch_size: 0,
             run: None,
         };
-        Self { reply, preprocess: Duration::ZERO, from: RowFrom::Cache, is_decoded_elsewhere: false }
+        Self {
+            reply,
+            preprocess: Duration::ZERO,
+            from: RowFrom::Cache,
+            looked: Some(looked),
+            is_decoded_elsewhere: false,
+        }
+    }
+
+    /// The same, with how long it was looked for before it was run.
+    pub(super) fn looked_for(self, looked: Option<Duration>) -> Self {
+        let looked = looked.map(|looked| looked + self.looked.unwrap_or_default());
+        Self { looked, ..self }
     }
 
     /// The row of a run that was under way already: of its time, what was waited for since `joined`.
@@ -48,7 +64,7 @@ impl Answered {
         let inference = self.reply.inference.min(waited);
         let (queued, fill) = (self.reply.queued.min(waited - inference), self.reply.fill.min(inference));
         let reply = Reply { inference, queued, fill, ..self.reply };
-        Self { reply, preprocess: Duration::ZERO, from: RowFrom::SharedRun, is_decoded_elsewhere: false }
+        Self { reply, preprocess: Duration::ZERO, from: RowFrom::SharedRun, looked: None, is_decoded_elsewhere: false }
     }
 
     /// The row of a run that came after another one for the same image: its time counts, too.
@@ -57,6 +73,7 @@ impl Answered {
         reply.queued += its.queued;
         reply.inference += its.inference;
         reply.fill += its.fill;
+        self.looked = self.looked.into_iter().chain(earlier.looked).reduce(|one, other| one + other);
         if !self.is_decoded_elsewhere {
             self.preprocess += earlier.preprocess;
         }

@@ -135,8 +135,9 @@ impl Service {
         let mut predictions = Vec::with_capacity(answers.len());
         let mut looked_at = 0;
         let cached = all().all(|answer| answer.from == RowFrom::Cache);
+        let looked = all().filter_map(|answer| answer.looked).max();
         let (mut rows, mut answered_by) = (Vec::new(), Vec::new());
-        for (Answered { reply, preprocess, from, is_decoded_elsewhere }, first) in &mut answers {
+        for (Answered { reply, preprocess, from, is_decoded_elsewhere, .. }, first) in &mut answers {
             let by = first.as_ref().unwrap_or(&target.served);
             if let Some(cascade) = cascade {
                 answered_by.push(by.model.name.clone());
@@ -180,8 +181,10 @@ impl Service {
                 rows.push(std::mem::take(&mut reply.logits));
             }
         }
-        if let Some(phases) = slowest {
-            metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases });
+        match (slowest, looked.filter(|_| cached)) {
+            (_, Some(looked)) => metrics.note_kept_request(looked),
+            (Some(phases), None) => metrics.note_request(PhaseTimes { output: replied.elapsed(), ..phases }, looked),
+            (None, None) => {}
         }
         if let Some(closing) = closing {
             closing.end();
@@ -313,7 +316,13 @@ impl Service {
                 if let Some(mirrored) = mirrored {
                     mirrored.compare(&reply.logits, &self.spare());
                 }
-                Ok(Answered { reply, preprocess: time, from: RowFrom::Run, is_decoded_elsewhere: is_shared })
+                Ok(Answered {
+                    reply,
+                    preprocess: time,
+                    from: RowFrom::Run,
+                    looked: None,
+                    is_decoded_elsewhere: is_shared,
+                })
             }
             Err(JobError::Expired) => {
                 if let Some(waiting) = waiting {

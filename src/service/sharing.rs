@@ -71,27 +71,28 @@ impl Sharing {
     {
         let began = Instant::now();
         let key = self.key(served, item, features).await?;
-        let mut is_counted = false;
+        let mut looked = None;
         loop {
             if self.cache.is_on() {
                 let kept = self.cache.get(key);
-                if !std::mem::replace(&mut is_counted, true) {
+                if looked.is_none() {
                     served.metrics.note_cache(kept.is_some());
                 }
+                let time = *looked.get_or_insert_with(|| began.elapsed());
                 if let Some(row) = kept {
-                    return Ok(Answered::kept(&row));
+                    return Ok(Answered::kept(&row, time));
                 }
             }
             let mut run = || keeping(work(), self.cache.clone(), key);
-            let Some(flights) = &self.flights else { return run().await };
+            let Some(flights) = &self.flights else { return Ok(run().await?.looked_for(looked)) };
             let (flight, has_joined) = flights.join_or_lead((key, client), priority, run);
             match flight.await {
                 Ok(answered) if has_joined => {
                     served.metrics.note_shared_run();
-                    return Ok(answered.shared(began));
+                    return Ok(answered.shared(began).looked_for(looked));
                 }
                 Err(error) if has_joined && is_the_leaders(error.kind) => {}
-                ended => return ended,
+                ended => return Ok(ended?.looked_for(looked)),
             }
         }
     }
@@ -108,18 +109,20 @@ impl Sharing {
     }
 }
 
-/// Keeps the row of a run that succeeds.
+/// Keeps the row of a run that succeeds, and notes how long that takes.
 async fn keeping(
     run: impl Future<Output = Result<Answered, Error>>,
     cache: Arc<RowCache>,
     key: RowKey,
 ) -> Result<Answered, Error> {
-    let answered = run.await?;
+    let mut answered = run.await?;
+    let began = Instant::now();
     if cache.is_on()
         && answered.from == RowFrom::Run
         && let Some(row) = answered.row()
     {
         cache.put(key, row);
+        answered.looked = Some(began.elapsed());
     }
     Ok(answered)
 }

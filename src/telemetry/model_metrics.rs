@@ -63,8 +63,20 @@ impl ModelMetrics {
     }
 
     /// Counts where the time of one request went that was answered.
-    pub fn note_request(&self, times: PhaseTimes) {
+    ///
+    /// * `looked`: how long what is kept was looked for in vain, where it was
+    pub fn note_request(&self, times: PhaseTimes, looked: Option<Duration>) {
         self.sums.note_request(times);
+        if let Some(time) = looked {
+            self.sums.note_miss(time);
+        }
+    }
+
+    /// Counts a request that was answered of what is kept.
+    ///
+    /// * `time`: of looking for it
+    pub fn note_kept_request(&self, time: Duration) {
+        self.sums.note_hit(time);
     }
 
     /// What this version has done since it is served.

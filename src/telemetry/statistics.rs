@@ -39,6 +39,10 @@ pub struct RunStatistics {
     pub fail: TimedCount,
     /// The requests of `phases`.
     pub requests: u64,
+    /// Of those, the ones for which nothing was run, since all that they asked was kept, and how long looking for it took.
+    pub cache_hit: TimedCount,
+    /// Those that looked for what is kept in vain, and how long looking and keeping took.
+    pub cache_miss: TimedCount,
     /// The sums of all answered requests; of several images in one, the image counts that took longest.
     pub phases: PhaseTimes,
     /// When the network ran last, if it did.
@@ -68,6 +72,11 @@ impl RunStatistics {
     pub fn images(&self) -> u64 {
         self.runs.iter().map(|runs| runs.count * runs.images as u64).sum()
     }
+
+    /// Requests for which something was run.
+    pub fn computed(&self) -> u64 {
+        self.requests.saturating_sub(self.cache_hit.count)
+    }
 }
 
 /// The sums while they are counted up.
@@ -77,6 +86,8 @@ pub(super) struct RunSums {
     fail: Sum,
     requests: AtomicU64,
     phases: Phases,
+    cache_hit: Sum,
+    cache_miss: Sum,
     /// Milliseconds since 1970; 0: never.
     last_ms: AtomicU64,
     /// The runs of one image, of two, and so on.
@@ -111,6 +122,8 @@ impl RunSums {
             fail: Sum::default(),
             requests: AtomicU64::new(0),
             phases: Phases::default(),
+            cache_hit: Sum::default(),
+            cache_miss: Sum::default(),
             last_ms: AtomicU64::new(0),
             runs: (0..max_batch_size).map(|_| Runs::default()).collect(),
         }
@@ -128,6 +141,17 @@ impl RunSums {
     pub(super) fn note_request(&self, times: PhaseTimes) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.phases.add(times);
+    }
+
+    /// One request that was answered of what is kept.
+    pub(super) fn note_hit(&self, time: Duration) {
+        self.cache_hit.add(time);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One request that looked for what is kept in vain.
+    pub(super) fn note_miss(&self, time: Duration) {
+        self.cache_miss.add(time);
     }
 
     /// One run that gave answers, before they are given.
@@ -159,6 +183,8 @@ impl RunSums {
             fail: self.fail.read(),
             requests: self.requests.load(Ordering::Relaxed),
             phases: self.phases.read(),
+            cache_hit: self.cache_hit.read(),
+            cache_miss: self.cache_miss.read(),
             last: (last_ms > 0).then(|| UNIX_EPOCH + Duration::from_millis(last_ms)),
             runs: runs.filter(|runs| runs.count > 0).collect(),
         }
@@ -241,5 +267,14 @@ mod tests {
         assert_eq!(read.success, TimedCount { count: 2, time: ms(15) });
         assert_eq!(read.fail, TimedCount { count: 1, time: ms(9) });
         assert_eq!((read.requests, read.phases.infer), (1, ms(3)));
+        sums.note_hit(ms(1));
+        sums.note_miss(ms(2));
+        let read = sums.read();
+        assert_eq!(
+            (read.requests, read.computed()),
+            (2, 1),
+            "whoever found it kept waited in no queue, and ran nothing"
+        );
+        assert_eq!((read.cache_hit.time, read.cache_miss), (ms(1), TimedCount { count: 1, time: ms(2) }));
     }
 }

@@ -271,6 +271,42 @@ impl Executor for Noting {
     }
 }
 
+/// A network that notes how the thread is scheduled that runs it.
+#[cfg(target_os = "linux")]
+struct Scheduled(ScriptedExecutor, Arc<Mutex<Vec<libc::c_int>>>);
+
+#[cfg(target_os = "linux")]
+impl Executor for Scheduled {
+    fn run(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), RunError> {
+        self.1.lock().unwrap().push(scheduling());
+        self.0.run(batch, logits)
+    }
+}
+
+/// Of this thread.
+#[cfg(target_os = "linux")]
+fn scheduling() -> libc::c_int {
+    // SAFETY: it takes a number, 0 for the calling thread, and only reads.
+    unsafe { libc::sched_getscheduler(0) }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_only_mirrors_is_run_in_the_gaps_that_others_leave_and_never_holds_back_who_runs_next() {
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+    let network = Scheduled(ScriptedExecutor::answering(&LOGITS), noted.clone());
+    let (batcher, _workers) = Batcher::start("scheduled", policy(8, 64), normalizer, SHAPE, vec![network]).unwrap();
+    let run = |priority| {
+        let pending = batcher.submit(Submission { priority, ..submission(None) }).unwrap();
+        assert_eq!(*pending.wait().unwrap().logits, LOGITS);
+    };
+    for priority in [Priority::DEFAULT, Priority::SHADOW, Priority::LAST] {
+        run(priority);
+    }
+    assert_eq!(*noted.lock().unwrap(), [scheduling(), libc::SCHED_IDLE, scheduling()]);
+}
+
 /// A network whose features are the first number of each image, and which notes in which batches somebody wanted them.
 struct Featured(ScriptedExecutor, Arc<Mutex<Vec<bool>>>);
 

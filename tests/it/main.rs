@@ -43,6 +43,7 @@ mod http_leaving;
 mod http_models;
 mod http_recorded;
 mod http_refusals;
+mod hub_server;
 mod import;
 mod inspect;
 mod inspect_bounds;

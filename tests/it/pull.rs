@@ -1,27 +1,23 @@
-//! Downloads from a hub: a small one on loopback that speaks as the real one does, with a store of its own behind it.
-//!
-//! The hub answers `HEAD` with the file's SHA-256, size and commit, and redirects to the store; the store serves ranges,
-//! and can break off, forget its ranges or serve other bytes.
+//! Downloads from a hub, a small one on loopback that speaks as the real one does.
 
 // The test's own functions, which the exemption for tests does not reach.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use resnetd::resnet::hub::{Fetched, Hub, HubError, RemoteFile, catalogue};
 use resnetd::resnet::{self, import};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::program::resnetd;
+use crate::support::{
+    hub::{Behaviour, COMMIT, Seen, TestHub, listener, safetensors, sha256},
+    program::resnetd,
+};
 
 const FILE: RemoteFile<'static> =
     RemoteFile { repository: "timm/resnet18.tv_in1k", revision: "main", path: "model.safetensors" };
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// As large as a ResNet-18, and no two megabytes alike.
 fn weights() -> Vec<u8> {
@@ -30,84 +26,20 @@ fn weights() -> Vec<u8> {
     WEIGHTS.clone()
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A request as it was received.
-#[derive(Clone, Debug, PartialEq)]
-struct Seen {
-    target: String,
-    range: Option<String>,
-    has_token: bool,
-}
-
-/// How the store treats one request, and the status that the hub gives where it is no 302.
-#[derive(Clone, Copy)]
-enum Behaviour {
-    Sound,
-    BreaksOffAfter(usize),
-    KnowsNoRanges,
-    HubSays(u16),
-}
-
-struct TestHub {
-    endpoint: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+/// The hub, and a cache for what comes of it.
+struct Fetching {
+    hub: TestHub,
     cache: TempDir,
 }
 
-impl TestHub {
-    /// States the SHA-256 of `stated`, serves `served`, and behaves as told, request after request, soundly at last.
+impl Fetching {
     fn start(stated: &[u8], served: Vec<u8>, behaviours: &[Behaviour]) -> Self {
-        let (hub, store) = (listener(), listener());
-        let endpoint = format!("http://{}", hub.local_addr().unwrap());
-        let store_url = format!("http://{}/signed", store.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let behaviours = Arc::new(Mutex::new(behaviours.to_vec()));
-
-        let linked = format!(
-            "X-Linked-Etag: \"{}\"\r\nX-Linked-Size: {}\r\nX-Repo-Commit: {COMMIT}\r\nETag: \"of-the-redirect\"\r\n",
-            sha256(stated),
-            served.len()
-        );
-        let hubs = Arc::clone(&behaviours);
-        serve(hub, Arc::clone(&seen), move |stream, seen| {
-            let says = hubs.lock().unwrap().first().copied();
-            if let Some(Behaviour::HubSays(status)) = says {
-                return respond(stream, status, "", b"");
-            }
-            if seen.target.starts_with("/timm/renamed") {
-                return respond(
-                    stream,
-                    307,
-                    "Location: /timm/resnet18.tv_in1k/resolve/main/model.safetensors\r\n",
-                    b"",
-                );
-            }
-            respond(stream, 302, &format!("{linked}Location: {store_url}\r\n"), b"");
-        });
-        serve(store, Arc::clone(&seen), move |stream, seen| {
-            let mut behaviours = behaviours.lock().unwrap();
-            let behaviour = if behaviours.is_empty() { Behaviour::Sound } else { behaviours.remove(0) };
-            drop(behaviours);
-            let start =
-                seen.range.as_deref().and_then(|range| range[6..].trim_end_matches('-').parse().ok()).unwrap_or(0);
-            let (status, bytes) = match behaviour {
-                Behaviour::KnowsNoRanges => (200, &served[..]),
-                _ => (206, &served[start..]),
-            };
-            let sent = if let Behaviour::BreaksOffAfter(length) = behaviour { &bytes[..length] } else { bytes };
-            let range = format!("bytes {start}-{}/{}", served.len() - 1, served.len());
-            let head = format!("Content-Length: {}\r\nContent-Range: {range}\r\n", bytes.len());
-            respond_raw(stream, status, &head, sent);
-        });
-        Self { endpoint, seen, cache: TempDir::new().unwrap() }
+        Self { hub: TestHub::start(stated, served, behaviours), cache: TempDir::new().unwrap() }
     }
 
     fn hub(&self) -> Hub {
         let cache = self.cache.path().to_owned();
-        Hub::new(&self.endpoint, Some("secret".to_owned()), cache).with_retry_pause(Duration::ZERO)
+        Hub::new(&self.hub.endpoint, Some("secret".to_owned()), cache).with_retry_pause(Duration::ZERO)
     }
 
     fn fetch(&self) -> Result<Fetched, HubError> {
@@ -115,12 +47,11 @@ impl TestHub {
     }
 
     fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.hub.seen()
     }
 
-    /// The ranges that the store was asked for.
     fn ranges(&self) -> Vec<String> {
-        self.seen().into_iter().filter(|seen| seen.target == "GET /signed").filter_map(|seen| seen.range).collect()
+        self.hub.ranges()
     }
 
     fn in_cache(&self, path: &str) -> PathBuf {
@@ -128,48 +59,10 @@ impl TestHub {
     }
 }
 
-fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
-}
-
-/// One connection after the other, one request each; the thread ends with the process.
-fn serve(listener: TcpListener, log: Arc<Mutex<Vec<Seen>>>, answer: impl Fn(&mut TcpStream, &Seen) + Send + 'static) {
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let Some(Ok(first)) = lines.next() else { continue };
-            let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-            let header = |name: &str| {
-                let mut pairs = headers.iter().filter_map(|line| line.split_once(": "));
-                pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
-            };
-            let seen = Seen {
-                target: first.rsplit_once(' ').map(|(target, _)| target.to_owned()).unwrap_or_default(),
-                range: header("range"),
-                has_token: header("authorization").as_deref() == Some("Bearer secret"),
-            };
-            let path = seen.target.split_once(' ').map(|(_, path)| path.to_owned()).unwrap_or_default();
-            log.lock().unwrap().push(seen.clone());
-            answer(&mut stream, &Seen { target: path, ..seen });
-        }
-    });
-}
-
-fn respond(stream: &mut TcpStream, status: u16, head: &str, body: &[u8]) {
-    respond_raw(stream, status, &format!("{head}Content-Length: {}\r\n", body.len()), body);
-}
-
-fn respond_raw(stream: &mut TcpStream, status: u16, head: &str, body: &[u8]) {
-    // A client that has what it wants may hang up first.
-    let _ = stream.write_all(format!("HTTP/1.1 {status} Status\r\nConnection: close\r\n{head}\r\n").as_bytes());
-    let _ = stream.write_all(body);
-}
-
 #[test]
 fn file_is_fetched_checked_and_cached_as_the_hubs_own_tools_lay_it_out() {
     let weights = weights();
-    let hub = TestHub::start(&weights, weights.clone(), &[]);
+    let hub = Fetching::start(&weights, weights.clone(), &[]);
     let mut last = (0, 0);
     let fetched = hub.hub().fetch(FILE, &mut |done, size| last = (done, size)).unwrap();
 
@@ -184,7 +77,7 @@ fn file_is_fetched_checked_and_cached_as_the_hubs_own_tools_lay_it_out() {
 #[test]
 fn file_that_is_cached_and_unchanged_is_not_fetched_again() {
     let weights = weights();
-    let hub = TestHub::start(&weights, weights.clone(), &[]);
+    let hub = Fetching::start(&weights, weights.clone(), &[]);
     assert_eq!(hub.fetch().unwrap(), hub.fetch().unwrap());
     assert_eq!(hub.ranges().len(), 1);
 }
@@ -192,7 +85,7 @@ fn file_that_is_cached_and_unchanged_is_not_fetched_again() {
 #[test]
 fn token_goes_to_the_hub_and_never_to_the_store_behind_it() {
     let weights = weights();
-    let hub = TestHub::start(&weights, weights.clone(), &[]);
+    let hub = Fetching::start(&weights, weights.clone(), &[]);
     hub.fetch().unwrap();
     let seen = hub.seen();
     assert!(seen.len() >= 3);
@@ -205,7 +98,7 @@ fn token_goes_to_the_hub_and_never_to_the_store_behind_it() {
 fn broken_transfer_goes_on_from_where_it_broke_off() {
     let weights = weights();
     let breaks = [Behaviour::BreaksOffAfter(20_000_000), Behaviour::BreaksOffAfter(7)];
-    let hub = TestHub::start(&weights, weights.clone(), &breaks);
+    let hub = Fetching::start(&weights, weights.clone(), &breaks);
     let fetched = hub.fetch().unwrap();
     assert!(std::fs::read(fetched.path).unwrap() == weights);
     assert_eq!(hub.ranges(), ["bytes=0-", "bytes=20000000-", "bytes=20000007-"]);
@@ -216,7 +109,7 @@ fn next_command_goes_on_where_one_that_gave_up_had_come_to() {
     let weights = weights();
     let nothing = Behaviour::BreaksOffAfter(0);
     let hub =
-        TestHub::start(&weights, weights.clone(), &[Behaviour::BreaksOffAfter(30_000_000), nothing, nothing, nothing]);
+        Fetching::start(&weights, weights.clone(), &[Behaviour::BreaksOffAfter(30_000_000), nothing, nothing, nothing]);
     let error = hub.fetch().unwrap_err();
     assert!(matches!(error, HubError::Interrupted { done: 30_000_000, .. }), "{error}");
     assert!(error.to_string().contains("the same command goes on from there"));
@@ -230,7 +123,7 @@ fn next_command_goes_on_where_one_that_gave_up_had_come_to() {
 fn store_that_knows_no_ranges_is_read_from_the_start() {
     let weights = weights();
     let behaviours = [Behaviour::BreaksOffAfter(10_000_000), Behaviour::KnowsNoRanges];
-    let hub = TestHub::start(&weights, weights.clone(), &behaviours);
+    let hub = Fetching::start(&weights, weights.clone(), &behaviours);
     assert!(std::fs::read(hub.fetch().unwrap().path).unwrap() == weights);
 }
 
@@ -239,7 +132,7 @@ fn content_with_another_checksum_is_refused_and_thrown_away() {
     let weights = weights();
     let mut served = weights.clone();
     served[40_000_000] ^= 1;
-    let hub = TestHub::start(&weights, served, &[]);
+    let hub = Fetching::start(&weights, served, &[]);
     let error = hub.fetch().unwrap_err();
     assert!(matches!(&error, HubError::Checksum { stated, .. } if *stated == sha256(&weights)), "{error}");
     assert!(!hub.in_cache("snapshots").exists());
@@ -249,7 +142,7 @@ fn content_with_another_checksum_is_refused_and_thrown_away() {
 #[test]
 fn damaged_copy_in_the_cache_is_fetched_again() {
     let weights = weights();
-    let hub = TestHub::start(&weights, weights.clone(), &[]);
+    let hub = Fetching::start(&weights, weights.clone(), &[]);
     let path = hub.fetch().unwrap().path;
     std::fs::write(&path, b"truncated").unwrap();
     assert!(std::fs::read(hub.fetch().unwrap().path).unwrap() == weights);
@@ -258,7 +151,7 @@ fn damaged_copy_in_the_cache_is_fetched_again() {
 #[test]
 fn renamed_repository_is_followed() {
     let weights = weights();
-    let hub = TestHub::start(&weights, weights.clone(), &[]);
+    let hub = Fetching::start(&weights, weights.clone(), &[]);
     let file = RemoteFile { repository: "timm/renamed", ..FILE };
     assert_eq!(hub.hub().fetch(file, &mut |_, _| {}).unwrap().sha256, sha256(&weights));
 }
@@ -266,7 +159,7 @@ fn renamed_repository_is_followed() {
 #[test]
 fn repository_that_wants_a_token_is_told_apart_from_one_that_is_not_there() {
     for (status, remedy) in [(401, "HF_TOKEN"), (404, "is not there")] {
-        let hub = TestHub::start(b"", Vec::new(), &[Behaviour::HubSays(status)]);
+        let hub = Fetching::start(b"", Vec::new(), &[Behaviour::HubSays(status)]);
         let message = hub.fetch().unwrap_err().to_string();
         assert!(message.contains(&status.to_string()) && message.contains(remedy), "{message}");
     }
@@ -275,7 +168,7 @@ fn repository_that_wants_a_token_is_told_apart_from_one_that_is_not_there() {
 #[test]
 fn without_a_network_there_is_one_clear_line_or_the_copy_in_the_cache() {
     let weights = weights();
-    let hub = TestHub::start(&weights, weights.clone(), &[]);
+    let hub = Fetching::start(&weights, weights.clone(), &[]);
     // A port that was free a moment ago, and that nobody listens on.
     let nowhere = format!("http://{}", listener().local_addr().unwrap());
     let offline = Hub::new(&nowhere, None, hub.cache.path().to_owned());
@@ -304,14 +197,8 @@ fn a_place_for_certificates_that_holds_none_is_named_and_nobody_else_is_trusted(
 #[test]
 fn pulled_resnet18_becomes_a_model_with_the_weights_own_preprocessing_and_names() {
     let state = resnet::untrained(&"resnet18".parse().unwrap(), 3);
-    let bytes = |data: &[f32]| data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let tensors: Vec<(&String, Vec<usize>, Vec<u8>)> =
-        state.tensors.iter().map(|(name, weight)| (name, weight.shape.clone(), bytes(&weight.data))).collect();
-    let views = tensors.iter().map(|(name, shape, data)| {
-        (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap())
-    });
-    let file = safetensors::serialize(views, None).unwrap();
-    let hub = TestHub::start(&file, file.clone(), &[]);
+    let file = safetensors(&state);
+    let hub = Fetching::start(&file, file.clone(), &[]);
     let models = TempDir::new().unwrap();
 
     let entry = catalogue::find("resnet18").unwrap();

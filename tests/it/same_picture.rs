@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
-    server::grpc::proto::ClassifyRequest,
+    server::grpc::proto::{ClassifyRequest, inference::ModelStatisticsRequest},
     service::{Answer, ClassesWanted, Error, ErrorKind, Priority, Request, RequestLimits, TraceContext, Wanted},
 };
 
@@ -14,6 +14,7 @@ use crate::support::{
     images::{gray, png},
     server::{MODEL, TestServer, logits, scripted_model},
 };
+use crate::v2_grpc;
 
 const CLASSIFY: &str = "/v1/models/pets:classify";
 
@@ -77,6 +78,52 @@ async fn a_picture_that_was_answered_is_not_run_again_whatever_is_asked_of_it() 
     assert_eq!(metric(&server, "resnetd_cache_hits_total{model=\"pets\"}"), 5);
     assert_eq!(metric(&server, "resnetd_cache_misses_total{model=\"pets\"}"), 3);
     assert!(metric(&server, "resnetd_cache_bytes") > 0);
+}
+
+#[tokio::test]
+async fn tritons_statistics_say_who_found_a_picture_kept_and_who_looked_in_vain() {
+    let network = ScriptedExecutor::answering(&logits());
+    let server = keeping(&network).await;
+    let mut http = server.http().await;
+    let mut grpc = server.grpc().await;
+    let many = |images| ClassifyRequest { model: MODEL.to_owned(), images, ..ClassifyRequest::default() };
+    // In vain, found, found together with another, in vain since one of two is not there.
+    http.post(CLASSIFY, "image/png", &png()).await.json();
+    http.post(CLASSIFY, "image/png", &png()).await.json();
+    assert!(grpc.classify(many(vec![png(), png()])).await.expect("an answer").into_inner().cached);
+    assert!(!grpc.classify(many(vec![png(), gray(8)])).await.expect("an answer").into_inner().cached);
+
+    let stats = http.get("/v2/models/pets/stats").await.json();
+    let stats = &stats["model_stats"][0]["inference_stats"];
+    let count = |name: &str| stats[name]["count"].as_u64().expect("a count");
+    let names = ["success", "queue", "cache_hit", "cache_miss", "compute_input", "compute_infer", "compute_output"];
+    assert_eq!(names.map(count), [4, 4, 2, 2, 2, 2, 2], "{stats}");
+    let time = |name: &str| stats[name]["ns"].as_u64().expect("a time");
+    assert!(time("cache_hit") > 0 && time("cache_miss") > 0, "{stats}");
+    let parts = ["queue", "cache_hit", "cache_miss", "compute_input", "compute_infer", "compute_output"];
+    assert!(parts.map(time).iter().sum::<u64>() <= time("success"), "the parts are parts of the whole: {stats}");
+
+    let mut triton = v2_grpc::client(&server).await;
+    let asked = ModelStatisticsRequest { name: MODEL.to_owned(), version: String::new() };
+    let told = triton.model_statistics(asked).await.expect("an answer").into_inner();
+    let told = told.model_stats[0].inference_stats.expect("it is there");
+    let of = |duration: Option<resnetd::server::grpc::proto::inference::StatisticDuration>| {
+        duration.map(|it| (it.count, it.ns)).expect("it is there")
+    };
+    assert_eq!(of(told.cache_hit), (2, time("cache_hit")));
+    assert_eq!(of(told.cache_miss), (2, time("cache_miss")));
+    assert_eq!(of(told.compute_infer).0, 2);
+}
+
+#[tokio::test]
+async fn without_a_cache_nobody_has_looked() {
+    let server = sharing(&ScriptedExecutor::answering(&logits())).await;
+    let mut http = server.http().await;
+    http.post(CLASSIFY, "image/png", &png()).await.json();
+    let stats = http.get("/v2/models/pets/stats").await.json();
+    let stats = &stats["model_stats"][0]["inference_stats"];
+    let counts = ["success", "cache_hit", "cache_miss", "compute_infer"].map(|name| stats[name]["count"].clone());
+    assert_eq!(counts, [1, 0, 0, 1], "{stats}");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ impl HubError {
     }
 
     /// Whether another attempt may do better.
-    pub(super) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         matches!(
             self,
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Status { status: 408 | 429 | 500..=599, .. }

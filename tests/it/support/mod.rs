@@ -6,6 +6,7 @@ pub(crate) mod description;
 pub(crate) mod follower;
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod hub;
 pub(crate) mod images;
 pub(crate) mod kept_log;
 pub(crate) mod keys;

@@ -79,7 +79,7 @@ pub(super) fn config(config: ModelConfig) -> proto::ModelConfig {
 pub(super) fn statistics(version: VersionStatistics) -> proto::ModelStatistics {
     let VersionStatistics { model, version, statistics } = version;
     let last = statistics.last.and_then(|last| last.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let (requests, phases) = (statistics.requests, statistics.phases);
+    let (computed, phases) = (statistics.computed(), statistics.phases);
     let sum = |TimedCount { count, time }: TimedCount| counted(count, time);
     proto::ModelStatistics {
         name: model.to_string(),
@@ -90,12 +90,12 @@ pub(super) fn statistics(version: VersionStatistics) -> proto::ModelStatistics {
         inference_stats: Some(proto::InferStatistics {
             success: sum(statistics.success),
             fail: sum(statistics.fail),
-            queue: counted(requests, phases.queue),
-            compute_input: counted(requests, phases.input),
-            compute_infer: counted(requests, phases.infer),
-            compute_output: counted(requests, phases.output),
-            cache_hit: counted(0, Duration::ZERO),
-            cache_miss: counted(0, Duration::ZERO),
+            queue: counted(statistics.requests, phases.queue),
+            compute_input: counted(computed, phases.input),
+            compute_infer: counted(computed, phases.infer),
+            compute_output: counted(computed, phases.output),
+            cache_hit: sum(statistics.cache_hit),
+            cache_miss: sum(statistics.cache_miss),
         }),
         batch_stats: statistics.runs.iter().map(runs).collect(),
     }

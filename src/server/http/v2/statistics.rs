@@ -56,7 +56,9 @@ struct InferenceStats {
     compute_input: Counted,
     compute_infer: Counted,
     compute_output: Counted,
+    /// Answered of what is kept (`[cache]`): looking for it. They are in no `compute_…`.
     cache_hit: Counted,
+    /// Looked for what is kept in vain: looking for it and keeping it.
     cache_miss: Counted,
 }
 
@@ -70,7 +72,7 @@ struct BatchStats {
 }
 
 /// How often, and how long all together.
-#[derive(Default, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 struct Counted {
     count: u64,
     /// Nanoseconds.
@@ -110,18 +112,18 @@ fn model_stats(version: VersionStatistics) -> ModelStats {
 }
 
 fn inference_stats(statistics: &RunStatistics) -> InferenceStats {
-    let RunStatistics { success, fail, requests, phases, .. } = statistics;
-    let of = |time| counted(*requests, time);
+    let RunStatistics { success, fail, requests, phases, cache_hit, cache_miss, .. } = statistics;
+    let of = |time| counted(statistics.computed(), time);
     let sum = |TimedCount { count, time }: TimedCount| counted(count, time);
     InferenceStats {
         success: sum(*success),
         fail: sum(*fail),
-        queue: of(phases.queue),
+        queue: counted(*requests, phases.queue),
         compute_input: of(phases.input),
         compute_infer: of(phases.infer),
         compute_output: of(phases.output),
-        cache_hit: Counted::default(),
-        cache_miss: Counted::default(),
+        cache_hit: sum(*cache_hit),
+        cache_miss: sum(*cache_miss),
     }
 }
 
