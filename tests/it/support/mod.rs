@@ -7,6 +7,7 @@ pub(crate) mod follower;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod issuer;
 pub(crate) mod kept_log;
 pub(crate) mod keys;
 pub(crate) mod managed;
