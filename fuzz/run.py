@@ -134,10 +134,18 @@ def key_headers():
         yield bytes([count]) + b"\n".join(lines)
 
 
+def tokens():
+    """Header, claims and signature, as lines behind an even byte; behind an odd one as they are sent."""
+    header, claims = b'{"alg":"RS256","kid":"a"}', b'{"iss":"http://127.0.0.1:1/realms/main","aud":["resnetd"],"exp":4e9,"nbf":0,"act":{"sub":"alice"}}'
+    for parts in [(header, claims, b"signature"), (b'{"alg":"none"}', claims, b""), (b'{"alg":"EdDSA","crit":["b64"]}', claims, b"s"), (header, b"[]", b"s")]:
+        yield b"\0" + b"\n".join(parts)
+        yield b"\1" + b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+
+
 # The longest input of each target, and where its seeds are from.
-MOST = {"picture_header": 8192, "picture": 8192, "picture_stream": 16384, "protobuf": 512, "multipart": 4096, "json": 4096, "infer": 4096, "predict": 4096, "key_header": 1024, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
+MOST = {"picture_header": 8192, "picture": 8192, "picture_stream": 16384, "protobuf": 512, "multipart": 4096, "json": 4096, "infer": 4096, "predict": 4096, "key_header": 1024, "token": 2048, "pickle": 8192, "safetensors": 4096, "npz": 4096, "weight_file": 8192, "onnx": 32768}
 SEEDS = {"picture_header": pictures, "picture": pictures, "picture_stream": picture_streams, "protobuf": messages,
-         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "infer": inferences, "predict": predictions, "key_header": key_headers, "pickle": pickles, "safetensors": safetensors_headers,
+         "multipart": lambda: bodies("multipart/form-data"), "json": lambda: bodies("application/json"), "infer": inferences, "predict": predictions, "key_header": key_headers, "token": tokens, "pickle": pickles, "safetensors": safetensors_headers,
          "npz": arrays, "weight_file": weight_files, "onnx": graphs}
 
 

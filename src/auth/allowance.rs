@@ -1,4 +1,4 @@
-//! How much a key may ask for: requests and images a second, and requests at a time. Pure but for a lock: the clock is given.
+//! How much somebody may ask for: requests and images a second, and requests at a time. Pure but for a lock: the clock is given.
 
 use std::{
     sync::{
@@ -8,13 +8,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::key_file::KeyEntry;
 use crate::telemetry::KeyMeter;
 
 /// Longer waits are as good as never.
 const LONGEST_WAIT_S: f64 = 86_400.0;
 
-/// What is left of a key's limits. Requests hold a part of it while they last.
+/// How much somebody may ask for. 0 everywhere: as much as they like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// The most requests a second; 0: no limit.
+    pub requests_per_second: f64,
+    /// The most images a second; 0: no limit.
+    pub images_per_second: f64,
+    /// The most requests at a time; 0: no limit.
+    pub max_in_flight: usize,
+}
+
+/// What is left of somebody's limits. Requests hold a part of it while they last.
 #[derive(Debug)]
 pub(super) struct Allowance {
     requests: Option<Rate>,
@@ -34,7 +44,7 @@ pub struct Spent {
     pub retry_after: Duration,
 }
 
-/// A request of a key, until it is dropped.
+/// A request, until it is dropped.
 #[derive(Debug)]
 pub struct InUse {
     in_flight: Arc<AtomicUsize>,
@@ -84,11 +94,11 @@ impl Rate {
 }
 
 impl Allowance {
-    pub(super) fn of(entry: &KeyEntry) -> Self {
+    pub(super) fn of(limits: &Limits) -> Self {
         Self {
-            requests: Rate::new(entry.requests_per_second),
-            images: Rate::new(entry.images_per_second),
-            most_in_flight: entry.max_in_flight,
+            requests: Rate::new(limits.requests_per_second),
+            images: Rate::new(limits.images_per_second),
+            most_in_flight: limits.max_in_flight,
             in_flight: Arc::default(),
         }
     }
@@ -126,16 +136,8 @@ mod tests {
     use crate::telemetry::KeyMetrics;
 
     fn allowance(requests_per_second: f64, images_per_second: f64, max_in_flight: usize) -> (Allowance, KeyMeter) {
-        let entry = KeyEntry {
-            name: "front".to_owned(),
-            hash: String::new(),
-            models: Vec::new(),
-            rights: Vec::new(),
-            requests_per_second,
-            images_per_second,
-            max_in_flight,
-        };
-        (Allowance::of(&entry), KeyMetrics::default().key(&"front".into()))
+        let limits = Limits { requests_per_second, images_per_second, max_in_flight };
+        (Allowance::of(&limits), KeyMetrics::default().key(&"front".into()))
     }
 
     #[test]

@@ -2,21 +2,18 @@
 
 use std::{
     collections::HashMap,
-    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
-
-use subtle::ConstantTimeEq as _;
 
 use super::{
-    allowance::{Allowance, InUse, Spent},
-    key_file::{KeyEntry, KeyFile, Right, digest},
+    digest::SecretDigest,
+    key_file::{KeyEntry, KeyFile},
+    permit::Permit,
 };
-use crate::telemetry::{KeyMeter, KeyMetrics, KeyOutcome};
+use crate::telemetry::KeyMetrics;
 
 /// A longer one is no key of ours, and is not hashed.
 const LONGEST_KEY: usize = 512;
@@ -24,24 +21,7 @@ const LONGEST_KEY: usize = 512;
 /// The keys of a file.
 #[derive(Debug, Default)]
 pub(super) struct KeyBook {
-    keys: HashMap<KeyDigest, Arc<ApiKey>>,
-}
-
-/// The hash of a key. The map's own hash of it has a secret of the process, so nobody learns from times which ones are near to each other; and
-/// two of them are compared to their ends.
-#[derive(Clone, Copy, Debug, Eq)]
-struct KeyDigest([u8; 32]);
-
-impl PartialEq for KeyDigest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Hash for KeyDigest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
-    }
+    keys: HashMap<SecretDigest, Arc<ApiKey>>,
 }
 
 /// A key of the file, and what it has used.
@@ -49,9 +29,8 @@ impl Hash for KeyDigest {
 pub struct ApiKey {
     name: Arc<str>,
     entry: KeyEntry,
-    digest: KeyDigest,
-    allowance: Allowance,
-    meter: KeyMeter,
+    digest: SecretDigest,
+    permit: Permit,
     /// It is not among those in force any more, or was changed.
     is_over: AtomicBool,
 }
@@ -60,7 +39,7 @@ impl KeyBook {
     /// * `before`: the keys until now; those that are the same go on with what they have used
     pub(super) fn new(file: KeyFile, before: &Self, metrics: &KeyMetrics) -> Self {
         let keep = |entry: KeyEntry| {
-            let digest = KeyDigest(entry.digest()?);
+            let digest = SecretDigest(entry.digest()?);
             let same = before.keys.get(&digest).filter(|key| key.entry == entry);
             Some((digest, same.cloned().unwrap_or_else(|| Arc::new(ApiKey::new(entry, digest, metrics)))))
         };
@@ -72,12 +51,12 @@ impl KeyBook {
         if shown.len() > LONGEST_KEY {
             return None;
         }
-        let digest = KeyDigest(digest(shown));
+        let digest = SecretDigest::of(shown);
         match self.keys.get(&digest) {
             Some(key) => Some(key.clone()),
             None => {
                 // What is found was compared.
-                std::hint::black_box(digest == KeyDigest([0; 32]));
+                std::hint::black_box(digest == SecretDigest([0; 32]));
                 None
             }
         }
@@ -105,10 +84,10 @@ impl KeyBook {
 }
 
 impl ApiKey {
-    fn new(entry: KeyEntry, digest: KeyDigest, metrics: &KeyMetrics) -> Self {
+    fn new(entry: KeyEntry, digest: SecretDigest, metrics: &KeyMetrics) -> Self {
         let name: Arc<str> = entry.name.as_str().into();
-        let (allowance, meter) = (Allowance::of(&entry), metrics.key(&name));
-        Self { name, entry, digest, allowance, meter, is_over: AtomicBool::new(false) }
+        let permit = Permit::new(&name, (&entry.rights, &entry.models), &entry.limits(), metrics);
+        Self { name, entry, digest, permit, is_over: AtomicBool::new(false) }
     }
 
     /// What log and metrics call it.
@@ -125,62 +104,18 @@ impl ApiKey {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// Whether it may do that. Whoever manages models may look at them.
-    pub fn may(&self, right: Right) -> bool {
-        let has = |right| self.entry.rights.contains(&right);
-        has(right) || (right == Right::Read && has(Right::Manage))
-    }
-
-    /// What it may, as it is written.
-    pub fn rights(&self) -> String {
-        self.entry.rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Whether it is for that model.
-    pub fn is_for(&self, model: &str) -> bool {
-        self.entry.models.iter().any(|name| name == "*" || name == model)
-    }
-
-    /// Whether there are models that it is not for.
-    pub fn is_for_all(&self) -> bool {
-        self.entry.models.iter().any(|name| name == "*")
-    }
-
-    /// A request begins.
-    ///
-    /// # Errors
-    /// [`Spent`].
-    pub fn begin(&self, now: Instant) -> Result<InUse, Spent> {
-        let begun = self.allowance.begin(&self.meter, now);
-        self.meter.note(if begun.is_ok() { KeyOutcome::Admitted } else { KeyOutcome::Limited });
-        begun
-    }
-
-    /// So many images are to be looked at.
-    ///
-    /// # Errors
-    /// [`Spent`].
-    pub fn images(&self, count: usize, now: Instant) -> Result<(), Spent> {
-        match self.allowance.images(count, now) {
-            Ok(()) => self.meter.note_images(count),
-            Err(spent) => {
-                self.meter.note(KeyOutcome::Limited);
-                return Err(spent);
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts a request that it may not ask.
-    pub fn note_denied(&self) {
-        self.meter.note(KeyOutcome::Denied);
+    /// What it is for.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
-    use crate::auth::key_file::hash_text;
+    use crate::auth::key_file::{Right, hash_text};
 
     fn book(text: &str, before: &KeyBook) -> KeyBook {
         KeyBook::new(KeyFile::parse(text, "keys.toml").unwrap(), before, &KeyMetrics::default())
@@ -196,9 +131,11 @@ mod tests {
         let book = book(&text, &KeyBook::default());
         let front = book.find(b"rk_one").unwrap();
         assert_eq!(&**front.name(), "front");
+        let front = front.permit();
         assert!(front.is_for("pets") && !front.is_for("cars") && !front.is_for("*"));
         assert!(front.may(Right::Classify) && front.may(Right::Read) && !front.may(Right::Manage));
         let ops = book.find(b"rk_two").unwrap();
+        let ops = ops.permit();
         assert!(ops.is_for("cars") && ops.may(Right::Manage) && ops.may(Right::Read) && !ops.may(Right::Classify));
         for other in ["", "rk_on", "rk_one ", "RK_ONE", &hash_text(b"rk_one"), &"a".repeat(1 << 20)] {
             assert!(book.find(other.as_bytes()).is_none(), "{other}");
@@ -210,9 +147,9 @@ mod tests {
         let front = entry("front", "rk_one", "requests_per_second = 1");
         let before = book(&front, &KeyBook::default());
         let now = Instant::now();
-        drop(before.find(b"rk_one").unwrap().begin(now).unwrap());
+        drop(before.find(b"rk_one").unwrap().permit().begin(now).unwrap());
         let after = book(&(front + &entry("new", "rk_two", "")), &before);
-        after.find(b"rk_one").unwrap().begin(now).unwrap_err();
+        after.find(b"rk_one").unwrap().permit().begin(now).unwrap_err();
         let revoked = book(&entry("new", "rk_two", ""), &after);
         assert!(revoked.find(b"rk_one").is_none());
     }

@@ -124,12 +124,12 @@ mod tests {
         assert!(!text.contains(&key[8..]) && text.starts_with("# The keys of resnetd"), "{text}");
 
         let ring = KeyRing::read(&path, KeyMetrics::default()).unwrap();
-        assert_eq!(&**ring.caller(key.as_bytes()).unwrap().key().name(), "front");
+        assert_eq!(&**ring.find(key.as_bytes()).unwrap().key().name(), "front");
         let taken = add_key(&path, entry("front")).unwrap_err().to_string();
         assert!(taken.contains("revoke that one first"), "{taken}");
         revoke_key(&path, "front").unwrap();
         ring.look_at_once();
-        assert!(ring.caller(key.as_bytes()).is_none());
+        assert!(ring.find(key.as_bytes()).is_none());
         let gone = revoke_key(&path, "front").unwrap_err().to_string();
         assert!(gone.ends_with("there are: ops"), "{gone}");
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

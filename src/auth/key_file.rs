@@ -3,10 +3,9 @@
 use std::{io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use super::error::KeyFileError;
+use super::{allowance::Limits, digest::SecretDigest, error::KeyFileError};
 use crate::files;
 
 /// Far more than so many keys have.
@@ -190,6 +189,11 @@ impl KeyEntry {
         None
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        let Self { requests_per_second, images_per_second, max_in_flight, .. } = *self;
+        Limits { requests_per_second, images_per_second, max_in_flight }
+    }
+
     /// The bytes of the hash.
     pub(super) fn digest(&self) -> Option<[u8; 32]> {
         let digits = self.hash.strip_prefix(SCHEME).filter(|digits| digits.len() == 64)?;
@@ -203,14 +207,9 @@ impl KeyEntry {
     }
 }
 
-/// The hash of a key, as bytes.
-pub(super) fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
-/// The same as it is written.
+/// The hash of a key as it is written.
 pub(super) fn hash_text(key: &[u8]) -> String {
-    format!("{SCHEME}{}", files::hex(&digest(key)))
+    format!("{SCHEME}{}", files::hex(&SecretDigest::of(key).0))
 }
 
 #[cfg(test)]

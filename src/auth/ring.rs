@@ -4,14 +4,12 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use tracing::{error, info, warn};
 
 use super::{
-    allowance::{InUse, Spent},
     book::{ApiKey, KeyBook},
     error::KeyFileError,
     key_file::{KeyFile, KeyText},
@@ -63,9 +61,9 @@ impl KeyRing {
     }
 
     /// Whose a key is.
-    pub fn caller(&self, shown: &[u8]) -> Option<Caller> {
+    pub fn find(&self, shown: &[u8]) -> Option<KeyHolder> {
         let key = self.0.book.load().find(shown)?;
-        Some(Caller { ring: self.clone(), key })
+        Some(KeyHolder { ring: self.clone(), key })
     }
 
     /// Counts a request without a key that counts.
@@ -99,7 +97,7 @@ impl Ring {
         self.book.store(after.clone());
         let file = files::shown(&self.path);
         let tell = |change: &str, key: &ApiKey| {
-            let rights = key.rights();
+            let rights = key.permit().rights();
             info!(target: "audit", change, key = %key.name(), rights, file, "a key was {change}");
         };
         for key in after.keys() {
@@ -140,18 +138,18 @@ impl Eq for KeyRing {}
 
 /// Whoever showed a key that counts. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct KeyHolder {
     ring: KeyRing,
     key: Arc<ApiKey>,
 }
 
-impl Caller {
+impl KeyHolder {
     /// The key.
     pub fn key(&self) -> &ApiKey {
         &self.key
     }
 
-    /// The caller as the file has it by now; `None` where the key was revoked since.
+    /// The holder as the file has it by now; `None` where the key was revoked since.
     pub fn again(&self) -> Option<Self> {
         if !self.key.is_over() {
             return Some(self.clone());
@@ -161,22 +159,6 @@ impl Caller {
             self.ring.note_refused("revoked");
         }
         Some(Self { ring: self.ring.clone(), key: key? })
-    }
-
-    /// A request begins.
-    ///
-    /// # Errors
-    /// [`Spent`].
-    pub fn begin(&self) -> Result<InUse, Spent> {
-        self.key.begin(Instant::now())
-    }
-
-    /// So many images are to be looked at.
-    ///
-    /// # Errors
-    /// [`Spent`].
-    pub fn images(&self, count: usize) -> Result<(), Spent> {
-        self.key.images(count, Instant::now())
     }
 }
 
@@ -217,14 +199,14 @@ mod tests {
     #[test]
     fn keys_come_and_go_with_the_file_once_it_stands_still() {
         let (place, ring) = Place::with(&[("front", ""), ("back", "")]);
-        let front = ring.caller(b"front").unwrap();
+        let front = ring.find(b"front").unwrap();
         assert_eq!(ring.look(), Look::Same);
         place.write(&[("back", ""), ("new", "")]);
         assert_eq!(ring.look(), Look::Settling);
-        assert!(ring.caller(b"front").is_some() && front.again().is_some());
+        assert!(ring.find(b"front").is_some() && front.again().is_some());
         assert_eq!(ring.look(), Look::Taken);
-        assert!(ring.caller(b"front").is_none() && front.again().is_none());
-        assert!(ring.caller(b"back").is_some() && ring.caller(b"new").is_some());
+        assert!(ring.find(b"front").is_none() && front.again().is_none());
+        assert!(ring.find(b"back").is_some() && ring.find(b"new").is_some());
     }
 
     #[test]
@@ -235,18 +217,18 @@ mod tests {
         assert_eq!((ring.look(), ring.look(), ring.look()), (Look::Settling, Look::Refused, Look::Refused));
         fs::remove_file(place.path()).unwrap();
         assert_eq!((ring.look(), ring.look()), (Look::Settling, Look::Refused));
-        assert!(ring.caller(b"front").is_some());
+        assert!(ring.find(b"front").is_some());
         fs::write(place.path(), &text).unwrap();
         assert_eq!(ring.look(), Look::Same);
     }
 
     #[test]
-    fn a_caller_gets_the_rights_that_the_key_has_by_now() {
+    fn a_holder_gets_the_rights_that_the_key_has_by_now() {
         let (place, ring) = Place::with(&[("ops", "rights = [\"manage\"]")]);
-        let ops = ring.caller(b"ops").unwrap();
+        let ops = ring.find(b"ops").unwrap();
         place.write(&[("ops", "rights = [\"read\"]")]);
         assert_eq!(ring.look_at_once(), Look::Taken);
-        assert!(ops.key().may(Right::Manage), "what is under way goes on");
-        assert!(!ops.again().unwrap().key().may(Right::Manage));
+        assert!(ops.key().permit().may(Right::Manage), "what is under way goes on");
+        assert!(!ops.again().unwrap().key().permit().may(Right::Manage));
     }
 }

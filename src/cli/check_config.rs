@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::{
     ConfigArgs,
-    auth::check_keys,
+    auth::check_auth,
     output::{Output, complain},
     repositories::{check_elsewhere, on_disk},
     tls::check_tls,
@@ -29,7 +29,7 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
     let config = args.config.load(Flags { serving: true, ..Flags::default() })?;
     args.config.check_repository()?;
     check_tls(&config.tls)?;
-    check_keys(&config.auth)?;
+    check_auth(&config.auth)?;
     for (setting, address) in config.open_addresses() {
         complain(&format!(
             "warning: {setting} is {address}, and whoever reaches it is answered, without a key: docs/keys.md"

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConfigArgs, auth::FollowedKeys, handed_over::HandedOver, io_threads, repositories::Repositories, tls::FollowedTls,
+    ConfigArgs, auth::FollowedAuth, handed_over::HandedOver, io_threads, repositories::Repositories, tls::FollowedTls,
 };
 use crate::{
     config::{
@@ -72,7 +72,7 @@ async fn serve(config: Config, mut handed_over: HandedOver) -> anyhow::Result<()
     let metrics = Metrics::new(config.metrics.predictions);
     let (tracer, traces) = TraceExport::start(&config.tracing, metrics.spans())?;
     let (service, writer) = Service::new(limits(&config), config.server.decode_threads, metrics);
-    let keys = FollowedKeys::start(&config.auth, service.key_metrics())?;
+    let auth = FollowedAuth::start(&config.auth, service.key_metrics())?;
     let machine = Machine::new(runtime, cores);
     let lifecycle = Lifecycle::start(writer, machine, load_options(&config))?;
     let repositories = Arc::new(Repositories::start(&config, &service)?);
@@ -82,7 +82,8 @@ async fn serve(config: Config, mut handed_over: HandedOver) -> anyhow::Result<()
         %grpc,
         management = management.as_ref().map(ToString::to_string),
         tls = config.tls.is_on(),
-        keys = config.auth.is_on(),
+        keys = config.auth.has_keys(),
+        tokens = config.auth.oidc.is_on(),
         cores = cores(),
         version = env!("CARGO_PKG_VERSION"),
         "listening"
@@ -98,7 +99,7 @@ async fn serve(config: Config, mut handed_over: HandedOver) -> anyhow::Result<()
         opened.clone(),
         listeners,
         service.clone(),
-        DoorOptions { tls: tls.doors(), auth: keys.doors(&config.auth), ..options(&config, tracer) },
+        DoorOptions { tls: tls.doors(), auth: auth.doors(&config.auth), ..options(&config, tracer) },
         stop.clone(),
     ));
     let loaded = tokio::select! {
@@ -109,7 +110,7 @@ async fn serve(config: Config, mut handed_over: HandedOver) -> anyhow::Result<()
     if loaded.is_ok() {
         opened.cancel();
     }
-    look_on_hangup(hangup, manager, repositories, (tls, keys));
+    look_on_hangup(hangup, manager, repositories, (tls, auth));
     let outcome = match loaded {
         Ok(()) => doors.await.map_err(Into::into).and_then(|served| Ok(served?)),
         Err(error) => {
@@ -179,15 +180,15 @@ fn look_on_hangup(
     mut hangup: Signal,
     manager: Arc<ModelManager>,
     repositories: Arc<Repositories>,
-    (tls, keys): (FollowedTls, FollowedKeys),
+    (tls, auth): (FollowedTls, FollowedAuth),
 ) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!(
-                "SIGHUP: the repository, the certificates and the keys are looked at; settings of the server itself are read when it starts"
+                "SIGHUP: the repository, the certificates and the keys (the issuer's, too) are looked at; settings of the server itself are read when it starts"
             );
             tls.look_at_once().await;
-            keys.look_at_once().await;
+            auth.look_at_once().await;
             repositories.look().await;
             if let Err(error) = manager.look().await {
                 tracing::warn!("{error}; what is served goes on");
@@ -303,7 +304,7 @@ fn warn_of_open_doors(config: &Config) {
     tracing::warn!(
         %addresses,
         "whoever reaches these addresses is answered, without a key: make one with `resnetd keys add NAME --file FILE` and set [auth] keys_file, \
-         set [tls] client_ca, or let nobody reach them who should not"
+         set [auth.oidc] issuer or [tls] client_ca, or let nobody reach them who should not"
     );
 }
 

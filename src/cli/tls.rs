@@ -3,9 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use rustls_native_certs::load_native_certs;
 use tokio::{task::spawn_blocking, time::sleep};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 use crate::{
     config::{OldestTls, TlsSection},
@@ -39,20 +38,7 @@ impl ClientTlsArgs {
 
     /// The same for the client of HTTP that commands use.
     pub(super) fn for_ureq(&self) -> anyhow::Result<TlsConfig> {
-        let tls = self.read()?;
-        let owned = |der: &[u8]| Certificate::from_der(der).to_owned();
-        let roots: RootCerts = match tls.authorities() {
-            Some(authorities) => authorities.iter().map(|it| owned(it)).collect::<Vec<_>>().into(),
-            None => match &load_native_certs().certs[..] {
-                [] => RootCerts::WebPki,
-                found => found.iter().map(|it| owned(it)).collect::<Vec<_>>().into(),
-            },
-        };
-        let identity = tls.identity().map(|(chain, key)| {
-            let chain: Vec<_> = chain.iter().map(|it| owned(it)).collect();
-            Ok::<_, ureq::Error>(ClientCert::new_with_certs(&chain, PrivateKey::from_pem(key)?))
-        });
-        Ok(TlsConfig::builder().root_certs(roots).client_cert(identity.transpose()?).build())
+        Ok(self.read()?.for_ureq()?)
     }
 }
 

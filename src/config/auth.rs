@@ -1,21 +1,24 @@
-//! `[auth]`: whose keys are let in. Reads no file.
+//! `[auth]`: whose keys and tokens are let in. Reads no file.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::oidc::OidcSection;
 use crate::settings::{SettingError, in_range};
 
 /// `[auth]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSection {
-    /// The keys, as `resnetd keys` writes them; empty: everybody is let in.
+    /// The keys, as `resnetd keys` writes them; empty: there are none.
     pub keys_file: PathBuf,
-    /// What is answered without a key.
+    /// What is answered without a key or a token.
     pub public: Vec<PublicRoute>,
     /// From one look at the file to the next, in milliseconds; 0: nobody looks.
     pub reload_interval_ms: u64,
+    /// `[auth.oidc]`
+    pub oidc: OidcSection,
 }
 
 /// What may be answered without a key.
@@ -37,17 +40,24 @@ impl Default for AuthSection {
             public: vec![PublicRoute::Livez, PublicRoute::Readyz],
             // What changed is judged by the look after the one that saw it: within a second.
             reload_interval_ms: 250,
+            oidc: OidcSection::default(),
         }
     }
 }
 
 impl AuthSection {
-    /// Whether keys are wanted.
+    /// Whether a key or a token is wanted.
     pub fn is_on(&self) -> bool {
+        self.has_keys() || self.oidc.is_on()
+    }
+
+    /// Whether there is a file of keys.
+    pub fn has_keys(&self) -> bool {
         !self.keys_file.as_os_str().is_empty()
     }
 
     pub(super) fn validate(&self) -> Result<(), SettingError> {
+        self.oidc.validate()?;
         if self.reload_interval_ms == 0 {
             return Ok(());
         }

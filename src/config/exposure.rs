@@ -21,7 +21,7 @@ impl Config {
         }
         refuse(format!(
             "is {address}, and whoever reaches it could load and unload models: let it be 127.0.0.1, make keys (`resnetd keys add`) and set \
-             `auth.keys_file`, or set `tls.client_ca`"
+             `auth.keys_file`, or set `auth.oidc.issuer` or `tls.client_ca`"
         ))
     }
 

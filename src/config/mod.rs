@@ -7,6 +7,7 @@ mod exposure;
 mod fair_key;
 mod layers;
 mod load;
+mod oidc;
 mod otel;
 mod platforms;
 mod tls;
@@ -22,6 +23,7 @@ pub use self::{
     fair_key::FairKey,
     layers::Refusal,
     load::{ConfigError, Flags},
+    oidc::{GrantSection, OidcSection, TokenRight},
     platforms::PlatformDialect,
     tls::{OldestTls, TlsSection},
     tracing::{TraceProtocol, TracingSection},

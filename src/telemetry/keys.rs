@@ -1,6 +1,7 @@
-//! What is counted of API keys, by their names: those in the file, so their number has an end. Never a key.
+//! What is counted of API keys and of tokens: of keys by their names in the file, of tokens by the grant that they came by, so the number of both has
+//! an end. Never a key, a token, or who one says it is of.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -27,7 +28,7 @@ struct NoKeyLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KeyFileLabel {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
@@ -61,15 +62,18 @@ pub struct KeyMetrics {
     images: Family<KeyLabel, Count>,
     in_flight: Family<KeyLabel, Gauge>,
     refused: Family<NoKeyLabel, Count>,
-    reloads: Family<KeyFileLabel, Count>,
+    reloads: Family<OutcomeLabel, Count>,
     keys: Gauge,
+    issuer_looks: Family<OutcomeLabel, Count>,
+    signing_keys: Gauge,
+    signing_keys_read: Gauge,
 }
 
 impl KeyMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "auth_requests_total",
-            "Requests of an API key: admitted, denied (no right, or not for the model), limited",
+            "Requests of an API key, or by a grant for tokens: admitted, denied (no right, or not for the model), limited",
             self.requests.clone(),
         );
         registry.register("auth_images_total", "Images that an API key asked about", self.images.clone());
@@ -80,7 +84,7 @@ impl KeyMetrics {
         );
         registry.register(
             "auth_refused_total",
-            "Requests without a key that counts: absent, malformed, unknown, revoked",
+            "Requests without a key or token that counts, by the reason: absent, malformed, unknown, revoked, expired, …",
             self.refused.clone(),
         );
         registry.register(
@@ -89,6 +93,21 @@ impl KeyMetrics {
             self.reloads.clone(),
         );
         registry.register("auth_keys", "API keys in force; 0 where none are configured", self.keys.clone());
+        registry.register(
+            "auth_oidc_looks_total",
+            "Looks at the signing keys of the issuer of tokens: taken, same, failed",
+            self.issuer_looks.clone(),
+        );
+        registry.register(
+            "auth_oidc_signing_keys",
+            "Keys of the issuer of tokens in force; 0 where none were read",
+            self.signing_keys.clone(),
+        );
+        registry.register(
+            "auth_oidc_read_timestamp_seconds",
+            "When the keys of the issuer of tokens were read last, in seconds since 1970; 0: never",
+            self.signing_keys_read.clone(),
+        );
     }
 
     /// The handles of one key.
@@ -125,12 +144,26 @@ impl KeyMetrics {
     /// Counts a change of the file.
     pub fn note_reload(&self, is_taken: bool) {
         let outcome = if is_taken { "taken" } else { "refused" };
-        self.reloads.get_or_create(&KeyFileLabel { outcome }).0.inc();
+        self.reloads.get_or_create(&OutcomeLabel { outcome }).0.inc();
     }
 
     /// Says how many keys are in force.
     pub fn note_keys(&self, count: usize) {
         self.keys.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a look at the keys of the issuer of tokens.
+    ///
+    /// * `outcome`: of a fixed list
+    pub fn note_issuer_look(&self, outcome: &'static str) {
+        self.issuer_looks.get_or_create(&OutcomeLabel { outcome }).0.inc();
+    }
+
+    /// Says how many keys of the issuer are in force, and when they were read.
+    pub fn note_signing_keys(&self, count: usize, at: SystemTime) {
+        self.signing_keys.set(i64::try_from(count).unwrap_or(i64::MAX));
+        let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.signing_keys_read.set(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
     }
 }
 

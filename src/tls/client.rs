@@ -1,6 +1,9 @@
 //! A client's TLS: whom it trusts, and what it shows of itself.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -8,6 +11,8 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
 };
+use rustls_native_certs::load_native_certs;
+use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 
 use super::{H2, HTTP_11, error::TlsError, pem::PemFile, provider};
 use crate::trust::system_roots;
@@ -42,10 +47,7 @@ impl ClientTls {
     /// # Errors
     /// [`TlsError`], which names the option and the file.
     pub fn read(files: &ClientTlsFiles) -> Result<Self, TlsError> {
-        let authorities = files.ca.as_deref().map(|path| {
-            let file = PemFile::new("--ca", path);
-            file.certificates(&file.read()?)
-        });
+        let Self { authorities, .. } = Self::trusting("--ca", files.ca.as_deref())?;
         let identity = files.identity.as_ref().map(|(cert, key)| {
             let (cert, key) = (PemFile::new("--cert", cert), PemFile::new("--key", key));
             let chain = cert.certificates(&cert.read()?)?;
@@ -55,17 +57,43 @@ impl ClientTls {
             let key_text = key.read()?;
             Ok(Identity { chain, key: key.key(&key_text)?, key_text, place: cert.place() })
         });
-        Ok(Self { authorities: authorities.transpose()?, identity: identity.transpose()? })
+        Ok(Self { authorities, identity: identity.transpose()? })
     }
 
-    /// Who vouches for servers, where that was said.
-    pub fn authorities(&self) -> Option<&[CertificateDer<'static>]> {
-        self.authorities.as_deref()
+    /// Of a client that shows nothing of itself.
+    ///
+    /// * `setting`: what names the file `ca`, for errors
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn trusting(setting: &'static str, ca: Option<&Path>) -> Result<Self, TlsError> {
+        let authorities = ca.map(|path| {
+            let file = PemFile::new(setting, path);
+            file.certificates(&file.read()?)
+        });
+        Ok(Self { authorities: authorities.transpose()?, identity: None })
     }
 
-    /// What the client shows of itself: certificates, and its key as PEM.
-    pub fn identity(&self) -> Option<(&[CertificateDer<'static>], &[u8])> {
-        self.identity.as_ref().map(|it| (&it.chain[..], &it.key_text[..]))
+    /// The same for the client of HTTP that waits for its answers.
+    ///
+    /// # Errors
+    /// [`TlsError`], where the key cannot be used.
+    pub fn for_ureq(&self) -> Result<TlsConfig, TlsError> {
+        let owned = |der: &[u8]| Certificate::from_der(der).to_owned();
+        let roots: RootCerts = match &self.authorities {
+            Some(authorities) => authorities.iter().map(|it| owned(it)).collect::<Vec<_>>().into(),
+            None => match &load_native_certs().certs[..] {
+                [] => RootCerts::WebPki,
+                found => found.iter().map(|it| owned(it)).collect::<Vec<_>>().into(),
+            },
+        };
+        let identity = self.identity.as_ref().map(|Identity { chain, key_text, place, .. }| {
+            let chain: Vec<_> = chain.iter().map(|it| owned(it)).collect();
+            let key = ureq::tls::PrivateKey::from_pem(key_text)
+                .map_err(|cause| TlsError::BadKey { place: place.clone(), cause: cause.to_string() })?;
+            Ok(ClientCert::new_with_certs(&chain, key))
+        });
+        Ok(TlsConfig::builder().root_certs(roots).client_cert(identity.transpose()?).build())
     }
 
     /// For connections of one protocol.

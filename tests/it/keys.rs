@@ -1,7 +1,7 @@
 //! API keys at the doors: who is let in, for what, how often, and until when.
 
 use resnetd::{
-    auth::{KeyEntry, Right},
+    auth::{Caller, KeyEntry, Right},
     runtime::scripted::ScriptedExecutor,
     server::{
         DoorOptions,
@@ -354,11 +354,11 @@ async fn the_metrics_count_by_the_names_of_keys() {
     // Counted among the server's own, so it is there first.
     let plain = TestServer::start().await;
     let ring = keys.ring_of(&plain.service);
-    let caller = ring.caller(key.as_bytes()).unwrap();
+    let caller = Caller::Key(ring.find(key.as_bytes()).unwrap());
     let in_use = caller.begin().unwrap();
     caller.begin().unwrap_err();
     caller.images(3).unwrap();
-    assert!(ring.caller(b"k").is_none());
+    assert!(ring.find(b"k").is_none());
     ring.note_refused("unknown");
     let text = String::from_utf8(plain.http().await.get("/metrics").await.body).unwrap();
     for line in [

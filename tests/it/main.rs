@@ -58,6 +58,8 @@ mod metrics;
 mod model_loading;
 mod model_sizes;
 mod models_change;
+mod oidc;
+mod oidc_faults;
 mod one_port;
 mod onnx_file;
 mod openapi;

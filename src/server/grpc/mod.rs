@@ -55,7 +55,7 @@ use super::{
     door_span,
     entrance::Entrance,
     error::ServeError,
-    gate::Entered,
+    gate::{Coming, Entered},
     load_report,
     needs::Needs,
     request_id::{REQUEST_ID, RequestId},
@@ -227,7 +227,16 @@ where
     let keys = door.shared.service.split_keys(|name| request.headers().get(name).map(|value| value.as_bytes()));
     let mut asker = Asker { keys, caller: None };
     let gate = &door.shared.gate;
-    let Entered { in_use, refused } = gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), is_single);
+    let mut enter = |request: &Request<B>, may_wait| {
+        let coming = Coming { takes: is_single, may_wait };
+        gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), coming)
+    };
+    let mut entered = enter(&request, true);
+    if let Some(keys) = entered.awaits.take() {
+        keys.wait().await;
+        entered = enter(&request, false);
+    }
+    let Entered { in_use, refused, .. } = entered;
     let key = asker.key_name().cloned();
     let client = door.shared.clients.of(request.headers(), Some(address.ip()), key.as_deref());
     let call = admitted.and_then(|()| refused.map_or(Ok(()), Err)).and_then(|()| payer.open_charge());

@@ -39,7 +39,7 @@ use crate::{
         audited::{AuditedManager, Who},
         client_address::ClientAddress,
         door_span,
-        gate::Entered,
+        gate::{Coming, Entered},
         load_report,
         needs::Needs,
         places::Place,
@@ -114,9 +114,12 @@ impl HttpCall {
     }
 
     /// What the request brings through the gate; whose it is follows from that.
-    fn enter(&mut self, request: &Request<Incoming>, shared: &Shared) -> Entered {
+    ///
+    /// * `may_wait`: it has not waited yet
+    fn enter(&mut self, request: &Request<Incoming>, shared: &Shared, may_wait: bool) -> Entered {
         let needs = || Needs::of_http(request.method(), request.uri().path(), &shared.options.platforms);
-        let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, true);
+        let coming = Coming { takes: true, may_wait };
+        let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, coming);
         let address = self.address.map(|address| address.ip());
         let key = self.asker.key_name().map(|name| &**name);
         self.client = shared.clients.of(request.headers(), address, key);
@@ -210,7 +213,12 @@ where
 {
     let connection = request.extensions_mut().remove::<OfConnection>();
     let mut call = HttpCall::of(&request, connection.as_ref(), &door.shared);
-    let Entered { in_use, refused } = call.enter(&request, &door.shared);
+    let mut entered = call.enter(&request, &door.shared, true);
+    if let Some(keys) = entered.awaits.take() {
+        keys.wait().await;
+        entered = call.enter(&request, &door.shared, false);
+    }
+    let Entered { in_use, refused, .. } = entered;
     let span = door_span::begin(door.options(), request.uri().path(), request.headers(), call.parent, call.arrived);
     call.traced = span.as_ref().map(|span| span.request().clone());
     let peer = connection.as_ref().map(|connection| &connection.peer);

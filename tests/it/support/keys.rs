@@ -80,5 +80,5 @@ impl Keys {
 
 /// What doors want that ask for a key of `ring`.
 pub(crate) fn wanting(ring: &KeyRing) -> AuthOptions {
-    AuthOptions { keys: ring.clone(), open: OpenToAll::default() }
+    AuthOptions { keys: Some(ring.clone()), tokens: None, open: OpenToAll::default() }
 }

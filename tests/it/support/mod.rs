@@ -8,6 +8,7 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod hub;
 pub(crate) mod images;
+pub(crate) mod issuer;
 pub(crate) mod kept_log;
 pub(crate) mod keys;
 pub(crate) mod managed;

@@ -35,7 +35,8 @@ that a client gives them; the model's own preprocessing is done here.
 Answers are never cut: they have a `content-length`.
 
 **Keys**: where the server has them (`[auth] keys_file`), every route but the probes, the page and this description wants one, as \
-`authorization: Bearer KEY` or `x-api-key: KEY`; without one the answer is 401, with one that has not the right or is not for the model 403.
+`authorization: Bearer KEY` or `x-api-key: KEY`; without one the answer is 401, with one that has not the right or is not for the model 403. The same \
+goes for tokens of an OpenID Connect issuer (`[auth.oidc]`), as `authorization: Bearer TOKEN`.
 
 **Times** are in milliseconds where nothing else is said. Every answer has `x-request-id`.";
 
@@ -60,7 +61,7 @@ pub(in crate::server::http) fn write(entries: Vec<RouteEntry>) -> Bytes {
     for (name, scheme) in key_schemes() {
         components = components.security_scheme(name, scheme);
     }
-    // Any of them, and none where the server has no keys.
+    // Any of them, and none where the server wants none.
     let any: Vec<_> = key_schemes().into_iter().map(|(name, _)| SecurityRequirement::new(name, [""; 0])).collect();
     let optional = [SecurityRequirement::default()].into_iter().chain(any);
     let document = OpenApiBuilder::new()
@@ -77,8 +78,9 @@ pub(in crate::server::http) fn write(entries: Vec<RouteEntry>) -> Bytes {
 
 /// How a key is shown.
 fn key_schemes() -> [(&'static str, SecurityScheme); 2] {
-    let bearer =
-        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key, where the server has keys."));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key, where the server has keys; a token of its issuer, where it has one."));
     let header =
         ApiKeyValue::with_description("x-api-key", "The same key in a header of its own, which is looked at first.");
     [("bearer", SecurityScheme::Http(bearer.build())), ("apiKey", SecurityScheme::ApiKey(ApiKey::Header(header)))]
