@@ -56,8 +56,7 @@ impl TokenRules {
     ///
     /// * `now`: the same
     pub(super) fn judge<'c>(&self, claims: &'c TokenClaims, now: f64) -> Result<(&'c str, f64), TokenFault> {
-        let text = |name| claims.get(name).and_then(Value::as_str);
-        if text("iss") != Some(self.issuer.as_str()) {
+        if claims.get("iss").and_then(Value::as_str) != Some(self.issuer.as_str()) {
             return Err(TokenFault::UnknownIssuer);
         }
         let aud = ClaimPath::new("aud");
