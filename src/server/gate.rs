@@ -36,7 +36,7 @@ pub(super) struct Entered {
 
 /// A request at the gate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Coming {
+pub(super) struct Attempt {
     /// It counts against limits; a stream's requests do, and the stream does not.
     pub(super) takes: bool,
     /// It has not waited yet.
@@ -69,7 +69,7 @@ impl Gate {
         headers: &HeaderMap,
         asker: &mut Asker,
         needs: impl FnOnce() -> Needs,
-        Coming { takes, may_wait }: Coming,
+        Attempt { takes, may_wait }: Attempt,
     ) -> Entered {
         let Some(options) = &self.0 else { return Entered::default() };
         let right = match needs() {

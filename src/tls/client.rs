@@ -91,7 +91,7 @@ impl ClientTls {
             let chain: Vec<_> = chain.iter().map(|it| owned(it)).collect();
             let key = ureq::tls::PrivateKey::from_pem(key_text)
                 .map_err(|cause| TlsError::BadKey { place: place.clone(), cause: cause.to_string() })?;
-            Ok(ClientCert::new_with_certs(&chain, key))
+            Ok::<_, TlsError>(ClientCert::new_with_certs(&chain, key))
         });
         Ok(TlsConfig::builder().root_certs(roots).client_cert(identity.transpose()?).build())
     }

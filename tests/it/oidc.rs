@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use resnetd::{
-    auth::{KeyEntry, Limits, OidcOptions, Right, TokenGrant, all_models},
+    auth::{Limits, OidcOptions, Right, TokenGrant, all_models},
     runtime::scripted::ScriptedExecutor,
     server::{
         AuthOptions, OpenToAll,
@@ -50,8 +50,8 @@ pub(crate) fn shown<T>(message: T, token: &str) -> Request<T> {
     request
 }
 
-async fn call(grpc: &mut ClassifierClient<Channel>, token: &str) -> Result<(), Status> {
-    grpc.classify(shown(request(), token)).await.map(drop)
+async fn call(grpc: &mut ClassifierClient<Channel>, token: &str) -> Result<(), Box<Status>> {
+    grpc.classify(shown(request(), token)).await.map(drop).map_err(Box::new)
 }
 
 fn grant(name: &str, claim: &str, value: &str, rights: &[Right]) -> TokenGrant {
@@ -132,7 +132,7 @@ async fn a_token_with_anything_wrong_is_refused_with_what_it_is() {
         (stranger.token_by("RS256", &issuer.claims()), "does not fit"),
         (stranger.signed(&own_key, &issuer.claims()), "does not publish"),
         (signer.signed(&json!({"alg": "RS256", "kid": "r", "crit": ["exp"]}), &issuer.claims()), "`crit`"),
-        (good[..good.len() - 8].to_owned(), "does not fit"),
+        (good[..good.len() - 2].to_owned(), "does not fit"),
         (good[1..].to_owned(), "no token"),
         (good.replacen('e', "e!", 1), "no token"),
         (format!("{good}.{signature}"), "no token"),
@@ -245,7 +245,7 @@ async fn keys_and_tokens_are_let_in_side_by_side() {
     let signer = Signer::ed25519("e");
     let issuer = Issuer::with(&signer).await;
     let keys = Keys::new();
-    let key = keys.add(KeyEntry { ..entry("front") });
+    let key = keys.add(entry("front"));
     let tokens = server(&issuer.options()).1;
     let auth = AuthOptions { keys: Some(keys.ring()), tokens: Some(tokens), open: OpenToAll::default() };
     let builder = TestServer::builder(ScriptedExecutor::answering(&logits()));
@@ -282,8 +282,8 @@ async fn the_log_has_who_a_token_says_it_is_and_no_token() {
     get(&mut http, "/v1/models", &expired).await.refusal(401, "UNAUTHENTICATED");
     let text = kept.text();
     let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
-    assert_eq!((lines("key=\"oidc:alice\""), lines("oidc:root\\n")), (1, 1), "{text}");
-    assert!(!text.contains('\u{202e}'), "{text}");
+    assert_eq!((lines("key=\"oidc:alice\""), lines("oidc:root")), (1, 1), "{text}");
+    assert!(!text.contains("\nkey=") && !text.contains('\u{202e}'), "{text}");
     for token in tokens.iter().chain([&expired]) {
         let (_, signature) = token.rsplit_once('.').unwrap();
         assert!(!text.contains(signature) && !text.contains(&token[..40]), "{text}");

@@ -140,11 +140,11 @@ async fn many_requests_that_wait_for_the_first_keys_are_all_let_in() {
     let signer = Signer::ed25519("e");
     let issuer = Issuer::with(&signer).await;
     let options = OidcOptions { min_refresh_interval: HOUR, ..issuer.options() };
-    let server = Arc::new(server(&options).0.start().await);
+    let server = server(&options).0.start().await;
     let token: Arc<str> = signer.token(&issuer.claims()).into();
     let ask = |_| {
-        let (server, token) = (server.clone(), token.clone());
-        tokio::spawn(async move { classify(&mut server.http().await, &token).await.status })
+        let (address, token) = (server.http_address, token.clone());
+        tokio::spawn(async move { classify(&mut HttpClient::connect(address).await, &token).await.status })
     };
     let asked: Vec<_> = (0..16).map(ask).collect();
     for answered in asked {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::fault::TokenFault;
 
-pub(super) type Claims = Map<String, Value>;
+pub(super) type TokenClaims = Map<String, Value>;
 
 /// A claim by its name, or, where that begins with `/`, by the way to it (JSON Pointer, RFC 6901): `/realm_access/roles`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ impl ClaimPath {
     }
 
     /// What stands there.
-    pub(super) fn of<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
+    pub(super) fn of<'c>(&self, claims: &'c TokenClaims) -> Option<&'c Value> {
         let Some(way) = self.0.strip_prefix('/') else { return claims.get(&self.0) };
         let (first, rest) = way.split_once('/').map_or((way, None), |(first, rest)| (first, Some(rest)));
         let top = claims.get(&first.replace("~1", "/").replace("~0", "~"))?;
@@ -24,7 +24,7 @@ impl ClaimPath {
     }
 
     /// Whether it says `wanted`: as text, as one of a list, and in `scope` and `scp` as one of its words (RFC 6749).
-    pub(super) fn says(&self, claims: &Claims, wanted: &str) -> bool {
+    pub(super) fn says(&self, claims: &TokenClaims, wanted: &str) -> bool {
         let is_scope = matches!(self.0.as_str(), "scope" | "scp");
         match self.of(claims) {
             Some(Value::String(text)) => text == wanted || (is_scope && text.split(' ').any(|word| word == wanted)),
@@ -55,9 +55,8 @@ impl TokenRules {
     /// Whose token it is, and until when it counts, in seconds since 1970.
     ///
     /// * `now`: the same
-    pub(super) fn judge<'c>(&self, claims: &'c Claims, now: f64) -> Result<(&'c str, f64), TokenFault> {
-        let text = |name| claims.get(name).and_then(Value::as_str);
-        if text("iss") != Some(self.issuer.as_str()) {
+    pub(super) fn judge<'c>(&self, claims: &'c TokenClaims, now: f64) -> Result<(&'c str, f64), TokenFault> {
+        if claims.get("iss").and_then(Value::as_str) != Some(self.issuer.as_str()) {
             return Err(TokenFault::UnknownIssuer);
         }
         let aud = ClaimPath::new("aud");
@@ -83,7 +82,7 @@ impl TokenRules {
 }
 
 /// Seconds since 1970, where there is such a claim; they may have parts.
-fn time(claims: &Claims, name: &str) -> Result<Option<f64>, TokenFault> {
+fn time(claims: &TokenClaims, name: &str) -> Result<Option<f64>, TokenFault> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| seconds.is_finite());
     seconds.map(Some).ok_or(TokenFault::Malformed("`exp`, `nbf` or `iat` is no number"))
@@ -95,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    fn claims(value: Value) -> Claims {
+    fn claims(value: Value) -> TokenClaims {
         match value {
             Value::Object(claims) => claims,
             other => panic!("{other}"),

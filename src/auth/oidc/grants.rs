@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    claims::{ClaimPath, Claims},
+    claims::{ClaimPath, TokenClaims},
     options::TokenGrant,
 };
 use crate::{
@@ -34,7 +34,7 @@ impl Grants {
         Self { grants: grants.iter().map(grant).collect(), otherwise }
     }
 
-    pub(super) fn of(&self, claims: &Claims) -> Option<&Arc<Permit>> {
+    pub(super) fn of(&self, claims: &TokenClaims) -> Option<&Arc<Permit>> {
         let fits = |(claim, value, _): &&(ClaimPath, String, Arc<Permit>)| claim.says(claims, value);
         self.grants.iter().find(fits).map(|(.., permit)| permit).or(self.otherwise.as_ref())
     }

@@ -55,7 +55,7 @@ use super::{
     door_span,
     entrance::Entrance,
     error::ServeError,
-    gate::{Coming, Entered},
+    gate::{Attempt, Entered},
     load_report,
     needs::Needs,
     request_id::{REQUEST_ID, RequestId},
@@ -228,8 +228,8 @@ where
     let mut asker = Asker { keys, caller: None };
     let gate = &door.shared.gate;
     let mut enter = |request: &Request<B>, may_wait| {
-        let coming = Coming { takes: is_single, may_wait };
-        gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), coming)
+        let attempt = Attempt { takes: is_single, may_wait };
+        gate.enter(request.headers(), &mut asker, || Needs::of_call(&path), attempt)
     };
     let mut entered = enter(&request, true);
     if let Some(keys) = entered.awaits.take() {

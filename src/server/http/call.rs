@@ -39,7 +39,7 @@ use crate::{
         audited::{AuditedManager, Who},
         client_address::ClientAddress,
         door_span,
-        gate::{Coming, Entered},
+        gate::{Attempt, Entered},
         load_report,
         needs::Needs,
         places::Place,
@@ -118,8 +118,8 @@ impl HttpCall {
     /// * `may_wait`: it has not waited yet
     fn enter(&mut self, request: &Request<Incoming>, shared: &Shared, may_wait: bool) -> Entered {
         let needs = || Needs::of_http(request.method(), request.uri().path(), &shared.options.platforms);
-        let coming = Coming { takes: true, may_wait };
-        let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, coming);
+        let attempt = Attempt { takes: true, may_wait };
+        let entry = shared.gate.enter(request.headers(), &mut self.asker, needs, attempt);
         let address = self.address.map(|address| address.ip());
         let key = self.asker.key_name().map(|name| &**name);
         self.client = shared.clients.of(request.headers(), address, key);

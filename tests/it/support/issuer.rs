@@ -201,8 +201,8 @@ pub(crate) struct Signer {
 enum Pair {
     /// Of RFC 7515, A.2: no secret of anybody's, and ring makes no such keys.
     Rsa(Box<RsaKeyPair>),
-    P256(EcdsaKeyPair),
-    P384(EcdsaKeyPair),
+    P256(Box<EcdsaKeyPair>),
+    P384(Box<EcdsaKeyPair>),
     Ed25519(Ed25519KeyPair),
 }
 
@@ -234,14 +234,14 @@ impl Signer {
         let (chance, algorithm) = (SystemRandom::new(), &signature::ECDSA_P256_SHA256_FIXED_SIGNING);
         let secret = EcdsaKeyPair::generate_pkcs8(algorithm, &chance).expect("a key");
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, secret.as_ref(), &chance).expect("a key");
-        Self { id: id.to_owned(), key: Pair::P256(pair) }
+        Self { id: id.to_owned(), key: Pair::P256(Box::new(pair)) }
     }
 
     pub(crate) fn p384(id: &str) -> Self {
         let (chance, algorithm) = (SystemRandom::new(), &signature::ECDSA_P384_SHA384_FIXED_SIGNING);
         let secret = EcdsaKeyPair::generate_pkcs8(algorithm, &chance).expect("a key");
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, secret.as_ref(), &chance).expect("a key");
-        Self { id: id.to_owned(), key: Pair::P384(pair) }
+        Self { id: id.to_owned(), key: Pair::P384(Box::new(pair)) }
     }
 
     pub(crate) fn ed25519(id: &str) -> Self {
