@@ -28,6 +28,7 @@ def arguments(description):
     parser.add_argument("--at-a-time", type=int, default=16, help="with --url: requests of a worker")
     parser.add_argument("--binary", default="resnetd", help="without --url")
     parser.add_argument("--models", help="without --url: the repository")
+    parser.add_argument("--arrow", action="store_true", help="record batches as they are, to the binary or a server: arrow_batches.py")
     options = parser.parse_args()
     # Not on the command line, where everybody on the machine sees it.
     options.api_key = os.environ.get("RESNETD_API_KEY")

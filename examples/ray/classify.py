@@ -21,6 +21,46 @@ class Classify:
 
     def __init__(self, options):
         sys.path.insert(0, BULK)
+        import classifiers
+
+        self.row = classifiers.row
+        self.make = lambda: classifiers.make(options)
+        self.classifier = self.make()
+
+    def __call__(self, table):
+        import pyarrow
+
+        keys, pictures = table["key"].to_pylist(), table["image"].to_pylist()
+        there = [(key, picture) for key, picture in zip(keys, pictures) if picture is not None]
+        try:
+            rows = iter(list(self.classifier.classify(there)))
+        except Exception:
+            # Ray gives the batch to an actor once more, and what is left of this one's classifier is out of step.
+            self.classifier.close()
+            self.classifier = self.make()
+            raise
+        nothing = "the row has no picture: the column is null there"
+        rows = [self.row(key, error=nothing, code="INVALID_ARGUMENT") if picture is None else next(rows) for key, picture in zip(keys, pictures)]
+        kind = pyarrow.struct([("index", pyarrow.int32()), ("label", pyarrow.string()), ("probability", pyarrow.float32())])
+        schema = pyarrow.schema(
+            [
+                ("key", pyarrow.string()),
+                ("class_index", pyarrow.int32()),
+                ("label", pyarrow.string()),
+                ("probability", pyarrow.float32()),
+                ("classes", pyarrow.list_(kind)),
+                ("error", pyarrow.string()),
+                ("code", pyarrow.string()),
+            ]
+        )
+        return pyarrow.Table.from_pylist(rows, schema=schema)
+
+
+class ClassifyBatches:
+    """The same, with record batches as they are."""
+
+    def __init__(self, options):
+        sys.path.insert(0, BULK)
         import arrow_batches
 
         self.make = lambda: arrow_batches.make(options)
@@ -32,7 +72,7 @@ class Classify:
         try:
             answers = list(self.classifier.classify(table.to_batches()))
         except Exception:
-            # Ray gives the batch to an actor once more, and what is left of this one's classifier is out of step.
+            # As above.
             self.classifier.close()
             self.classifier = self.make()
             raise
@@ -67,7 +107,7 @@ def main():
         pictures = ray.data.read_parquet(files) if job.is_parquet else ray.data.read_binary_files(files, include_paths=True)
         pictures = pictures.map_batches(named(arguments, job.is_parquet), batch_format="pyarrow")
         rows = pictures.map_batches(
-            Classify,
+            ClassifyBatches if arguments.arrow else Classify,
             fn_constructor_args=(options,),
             batch_size=256,
             batch_format="pyarrow",
