@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, StringArray, cast::AsArray, types::Float32Type};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, cast::AsArray, types::Float32Type};
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::Value;
@@ -40,7 +40,7 @@ fn batch(rows: &[(&str, Option<Vec<u8>>)]) -> RecordBatch {
 
 /// A batch of these classes' pictures.
 fn pictures(classes: &[&str]) -> RecordBatch {
-    let rows: Vec<_> = classes.iter().map(|class| (*class, Some(images::cifar(class)))).collect();
+    let rows: Vec<_> = classes.iter().map(|class| (*class, Some(images::cifar(class).to_vec()))).collect();
     batch(&rows)
 }
 
@@ -124,7 +124,7 @@ fn each_batch_has_its_batch_of_answers_before_the_next_one_is_sent() {
         assert_eq!(answers.column_by_name("classes").unwrap().as_list::<i32>().value_length(row), 5);
     }
     assert_eq!(worker.ask(&batch(&[])).num_rows(), 0, "one without rows has one without rows");
-    let bad = [("null", None), ("text", Some(b"no picture".to_vec())), ("cat", Some(images::cifar("cat")))];
+    let bad = [("null", None), ("text", Some(b"no picture".to_vec())), ("cat", Some(images::cifar("cat").to_vec()))];
     let answers = worker.ask(&batch(&bad));
     assert_eq!(texts(&answers, "key"), some(&["null", "text", "cat"]));
     assert_eq!(texts(&answers, "label"), [None, None, Some("cat".to_owned())]);

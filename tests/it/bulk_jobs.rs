@@ -115,7 +115,7 @@ fn a_worker_that_dies_in_the_middle_of_a_partition_is_an_error_and_the_next_try_
     let text = String::from_utf8(output.stdout).unwrap();
     let mut classes = CIFAR_CLASSES;
     classes.sort_unstable();
-    let wanted = classes.map(|class| format!("{class} {class}")).repeat(10);
+    let wanted: Vec<_> = std::iter::repeat_n(classes.map(|class| format!("{class} {class}")), 10).flatten().collect();
     let lines: Vec<_> = text.lines().collect();
     let error = lines.iter().position(|line| line.starts_with('!')).unwrap_or_else(|| panic!("{text}"));
     assert!(lines[error].contains("resnetd ended in the middle: exit code -9"), "{text}");
