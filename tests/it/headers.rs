@@ -66,7 +66,7 @@ async fn a_page_that_is_let_in_may_send_what_programs_send_and_read_what_they_re
     let named = |options: &mut DoorOptions| options.cors_origins = vec![PAGE.to_owned()];
     let route = "/v1/models/pets:classify";
     // The last ones are of `[limits] fair_by` and of gRPC-Web's metadata. `*` does not stand for `authorization`: a browser that is answered
-    // with it sends no key.
+    // with it, and keeps to the Fetch standard, sends no key.
     for wanted in [
         "authorization, content-type",
         "content-encoding,x-api-key,x-priority,x-request-id",

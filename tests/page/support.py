@@ -142,7 +142,7 @@ class Browser:
         page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         context.on("request", asked)
         if os.environ.get("FILES"):
-            page.route("**/page/*", from_tree)
+            context.route("**/page/*", from_tree)
         page.goto(f"{self.server.url}{view}")
         try:
             yield page

@@ -84,7 +84,7 @@ function Key() {
     ${wanted && html`<div class="asks">
       <p role="alert"><b>The server wants an API key.</b> ${words || 'It stays in this tab, until that is closed.'}</p>
       <form class="key" aria-label="API key" onSubmit=${give}>
-        <label>API key <input ref=${field} type="password" autocomplete="off" spellcheck="false" required /></label>
+        <label>API key <input ref=${field} type="password" autocomplete="off" spellcheck=${false} required /></label>
         <button class="primary">Use it</button>
       </form>
     </div>`}

@@ -74,7 +74,9 @@ function Models() {
   const all = choices(models);
   const asked = new Set(chosen().map(({ key }) => key));
   if (error && models.length === 0) return html`<${Trouble} message=${error} />`;
-  if (loaded && all.length === 0) return html`<${Trouble} message="No model answers yet. The page looks again by itself; Models says where each stands." />`;
+  // Nothing to choose from yet, or nobody is told without a key.
+  if (!loaded) return '';
+  if (all.length === 0) return html`<${Trouble} message="No model answers yet. The page looks again by itself; Models says where each stands." />`;
   // The server takes so many in one call.
   const MOST = 8;
   return html`<div class="asked">

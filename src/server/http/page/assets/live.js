@@ -27,7 +27,7 @@ export function observe() {
     try {
       note(await ask('v1/stats'));
     } catch (error) {
-      live.set({ error: error.message });
+      if (error.status !== 401) live.set({ error: error.message });
     }
   };
   look();

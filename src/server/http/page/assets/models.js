@@ -18,7 +18,8 @@ export async function refresh() {
     const of = (name) => versions.filter((version) => version.name === name);
     served.set({ models: models.map((name) => ({ name, versions: of(name) })), loaded: true, error: '' });
   } catch (error) {
-    served.set({ loaded: true, error: error.message });
+    // Where a key is wanted, its form says so.
+    if (error.status !== 401) served.set({ loaded: true, error: error.message });
   }
 }
 
