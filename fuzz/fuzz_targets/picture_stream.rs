@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use libfuzzer_sys::fuzz_target;
-use resnetd::bulk::{BatchReading, PictureStream, ShardColumns, Streamed};
+use resnetd::bulk::{StreamReading, PictureStream, ShardColumns, Streamed};
 
 /// The most rows of a batch, and what a picture may have.
 const MOST: usize = 1 << 10;
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     // A key of its own for half of the runs.
     let key = bytes.last().is_some_and(|last| last % 2 == 0).then(|| "id".to_owned());
     let reading =
-        BatchReading { columns: ShardColumns { picture: None, key }, limit: MOST as u64, most_rows: MOST };
+        StreamReading { columns: ShardColumns { picture: None, key }, limit: MOST as u64, most_rows: MOST };
     let (mut number, mut cuts) = (0, 0);
     let stream = PictureStream::open(bytes).expect("memory");
     stream.read(&reading, &mut |streamed| {

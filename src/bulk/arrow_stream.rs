@@ -32,7 +32,7 @@ pub enum Streamed {
 
 /// How record batches are read.
 #[derive(Clone, Debug)]
-pub struct BatchReading {
+pub struct StreamReading {
     /// Where pictures and keys are.
     pub columns: ShardColumns,
     /// The most bytes of a picture.
@@ -44,7 +44,7 @@ pub struct BatchReading {
 /// Takes whatever the reading gives, and says whether it wants more.
 pub(super) type Each<'e> = &'e mut dyn FnMut(Streamed) -> ControlFlow<()>;
 
-impl BatchReading {
+impl StreamReading {
     /// Hands every row of `input` to `each`, until the stream has ended, was cut, or `each` has enough. Waits for bytes, and reads none
     /// before `each` is back.
     pub(super) fn read(&self, input: &mut impl Read, each: Each<'_>) {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     /// What comes of a stream: the key, and how many bytes or what is wrong; `|` where a batch ends.
-    fn read(stream: &[u8], reading: &BatchReading) -> Vec<(String, Result<usize, String>)> {
+    fn read(stream: &[u8], reading: &StreamReading) -> Vec<(String, Result<usize, String>)> {
         let (mut found, mut numbers) = (Vec::new(), 0);
         PictureStream::open(stream).unwrap().read(reading, &mut |streamed| {
             found.push(match streamed {
@@ -243,9 +243,9 @@ mod tests {
         found
     }
 
-    fn reading(key: Option<&str>) -> BatchReading {
+    fn reading(key: Option<&str>) -> StreamReading {
         let columns = ShardColumns { picture: None, key: key.map(str::to_owned) };
-        BatchReading { columns, limit: 1 << 20, most_rows: 1000 }
+        StreamReading { columns, limit: 1 << 20, most_rows: 1000 }
     }
 
     fn keys(found: &[(String, Result<usize, String>)]) -> String {
@@ -279,7 +279,7 @@ mod tests {
             assert_eq!(keys(&found), "0 1 2 3 4 | | 5 6 7 8 9 10 |", "{name}");
             let found = read(&fixture(name), &reading(Some("label")));
             assert_eq!(keys(&found), "0 1 2 3 4 | | 0 1 2 3 4 5 |", "{name}");
-            let small = BatchReading { limit: 900, ..reading(None) };
+            let small = StreamReading { limit: 900, ..reading(None) };
             let large = read(&fixture(name), &small);
             let large =
                 large.iter().filter(|(_, content)| content.as_ref().is_err_and(|error| error.contains("limit is 900")));
@@ -340,7 +340,7 @@ mod tests {
         let found = read(&patched(whole.clone(), &batch, &negative), &reading(None));
         assert!(last_error(&found).contains("a batch of -9 bytes"), "{found:?}");
 
-        let found = read(&whole, &BatchReading { most_rows: 4, ..reading(None) });
+        let found = read(&whole, &StreamReading { most_rows: 4, ..reading(None) });
         assert_eq!(found.len(), 1);
         assert!(last_error(&found).starts_with("a record batch of 5 rows, where 4 are allowed"), "{found:?}");
         let found = read(&[&CONTINUES[..], &[0, 0, 0, 0x7f]].concat(), &reading(None));
@@ -349,14 +349,14 @@ mod tests {
 
     #[test]
     fn what_is_no_stream_of_pictures_is_told_at_its_beginning() {
-        let wrong = |stream: &[u8], reading: &BatchReading| {
+        let wrong = |stream: &[u8], reading: &StreamReading| {
             let found = read(stream, reading);
             assert_eq!(found.len(), 1, "{found:?}");
             last_error(&found).to_owned()
         };
         let columns = |picture: &str, key: Option<&str>| {
             let columns = ShardColumns { picture: Some(picture.to_owned()), key: key.map(str::to_owned) };
-            BatchReading { columns, ..reading(None) }
+            StreamReading { columns, ..reading(None) }
         };
         let stream = fixture("hf.arrows");
         let error = wrong(&stream, &columns("photo", None));

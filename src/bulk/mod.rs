@@ -19,7 +19,7 @@ mod stream;
 mod tar_shard;
 
 pub use arrow_rows::BatchWriter;
-pub use arrow_stream::{BatchReading, Streamed};
+pub use arrow_stream::{StreamReading, Streamed};
 pub use columns::ShardColumns;
 pub use member::{Member, MemberError};
 pub use rows::{AnswerRow, RowWriter};

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     arrow_messages::CONTINUES,
-    arrow_stream::{BatchReading, Streamed},
+    arrow_stream::{StreamReading, Streamed},
     frames::read_frames,
     member::{Member, MemberError},
 };
@@ -42,7 +42,7 @@ impl<R: Read> PictureStream<R> {
     }
 
     /// Hands every picture to `each` until there are no more, the stream is cut, or `each` has enough.
-    pub fn read(self, reading: &BatchReading, each: &mut dyn FnMut(Streamed) -> ControlFlow<()>) {
+    pub fn read(self, reading: &StreamReading, each: &mut dyn FnMut(Streamed) -> ControlFlow<()>) {
         let has_batches = self.has_batches();
         if self.begin == FILE_MARK {
             let reason =

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use super::{
     answers::Refused,
     job::{class, facts},
-    report::Rows,
+    report::AnswerSink,
 };
 use crate::{
     bulk::{AnswerRow, BatchWriter},
@@ -15,7 +15,7 @@ use crate::{
     service::{ModelStatus, Prediction},
 };
 
-/// Rows of a batch, where the pictures do not come in batches themselves.
+/// AnswerSink of a batch, where the pictures do not come in batches themselves.
 const ROWS: usize = 1024;
 
 /// Writes a batch for each batch that came, so that whoever sends one knows what to wait for; else one of some rows, or of what there is
@@ -57,7 +57,7 @@ impl BatchReport {
     }
 }
 
-impl Rows for BatchReport {
+impl AnswerSink for BatchReport {
     fn add(&mut self, key: &str, predictions: &[Prediction]) -> anyhow::Result<()> {
         let classes = Some(predictions.iter().map(class).collect());
         self.add_row(AnswerRow { key: key.to_owned(), classes, error: None })

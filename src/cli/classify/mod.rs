@@ -27,13 +27,13 @@ use super::{
     output::{Output, complain},
 };
 use crate::{
-    bulk::{BatchReading, PictureStream, ShardColumns, Streamed},
+    bulk::{PictureStream, ShardColumns, StreamReading, Streamed},
     files,
     service::{ClassesWanted, DEFAULT_TOP_K},
 };
 use answers::{PictureOutcome, Taker, answer_all};
 use batches::BatchReport;
-use report::{Report, Rows, Table, TextForm, progress};
+use report::{AnswerSink, Report, Table, TextForm, progress};
 use sources::Sources;
 
 #[derive(Debug, clap::Args)]
@@ -175,7 +175,7 @@ fn run_batches(args: &ClassifyArgs, offline: &Offline, sources: Sources) -> anyh
 fn write_sources(
     args: &ClassifyArgs,
     offline: &Offline,
-    report: impl Rows,
+    report: impl AnswerSink,
     sources: Sources,
 ) -> anyhow::Result<Counts> {
     for (path, reason) in &sources.passed_over {
@@ -218,13 +218,13 @@ fn run_stream(args: &ClassifyArgs) -> anyhow::Result<()> {
 fn answer_stream(
     args: &ClassifyArgs,
     offline: &Offline,
-    report: impl Rows,
+    report: impl AnswerSink,
     stream: PictureStream<File>,
 ) -> anyhow::Result<()> {
     let classes = offline.model.info.as_ref().map_or(1, |info| info.labels.len());
     let top_k = args.top_k.unwrap_or(DEFAULT_TOP_K).clamp(1, classes.max(1));
     let reading =
-        BatchReading { columns: args.columns(), limit: offline.picture_limit(), most_rows: MOST_CLASSES / top_k };
+        StreamReading { columns: args.columns(), limit: offline.picture_limit(), most_rows: MOST_CLASSES / top_k };
     let counts = write_all(args, offline, report, move |hand| {
         stream.read(&reading, &mut |streamed| match streamed {
             Streamed::Picture(member) => hand.give(0, member),
@@ -268,7 +268,7 @@ struct Written<R> {
     counts: Counts,
 }
 
-impl<R: Rows> Taker for Written<R> {
+impl<R: AnswerSink> Taker for Written<R> {
     fn take(&mut self, PictureOutcome { key, outcome, .. }: PictureOutcome) -> anyhow::Result<ControlFlow<()>> {
         self.counts.taken += 1;
         match outcome {
@@ -300,7 +300,7 @@ impl<R: Rows> Taker for Written<R> {
 fn write_all(
     args: &ClassifyArgs,
     offline: &Offline,
-    report: impl Rows,
+    report: impl AnswerSink,
     read: impl FnOnce(&feed::Hand) + Send + 'static,
 ) -> anyhow::Result<Counts> {
     let bar = report.progress().clone();

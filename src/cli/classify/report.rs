@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Results that are written as they come.
-pub(super) trait Rows {
+pub(super) trait AnswerSink {
     fn add(&mut self, key: &str, predictions: &[Prediction]) -> anyhow::Result<()>;
 
     /// Says that a picture has no classes, and why.
@@ -134,7 +134,7 @@ impl Report {
     }
 }
 
-impl Rows for Report {
+impl AnswerSink for Report {
     fn add(&mut self, name: &str, predictions: &[Prediction]) -> anyhow::Result<()> {
         match self.form {
             TextForm::Table => {
