@@ -257,22 +257,24 @@ async fn live<C>(
 /// while it is idle, a connection is cut, and a request that is on its way is lost. So its next answer ends it. One of age is waited for as long
 /// as any connection may be idle, by `live`, or it never is; a server that leaves waits for a second, as it does for who has said nothing yet.
 async fn can_close(life: &Life, leaving: &CancellationToken, activity: &Activity) {
-    let last_answer = async |patience| {
-        leaving.cancel();
-        activity.end_with_an_answer();
-        tokio::select! {
-            () = activity.has_streams() => {}
-            () = sleep(patience) => {}
-        }
-    };
     let of_age = async {
         sleep(with_jitter(life.max_age)).await;
         // For an answer that takes for ever.
-        last_answer(life.max_idle + life.grace).await;
+        last_answer(leaving, activity, life.max_idle + life.grace).await;
     };
     tokio::select! {
-        () = life.closing.cancelled() => last_answer(SILENT_GRACE).await,
+        () = life.closing.cancelled() => last_answer(leaving, activity, SILENT_GRACE).await,
         () = of_age => {}
+    }
+}
+
+/// The next answer over HTTP/1 is the last. Ready at once over HTTP/2, after `patience` where no answer came.
+async fn last_answer(leaving: &CancellationToken, activity: &Activity, patience: Duration) {
+    leaving.cancel();
+    activity.end_with_an_answer();
+    tokio::select! {
+        () = activity.has_streams() => {}
+        () = sleep(patience) => {}
     }
 }
 

@@ -14,7 +14,7 @@ import time
 import ages
 import networks
 import proxies
-from load import Hog, Load, OverGrpc, OverHttp
+from load import Hog, Load, OverGrpc, OverGrpcAsItComes, OverHttp
 from replicas import Replica, free_ports
 
 REPLICAS = 3
@@ -138,7 +138,7 @@ def alone(options, folder):
             replica = Replica(options.binary, *free_ports(2), folder, options.places[1])
             began = time.monotonic()
             try:
-                patrons = ages.FAULTS[fault](replica, CLIENTS[over], options.requests)
+                patrons = ages.FAULTS[fault](replica, {**CLIENTS, "grpc": OverGrpcAsItComes}[over], options.requests)
             finally:
                 replica.end()
             bad += bool(patrons.lost)
