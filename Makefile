@@ -94,7 +94,7 @@ bench-arithmetic: runtime ## Served speed and answers of every version, cpu/fp32
 bench-hostile: build ## Honest clients beside hostile ones: who is answered, how late (ARGS='--seconds 60 --each')
 	$(PYTHON) benches/hostile/traffic.py $(ARGS)
 
-bench-cascade: build ## Accuracy and time of a cascade of the built-in model and its int8 version (ARGS='--data DIR --calibration DIR')
+bench-cascade: build ## Accuracy and time of a cascade of two models (ARGS='--data DIR --first MODEL_FOLDER', or --calibration DIR for an int8 one)
 	$(PYTHON) benches/cascade/cascade.py --binary target/release/resnetd $(ARGS)
 
 bench-tracing: build ## What tracing 1 % of the requests costs, by turns (ARGS='--ratio 1.0 --away')

@@ -24,11 +24,13 @@ fn weights(seed: u64) -> Vec<u8> {
 }
 
 /// What a server is told: where the hub is, and where to keep what comes of it.
-fn settings<'a>(endpoint: &'a str, [downloads, cache]: [&'a str; 2]) -> [(&'static str, &'a str); 7] {
+fn settings<'a>(endpoint: &'a str, [downloads, cache]: [&'a str; 2]) -> [(&'static str, &'a str); 9] {
     [
         ("RESNETD__MODELS__DIR", REPOSITORY),
         ("RESNETD__MODELS__CACHE_DIR", cache),
         ("RESNETD__MODELS__SETTLE_MS", "100"),
+        ("RESNETD__MODELS__WATCH_INTERVAL_MS", "100"),
+        ("RESNETD__BATCHING__MAX_BATCH_SIZE", "1"),
         ("RESNETD__LOG__LEVEL", "debug"),
         ("HF_ENDPOINT", endpoint),
         ("HF_HUB_CACHE", downloads),

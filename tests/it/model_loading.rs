@@ -116,7 +116,7 @@ fn measured_into(cache: &Path) -> ModelDefaults {
     let runtime_settings = RuntimeSettings {
         provider: ProviderChoice::Cpu,
         tune: true,
-        tune_time_limit_ms: 300,
+        tune_time_limit_ms: 1_000,
         tune_cache: cache.display().to_string(),
         ..RuntimeSettings::default()
     };
@@ -127,6 +127,7 @@ fn measured_into(cache: &Path) -> ModelDefaults {
 fn a_network_that_was_trained_again_is_run_as_was_measured_for_its_earlier_weights() {
     let folder = TempDir::new().unwrap();
     let (models, cache) = (folder.path().join("models"), folder.path().join("cache"));
+    fs::create_dir(&models).unwrap();
     add_model(&models, "net");
     add_model(&models, "net");
     let graph = |version: u64| models.join(format!("net/{version}/model.onnx"));
