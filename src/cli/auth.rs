@@ -128,7 +128,7 @@ fn oidc_options(section: &OidcSection) -> anyhow::Result<Option<OidcOptions>> {
     let set = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
     let ca = set(&section.ca);
     ClientTls::trusting("[auth.oidc] ca", ca.as_deref())?;
-    let rights = |all: &[TokenRight]| all.iter().map(|right| of_token(*right)).collect();
+    let rights = |all: &[TokenRight]| all.iter().map(|right| of_token(*right)).collect::<Vec<_>>();
     let grant = |it: &GrantSection| TokenGrant {
         name: it.name.clone(),
         claim: it.claim.clone(),

@@ -84,7 +84,7 @@ impl KeyMetrics {
         );
         registry.register(
             "auth_refused_total",
-            "Requests without a key or token that counts, by the reason: absent, malformed, unknown, revoked, expired, …",
+            "Requests without a key or token that counts, by the reason: absent, malformed, unknown, revoked, expired and the like",
             self.refused.clone(),
         );
         registry.register(
