@@ -293,7 +293,7 @@ mod tests {
             assert!(refused.starts_with("1 keys, none"), "{key}: {refused}");
         }
         let good = format!("{P256}}}");
-        assert_eq!(set(&[&unusable[..], &[good.clone()]].concat()).unwrap().len(), 1);
+        assert_eq!(set(&[&unusable[..], std::slice::from_ref(&good)].concat()).unwrap().len(), 1);
         for text in ["", "{}", "[]", r#"{"keys":{}}"#, r#"{"keys":["#, "<html>"] {
             assert!(KeySet::parse(text.as_bytes()).unwrap_err().contains("`keys`"), "{text}");
         }
