@@ -6,7 +6,7 @@
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::time::sleep;
+use tokio::{task::unconstrained, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
@@ -213,14 +213,16 @@ async fn live<C>(
     C::Error: Into<Broken> + Send,
 {
     let mut connection = pin!(connection);
-    let mut told_to_close = pin!(async {
+    // Timers take turns like everything that waits (tokio's budget of a task), and a connection that always has a request uses the turn up: of age, it would
+    // never be told.
+    let mut told_to_close = pin!(unconstrained(async {
         tokio::select! {
             () = can_close(&life, &leaving, &activity) => {}
             // Also a client that has said nothing yet, and one that does not read its last answer.
             () = activity.idle_for(life.max_idle) => {}
             () = place.evicted().cancelled() => {}
         }
-    });
+    }));
     let mut cut = pin!(cut.cancelled());
     let ended = tokio::select! {
         biased;
@@ -237,7 +239,7 @@ async fn live<C>(
                 biased;
                 ended = &mut connection => ended,
                 () = &mut cut => return,
-                () = sleep(life.grace) => return,
+                () = unconstrained(sleep(life.grace)) => return,
                 () = silent(&activity) => return,
             }
         }
