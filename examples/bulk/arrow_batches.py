@@ -78,8 +78,11 @@ class Local(classifiers.Process):
     def close(self):
         """Ends the process; what it said on stderr."""
         self.waiting.put(None)
-        # A process that neither reads nor ends holds it.
         self.writer.join(5)
+        if self.writer.is_alive():
+            # The process waits for somebody to read its answers, and the writer for the process: the pipe, which the writer holds, cannot be closed before.
+            self.process.kill()
+            self.writer.join()
         return super().close()
 
 
