@@ -1,41 +1,20 @@
 //! Executors against the clock.
 //!
-//! The machine is seldom quiet while a model is loaded, so a candidate is never timed by itself: short slices of the
-//! candidate and of a yardstick alternate, and their ratio counts. Another process that takes a core slows both down.
+//! The machine is seldom quiet while a model is loaded, so a candidate is never timed by itself, but by turns with a yardstick (`duel`).
 //! Images a second are measured while other threads prepare images (`line`), the time of a single image without them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, time::Instant};
 
+pub use super::duel::Effort;
 use super::{
     Candidate, Drift, Measurement,
-    line::{self, PreparationLoad, Slice},
+    duel::{Pairs, Setting, duel, percentile},
+    line::PreparationLoad,
 };
 use crate::{
     runtime::{Engine, Executor, RunError, caught},
     tensor::Batch,
 };
-
-/// How long to look at each candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
-    /// Pairs of slices for each batch size.
-    pub slices: usize,
-    /// The length of a slice; it holds one run at least.
-    pub slice: Duration,
-    /// After this long, two pairs are enough.
-    pub patience: Duration,
-}
-
-impl Effort {
-    /// For loading a model: a quick impression, accurate to some percent.
-    pub const QUICK: Self = Self { slices: 3, slice: Duration::from_millis(20), patience: Duration::from_millis(700) };
-    /// For `resnetd tune`.
-    pub const THOROUGH: Self = Self { slices: 5, slice: Duration::from_millis(250), patience: Duration::from_secs(20) };
-}
 
 /// Gives the search what it measures. A model knows how; a test has a script.
 pub trait Workbench {
@@ -199,9 +178,9 @@ impl<W: Workbench> Search<W> {
         beside: Option<&PreparationLoad>,
     ) -> Result<Timing, RunError> {
         let setting = Setting { batch: self.bench.batch(size)?, beside, effort: self.effort, deadline: self.deadline };
-        let Pairs { pace, ratio, worst_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
+        let Pairs { pace, ratio, sure_ratio, run_ms } = duel(&mut self.yardstick[..sessions], rivals, setting)?;
         let pace = *self.paces.entry((sessions, size, beside.is_some())).or_insert(pace);
-        Ok(Timing { speed: ratio * pace, at_least: worst_ratio * pace, run_ms })
+        Ok(Timing { speed: ratio * pace, at_least: sure_ratio * pace, run_ms })
     }
 
     fn is_late(&self) -> bool {
@@ -223,75 +202,10 @@ fn refusal(drift: Option<Drift>) -> String {
 struct Timing {
     /// Images a second, as they would have been had the yardstick kept its first pace.
     speed: f64,
-    /// The same from the comparison that went worst.
+    /// The same, as more than two thirds of the comparisons show it.
     at_least: f64,
     /// Every run, sorted, in milliseconds.
     run_ms: Vec<f64>,
-}
-
-struct Pairs {
-    /// Images a second of the yardstick.
-    pace: f64,
-    /// The rivals' speed by the yardstick's; the median and the worst.
-    ratio: f64,
-    worst_ratio: f64,
-    /// Every run of the rivals, sorted, in milliseconds.
-    run_ms: Vec<f64>,
-}
-
-/// What a duel is fought over.
-#[derive(Clone, Copy)]
-struct Setting<'a> {
-    batch: &'a Batch,
-    /// What runs beside the executors.
-    beside: Option<&'a PreparationLoad>,
-    effort: Effort,
-    /// After it, one pair of slices has to do.
-    deadline: Instant,
-}
-
-impl Setting<'_> {
-    fn slice<E: Executor>(&self, executors: &mut [E], length: Duration) -> Result<Slice, RunError> {
-        match self.beside {
-            Some(beside) => line::served(executors, self.batch, length, beside),
-            None => line::alone(executors, self.batch, length),
-        }
-    }
-
-    fn is_enough(&self, pairs: usize, begun: Instant) -> bool {
-        let Effort { slices, patience, .. } = self.effort;
-        let tired = pairs >= 2 && begun.elapsed() >= patience;
-        pairs >= slices || tired || (pairs >= 1 && Instant::now() >= self.deadline)
-    }
-}
-
-/// Alternates slices of both; with no rivals, times the yardstick. The first run of a batch size costs several times
-/// the next, so it is not timed.
-fn duel<E: Executor>(yardstick: &mut [E], rivals: &mut [E], setting: Setting<'_>) -> Result<Pairs, RunError> {
-    for executors in [&mut *yardstick, &mut *rivals] {
-        line::alone(executors, setting.batch, Duration::ZERO)?;
-    }
-    let (mut ratios, mut paces, mut run_ms) = (Vec::new(), Vec::new(), Vec::new());
-    let begun = Instant::now();
-    while !setting.is_enough(ratios.len(), begun) {
-        let yard = setting.slice(yardstick, setting.effort.slice)?;
-        let pace = yard.images_per_second;
-        let timed = if rivals.is_empty() { yard } else { setting.slice(rivals, setting.effort.slice)? };
-        paces.push(pace);
-        ratios.push(timed.images_per_second / pace);
-        run_ms.extend(timed.run_ms);
-    }
-    run_ms.sort_by(f64::total_cmp);
-    ratios.sort_by(f64::total_cmp);
-    paces.sort_by(f64::total_cmp);
-    let (ratio, worst_ratio) = (percentile(&ratios, 0.5), percentile(&ratios, 0.0));
-    Ok(Pairs { pace: percentile(&paces, 0.5), ratio, worst_ratio, run_ms })
-}
-
-/// The nearest-rank percentile of sorted values; 0 where there are none.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// The process's resident memory, in bytes; 0 where the system does not say.
@@ -303,7 +217,7 @@ fn resident_bytes() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
     use crate::{
@@ -432,12 +346,5 @@ mod tests {
             (search.rows.len(), &*reasons),
             (1, &["out of memory", "measuring it panicked: no such driver"][..])
         );
-    }
-
-    #[test]
-    fn percentiles_are_runs_that_happened() {
-        let runs: Vec<_> = (1..=100).map(f64::from).collect();
-        assert_eq!((percentile(&runs, 0.5), percentile(&runs, 0.99)), (50.0, 99.0));
-        assert_eq!((percentile(&[7.0], 0.99), percentile(&[], 0.5)), (7.0, 0.0));
     }
 }

@@ -4,7 +4,7 @@
 //! settings, providers, processor ─ space ─▶ candidates ─ bench ─▶ measurements ─ choose ─▶ a plan ─ cache ─▶ disk
 //! ```
 //!
-//! [`space`], [`choose`] and the judge of the served pace are pure; [`mod@bench`] runs executors against the clock, in a `line` as the server's;
+//! [`space`], [`choose`] and the judge of the served pace are pure; [`mod@bench`] runs executors against the clock, by turns (`duel`), in a `line` as the server's;
 //! [`cache`] keeps what was found.
 //! Knows executors and tensors. Must not know models, files of models, image formats or the command line.
 
@@ -12,6 +12,7 @@ pub mod bench;
 pub mod cache;
 pub mod choose;
 mod circumstances;
+mod duel;
 mod line;
 mod pace;
 pub mod space;
@@ -76,7 +77,7 @@ pub struct Measurement {
     pub batch_size: usize,
     /// All sessions busy, and for each image another one prepared on the same cores.
     pub images_per_second: f64,
-    /// The same by the worst comparison with the default. If it is far below `images_per_second`, the machine was busy.
+    /// The same, as more than two thirds of the comparisons with the default show it. If it is far below `images_per_second`, the machine was busy.
     pub at_least: f64,
     /// The median of a run while all sessions are busy, in milliseconds.
     pub p50_ms: f64,
