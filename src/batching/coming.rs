@@ -2,10 +2,11 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
+    job::Terms,
     policy::Priority,
     turns::{ClientId, FairTurn, Turns},
 };
@@ -33,6 +34,8 @@ pub struct Announced {
     is_here: bool,
     /// By the forecast it cannot be answered in time, and was taken to see whether that is so.
     pub(super) is_sample: bool,
+    /// How long it is to wait for its run at most.
+    pub(super) longest_wait: Option<Duration>,
     pub(super) since: Instant,
 }
 
@@ -49,18 +52,13 @@ impl Coming {
         (standing, crowd.coming.iter().filter(|other| **other <= standing).count())
     }
 
-    pub(super) fn announce(
-        &self,
-        priority: Priority,
-        client: Option<ClientId>,
-        is_sample: bool,
-        since: Instant,
-    ) -> Announced {
+    pub(super) fn announce(&self, terms: &Terms, is_sample: bool, since: Instant) -> Announced {
+        let &Terms { priority, client, longest_wait, .. } = terms;
         let mut crowd = self.crowd();
         let standing = (priority, crowd.turns.draw(priority, client));
         crowd.coming.push(standing);
         drop(crowd);
-        Announced { coming: self.clone(), standing, client, is_here: false, is_sample, since }
+        Announced { coming: self.clone(), standing, client, is_here: false, is_sample, longest_wait, since }
     }
 
     fn crowd(&self) -> MutexGuard<'_, Crowd> {

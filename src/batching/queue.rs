@@ -105,7 +105,7 @@ impl Queue {
     /// Whether an image that comes from `now` on would be taken; if so, it counts as one that waits already.
     pub(super) fn announce(&self, terms: &Terms, now: Instant) -> Result<Announced, SubmitError> {
         let is_sample = self.judge(&mut self.lock(), terms, now)?;
-        Ok(self.coming.announce(terms.priority, terms.client, is_sample, now))
+        Ok(self.coming.announce(terms, is_sample, now))
     }
 
     /// Whether an image is taken: as usual, or (`true`) as a sample of those that are refused.
@@ -133,7 +133,7 @@ impl Queue {
             }
             None => {
                 let is_sample = self.judge(&mut state, terms, at)?;
-                self.coming.announce(terms.priority, terms.client, is_sample, at)
+                self.coming.announce(terms, is_sample, at)
             }
         };
         announced.arrive();

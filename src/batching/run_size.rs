@@ -1,6 +1,6 @@
 //! How many of those who wait one run takes, by their deadlines. Pure: no clock, no lock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Below this share of what the machine can do, a batch that is small for the sake of one deadline costs others theirs.
 const WORTH_IT: f64 = 0.8;
@@ -29,17 +29,12 @@ pub(super) fn run_size(
     ends: impl Fn(usize) -> Instant,
 ) -> RunSize {
     let all = deadlines.len().min(most);
-    let mut soonest = None;
-    let fits = |&images: &usize| {
-        soonest = soonest.into_iter().chain(deadlines[images - 1]).min();
-        soonest.is_none_or(|soonest: Instant| ends(images) <= soonest)
-    };
-    let images = (1..=all).take_while(fits).last().unwrap_or(0);
+    let images = before_the_first(deadlines, all, &ends);
     let gentle = RunSize { images, ends: ends(images.max(1)) };
     if images == all {
         return gentle;
     }
-    let rate = |size: &RunSize| size.images as f64 / (size.ends - now).as_secs_f64().max(f64::MIN_POSITIVE);
+    let rate = |size: &RunSize| rate(size.images, size.ends - now);
     let strict = (images + 1..=most).map(|images| {
         let ends = ends(images);
         let in_time = deadlines.iter().filter(|deadline| deadline.is_none_or(|deadline| ends <= deadline)).count();
@@ -49,10 +44,41 @@ pub(super) fn run_size(
     best.filter(|best| rate(&gentle) < WORTH_IT * rate(best)).unwrap_or(gentle)
 }
 
+/// The same for images without a deadline that are not to wait long: company in a run is waiting too. Up to `most`, as many as can be answered before the
+/// first of them has waited enough, and one at least. Where so few are far less than the machine can do, everybody would wait longer for it: then `most`.
+///
+/// * `patience`: of those who wait, in their order, how long each is to wait at most, its own run included
+pub(super) fn brief_run(
+    patience: &[Option<Instant>],
+    most: usize,
+    now: Instant,
+    ends: impl Fn(usize) -> Instant,
+) -> usize {
+    let alone = ends(1);
+    let patience: Vec<_> = patience.iter().map(|until| until.map(|until| until.max(alone))).collect();
+    let all = patience.len().min(most);
+    let images = before_the_first(&patience, all, &ends);
+    let rate = |images| rate(images, ends(images) - now);
+    if images == all || rate(images) < WORTH_IT * rate(all) { most } else { images }
+}
+
+/// The most of the first `all` images that one run answers before the first of their deadlines.
+fn before_the_first(deadlines: &[Option<Instant>], all: usize, ends: impl Fn(usize) -> Instant) -> usize {
+    let mut soonest = None;
+    let fits = |&images: &usize| {
+        soonest = soonest.into_iter().chain(deadlines[images - 1]).min();
+        soonest.is_none_or(|soonest: Instant| ends(images) <= soonest)
+    };
+    (1..=all).take_while(fits).last().unwrap_or(0)
+}
+
+/// Images a second.
+fn rate(images: usize, time: Duration) -> f64 {
+    images as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn ms(milliseconds: u64) -> Duration {
@@ -88,6 +114,24 @@ mod tests {
         assert_eq!(size(10, 1, &deadlines, 32), (31, ms(41)));
         // 24 of 32 are not so much less that anybody should be too late for it.
         assert_eq!(size(10, 1, &[Some(34); 32], 32), (24, ms(34)));
+    }
+
+    #[test]
+    fn company_is_waiting_too_unless_nobody_gains_by_a_smaller_run() {
+        let now = Instant::now();
+        let brief = |alone: u64, each: u64, patience: &[Option<u64>], most| {
+            let patience: Vec<_> = patience.iter().map(|until| until.map(|until| now + ms(until))).collect();
+            brief_run(&patience, most, now, |images| now + ms(alone + each * images as u64))
+        };
+        assert_eq!(brief(0, 10, &[None; 6], 8), 8);
+        assert_eq!(brief(0, 10, &[Some(35); 6], 8), 3);
+        assert_eq!(brief(0, 10, &[Some(80), Some(25), Some(80)], 8), 2);
+        // One that has waited too long already is not let wait longer for it.
+        assert_eq!(brief(0, 10, &[Some(0); 6], 8), 1);
+        // An accelerator: one image in 11 ms, or six in 16.
+        assert_eq!(brief(10, 1, &[Some(0); 6], 32), 32);
+        assert_eq!(brief(10, 1, &[Some(15); 6], 32), 5);
+        assert_eq!(brief(0, 10, &[], 8), 8);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Policy, Priority, one_is_alone},
-    run_size::run_size,
+    run_size::{brief_run, run_size},
     times::ServiceTimes,
 };
 use crate::tensor::Input;
@@ -54,6 +54,13 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// When it has waited twice as long as it is to wait for its run, once in the queue and once for company in its run. What its run
+    /// takes without company comes on top.
+    fn patience(&self) -> Option<Instant> {
+        let announced = self.announced.as_ref()?;
+        Some(announced.since + 2 * announced.longest_wait?)
+    }
+
     /// Whether it is one that nobody waits for.
     pub(super) fn is_shadow(&self) -> bool {
         self.standing.0 == Priority::SHADOW
@@ -99,7 +106,7 @@ impl State {
     fn foresee(
         &self,
         policy: &Policy,
-        deadline: Option<Instant>,
+        &Terms { deadline, longest_wait, .. }: &Terms,
         standing: Rank,
         coming: usize,
         now: Instant,
@@ -107,12 +114,17 @@ impl State {
         // Half the time for the run before it, half for its own.
         let company = deadline.map_or(1, |deadline| self.times.best_size((deadline - now) / 2));
         let ahead = coming + self.behind(standing);
-        forecast(&self.lanes, &self.times, self.most(policy), ahead, company, now)
+        forecast(&self.lanes, &self.times, self.most(policy, longest_wait, now), ahead, company, now)
     }
 
     /// The most images of a run, in the long run.
-    fn most(&self, policy: &Policy) -> usize {
-        if policy.keeps_runs_small() { self.times.worthwhile(policy.max_batch_size) } else { policy.max_batch_size }
+    fn most(&self, policy: &Policy, longest_wait: Option<Duration>, now: Instant) -> usize {
+        let most = policy.max_batch_size;
+        let most = if policy.keeps_runs_small() { self.times.worthwhile(most) } else { most };
+        let Some(longest_wait) = longest_wait else { return most };
+        let ends = |images| now + self.times.of(images).unwrap_or_default();
+        // Of images that have waited as long as they may.
+        brief_run(&vec![Some(ends(1) + longest_wait); most], most, now, ends)
     }
 
     /// How many of the `count` images that a worker may take it takes.
@@ -141,7 +153,7 @@ impl State {
             return Ok(());
         }
         let (standing, coming) = coming.ahead(terms.priority, terms.client);
-        let Some(Forecast { begins, ends }) = self.foresee(policy, terms.deadline, standing, coming, now) else {
+        let Some(Forecast { begins, ends }) = self.foresee(policy, terms, standing, coming, now) else {
             return Ok(());
         };
         let wait = begins - now;
@@ -178,7 +190,7 @@ impl State {
         }
         let capacity = policy.queue_capacity;
         if self.jobs.len() >= capacity {
-            let forecast = forecast(&self.lanes, &self.times, self.most(policy), self.jobs.len(), 1, now);
+            let forecast = forecast(&self.lanes, &self.times, self.most(policy, None, now), self.jobs.len(), 1, now);
             let retry_after = forecast.map_or(Duration::ZERO, |forecast| forecast.begins - now);
             return Err(SubmitError::Full { capacity, retry_after });
         }
@@ -250,7 +262,10 @@ impl State {
         let is_late = |job: &Job, ends| deadline(job).is_some_and(|deadline| deadline <= now || deadline < ends);
         let alone = ends(1);
         let waiting = self.jobs.iter().map(|(_, job)| job).filter(|job| !job.reply.is_closed() && !is_late(job, alone));
-        let deadlines: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(deadline).collect();
+        let waiting: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(|job| (deadline(job), job.patience())).collect();
+        let (deadlines, patience): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let patience: Vec<_> = patience.into_iter().map(|until| until.map(|until| until + (alone - now))).collect();
+        let count = brief_run(&patience, count, now, ends);
         let size = run_size(&deadlines, count, now, ends);
         // Where none is worth a run, all of them go.
         while batch.len() < size.images || deadlines.is_empty() {

@@ -41,7 +41,7 @@ fn wait(queue: &Queue, at: Instant, terms: Terms, announced: Option<Announced>) 
 }
 
 fn promised(queue: &Queue, now: Instant) -> Announced {
-    queue.coming.announce(Priority::DEFAULT, None, false, now)
+    queue.coming.announce(&Terms::default(), false, now)
 }
 
 fn by(deadline: Instant) -> Terms {
@@ -207,8 +207,9 @@ fn a_forecast_knows_whose_turn_comes_before_the_end_of_the_queue() {
     let soon = |client| Terms { client: Some(ClientId(client)), ..by(now + ms(60)) };
     assert!(matches!(queue.announce(&soon(0), now), Err(SubmitError::Hopeless { .. })), "20 are before it");
     let one = queue.announce(&soon(1), now).expect("one image is before it");
-    let flooding: Vec<_> =
-        (0..8).map(|_| queue.coming.announce(Priority::DEFAULT, soon(0).client, false, now)).collect();
+    let flooding: Vec<_> = (0..8)
+        .map(|_| queue.coming.announce(&Terms { client: soon(0).client, ..Terms::default() }, false, now))
+        .collect();
     assert!(queue.announce(&soon(2), now).is_ok(), "what the flood still decodes is not before it either");
     drop((one, flooding));
     let longest = Terms { longest_wait: Some(ms(50)), deadline: None, ..soon(0) };
