@@ -272,8 +272,8 @@ fn company_in_a_run_counts_as_waiting_where_the_wait_is_limited() {
     }
     for machine in [HALF, SINGLE] {
         let (_, goodput) = beyond(&machine, 2.0 * machine.time(1));
-        // As with deadlines: of short waits and many images a second, no more than a fifth of either is given for the other.
-        assert!(goodput > 0.8, "an accelerator does {goodput} of what it can");
+        // A run may do a fifth less than the machine can for it; what is filled up to a power of two comes on top.
+        assert!(goodput > 0.75, "an accelerator does {goodput} of what it can");
     }
 }
 
