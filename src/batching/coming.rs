@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    job::Terms,
     policy::Priority,
+    terms::Terms,
     turns::{ClientId, FairTurn, Turns},
 };
 

@@ -125,19 +125,6 @@ pub struct FinishedRun {
     pub succeeded: bool,
 }
 
-/// On which terms an image waits.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Terms {
-    /// When whoever asked stops waiting.
-    pub deadline: Option<Instant>,
-    /// Whom it may overtake.
-    pub priority: Priority,
-    /// Whose it is, where clients take turns.
-    pub client: Option<ClientId>,
-    /// One that would wait longer in the queue is refused. `None`: the queue's capacity alone decides.
-    pub longest_wait: Option<Duration>,
-}
-
 /// One image for the queue.
 #[derive(Debug)]
 pub struct Submission {

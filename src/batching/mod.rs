@@ -20,6 +20,7 @@ mod run_size;
 #[cfg(test)]
 mod simulation;
 mod state;
+mod terms;
 mod times;
 mod turns;
 mod view;
@@ -30,9 +31,10 @@ use std::{io, sync::Arc, thread::JoinHandle, time::Instant};
 use tokio::sync::oneshot;
 
 pub use coming::Announced;
-pub use job::{FinishedRun, Inside, JobError, Reply, Submission, SubmitError, Terms, WorkerObserver};
+pub use job::{FinishedRun, Inside, JobError, Reply, Submission, SubmitError, WorkerObserver};
 pub use pending::Pending;
 pub use policy::{Policy, Priority};
+pub use terms::Terms;
 pub use times::ServiceTimes;
 pub use turns::ClientId;
 pub use view::{ExpectedRun, QueueView};

@@ -9,11 +9,12 @@ use std::{
 use super::{
     coming::{Announced, Coming},
     forecast::Lane,
-    job::{JobError, SubmitError, Terms, WorkerObserver},
+    job::{JobError, SubmitError, WorkerObserver},
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Decision, Policy, decide},
     state::{Arrived, Job, JobId, State, is_awaited},
+    terms::Terms,
     times::ServiceTimes,
     view::QueueView,
 };

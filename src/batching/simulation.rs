@@ -10,10 +10,11 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    job::{Inside, JobError, Reply, Terms},
+    job::{Inside, JobError, Reply},
     policy::{Decision, Policy, decide},
     queue::Queue,
     state::{Arrived, Job},
+    terms::Terms,
     turns::ClientId,
 };
 use crate::tensor::{InputShape, Layout, NumberType};

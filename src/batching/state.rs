@@ -10,11 +10,12 @@ use tokio::sync::oneshot;
 use super::{
     coming::{Announced, Coming, Rank},
     forecast::{Forecast, Lane, forecast},
-    job::{Inside, JobError, Reply, SubmitError, Terms},
+    job::{Inside, JobError, Reply, SubmitError},
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Policy, Priority, one_is_alone},
     run_size::{brief_run, run_size},
+    terms::Terms,
     times::ServiceTimes,
 };
 use crate::tensor::Input;
