@@ -47,17 +47,15 @@ pub(super) fn run_size(
 /// The same for images without a deadline that are not to wait long: company in a run is waiting too. Up to `most`, as many as can be answered before the
 /// first of them has waited enough, and one at least. Where so few are far less than the machine can do, everybody would wait longer for it: then `most`.
 ///
-/// * `patience`: of those who wait, in their order, how long each is to wait at most, its own run included
+/// * `patience`: of those who wait, in their order, until when each is to be answered; whoever it is too late for wants the smallest run
 pub(super) fn brief_run(
     patience: &[Option<Instant>],
     most: usize,
     now: Instant,
     ends: impl Fn(usize) -> Instant,
 ) -> usize {
-    let alone = ends(1);
-    let patience: Vec<_> = patience.iter().map(|until| until.map(|until| until.max(alone))).collect();
     let all = patience.len().min(most);
-    let images = before_the_first(&patience, all, &ends);
+    let images = before_the_first(patience, all, &ends).max(all.min(1));
     let rate = |images| rate(images, ends(images) - now);
     if images == all || rate(images) < WORTH_IT * rate(all) { most } else { images }
 }

@@ -55,11 +55,11 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// When it has waited twice as long as it is to wait for its run, once in the queue and once for company in its run. What its run
-    /// takes without company comes on top.
-    fn patience(&self) -> Option<Instant> {
+    /// Until when it is to be answered, where the wait is limited: as long as it may wait in the queue, as long again for company in its run, and what
+    /// a run without company takes.
+    fn patience(&self, alone: Duration) -> Option<Instant> {
         let announced = self.announced.as_ref()?;
-        Some(announced.since + 2 * announced.longest_wait?)
+        Some(announced.since + 2 * announced.longest_wait? + alone)
     }
 
     /// Whether it is one that nobody waits for.
@@ -263,9 +263,8 @@ impl State {
         let is_late = |job: &Job, ends| deadline(job).is_some_and(|deadline| deadline <= now || deadline < ends);
         let alone = ends(1);
         let waiting = self.jobs.iter().map(|(_, job)| job).filter(|job| !job.reply.is_closed() && !is_late(job, alone));
-        let waiting: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(|job| (deadline(job), job.patience())).collect();
-        let (deadlines, patience): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let patience: Vec<_> = patience.into_iter().map(|until| until.map(|until| until + (alone - now))).collect();
+        let patience: Vec<_> = waiting.clone().take(count).map(|job| job.patience(alone - now)).collect();
+        let deadlines: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(deadline).collect();
         let count = brief_run(&patience, count, now, ends);
         let size = run_size(&deadlines, count, now, ends);
         // Where none is worth a run, all of them go.

@@ -13,6 +13,6 @@ pub struct Terms {
     pub priority: Priority,
     /// Whose it is, where clients take turns.
     pub client: Option<ClientId>,
-    /// One that would wait longer in the queue is refused. `None`: the queue's capacity alone decides.
+    /// One that would wait longer in the queue is refused, and its run is kept as short as that asks for. `None`: the queue's capacity alone decides.
     pub longest_wait: Option<Duration>,
 }

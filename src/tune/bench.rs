@@ -202,7 +202,7 @@ fn refusal(drift: Option<Drift>) -> String {
 struct Timing {
     /// Images a second, as they would have been had the yardstick kept its first pace.
     speed: f64,
-    /// The same, as more than two thirds of the comparisons show it.
+    /// The same, as two thirds of the comparisons show it.
     at_least: f64,
     /// Every run, sorted, in milliseconds.
     run_ms: Vec<f64>,

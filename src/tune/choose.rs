@@ -100,7 +100,7 @@ pub fn choose(rows: &[Measurement], rules: &Rules) -> Option<Choice> {
         let gain = rules.score(row) / default_score.max(f64::MIN_POSITIVE);
         !patient || alone_ms(row) <= gain.max(ALLOWED_DELAY) * default.alone_ms
     };
-    // On a busy machine a gain may be an accident. A true one shows in more than two thirds of the comparisons.
+    // On a busy machine a gain may be an accident. A true one shows in two thirds of the comparisons.
     let certain = |row: &&Measurement| match rules.goal {
         Goal::Latency => true,
         Goal::Throughput | Goal::P99(_) => row.at_least >= default_score,

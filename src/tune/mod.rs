@@ -77,7 +77,7 @@ pub struct Measurement {
     pub batch_size: usize,
     /// All sessions busy, and for each image another one prepared on the same cores.
     pub images_per_second: f64,
-    /// The same, as more than two thirds of the comparisons with the default show it. If it is far below `images_per_second`, the machine was busy.
+    /// The same, as two thirds of the comparisons with the default show it. If it is far below `images_per_second`, the machine was busy.
     pub at_least: f64,
     /// The median of a run while all sessions are busy, in milliseconds.
     pub p50_ms: f64,
