@@ -26,8 +26,8 @@ use crate::{
     onnx::{self, CycleError},
     postprocess::parse_labels,
     runtime::{
-        self, Element, GraphSource, InnerValue, Provider, SharedWeights, Stated, check_size, pairs_may_overflow,
-        with_share,
+        self, Element, GraphSource, InnerValue, LoadError, Provider, SharedWeights, Stated, check_size,
+        pairs_may_overflow, with_share,
     },
     settings::Batching,
     tensor::InputShape,
@@ -238,11 +238,7 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     steps.begin(LoadStep::MakingSessions);
     let alike = plan.alone.filter(|alone| alone.engine == engine);
     let sessions = shape.instances + usize::from(alike.is_some());
-    // A session that has threads gets them as far back as the thread that makes it.
-    let has_threads = engine.provider != Provider::Cpu || shape.intra_threads > 1;
-    // Beside traffic for one session too, so that what takes long is done behind the traffic, and little is left that cannot be.
-    let prepares = sessions > 1 || (has_threads && steps.gives_way());
-    let shared = if prepares { steps.aside(|| tuning.shared_weights(engine))? } else { Ok(None) };
+    let shared = if sessions > 1 { steps.aside(|| tuning.shared_weights(engine))? } else { Ok(None) };
     let shared = shared.unwrap_or_else(|cause| {
         tracing::warn!(
             model = name,
@@ -256,10 +252,13 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let open_alone =
         |candidate: Candidate| tuning.open(if candidate.engine == engine { prepared } else { graph }, candidate, 1);
     let share = manifest.runtime.share;
-    let opened = if has_threads { with_share(share, open)? } else { steps.aside(open)? };
-    let mut executors = opened.map_err(|cause| tuning.graph_error(cause))?;
-    let alone = with_share(share, || plan.alone.map(open_alone).transpose())?;
-    let mut alone = alone.map_err(|cause| tuning.graph_error(cause))?.unwrap_or_default();
+    // Other providers start threads by themselves, as far back as the thread that makes the session, and they are to serve.
+    let is_made_aside =
+        [Some(plan.candidate), plan.alone].into_iter().flatten().all(|it| it.engine.provider == Provider::Cpu);
+    let make = || Ok::<_, LoadError>((open()?, plan.alone.map(open_alone).transpose()?));
+    let made = with_share(share, || if is_made_aside { steps.sessions_aside(make) } else { Ok(make()) })??;
+    let (mut executors, alone) = made.map_err(|cause| tuning.graph_error(cause))?;
+    let mut alone = alone.unwrap_or_default();
     if facts.may_overflow
         && let Some(warning) = overflow::warning(engine.provider)
     {

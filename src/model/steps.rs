@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::runtime::{Provider, behind_traffic};
+use crate::runtime::{Provider, behind_traffic, sessions_behind_traffic};
 
 /// What a load does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +85,6 @@ impl LoadSteps {
         self.beside_earlier
     }
 
-    /// Whether others are served meanwhile.
-    pub(super) fn gives_way(&self) -> bool {
-        self.gives_way
-    }
-
     /// Whether sessions are made and run side by side. Beside traffic that would take all cores; on a GPU, memory for all at once.
     pub(super) fn at_once(&self, provider: Provider) -> bool {
         !self.gives_way && provider == Provider::Cpu
@@ -101,6 +96,14 @@ impl LoadSteps {
     /// If the system gives no thread.
     pub(super) fn aside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         if self.gives_way { behind_traffic("load aside", work) } else { Ok(work()) }
+    }
+
+    /// Makes sessions on the processor aside; their own threads, which are to serve, stand where this thread stands.
+    ///
+    /// # Errors
+    /// As of [`Self::aside`].
+    pub(super) fn sessions_aside<T: Send>(&self, make: impl FnOnce() -> T + Send) -> io::Result<T> {
+        if self.gives_way { sessions_behind_traffic("load aside", make) } else { Ok(make()) }
     }
 
     /// Ends the step before, and begins this one.

@@ -21,6 +21,7 @@ use super::{
     pairs_may_overflow,
     plugin::{self, Plugin},
     profile::tensorrt_profile,
+    session_threads::ThreadStarter,
     shared_object,
 };
 use crate::onnx::{self, DataType, Fp16Error, GraphBuilder, shapeless, untyped, value_info};
@@ -273,6 +274,10 @@ impl Runtime {
             // It would quantize the layers of an int8 graph that were left in fp32 because 8 bits ruin the answers, and
             // with one scale for all of their weights.
             .with_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")?;
+        let builder = match ThreadStarter::of_this_thread() {
+            Some(starter) => builder.with_thread_manager(starter)?,
+            None => builder,
+        };
         let builder = match graph {
             GraphSource::Prepared(_) => builder.with_optimization_level(GraphOptimizationLevel::Disable)?,
             GraphSource::File(_) | GraphSource::Memory(_) => builder,

@@ -13,13 +13,13 @@ const LAST: i32 = 19;
 /// How far back what is loaded beside traffic stands: it gets a 28th of a core that traffic uses up, and a whole one where there is no traffic. It is not
 /// alone there: measuring has two threads a core, which take 0.07 of each so. At nice 10 they took 0.18, all that traffic at 0.8 of the capacity has to spare.
 /// Some share has to be left, or a server in trouble could never be given a lighter model.
-const BEHIND_TRAFFIC: i32 = 15;
+pub(super) const BEHIND_TRAFFIC: i32 = 15;
 
 /// Each step back takes a fifth of a thread's weight.
 const STEP: f64 = 1.25;
 
 /// Runs `work` behind everything that is not so run, and waits for it. It must not start a thread that is to stay: a session's own
-/// threads, made here, would serve from behind for ever.
+/// threads, made here, would serve from behind for ever; [`sessions_behind_traffic`](super::sessions_behind_traffic) is for those.
 ///
 /// # Errors
 /// If the system gives no thread. A panic of `work` is the caller's.
@@ -84,7 +84,7 @@ fn stand_at(wanted: i32) {
 
 /// How far back this thread is.
 #[cfg(target_os = "linux")]
-fn niceness() -> i32 {
+pub(super) fn niceness() -> i32 {
     // SAFETY: `getpriority` takes two numbers and only reads; of the calling thread it cannot fail.
     unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
 }
@@ -108,7 +108,7 @@ fn stand_at(_wanted: i32) {}
 fn give_everything_way() {}
 
 #[cfg(not(target_os = "linux"))]
-fn niceness() -> i32 {
+pub(super) fn niceness() -> i32 {
     0
 }
 
