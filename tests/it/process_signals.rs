@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -70,6 +70,14 @@ impl Drop for Running {
 async fn interrupted(mut command: Command, signal: i32, catches: bool, after: Duration) -> (ExitStatus, String) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
+    // Whoever runs the tests in the background may have SIGINT ignored, and the child would inherit that.
+    let told = || {
+        // SAFETY: `signal` may be called between fork and exec; it takes two numbers and changes what belongs to the child.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: `told` allocates nothing and takes no lock.
+    unsafe { command.pre_exec(told) };
     let mut child = Running(command.stderr(File::create(&log).unwrap()).spawn().unwrap());
     if catches {
         catches_signals(&child.0).await;
