@@ -100,7 +100,7 @@ bench-cascade: build ## Accuracy and time of a cascade of two models (ARGS='--da
 bench-tracing: build ## What tracing 1 % of the requests costs, by turns (ARGS='--ratio 1.0 --away')
 	$(PYTHON) benches/tracing/tracing.py --binary target/release/resnetd $(ARGS)
 
-bench-keys: build ## What keys and TLS cost those who are let in, by turns (ARGS='--rounds 8 --seconds 4 --grpc')
+bench-keys: build ## What keys, tokens and TLS cost those who are let in, by turns (ARGS='--rounds 8 --seconds 4 --grpc')
 	$(PYTHON) benches/keys/price.py --binary target/release/resnetd $(ARGS)
 
 fleet-sim: ## Fleets of 10 to 10,000 replicas in simulation: target/bench/fleet.html (ARGS='--replica capacity.json --quick')
