@@ -6,6 +6,8 @@ import subprocess
 import threading
 import time
 
+from certificates import new_key
+
 AUDIENCE = "resnetd"
 # DER: a sequence of two integers, as openssl writes a signature; the last 64 bytes of a public key of P-256 are its point.
 COORDINATE_BYTES = 32
@@ -33,7 +35,7 @@ def fixed(signature):
 class Issuer:
     def __init__(self, folder):
         self.key = folder / "issuer.key"
-        openssl("genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.key)
+        new_key(self.key)
         point = openssl("pkey", "-in", self.key, "-pubout", "-outform", "DER")[-2 * COORDINATE_BYTES :]
         x, y = (encoded(part) for part in (point[:COORDINATE_BYTES], point[COORDINATE_BYTES:]))
         keys = {"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": x, "y": y}]}

@@ -3,12 +3,13 @@
     python3 benches/keys/price.py --binary target/release/resnetd [--rounds 8] [--seconds 4] [--keys 1000] [--grpc] [--tokens 1000]
 
 All are the same binary with the built-in model, started anew for every turn, loaded by 16 kept connections of `resnetd bench` one after the
-other, each round in another order. `keys` has a file of so many keys, each with limits that are counted and never reached; `oidc` an
-issuer of tokens (ES256), one of which comes with every request and is checked once; `tls` a certificate of a P-256 key (TLS 1.3); `both` has keys and TLS. For each turn it prints requests a second and the server's processor time for one, and
-at the end the medians of the rounds' ratios over the server without either. `bench` runs on the same cores and seals and opens records as
-well, so the ratio of requests a second has the client's price in it, too; the processor time is the server's alone.
+other, each round in another order. `keys` has a file of so many keys, each with limits that are counted and never reached; `oidc` an issuer
+of tokens (ES256), one of which comes with every request and is checked once; `tls` a certificate of a P-256 key (TLS 1.3); `both` has keys
+and TLS. For each turn it prints requests a second and the server's processor time for one, and at the end the medians of the rounds' ratios
+over the server without any. `bench` runs on the same cores and seals and opens records as well, so the ratio of requests a second has the
+client's price in it, too; the processor time is the server's alone.
 With --tokens instead: what the check of a token costs that has not come before, by the server's processor time for a small request, over one
-connection, with so many tokens of which each comes once and with one of them as often, by turns.
+connection, with so many tokens of which each comes once and with one that was checked before as often, by turns.
 Needs Python, openssl 3 and Linux; asks 127.0.0.1 only.
 """
 import argparse
@@ -70,6 +71,15 @@ def ways(folder, count):
     }
 
 
+def ask(connection, tokens):
+    """A small request with each token."""
+    for token in tokens:
+        connection.request("GET", "/v1/models/resnet20-cifar10", headers={"authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200, answer.status
+
+
 def first_checks(binary, count, rounds):
     """Prints microseconds of processor for a request whose token is new, and for one whose token was checked before."""
     with tempfile.TemporaryDirectory() as folder:
@@ -80,14 +90,12 @@ def first_checks(binary, count, rounds):
             server = Server(binary, {"RESNETD__RUNTIME__PROVIDER": "cpu", **issuer.settings()})
             try:
                 connection = http.client.HTTPConnection(*server.http, timeout=60)
-                fresh = [issuer.token(f"{number}-{token}") for token in range(count)]
-                for kind, tokens in (("new", fresh), ("known", fresh[-1:] * count)):
+                known, *fresh = [issuer.token(f"{number}-{token}") for token in range(count + 1)]
+                ask(connection, [known] * count)
+                kinds = [("new", fresh), ("known", [known] * count)]
+                for kind, tokens in kinds if number % 2 == 0 else reversed(kinds):
                     before = server.processor_seconds()
-                    for token in tokens:
-                        connection.request("GET", "/v1/models/resnet20-cifar10", headers={"authorization": f"Bearer {token}"})
-                        answer = connection.getresponse()
-                        answer.read()
-                        assert answer.status == 200, answer.status
+                    ask(connection, tokens)
                     costs[kind].append(1e6 * (server.processor_seconds() - before) / count)
             finally:
                 server.stop()

@@ -27,8 +27,8 @@ from target import ROOT, Server  # noqa: E402
 from versions import put, wait_for  # noqa: E402
 
 BUILT_IN = ROOT / "models/resnet20-cifar10"
-# No swap of a ResNet-50 takes less.
-LEAST_SECONDS = 2
+# Versions are written for a run as if each swap took so long; where it takes less, they run out before the run ends.
+LEAST_SECONDS = 1
 QUANTILES = ("p50", "p99", "p99_9", "max")
 
 
