@@ -22,7 +22,9 @@ except ImportError as error:
     print(f"SKIPPED all of deploy: {error.name} is not installed (deploy/requirements.txt)")
     sys.exit(0)
 
-SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+?)__([A-Z0-9_]+)\b")
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SERVER = next((file for build in ("release", "debug") if (file := ROOT / "target" / build / "resnetd").exists()), None)
+SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+)\b")
 RESOURCES = {"cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"}
 PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold", "activationThreshold"}
 # The chart as it comes, and with everything that can be switched on.
@@ -30,8 +32,11 @@ CHART_VALUES = {
     "defaults": {},
     "hpa": {"autoscaling": {"by": "hpa"}, "gpus": 1, "models": {"claim": "models"}, "settings": {"LIMITS__MAX_IN_FLIGHT_BYTES": 2147483648},
             "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]},
+    "tokens": {"auth": {"issuer": "https://kubernetes.default.svc.cluster.local", "clusterTokens": True, "rights": [],
+                        "grants": [{"name": "web", "claim": "/kubernetes.io/namespace", "value": "web", "models": ["*"], "images_per_second": 200}]}},
     "keda": {"autoscaling": {"by": "keda"}, "models": {"store": "s3://bucket/models"}, "monitor": {"enabled": True, "labels": {"release": "prometheus"}},
              "serviceAccount": {"name": "resnetd", "annotations": {"eks.amazonaws.com/role-arn": "arn"}}, "image": {"repository": "resnetd", "pullSecrets": ["registry"]},
+             "tls": {"secret": "resnetd-tls"}, "auth": {"keysSecret": "resnetd-keys", "issuer": "https://id.example.com"},
              "envFrom": [{"secretRef": {"name": "store"}}], "env": [{"name": "AWS_REGION", "value": "eu-central-1"}], "podAnnotations": {"a": "b"}},
 }
 
@@ -67,19 +72,19 @@ def said(command, cwd=None):
 
 
 def settings(root):
-    """Every SECTION, KEY of config/resnetd.toml."""
+    """Every SECTION__KEY of config/resnetd.toml."""
     section, known = "", set()
     for line in (root / "config/resnetd.toml").read_text().splitlines():
-        if found := re.match(r"\[(\w+)\]", line):
-            section = found[1]
+        if found := re.match(r"\[([\w.]+)\]", line):
+            section = found[1].replace(".", "__")
         elif found := re.match(r"(\w+) =", line):
-            known.add((section.upper(), found[1].upper()))
+            known.add(f"{section}__{found[1]}".upper())
     return known
 
 
 def unknown_settings(text, known):
     lines = [line.split("#", 1)[0] for line in text.splitlines()]
-    return ", ".join(sorted({found[0] for line in lines for found in SETTING.finditer(line) if (found[1], found[2]) not in known}))
+    return ", ".join(sorted({found[0] for line in lines for found in SETTING.finditer(line) if found[1] not in known}))
 
 
 def documents(report, kinds, what, text, known):
@@ -103,7 +108,23 @@ def documents(report, kinds, what, text, known):
     except (KeyError, TypeError, AttributeError) as error:
         loose = f"a key is missing or is no list: {error}"
     report.check(f"{what}: what refers to what", loose)
+    if SERVER:
+        report.check(f"{what}: the server takes its settings", "" if loose else "; ".join(filter(None, map(refused, found))))
+    else:
+        report.skip("whether the server takes the values of settings: it is not built")
     report.check(f"{what}: settings", unknown_settings(text, known))
+
+
+def refused(document):
+    """What the server itself says of a Deployment's settings. Files are in the pod alone, so what names one is left out."""
+    if document["kind"] != "Deployment":
+        return ""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RESNETD__")}
+    [container] = document["spec"]["template"]["spec"]["containers"]
+    set_here = {one["name"]: one["value"] for one in container["env"] if not one.get("value", "/").startswith("/")}
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run([SERVER, "check-config"], cwd=empty, env=own | set_here, capture_output=True, text=True, timeout=60, check=False)
+    return done.stderr.strip() if done.returncode else ""
 
 
 def loose_ends(found):
@@ -285,7 +306,7 @@ def main():
     parser.add_argument("--kubernetes", default="1.31", help="the version whose schemas count")
     options = parser.parse_args()
     report, deploy = Report(), options.deploy
-    known = settings(pathlib.Path(__file__).resolve().parents[1])
+    known = settings(ROOT)
     kinds = Kinds(options.schemas, options.kubernetes)
     kubernetes(report, kinds, deploy, known)
     chart(report, kinds, deploy / "helm/resnetd", known)

@@ -14,3 +14,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
+
+{{- /* A list of maps as TOML's inline tables: JSON has colons where TOML has equals signs. */ -}}
+{{- define "resnetd.tables" -}}
+[{{ range $place, $table := . }}{{ if $place }}, {{ end }}{ {{ range $index, $key := keys $table | sortAlpha }}{{ if $index }}, {{ end }}{{ $key }} = {{ get $table $key | toJson }}{{ end }} }{{ end }}]
+{{- end -}}
