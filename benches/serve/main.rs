@@ -33,7 +33,7 @@ use resnetd::{
 use serde_json::Value;
 
 use bare::Bare;
-use load::{Load, Outcome, Until};
+use load::{LEAD, Load, Outcome, Until};
 use report::{Report, Round};
 use server::{Arithmetic, Server, cpu_time};
 
@@ -129,7 +129,7 @@ fn main() -> Result<()> {
     let until = arguments.requests.map_or(Until::Elapsed(time), Until::Requests);
     for _ in 0..arguments.rounds {
         let serve = || match arguments.grpc {
-            true => Served::of_run(&grpc::load(server.http, name, &images, arguments.connections, time)?),
+            true => Served::of_run(&grpc::load(server.http, name, &images, arguments.connections, time)?, time),
             false => Served::of(&serve(until)?),
         };
         report.rounds.push(round(&server, serve, || bare.run(&images, time))?);
@@ -169,12 +169,16 @@ impl Served {
         })
     }
 
-    fn of_run(run: &RunSummary) -> Result<Self> {
+    /// * `time`: how long requests were sent
+    fn of_run(run: &RunSummary, time: Duration) -> Result<Self> {
         ensure!(run.answered == run.requests, "the server refused requests: {:?} {:?}", run.statuses, run.errors);
         let times = run.latency_ms.context("nothing was answered")?;
+        let lead = (time / LEAD).as_secs_f64();
+        let settled: Vec<_> =
+            run.over_time.iter().filter(|moment| moment.at_s > lead).map(|moment| moment.answered_per_s).collect();
         Ok(Self {
             answers: run.answered as f64,
-            rate: run.requests_per_second,
+            rate: settled.iter().sum::<f64>() / settled.len() as f64,
             p50_ms: times.p50,
             p99_ms: times.p99,
             mean_batch: run.batch_size_mean.unwrap_or(f64::NAN),

@@ -85,33 +85,32 @@ impl Bare {
         Ok(Self { loops, batch_size })
     }
 
-    /// Goes round `images` on all threads for `time`; gives images a second.
+    /// Goes round `images` on all threads for `time`; gives images a second, of each thread until its own end.
     pub(crate) fn run(&mut self, images: &[Vec<u8>], time: Duration) -> Result<f64> {
         let started = Instant::now();
         let batch_size = self.batch_size;
-        let done = thread::scope(|scope| {
+        thread::scope(|scope| {
             let threads: Vec<_> = self
                 .loops
                 .iter_mut()
                 .enumerate()
                 .map(|(place, round)| {
-                    scope.spawn(move || -> Result<usize> {
+                    scope.spawn(move || -> Result<f64> {
                         let mut images = images.iter().cycle().skip(place);
                         let mut done = 0;
                         while started.elapsed() < time {
                             round.classify(images.by_ref().take(batch_size))?;
                             done += batch_size;
                         }
-                        Ok(done)
+                        Ok(done as f64 / started.elapsed().as_secs_f64())
                     })
                 })
                 .collect();
-            threads.into_iter().try_fold(0, |sum, thread| match thread.join() {
-                Ok(done) => Ok(sum + done?),
+            threads.into_iter().try_fold(0.0, |sum, thread| match thread.join() {
+                Ok(rate) => Ok(sum + rate?),
                 Err(_) => anyhow::bail!("a thread of the bare loop panicked"),
             })
-        })?;
-        Ok(done as f64 / started.elapsed().as_secs_f64())
+        })
     }
 
     /// Classifies one image after the other for `time`; gives how long each took, ascending.

@@ -19,6 +19,9 @@ use tokio::{
     task::LocalSet,
 };
 
+/// This part of a load's time fills the connections.
+pub(crate) const LEAD: u32 = 4;
+
 /// What to send where.
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
@@ -32,17 +35,37 @@ pub(crate) struct Load {
 /// When a load ends.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
-    /// After this time.
+    /// After this time. The rate is that of the answers that come in the last three quarters of it: the first quarter fills the connections, and after
+    /// the end the sessions run empty one after the other.
     Elapsed(Duration),
     /// After so many requests of each connection.
     Requests(usize),
 }
 
+impl Until {
+    /// What of the time counts for no rate.
+    fn lead(self) -> Duration {
+        match self {
+            Self::Elapsed(time) => time / LEAD,
+            Self::Requests(_) => Duration::ZERO,
+        }
+    }
+
+    fn counts(self, at: Duration) -> bool {
+        match self {
+            Self::Elapsed(time) => (self.lead()..=time).contains(&at),
+            Self::Requests(_) => true,
+        }
+    }
+}
+
 /// What came back.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// From the first request to the last answer.
-    pub(crate) elapsed: Duration,
+    /// The time that the rate is of.
+    window: Duration,
+    /// The answers with status 200 that came in it.
+    in_window: usize,
     /// One for each answer with status 200, ascending.
     pub(crate) latencies: Vec<Duration>,
     /// How many answers of each other status.
@@ -54,7 +77,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Answers a second.
     pub(crate) fn rate(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+        self.in_window as f64 / self.window.as_secs_f64()
     }
 
     /// The latency that a `share` of the answers stays under, in milliseconds.
@@ -71,6 +94,7 @@ impl Outcome {
 
     fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
+        self.in_window += other.in_window;
         self.batch_sizes += other.batch_sizes;
         for (status, count) in other.refused {
             *self.refused.entry(status).or_default() += count;
@@ -102,7 +126,10 @@ pub(crate) fn run(load: Load) -> io::Result<Outcome> {
         for client in clients {
             outcome.add(client.await.map_err(io::Error::other)??);
         }
-        outcome.elapsed = started.elapsed();
+        outcome.window = match load.until {
+            Until::Elapsed(time) => time - load.until.lead(),
+            Until::Requests(_) => started.elapsed(),
+        };
         outcome.latencies.sort_unstable();
         Ok(outcome)
     })
@@ -166,6 +193,7 @@ async fn client(load: Rc<Load>, place: usize, started: Instant) -> io::Result<Ou
         let latency = asked.elapsed();
         if answer.status == 200 {
             outcome.latencies.push(latency);
+            outcome.in_window += usize::from(load.until.counts(started.elapsed()));
             outcome.batch_sizes += batch_size(&connection.buffer[answer.body]).unwrap_or(0);
         } else {
             *outcome.refused.entry(answer.status).or_default() += 1;
