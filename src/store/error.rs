@@ -141,16 +141,19 @@ impl StoreFault {
         }
         // All that the library tells of an answer is this text: its type is private.
         let text = error.to_string();
-        if let Some(status) = status(&text) {
-            let code = code(&text).unwrap_or_default();
-            return Self::of_answer(kind, name, status, &code);
+        let is_of_the_machine = MACHINES_CREDENTIALS.iter().any(|place| text.contains(place));
+        match status(&text) {
+            // It was not the store that answered: this machine has no role, or none of the cloud's machines is here.
+            Some(status) if is_of_the_machine && !is_passing(status) => {
+                return Self::NoCredentials(usual_chain(kind));
+            }
+            Some(status) => return Self::of_answer(kind, name, status, &code(&text).unwrap_or_default()),
+            None => {}
         }
         if text.contains("redirect without LOCATION") {
             return Self::Region;
         }
-        let asks_for_credentials =
-            ["169.254.", "metadata.google.internal", "/latest/api/token", "oauth2", "/msi/token"];
-        if asks_for_credentials.iter().any(|place| text.contains(place)) {
+        if is_of_the_machine || text.contains("oauth2") {
             return Self::NoCredentials(usual_chain(kind));
         }
         let mut cause: &dyn Error = error;
@@ -166,6 +169,7 @@ impl StoreFault {
             None if text.contains("range") || text.contains("partial") => {
                 Self::Answer(format!("another part of {name} than it was asked for: it has to know ranges"))
             }
+            None if name.is_empty() => Self::Answer("what cannot be read".to_owned()),
             None => Self::Answer(format!("what cannot be read, for {name}")),
         }
     }
@@ -173,7 +177,8 @@ impl StoreFault {
     fn of_answer(kind: StoreKind, name: &str, status: u16, code: &str) -> Self {
         let said = if code.is_empty() { status.to_string() } else { format!("{status} {code}") };
         match (status, code) {
-            (500.. | 429 | 408, _) | (_, "SlowDown" | "RequestTimeout") => Self::Away(format!("answers {said}")),
+            (_, "SlowDown" | "RequestTimeout") => Self::Away(format!("answers {said}")),
+            _ if is_passing(status) => Self::Away(format!("answers {said}")),
             (_, "ExpiredToken" | "TokenRefreshRequired" | "RequestExpired") => {
                 Self::Credentials { code: said, remedy: "they have expired; renew them" }
             }
@@ -189,6 +194,14 @@ impl StoreFault {
             _ => Self::Answer(said),
         }
     }
+}
+
+/// Where a machine or a pod of a cloud asks for credentials of its own.
+const MACHINES_CREDENTIALS: [&str; 4] = ["169.254.", "metadata.google.internal", "/latest/api/token", "/msi/token"];
+
+/// Whether an answer of this status may be another one later.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 500..|429| 408)
 }
 
 fn usual_chain(kind: StoreKind) -> &'static str {
@@ -278,6 +291,20 @@ mod tests {
         ] {
             assert_eq!(answer(status, code), expected);
         }
+    }
+
+    #[test]
+    fn a_machine_without_a_role_is_no_answer_of_the_store() {
+        let place = "http://169.254.169.254/latest/meta-data/iam/security-credentials/";
+        let answer = |status: &str| {
+            fault(&format!("Error performing GET {place} in 1ms - Server returned non-2xx status code: {status}: "))
+        };
+        for status in ["404 Not Found", "403 Forbidden"] {
+            assert!(answer(status).starts_with("there are no credentials for it: "), "{}", answer(status));
+        }
+        assert_eq!(answer("503 Service Unavailable"), "it answers 503; it is tried again");
+        let listing = object_store::Error::Generic { store: "GCS", source: "no ETag".to_owned().into() };
+        assert_eq!(StoreFault::of(StoreKind::Gcs, "", &listing).to_string(), "it answers what cannot be read");
     }
 
     #[test]
