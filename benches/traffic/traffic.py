@@ -25,6 +25,7 @@ from target import ROOT, Server, fixture  # noqa: E402
 
 BUILT_IN = ROOT / "models/resnet20-cifar10"
 LEAST = 20
+LEAST_AGREEMENT = 0.9
 
 
 def get(server, path):
@@ -61,6 +62,8 @@ def bench(binary, server, seconds, rate):
 
 
 def cost(binary, server, repository, turns, seconds, rate):
+    if not turns:
+        return
     off = "split = { \"4\" = 0, \"5\" = 0 }\n"
     ratios = []
     for turn in range(turns):
@@ -92,8 +95,9 @@ def canary(server, repository, name, text, is_broken):
         answers.setdefault(version, []).append(now - begun)
         if version == 5:
             last, first = now, first or now
-            if broken is None and is_broken(answers):
-                broken = now
+        # What is mirrored is compared a moment after its answer.
+        if broken is None and first and is_broken(answers):
+            broken = time.monotonic()
     since = "" if broken is None else f", {1000 * max(0, last - broken):.1f} ms after the answer that broke the rule"
     counts = {version: len(times) for version, times in answers.items()}
     print(f"{name}: {counts}; last answer of the canary {1000 * (last - (first or last)):.0f} ms after its first{since}")
@@ -103,6 +107,16 @@ def canary(server, repository, name, text, is_broken):
 def is_slow(answers):
     enough = len(answers[3]) >= LEAST and len(answers[5]) >= LEAST
     return enough and statistics.median(answers[5]) > 2 * statistics.median(answers[3])
+
+
+def disagrees(server):
+    """As the metrics have it: of what was mirrored, images compared and with the same most probable class."""
+    counts = {"compared": 0, "agreements": 0}
+    for line in get(server, "/metrics").decode().splitlines():
+        if line.startswith("resnetd_shadow_") and 'version="5"' in line:
+            for kind, mark in (("compared", 'outcome="compared"'), ("agreements", "agreements_total{")):
+                counts[kind] += int(line.rsplit(" ", 1)[1]) if mark in line else 0
+    return counts["compared"] >= LEAST and counts["agreements"] < LEAST_AGREEMENT * counts["compared"]
 
 
 def main():
@@ -130,8 +144,8 @@ def main():
             guard = f"[traffic.guard]\nmin_requests = {LEAST}\n"
             split = "split = { \"4\" = 0, \"5\" = 50 }\n"
             canary(server, repository, "a slow canary", split + guard + "max_latency_ratio = 2.0\n", is_slow)
-            text = split + "shadow = 5\n" + guard + "min_agreement = 0.9\n"
-            canary(server, repository, "a wrong canary", text, lambda _: False)
+            text = split + "shadow = 5\n" + guard + f"min_agreement = {LEAST_AGREEMENT}\n"
+            canary(server, repository, "a wrong canary", text, lambda _: disagrees(server))
             print(f"  mirrored: {shadowed(server)}")
         finally:
             server.stop()
