@@ -4,12 +4,12 @@
 use std::ops::ControlFlow;
 
 use libfuzzer_sys::fuzz_target;
-use resnetd::bulk::{StreamReading, PictureStream, ShardColumns, Streamed};
+use resnetd::bulk::{PictureStream, ShardColumns, StreamReading, Streamed};
 
 /// The most rows of a batch, and what a picture may have.
 const MOST: usize = 1 << 10;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: resnetd_fuzz::guarded_panics_are_no_findings(&["arrow"]), |bytes: &[u8]| {
     // A key of its own for half of the runs.
     let key = bytes.last().is_some_and(|last| last % 2 == 0).then(|| "id".to_owned());
     let reading =
