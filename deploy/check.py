@@ -23,7 +23,9 @@ except ImportError as error:
     sys.exit(0)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SERVER = next((file for build in ("release", "debug") if (file := ROOT / "target" / build / "resnetd").exists()), None)
+BUILT = [file for build in ("release", "debug") if (file := ROOT / "target" / build / "resnetd").exists()]
+# $RESNETD, or what was built last: an older one does not know newer settings.
+SERVER = pathlib.Path(os.environ["RESNETD"]).resolve() if os.environ.get("RESNETD") else max(BUILT, key=lambda file: file.stat().st_mtime, default=None)
 SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+)\b")
 RESOURCES = {"cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"}
 PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold", "activationThreshold"}

@@ -201,7 +201,7 @@ const MACHINES_CREDENTIALS: [&str; 4] = ["169.254.", "metadata.google.internal",
 
 /// Whether an answer of this status may be another one later.
 fn is_passing(status: u16) -> bool {
-    matches!(status, 500..|429| 408)
+    matches!(status, 408 | 429 | 500..)
 }
 
 fn usual_chain(kind: StoreKind) -> &'static str {
