@@ -76,20 +76,21 @@ impl Drop for Server {
     }
 }
 
-/// Reads the log up to "ready"; gives the address that "listening" names.
+/// Reads the log up to "ready"; gives the address that "listening" names. If the server ends before, what it logged as errors and said at last.
 fn wait_until_ready(log: &mut BufReader<ChildStderr>) -> Result<SocketAddr> {
     let mut http = None;
-    let mut told = String::new();
+    let mut told = Vec::new();
     for line in log.lines() {
         let line = line?;
         let entry = serde_json::from_str::<Value>(&line).unwrap_or_default();
         match entry["message"].as_str() {
             Some("listening") => http = entry["http"].as_str().and_then(|address| address.parse().ok()),
             Some("ready") => return http.context("the server did not log its address"),
-            _ => told = line,
+            _ if entry["level"] == "ERROR" || entry.is_null() => told.push(line),
+            _ => {}
         }
     }
-    bail!("the server did not start: {told}")
+    bail!("the server did not start: {}", told.join("\n"))
 }
 
 /// The processor time that a process has used so far, all threads, user and system.
