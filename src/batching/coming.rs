@@ -82,6 +82,11 @@ impl Announced {
         }
     }
 
+    /// Whether it takes turns with the images of other clients, those of which nothing waits at this moment among them.
+    pub(super) fn shares_turns(&self) -> bool {
+        self.client.is_some() && self.coming.crowd().turns.are_shared(self.standing.0)
+    }
+
     /// A worker runs it.
     pub(super) fn run(self) {
         if self.client.is_some() {

@@ -60,6 +60,13 @@ pub(super) fn brief_run(
     if images == all || rate(images) < WORTH_IT * rate(all) { most } else { images }
 }
 
+/// The same for clients that take turns: whoever comes during a run waits for its end, so a run takes the images of one `round` of turns, and no client's
+/// second one, of up to `most`. Where so few are far less than the machine can do, everybody would wait longer for it: then `most`.
+pub(super) fn fair_run(round: usize, most: usize, now: Instant, ends: impl Fn(usize) -> Instant) -> usize {
+    let rate = |images| rate(images, ends(images) - now);
+    if round == 0 || round >= most || rate(round) < WORTH_IT * rate(most) { most } else { round }
+}
+
 /// The most of the first `all` images that one run answers before the first of their deadlines.
 fn before_the_first(deadlines: &[Option<Instant>], all: usize, ends: impl Fn(usize) -> Instant) -> usize {
     let mut soonest = None;
@@ -130,6 +137,22 @@ mod tests {
         assert_eq!(brief(10, 1, &[Some(0); 6], 32), 32);
         assert_eq!(brief(10, 1, &[Some(15); 6], 32), 5);
         assert_eq!(brief(0, 10, &[], 8), 8);
+    }
+
+    #[test]
+    fn a_second_image_of_a_client_waits_for_the_next_run_unless_all_would_wait_longer_for_it() {
+        let now = Instant::now();
+        let fair = |alone: u64, each: u64, round, most| {
+            fair_run(round, most, now, |images| now + ms(alone + each * images as u64))
+        };
+        assert_eq!(fair(0, 10, 1, 8), 1);
+        assert_eq!(fair(6, 42, 3, 8), 3);
+        assert_eq!(fair(0, 10, 9, 8), 8);
+        assert_eq!(fair(0, 10, 0, 8), 8, "nobody takes turns");
+        // An accelerator: one image in 11 ms, or 32 in 42; 24 of them are not so much less.
+        assert_eq!(fair(10, 1, 1, 32), 32);
+        assert_eq!(fair(10, 1, 24, 32), 24);
+        assert_eq!(fair(0, 10, 0, 0), 0);
     }
 
     #[test]

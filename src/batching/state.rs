@@ -14,7 +14,7 @@ use super::{
     judgement::{Judgement, Timeliness},
     load::Load,
     policy::{Policy, Priority, one_is_alone},
-    run_size::{brief_run, run_size},
+    run_size::{brief_run, fair_run, run_size},
     terms::Terms,
     times::ServiceTimes,
 };
@@ -266,6 +266,7 @@ impl State {
         let patience: Vec<_> = waiting.clone().take(count).map(|job| job.patience(alone - now)).collect();
         let deadlines: Vec<_> = waiting.take(SEEN_A_PLACE * count).map(deadline).collect();
         let count = brief_run(&patience, count, now, ends);
+        let count = fair_run(self.round(count), count.min(self.jobs.len()), now, ends);
         let size = run_size(&deadlines, count, now, ends);
         // Where none is worth a run, all of them go.
         while batch.len() < size.images || deadlines.is_empty() {
@@ -284,6 +285,17 @@ impl State {
             }
             batch.push(job);
         }
+    }
+
+    /// How many of the first `most` who wait come before anybody's second image; none of them where nobody takes turns with others.
+    fn round(&self, most: usize) -> usize {
+        let Some((_, first)) = self.jobs.front() else { return 0 };
+        if !first.announced.as_ref().is_some_and(Announced::shares_turns) {
+            return 0;
+        }
+        let (priority, turn) = first.standing;
+        let is_of_round = |(_, job): &&(JobId, Job)| job.standing.0 == priority && job.standing.1.is_of_round(turn);
+        self.jobs.iter().take(most).take_while(is_of_round).count()
     }
 
     /// Where an image of this standing belongs: behind all that are as urgent.

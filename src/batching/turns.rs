@@ -25,6 +25,13 @@ pub(super) struct FairTurn(u64);
 /// From one turn to the next: fine enough for the part of one that each of a million clients has.
 const ONE: u64 = 1 << 20;
 
+impl FairTurn {
+    /// Whether an image of this turn is run before anybody's second one after `first`.
+    pub(super) fn is_of_round(self, first: Self) -> bool {
+        self.0 < first.0.saturating_add(ONE)
+    }
+}
+
 /// So many images back it is seen who sends.
 const OF_LATE: usize = 64;
 
@@ -82,6 +89,11 @@ impl Turns {
         client.images += 1;
         client.next = turn.0 + ONE;
         turn
+    }
+
+    /// Whether more than one client sent of late.
+    pub(super) fn are_shared(&self, priority: Priority) -> bool {
+        self.lanes.get(&priority).is_some_and(|turning| turning.of_late > 1)
     }
 
     /// An image is run.
@@ -225,6 +237,28 @@ mod tests {
         (0..40).for_each(|_| line.send(0));
         line.send(1);
         assert_eq!(line.run(3), [0, 0, 1], "it is one turn behind, not forty");
+    }
+
+    #[test]
+    fn turns_are_shared_while_somebody_else_sent_of_late() {
+        let mut line = Line::default();
+        (0..70).for_each(|_| line.send(0));
+        assert!(!line.turns.are_shared(LANE), "one client sends");
+        line.send(1);
+        line.run(71);
+        assert!(line.turns.are_shared(LANE), "nobody waits, and two sent");
+        assert!(!line.turns.are_shared(Priority::BULK));
+        (0..OF_LATE).for_each(|_| line.send(0));
+        assert!(!line.turns.are_shared(LANE), "the other one sent long ago");
+    }
+
+    #[test]
+    fn a_round_of_turns_has_one_image_of_each_client() {
+        let mut line = Line::default();
+        (0..3).for_each(|_| line.send(0));
+        (1..4).for_each(|client| line.send(client));
+        let first = line.waiting[0].0;
+        assert_eq!(line.waiting.iter().filter(|(turn, _)| turn.is_of_round(first)).count(), 4);
     }
 
     #[test]
