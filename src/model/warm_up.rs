@@ -9,7 +9,7 @@ use std::{borrow::Cow, iter, sync::Arc, time::Instant};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
 use crate::{
-    preprocess::{DecodeLimits, Spec, preprocess},
+    preprocess::{DecodeLimits, Orientation, Spec, decode, preprocess},
     runtime::RunError,
     tensor::{Batch, InputShape, Normalizer, Pixels},
     tune::Prepare,
@@ -34,6 +34,10 @@ pub(super) struct WarmUpImages {
 /// Clients of a network for small images send small images. Below this many pixels a side, the upload that stands for
 /// theirs is as small as the network's input.
 const SMALL_SIDE: u32 = 128;
+
+/// What clients of other networks send: most of ImageNet's photos have this width and height. The ones here are smaller, and what decoding takes
+/// from the cores beside a network decides into how many sessions these are best parted.
+const TYPICAL: (u32, u32) = (500, 375);
 
 impl WarmUpImages {
     /// * `size`: height and width of what the network takes
@@ -95,7 +99,14 @@ impl WarmUpImages {
 
     fn jpeg(&self) -> Cow<'static, [u8]> {
         let small = self.images.first().filter(|image| image.width().max(image.height()) < SMALL_SIDE);
-        small.and_then(encoded).map_or(Cow::Borrowed(PHOTOS[0]), Cow::Owned)
+        let upload = match small {
+            Some(small) => encoded(small),
+            None => decode(PHOTOS[0], Orientation::default(), &DecodeLimits::default())
+                .ok()
+                .and_then(|photo| continued(&photo, TYPICAL))
+                .and_then(|photo| encoded(&photo)),
+        };
+        upload.map_or(Cow::Borrowed(PHOTOS[0]), Cow::Owned)
     }
 }
 
@@ -124,6 +135,20 @@ fn mirrored(photo: &Pixels) -> Option<Pixels> {
     let rows = photo.data().chunks_exact(photo.width() as usize * 3);
     let data = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
     Pixels::new(photo.width(), photo.height(), data)
+}
+
+/// The photo, its own reflection beyond its edges, so that there is as much to see everywhere.
+fn continued(photo: &Pixels, (width, height): (u32, u32)) -> Option<Pixels> {
+    let within = |at: u32, size: u32| {
+        let place = at % (2 * size);
+        place.min(2 * size - 1 - place)
+    };
+    let pixel = |x: u32, y: u32| {
+        let first = (within(y, photo.height()) * photo.width() + within(x, photo.width())) as usize * 3;
+        &photo.data()[first..first + 3]
+    };
+    let data = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).copied().collect();
+    Pixels::new(width, height, data)
 }
 
 /// Diagonals in every brightness and hue.
@@ -172,7 +197,15 @@ mod tests {
         };
         let small = Spec { resize_size: Some(32), crop_size: Some(32), ..Spec::default() };
         assert_eq!(size(&small, 32), (Format::Jpeg, 32, 32));
-        assert_eq!(size(&Spec::default(), 224), (Format::Jpeg, 385, 256));
+        assert_eq!(size(&Spec::default(), 224), (Format::Jpeg, TYPICAL.0, TYPICAL.1));
+    }
+
+    #[test]
+    fn a_photo_goes_on_as_its_own_reflection() {
+        let photo = Pixels::new(2, 1, vec![1, 1, 1, 2, 2, 2]).unwrap();
+        let wider = continued(&photo, (5, 2)).unwrap();
+        let row: Vec<_> = [1, 2, 2, 1, 1].into_iter().flat_map(|value| [value; 3]).collect();
+        assert_eq!(wider.data(), [row.clone(), row].concat());
     }
 
     #[test]
