@@ -200,9 +200,13 @@ def main():
             killed = engine.wounded(source, work / f"{name}-wounded", models, *local)
             compare(f"a worker was killed after {killed} bytes of answers, and a second job refused", read(work / f"{name}-wounded"), wanted)
             for turn in range(options.rounds):
-                shutil.rmtree(work / f"{name}-whole", ignore_errors=True)
-                seconds, alone = engine.run(source, work / f"{name}-whole", *local), classify()
-                print(f"  turn {turn + 1}: {count / seconds:.0f} images/s with the engine's start, classify alone {count / alone:.0f}", flush=True)
+                def whole(way, *more):
+                    shutil.rmtree(work / f"{name}-{way}", ignore_errors=True)
+                    return count / engine.run(source, work / f"{name}-{way}", *local, *more)
+
+                speed, arrow, alone = whole("whole"), whole("arrow", "--arrow"), count / classify()
+                print(f"  turn {turn + 1}: {speed:.0f} images/s with the engine's start, {arrow:.0f} with --arrow, classify alone {alone:.0f}", flush=True)
+            compare("with --arrow", read(work / f"{name}-arrow"), wanted)
             compare("in one go", read(work / f"{name}-whole"), wanted)
             if options.local:
                 continue
