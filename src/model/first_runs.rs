@@ -16,11 +16,18 @@ pub(super) struct FirstRuns {
     pub(super) one_at_a_time: Option<String>,
 }
 
-/// Runs every session once with each of `sizes`, which are ascending and begin with 1, and once more with one image: what an
-/// engine kept of the first run is used in the second, as in every request.
+/// How the first runs are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// All sessions side by side, rather than one after the other.
+    pub(super) at_once: bool,
+    /// One image is run once more: what the engine keeps of a first run is used in the second, as in every request.
+    pub(super) again: bool,
+}
+
+/// Runs every session once with each of `sizes`, which are ascending and begin with 1.
 ///
 /// * `fixed_batch`: what the graph fixes; it runs every batch as one of that size
-/// * `at_once`: all sessions side by side, rather than one after the other
 ///
 /// # Errors
 /// [`ModelError`] if what comes out of a single image is no row of classes, or no finite numbers.
@@ -29,13 +36,13 @@ pub(super) fn first_runs<E: Executor>(
     images: &mut WarmUpImages,
     sizes: &[usize],
     fixed_batch: Option<usize>,
-    at_once: bool,
+    manner: Manner,
 ) -> Result<FirstRuns, ModelError> {
-    let runs: Vec<_> = if at_once && executors.len() > 1 {
-        let of_one = |executor: &mut E| runs_of_one(executor, &mut images.clone(), sizes, fixed_batch);
+    let runs: Vec<_> = if manner.at_once && executors.len() > 1 {
+        let of_one = |executor: &mut E| runs_of_one(executor, &mut images.clone(), sizes, fixed_batch, manner.again);
         side_by_side("warm up", executors, of_one)?.into_iter().collect::<Result<_, _>>()?
     } else {
-        let of_one = |executor| runs_of_one(executor, images, sizes, fixed_batch);
+        let of_one = |executor| runs_of_one(executor, images, sizes, fixed_batch, manner.again);
         executors.iter_mut().map(of_one).collect::<Result<_, _>>()?
     };
     let together = |all: FirstRuns, one: FirstRuns| FirstRuns {
@@ -50,10 +57,13 @@ fn runs_of_one(
     images: &mut WarmUpImages,
     sizes: &[usize],
     fixed_batch: Option<usize>,
+    again: bool,
 ) -> Result<FirstRuns, ModelError> {
     let mut logits = Logits::default();
-    one_image(executor, images, &mut logits)?;
-    let row = one_image(executor, images, &mut logits)?;
+    let mut row = one_image(executor, images, &mut logits)?;
+    if again {
+        row = one_image(executor, images, &mut logits)?;
+    }
     for &size in sizes.iter().chain(&fixed_batch).filter(|size| **size > 1) {
         let reason = match batch(executor, images, &mut logits, size, row.len()) {
             Ok(()) => continue,
@@ -81,6 +91,11 @@ pub(super) fn features(executor: &mut OrtExecutor, images: &mut WarmUpImages) ->
     let (mut logits, mut features) = (Logits::default(), Logits::default());
     let run = images.batch(0, 1).and_then(|batch| executor.run_with_features(batch, &mut logits, &mut features));
     run.map_err(|error| format!("a run with them fails: {error}"))?;
+    counted(&features)
+}
+
+/// The same of what a run has given.
+pub(super) fn counted(features: &Logits) -> Result<usize, String> {
     match features.rows().next() {
         Some(row) if row.iter().all(|value| value.is_finite()) => Ok(row.len()),
         _ => Err("they are no finite numbers".to_owned()),
@@ -132,6 +147,8 @@ mod tests {
         tensor::{Batch, ColorOrder, Layout, Normalizer},
     };
 
+    const TWICE: Manner = Manner { at_once: false, again: true };
+
     /// A network whose output is this for a batch of `n`: so many rows of so many numbers, all of them `value`.
     struct Shaped {
         shape: fn(usize) -> (usize, usize),
@@ -159,7 +176,7 @@ mod tests {
         let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
         let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
         let sizes = if fixed_batch.is_some() { vec![1] } else { vec![1, 8] };
-        first_runs(std::slice::from_mut(network), &mut images, &sizes, fixed_batch, false)
+        first_runs(std::slice::from_mut(network), &mut images, &sizes, fixed_batch, TWICE)
     }
 
     #[test]
@@ -176,11 +193,12 @@ mod tests {
         let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
         let mut networks =
             [shaped(|images| (images, 3)), shaped(|images| (1, 3 * images)), shaped(|images| (images, 3))];
-        let runs = first_runs(&mut networks, &mut images, &[1, 2], None, true).unwrap();
-        assert_eq!(networks.map(|network| network.runs), [[1, 1, 2], [1, 1, 2], [1, 1, 2]]);
+        let at_once = Manner { at_once: true, again: false };
+        let runs = first_runs(&mut networks, &mut images, &[1, 2], None, at_once).unwrap();
+        assert_eq!(networks.map(|network| network.runs), [[1, 2], [1, 2], [1, 2]]);
         assert_eq!(runs.one_at_a_time.as_deref(), Some("a batch of 2 images gives 1 x 6 numbers"));
         let mut networks = [shaped(|images| (images, 3)), shaped(|_| (0, 3))];
-        let refusal = first_runs(&mut networks, &mut images, &[1, 2], None, true).unwrap_err();
+        let refusal = first_runs(&mut networks, &mut images, &[1, 2], None, at_once).unwrap_err();
         assert!(matches!(refusal, ModelError::NoClasses), "{refusal}");
     }
 
@@ -198,7 +216,7 @@ mod tests {
         }
         let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
         let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
-        let refusal = first_runs(&mut [Once(false)], &mut images, &[1], None, false).unwrap_err().to_string();
+        let refusal = first_runs(&mut [Once(false)], &mut images, &[1], None, TWICE).unwrap_err().to_string();
         assert!(refusal.contains("its own source"), "{refusal}");
     }
 

@@ -79,6 +79,7 @@ fn numbers(walk: &Walk<'_>, layer: &LastLayer, folder: Option<&Path>) -> Result<
 /// What the maps of an image become, from a run of one image.
 ///
 /// * `ending`: what the graph has inside behind its last layer
+/// * `features`: gets those of the image, where the network gives any
 ///
 /// # Errors
 /// Why there are none, as the end of a sentence. The model is served without them.
@@ -88,6 +89,7 @@ pub(super) fn checked(
     executor: &mut OrtExecutor,
     images: &mut WarmUpImages,
     ending: Option<Ending>,
+    features: &mut Logits,
 ) -> Result<ClassMaps, String> {
     let layer = layers.iter().find(|layer| layer.output == output);
     let layer = layer.ok_or("its graph could not be looked through")?;
@@ -96,8 +98,9 @@ pub(super) fn checked(
         return Err(reason.to_owned());
     }
     let (mut logits, mut maps) = (Logits::default(), FeatureMaps::default());
+    let features = executor.lacks_features().is_none().then_some(features);
     let batch = images.batch(0, 1);
-    let run = batch.and_then(|batch| executor.run_with_maps(batch, &mut logits, None, &mut maps));
+    let run = batch.and_then(|batch| executor.run_with_maps(batch, &mut logits, features, &mut maps));
     run.map_err(|error| format!("a run with its maps fails: {error}"))?;
     let [a, b, c] = maps.dims;
     let (height, width, found, channels_last) = match layout {

@@ -8,7 +8,7 @@ use super::{
     BuiltIn, GraphImage, LoadStep, LoadSteps, Machine, Manifest, ModelError, ModelFolder, ModelInfo, TensorInfo,
     activation::{Endings, decide},
     demand::Demand,
-    first_runs::{FirstRuns, features, first_runs},
+    first_runs::{FirstRuns, Manner, counted, features, first_runs},
     graph_files::GraphFiles,
     labels::{label_text, labels_for},
     last_layer::{self, LayerOfOutput},
@@ -30,7 +30,7 @@ use crate::{
         pairs_may_overflow, with_share,
     },
     settings::Batching,
-    tensor::InputShape,
+    tensor::{InputShape, Logits},
     tune::{Candidate, Circumstances, PaceJudge, cache::digest, space::NetworkFacts},
 };
 
@@ -275,12 +275,15 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let sizes = engine.provider.warmed_sizes(max_batch_size);
     let ending = facts.endings.of_output(&signature.output.name);
     let (FirstRuns { row, one_at_a_time }, features, class_maps) = steps.aside(|| {
-        let at_once = steps.at_once(engine.provider);
-        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch, false)?;
-        let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch, at_once)?;
-        let (executor, output) = (&mut executors[0], &signature.output.name);
-        let class_maps = last_layer::checked(&facts.last_layers, output, executor, &mut images, ending);
-        let features = features(executor, &mut images).map_err(Arc::from);
+        let again = engine.provider.keeps_of_a_run();
+        let manner = Manner { at_once: steps.at_once(engine.provider), again };
+        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch, Manner { at_once: false, again })?;
+        let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch, manner)?;
+        let (executor, output, mut seen) = (&mut executors[0], &signature.output.name, Logits::default());
+        let class_maps = last_layer::checked(&facts.last_layers, output, executor, &mut images, ending, &mut seen);
+        // The run that checks the maps has given the features too, if there was one.
+        let features = if seen.rows().next().is_none() { features(executor, &mut images) } else { counted(&seen) };
+        let features = features.map_err(Arc::from);
         Ok::<_, ModelError>((runs, features, class_maps.map(Arc::new).map_err(Arc::from)))
     })??;
     drop(images);

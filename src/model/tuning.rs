@@ -12,7 +12,7 @@ use super::{
     LoadStep, LoadSteps, Manifest, ModelError,
     activation::{Endings, needed_after},
     demand::Demand,
-    first_runs::first_runs,
+    first_runs::{Manner, first_runs},
     machine::Machine,
     plan::{Earlier, EnginePlan, TuningReport},
     prepared::Prepared,
@@ -227,7 +227,8 @@ impl Tuning<'_> {
         let mut images = WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size);
         // What would be refused after all measurements is refused before.
         let sizes: &[usize] = if most > 1 { &[1, 2] } else { &[1] };
-        let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch, false)?;
+        let manner = Manner { at_once: false, again: yardstick.engine.provider.keeps_of_a_run() };
+        let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch, manner)?;
         let fixed_batch = if seen.one_at_a_time.is_some() { Some(1) } else { signature.fixed_batch };
         let network = NetworkFacts { fixed_batch, ..self.network };
         let most = most.min(largest(network));

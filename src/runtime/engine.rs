@@ -70,6 +70,11 @@ impl Provider {
         matches!(self, Self::Cuda | Self::Tensorrt)
     }
 
+    /// Whether a second run uses what was made in the first: tensors that stay bound, or a graph compiled for its size.
+    pub fn keeps_of_a_run(self) -> bool {
+        self != Self::Cpu
+    }
+
     /// The batch sizes that are run before the first request: the first run of a size takes several times as long as
     /// the next.
     ///
