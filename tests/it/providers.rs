@@ -11,8 +11,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::openvino::{self, PLUGIN};
+
 const CAT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/images/png_rgb.png");
-const PLUGIN: &str = "libonnxruntime_providers_openvino_plugin.so";
 
 /// `resnetd` on the built-in model, with a cache and plugins of its own.
 struct Resnetd {
@@ -84,14 +85,9 @@ fn skipped(test: &str, why: &str) {
     writeln!(std::io::stderr(), "SKIPPED {test}: {why}").expect("stderr");
 }
 
-/// The OpenVINO plugin that `make runtime-openvino` fetches, or a line that says that a test is skipped.
+/// The folder of the OpenVINO plugin, or a line that says that a test is skipped.
 fn openvino(test: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/openvino");
-    let there = folder.join(PLUGIN).is_file();
-    if !there {
-        skipped(test, "no OpenVINO plugin; `make runtime-openvino` fetches it");
-    }
-    there.then_some(folder)
+    openvino::folder().inspect_err(|why| skipped(test, why)).ok()
 }
 
 fn probability(classes: &[(u64, f64)], index: u64) -> f64 {

@@ -16,7 +16,7 @@ use resnetd::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::runtime;
+use crate::support::{openvino, runtime};
 
 const CIFAR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cifar10");
 const NAME: &str = "resnet20-cifar10";
@@ -61,13 +61,6 @@ fn assert_refused(output: &Output, models: &Path, words: &[&str]) {
     assert!(last.starts_with("error: ") && words.iter().all(|word| last.contains(word)), "{stderr}");
     let left: Vec<_> = fs::read_dir(models).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
-}
-
-/// Whether `make runtime-openvino` was run.
-fn openvino_is_there() -> bool {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(".runtime/openvino/libonnxruntime_providers_openvino_plugin.so")
-        .is_file()
 }
 
 fn report(models: &Path, version: u64) -> Value {
@@ -220,7 +213,7 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
     assert_eq!(report["calibration_images"], 40);
     let providers = report["images_per_second"].as_array().unwrap();
     assert_eq!(providers[0]["provider"], "cpu");
-    assert_eq!(providers.len() > 1, openvino_is_there(), "{providers:?}");
+    assert_eq!(providers.len() > 1, openvino::folder().is_ok(), "{providers:?}");
     for speed in providers {
         assert!(speed["fp32"].as_f64().unwrap() > 0.0 && speed["int8"].as_f64().unwrap() > 0.0, "{speed}");
     }
@@ -242,7 +235,7 @@ fn the_built_in_model_is_copied_beside_its_int8_version() {
 fn a_provider_that_is_there_and_broken_has_the_reason_in_its_row() {
     let (models, plugins) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let program = fs::read(env!("CARGO_BIN_EXE_resnetd")).unwrap();
-    let plugin = plugins.path().join("libonnxruntime_providers_openvino_plugin.so");
+    let plugin = plugins.path().join(openvino::PLUGIN);
     fs::write(&plugin, &program[..program.len() / 2]).unwrap();
     let mut command = resnetd(models.path(), &["quantize", NAME, "--calibration"]);
     let output = command.arg(calibration()).env("RESNETD_PLUGIN_DIR", plugins.path()).output().unwrap();

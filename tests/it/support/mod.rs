@@ -13,6 +13,7 @@ pub(crate) mod kept_log;
 pub(crate) mod keys;
 pub(crate) mod managed;
 pub(crate) mod noting;
+pub(crate) mod openvino;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod repository;
