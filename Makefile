@@ -46,7 +46,7 @@ test-interop: runtime ## Check against the real libraries (PyTorch, Chainer, …
 test-fleet: build ## Replicas behind HAProxy, nginx and Envoy: restarts, kills, frozen, slow and full ones under load (ARGS='--proxy haproxy --restarts 10 --replicas 4 --namespaces')
 	tests/fleet/run.sh $(ARGS)
 
-check-deploy: ## Check every file under deploy/ (ARGS='--schemas DIR': CustomResourceDefinitions of KServe, KEDA, the Prometheus operator)
+check-deploy: ## Check every file under deploy/ (ARGS='--only proxy,systemd', '--schemas DIR': CustomResourceDefinitions of KServe, KEDA, the Prometheus operator)
 	@deploy/check.sh $(ARGS)
 
 fmt: ## Format the code

@@ -1,11 +1,14 @@
 """Validates every file under deploy/ offline and strictly: a key that nobody knows fails, as does a kind, a setting, a port by a name that there is not.
 
-    check.py [--schemas DIR] [--kubernetes 1.31] [DEPLOY]
+    check.py [--schemas DIR] [--kubernetes 1.31] [--only PART,…] [DEPLOY]
 
 DIR (or $CRD_SCHEMAS) holds the CustomResourceDefinitions of KServe, KEDA and the Prometheus operator. What a tool or a schema is missing for is
-passed over with a line `SKIPPED …`; make check-deploy brings what PyPI has. schemas.py knows kinds, this file where things lie.
+passed over with a line `SKIPPED …`; make check-deploy brings what PyPI has. resources.py knows how documents of Kubernetes fit each other, schemas.py
+their kinds, series.py the server's metrics, typos.py what has to fail, this file where things lie.
 """
 import argparse
+import functools
+import json
 import os
 import pathlib
 import re
@@ -17,18 +20,16 @@ import tempfile
 try:
     import yaml
 
-    from schemas import Kinds, strict_yaml
+    import typos
+    from resources import ROOT, by_name, documents, server_series, settings, unknown_settings
+    from schemas import Kinds, once_each, strict_yaml
+    from series import configuration, dashboard, rule_tests, rules
 except ImportError as error:
     print(f"SKIPPED all of deploy: {error.name} is not installed (deploy/requirements.txt)")
     sys.exit(0)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-BUILT = [file for build in ("release", "debug") if (file := ROOT / "target" / build / "resnetd").exists()]
-# $RESNETD, or what was built last: an older one does not know newer settings.
-SERVER = pathlib.Path(os.environ["RESNETD"]).resolve() if os.environ.get("RESNETD") else max(BUILT, key=lambda file: file.stat().st_mtime, default=None)
-SETTING = re.compile(r"\bRESNETD__([A-Z0-9_]+)\b")
-RESOURCES = {"cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"}
-PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold", "activationThreshold"}
+# By which deploy/proxy/envoy-orca.yaml differs from envoy.yaml.
+OF_ORCA = {"lb_policy", "load_balancing_policy", "request_headers_to_add", "response_headers_to_remove"}
 # The chart as it comes, and with everything that can be switched on.
 CHART_VALUES = {
     "defaults": {},
@@ -44,21 +45,23 @@ CHART_VALUES = {
 
 
 class Report:
-    def __init__(self):
-        self.failed, self.passed, self.skipped = [], 0, []
+    """`say` gets each line of it."""
+
+    def __init__(self, say=print):
+        self.failed, self.passed, self.skipped, self.say = [], 0, [], say
 
     def check(self, what, problem):
         """Counts one thing; `problem` is what is wrong with it, or nothing."""
         if problem:
-            self.failed.append(what)
-            print(f"FAILED {what}: {problem}")
+            self.failed.append(f"{what}: {problem}")
+            self.say(f"FAILED {what}: {problem}")
         else:
             self.passed += 1
 
     def skip(self, what):
         if what not in self.skipped:
             self.skipped.append(what)
-            print(f"SKIPPED {what}")
+            self.say(f"SKIPPED {what}")
 
 
 def tool(name):
@@ -73,118 +76,30 @@ def said(command, cwd=None):
     return "" if done.returncode == 0 else (done.stdout + done.stderr).strip()[-2000:] or f"exit code {done.returncode}"
 
 
-def settings(root):
-    """Every SECTION__KEY of config/resnetd.toml."""
-    section, known = "", set()
-    for line in (root / "config/resnetd.toml").read_text().splitlines():
-        if found := re.match(r"\[([\w.]+)\]", line):
-            section = found[1].replace(".", "__")
-        elif found := re.match(r"(\w+) =", line):
-            known.add(f"{section}__{found[1]}".upper())
-    return known
+def kserve(report, kinds, folder, known):
+    for file in sorted(folder.glob("*.yaml")):
+        documents(report, kinds, f"kserve/{file.name}", file.read_text(), known)
 
 
-def unknown_settings(text, known):
-    lines = [line.split("#", 1)[0] for line in text.splitlines()]
-    return ", ".join(sorted({found[0] for line in lines for found in SETTING.finditer(line) if found[1] not in known}))
-
-
-def documents(report, kinds, what, text, known):
-    """The documents of one stream of Kubernetes' resources: each by its schema, then whether they fit each other."""
-    try:
-        found = [document for document in strict_yaml(text) if document]
-    except yaml.YAMLError as error:
-        return report.check(what, str(error))
-    for document in found:
-        if not isinstance(document, dict) or not {"apiVersion", "kind", "metadata"} <= document.keys():
-            report.check(what, f"a document without apiVersion, kind or metadata: {str(document)[:80]}")
-            continue
-        name = f"{what} {document['kind']}/{document['metadata'].get('name')}"
-        problem, missing = kinds.problem(document)
-        if missing:
-            report.skip(f"{document['kind']}: {missing}")
-        else:
-            report.check(name, problem)
-    try:
-        loose = "; ".join(loose_ends(found))
-    except (KeyError, TypeError, AttributeError) as error:
-        loose = f"a key is missing or is no list: {error}"
-    report.check(f"{what}: what refers to what", loose)
-    if SERVER:
-        report.check(f"{what}: the server takes its settings", "" if loose else "; ".join(filter(None, map(refused, found))))
-    else:
-        report.skip("whether the server takes the values of settings: it is not built")
-    report.check(f"{what}: settings", unknown_settings(text, known))
-
-
-def refused(document):
-    """What the server itself says of a Deployment's settings. Files are in the pod alone, so what names one is left out."""
-    if document["kind"] != "Deployment":
-        return ""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("RESNETD__")}
-    [container] = document["spec"]["template"]["spec"]["containers"]
-    set_here = {one["name"]: one["value"] for one in container["env"] if not one.get("value", "/").startswith("/")}
-    with tempfile.TemporaryDirectory() as empty:
-        done = subprocess.run([SERVER, "check-config"], cwd=empty, env=own | set_here, capture_output=True, text=True, timeout=60, check=False)
-    return done.stderr.strip() if done.returncode else ""
-
-
-def loose_ends(found):
-    """Names by which documents refer to each other and that nobody has."""
-    pods = [one["spec"]["template"] for one in found if one["kind"] == "Deployment"]
-    names = {one["metadata"]["name"] for one in found if one["kind"] == "Deployment"}
-    for pod in pods:
-        volumes = {volume["name"] for volume in pod["spec"].get("volumes", [])}
-        mounts = {mount["name"] for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", [])}
-        if volumes != mounts:
-            yield f"volumes {sorted(volumes)} and mounts {sorted(mounts)}"
-        for container in pod["spec"]["containers"]:
-            # Any name may be that of a resource.
-            named = {name for bound in container.get("resources", {}).values() for name in bound}
-            if odd := named - RESOURCES:
-                yield f"resources {sorted(odd)}"
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                port = container.get(probe, {}).get("httpGet", {}).get("port")
-                if port not in ports([pod]):
-                    yield f"{probe} asks port {port}"
-    for one in found:
-        spec, kind = one.get("spec", {}), one["kind"]
-        if kind in ("HorizontalPodAutoscaler", "ScaledObject") and spec["scaleTargetRef"]["name"] not in names:
-            yield f"{kind} scales {spec['scaleTargetRef']['name']}"
-        for trigger in spec.get("triggers", []) if kind == "ScaledObject" else []:
-            # Its schema takes any key there.
-            if trigger["type"] == "prometheus" and (odd := trigger["metadata"].keys() ^ PROMETHEUS_TRIGGER):
-                yield f"KEDA's trigger has too many or too few keys: {', '.join(sorted(odd))}"
-        selector = spec.get("selector") if kind == "Service" else spec.get("selector", spec.get("podSelector", {})).get("matchLabels")
-        if kind in ("Service", "PodDisruptionBudget", "Deployment", "NetworkPolicy") and not any(
-            (selector or {}).items() <= pod["metadata"]["labels"].items() and selector for pod in pods
-        ):
-            yield f"{kind} {one['metadata']['name']} selects {selector}"
-        asked = [port.get("targetPort") for port in spec.get("ports", [])] if kind == "Service" else []
-        asked += [port["port"] for rule in spec.get("ingress", []) for port in rule["ports"]] if kind == "NetworkPolicy" else []
-        for port in asked:
-            if port not in ports(pods):
-                yield f"{kind} {one['metadata']['name']} asks port {port}"
-
-
-def ports(pods):
-    return {port["name"] for pod in pods for container in pod["spec"]["containers"] for port in container.get("ports", [])}
-
-
-def kubernetes(report, kinds, deploy, known):
-    for file in sorted([*deploy.glob("kserve/*.yaml")]):
-        documents(report, kinds, str(file.relative_to(deploy)), file.read_text(), known)
+def kubernetes(report, kinds, folder, known):
+    """A base or an overlay."""
+    deploy = folder.parents[1] if folder.name == "base" else folder.parents[2]
     build = [tool("kustomize"), "build"] if tool("kustomize") else [tool("kubectl"), "kustomize"] if tool("kubectl") else None
     if not build:
         return report.skip("deploy/kubernetes: neither kustomize nor kubectl is installed")
-    for folder in sorted(file.parent for file in deploy.glob("kubernetes/**/kustomization.yaml")):
-        what = str(folder.relative_to(deploy))
-        done = subprocess.run([*build, str(folder)], capture_output=True, text=True, timeout=60, check=False)
-        # A key that is old is said, not refused.
-        report.check(f"{what} (kustomize)", done.stderr.strip() or ("" if done.returncode == 0 else "it does not build"))
-        documents(report, kinds, what, done.stdout, known)
-        if done.returncode == 0:
-            report.check(f"{what}: patches", ", ".join(lost(folder, done.stdout)))
+    what = str(folder.relative_to(deploy))
+    sources = [(str(file.relative_to(deploy / "kubernetes")), file.read_text()) for file in sorted({*deploy.glob("kubernetes/base/*.yaml"), *folder.glob("*.yaml")})]
+    for file, text in sources:
+        try:
+            strict_yaml(text)
+        except yaml.YAMLError as error:
+            return report.check(f"kubernetes/{file}", str(error))
+    done = subprocess.run([*build, str(folder)], capture_output=True, text=True, timeout=60, check=False)
+    # A key that is old is said, not refused.
+    report.check(f"{what} (kustomization.yaml)", done.stderr.strip() or ("" if done.returncode == 0 else "it does not build"))
+    documents(report, kinds, what, done.stdout, known, by_name(sources))
+    if done.returncode == 0:
+        report.check(f"{what}: patches", ", ".join(lost(folder, done.stdout)))
 
 
 def lost(folder, rendered):
@@ -216,14 +131,20 @@ def chart(report, kinds, folder, known):
         try:
             found = helm_python.lint(str(folder), values, strict=True)
             # 1 is advice.
-            report.check(f"{what} lint", "; ".join(one["error"] for one in found["messages"] if one["severity"] > 1))
+            report.check(f"{what} lint", "; ".join(in_which(one["error"]) for one in found["messages"] if one["severity"] > 1))
             with helm_python.Chart.load(str(folder)) as loaded:
                 rendered = loaded.render(values, name="demo", namespace="resnetd")
         except helm_python.HelmError as error:
+            report.check(what, in_which(str(error)))
+            continue
+        rendered = {file: text for file, text in rendered.items() if not file.endswith(".txt")}
+        try:
+            files = by_name(rendered.items())
+        except yaml.YAMLError as error:
             report.check(what, str(error))
             continue
-        text = "\n---\n".join(text for file, text in rendered.items() if not file.endswith(".txt"))
-        documents(report, kinds, what, text, known)
+        documents(report, kinds, what, "\n---\n".join(rendered.values()), known, files)
+    report.check(f"helm/{folder.name} values.schema.json: keywords", ", ".join(odd_keywords(json.loads((folder / "values.schema.json").read_text()))))
     # What is not in the schema of values is a typo.
     try:
         with helm_python.Chart.load(str(folder)) as loaded:
@@ -231,6 +152,23 @@ def chart(report, kinds, folder, known):
         report.check(f"helm/{folder.name} values.schema.json", "an unknown value is taken")
     except helm_python.HelmError:
         report.check(f"helm/{folder.name} values.schema.json", "")
+
+
+def odd_keywords(schema):
+    """Words of a schema that JSON Schema has not, which it passes over."""
+    known = {"$schema", "type", "enum", "const", "pattern", "minimum", "maximum", "exclusiveMinimum", "minLength", "minItems", "items", "required", "properties", "propertyNames",
+             "additionalProperties"}
+    yield from sorted(schema.keys() - known)
+    inner = [schema.get(word) for word in ("items", "additionalProperties", "propertyNames")]
+    for one in [*schema.get("properties", {}).values(), *inner]:
+        if isinstance(one, dict):
+            yield from odd_keywords(one)
+
+
+def in_which(message):
+    """What Helm says, with the file, which it leaves out of these."""
+    file = "Chart.yaml: " if "chart metadata file" in message else "values.yaml: " if "specifications of the schema" in message else ""
+    return file + message
 
 
 def compose(report, folder, known):
@@ -243,6 +181,9 @@ def compose(report, folder, known):
     gone = [source for service in document.get("services", {}).values() for volume in service.get("volumes", [])
             if (source := volume.split(":")[0]).startswith(".") and not (folder / source).exists()]
     report.check("compose/compose.yaml: files", ", ".join(gone))
+    services = document.get("services", {})
+    report.check("compose/compose.yaml: who waits for whom", ", ".join(
+        name for service in services.values() for name in service.get("depends_on", {}) if name not in services))
     try:
         from compose_spec import PyCompose
     except ImportError:
@@ -255,10 +196,43 @@ def compose(report, folder, known):
         report.check("compose/compose.yaml", str(error))
 
 
-def prometheus(report, file):
-    if not tool("promtool"):
-        return report.skip(f"deploy/{file.parent.name}/{file.name}: promtool is not installed")
-    report.check(f"{file.parent.name}/{file.name}", said([tool("promtool"), "check", "config", str(file)]))
+def prometheus(report, files):
+    """Configurations, rules and their tests: by promtool where it is, and by what the server counts."""
+    read, alerts = {}, set()
+    for file in sorted(files):
+        what = f"{file.parent.name}/{file.name}"
+        try:
+            [read[file]] = strict_yaml(file.read_text())
+            alerts |= {rule.get("alert") for group in read[file].get("groups", []) for rule in group["rules"]}
+        except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError) as error:
+            report.check(what, f"{type(error).__name__}: {error}")
+    for file, document in read.items():
+        what = f"{file.parent.name}/{file.name}"
+        kind = "test rules" if "tests" in document else "check rules" if "groups" in document else "check config"
+        try:
+            wrong = {
+                "test rules": lambda: rule_tests(document, server_series(), alerts),
+                "check rules": lambda: rules(document, server_series()),
+                "check config": lambda: configuration(document),
+            }[kind]()
+            report.check(what, "; ".join(wrong))
+        except (AttributeError, KeyError, TypeError) as error:
+            report.check(what, f"a key is missing or is no list: {error}")
+        gone = [name for name in document.get("rule_files", []) if "/" not in name and not (file.parent / name).exists()]
+        report.check(f"{what}: files", ", ".join(gone))
+        if tool("promtool"):
+            report.check(f"{what} (promtool)", said([tool("promtool"), *kind.split(), str(file)]))
+        else:
+            report.skip("promtool is not installed: Prometheus' files are held to their keys and to the server's metrics alone")
+
+
+def grafana(report, folder):
+    for file in sorted(folder.glob("*.json")):
+        try:
+            wrong = dashboard(json.loads(file.read_text(), object_pairs_hook=once_each), server_series())
+            report.check(f"grafana/{file.name}", "; ".join(wrong))
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            report.check(f"grafana/{file.name}", f"{type(error).__name__}: {error}")
 
 
 def units(report, folder, known):
@@ -288,7 +262,7 @@ def front(report, folder):
     commands = {
         "haproxy.cfg": ("haproxy", lambda file: ["-c", "-f", file]),
         "nginx.conf": ("nginx", lambda file: ["-t", "-q", "-e", "stderr", "-g", f"pid {file}.pid;", "-p", os.path.dirname(file), "-c", file]),
-        "envoy.yaml": ("envoy", lambda file: ["--mode", "validate", "--log-level", "error", "-c", file]),
+        **dict.fromkeys(("envoy.yaml", "envoy-orca.yaml"), ("envoy", lambda file: ["--mode", "validate", "--log-level", "error", "-c", file])),
     }
     for name, (program, arguments) in commands.items():
         if not tool(program):
@@ -299,6 +273,40 @@ def front(report, folder):
             text = (folder / name).read_text()
             copy.write_text(re.sub(r"(\s|address: )resnetd-\d(:8000|, port)", r"\g<1>127.0.0.1\2", text))
             report.check(f"proxy/{name}", said([tool(program), *arguments(str(copy))]))
+    try:
+        plain, orca = (without(OF_ORCA, strict_yaml((folder / name).read_text())) for name in ("envoy.yaml", "envoy-orca.yaml"))
+        problem = "" if plain == orca else f"they differ by more than {', '.join(sorted(OF_ORCA))}"
+    except yaml.YAMLError as error:
+        problem = str(error)
+    report.check("proxy/envoy-orca.yaml: the rest of it is as in envoy.yaml", problem)
+
+
+def without(keys, tree):
+    """What is left where none of `keys` is, at any depth."""
+    if isinstance(tree, dict):
+        return {key: without(keys, one) for key, one in tree.items() if key not in keys}
+    return [without(keys, one) for one in tree] if isinstance(tree, list) else tree
+
+
+def parts(deploy, options):
+    """The folders of deploy/, and what checks each."""
+    known = settings(ROOT)
+    kinds = functools.cache(lambda: Kinds(options.schemas, options.kubernetes))
+    found = {"kserve": lambda report, deploy: kserve(report, kinds(), deploy / "kserve", known)}
+    for file in sorted(deploy.glob("kubernetes/**/kustomization.yaml")):
+        folder = file.parent.relative_to(deploy)
+        found[str(folder)] = lambda report, deploy, folder=folder: kubernetes(report, kinds(), deploy / folder, known)
+    found |= {
+        "helm/resnetd": lambda report, deploy: chart(report, kinds(), deploy / "helm/resnetd", known),
+        "compose": lambda report, deploy: (compose(report, deploy / "compose", known), prometheus(report, [deploy / "compose/prometheus.yml"])),
+        "systemd": lambda report, deploy: units(report, deploy / "systemd", known),
+        "proxy": lambda report, deploy: front(report, deploy / "proxy"),
+        "prometheus": lambda report, deploy: prometheus(report, (deploy / "prometheus").glob("*.y*ml")),
+        "grafana": lambda report, deploy: grafana(report, deploy / "grafana"),
+        "metrics": lambda report, _: report.check("docs/metrics.md", server_series().undocumented((ROOT / "docs/metrics.md").read_text())),
+        "typos": lambda report, deploy: typos.check(report, deploy, found, Report),
+    }
+    return found
 
 
 def main():
@@ -306,16 +314,15 @@ def main():
     parser.add_argument("deploy", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent)
     parser.add_argument("--schemas", default=os.environ.get("CRD_SCHEMAS", ""))
     parser.add_argument("--kubernetes", default="1.31", help="the version whose schemas count")
+    parser.add_argument("--only", default="", help="folders of deploy/ with commas between, `metrics`, `typos`")
     options = parser.parse_args()
-    report, deploy = Report(), options.deploy
-    known = settings(ROOT)
-    kinds = Kinds(options.schemas, options.kubernetes)
-    kubernetes(report, kinds, deploy, known)
-    chart(report, kinds, deploy / "helm/resnetd", known)
-    compose(report, deploy / "compose", known)
-    prometheus(report, deploy / "compose/prometheus.yml")
-    units(report, deploy / "systemd", known)
-    front(report, deploy / "proxy")
+    report = Report()
+    every = parts(options.deploy.resolve(), options)
+    wanted = [name for name in every if not options.only or any(f"{name}/".startswith(f"{part.strip('/')}/") for part in options.only.split(","))]
+    if not wanted:
+        parser.error(f"--only: there is none of {options.only}, but {', '.join(every)}")
+    for name in wanted:
+        every[name](report, options.deploy.resolve())
     print(f"deploy: {report.passed} checks passed, {len(report.failed)} failed, {len(report.skipped)} skipped")
     sys.exit(bool(report.failed))
 

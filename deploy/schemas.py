@@ -22,6 +22,16 @@ class OnceEach(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def once_each(pairs):
+    """The same of JSON: `object_pairs_hook`."""
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"{key} stands twice")
+        seen.add(key)
+    return dict(pairs)
+
+
 def strict_yaml(text):
     return list(yaml.load_all(text, OnceEach))
 
