@@ -4,8 +4,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Error, Result};
 use hyper::HeaderMap;
-use resnetd::loadgen::{
-    Endpoint, LoadClient, LoadPlan, LoadRun, ModelOutline, Pace, Payloads, PictureForm, RunSummary, WireProtocol,
+use resnetd::{
+    loadgen::{
+        Endpoint, LoadClient, LoadPlan, LoadRun, ModelOutline, Pace, Payloads, PictureForm, RunSummary, WireProtocol,
+    },
+    tls::ClientTlsFiles,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +23,7 @@ pub(crate) fn load(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // One port takes both.
-        let endpoint = Endpoint::find(&format!("http://{server}")).await?;
+        let endpoint = Endpoint::find(&format!("http://{server}"), &ClientTlsFiles::default()).await?;
         let headers = HeaderMap::new();
         let outline = ModelOutline::ask(&endpoint, WireProtocol::Grpc, Some(model), &headers).await?;
         let payloads = Payloads {

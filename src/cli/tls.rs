@@ -31,9 +31,12 @@ impl ClientTlsArgs {
         self.ca.is_some() || self.cert.is_some()
     }
 
+    pub(super) fn files(&self) -> ClientTlsFiles {
+        ClientTlsFiles { ca: self.ca.clone(), identity: self.cert.clone().zip(self.key.clone()) }
+    }
+
     pub(super) fn read(&self) -> Result<ClientTls, TlsError> {
-        let identity = self.cert.clone().zip(self.key.clone());
-        ClientTls::read(&ClientTlsFiles { ca: self.ca.clone(), identity })
+        ClientTls::read(&self.files())
     }
 
     /// The same for the client of HTTP that commands use.

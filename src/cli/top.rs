@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hyper::{HeaderMap, header::AUTHORIZATION};
 use ratatui::{
     DefaultTerminal,
@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use super::{auth::ApiKeyArgs, output::Output};
+use super::{auth::ApiKeyArgs, output::Output, tls::ClientTlsArgs};
 use crate::{
     loadgen::Endpoint,
     top::{ServerLook, ServerWatch, TopKey, TopScreen, lines},
@@ -53,13 +53,29 @@ pub(super) struct TopArgs {
     #[arg(long)]
     once: bool,
     #[command(flatten)]
+    tls: ClientTlsArgs,
+    #[command(flatten)]
     key: ApiKeyArgs,
 }
 
 impl TopArgs {
-    /// What goes with each question.
-    fn headers(&self) -> anyhow::Result<HeaderMap> {
-        Ok(self.key.authorization()?.map(|key| (AUTHORIZATION, key)).into_iter().collect())
+    /// Refuses what no server could be asked with.
+    fn check(&self) -> anyhow::Result<()> {
+        let mut wants_tls = false;
+        for url in &self.url {
+            wants_tls |= Endpoint::judge(url).context("--url")?;
+        }
+        if self.tls.is_used() {
+            ensure!(wants_tls, "--ca, --cert and --key are for TLS: no --url begins with https://");
+            self.tls.read()?.config(false)?;
+        }
+        Ok(())
+    }
+
+    /// Whoever asks, one for each server.
+    fn watches(&self) -> anyhow::Result<Vec<ServerWatch>> {
+        let headers: HeaderMap = self.key.authorization()?.map(|key| (AUTHORIZATION, key)).into_iter().collect();
+        Ok(self.url.iter().map(|url| ServerWatch::new(url, self.tls.files(), headers.clone())).collect())
     }
 }
 
@@ -70,9 +86,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
-    for url in &args.url {
-        Endpoint::judge(url).context("--url")?;
-    }
+    args.check()?;
     let mut screen = TopScreen::new(&args.url, args.interval);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let outcome = if args.once || !io::stdout().is_terminal() {
@@ -88,10 +102,9 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
 
 /// All servers at once, and what they say.
 async fn once(args: &TopArgs, screen: &mut TopScreen) -> anyhow::Result<()> {
-    let (begun, headers) = (Instant::now(), args.headers()?);
+    let begun = Instant::now();
     let mut looks = JoinSet::new();
-    for (index, url) in args.url.iter().enumerate() {
-        let mut watch = ServerWatch::new(url, headers.clone());
+    for (index, mut watch) in args.watches()?.into_iter().enumerate() {
         looks.spawn(async move { (index, watch.look(PATIENCE).await) });
     }
     while let Some(looked) = looks.join_next().await {
@@ -107,17 +120,20 @@ async fn once(args: &TopArgs, screen: &mut TopScreen) -> anyhow::Result<()> {
         args.url.iter().zip(&screen.servers).filter(|(_, server)| !server.answers()).map(|(url, _)| &**url).collect();
     match silent.is_empty() {
         true => Ok(()),
-        false => bail!("no answer from {}: is it running, and is this the HTTP port?", silent.join(", ")),
+        false => bail!(
+            "no answer from {}: is it running, is this the HTTP port, and does it want --ca, --cert and --key?",
+            silent.join(", ")
+        ),
     }
 }
 
 /// Until somebody has seen enough.
 async fn live(args: &TopArgs, screen: &mut TopScreen, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
-    let (begun, headers) = (Instant::now(), args.headers()?);
+    let begun = Instant::now();
     let (told, mut news) = mpsc::channel(args.url.len().max(1));
     let mut watches = JoinSet::new();
-    for (index, url) in args.url.iter().enumerate() {
-        watches.spawn(watch(ServerWatch::new(url, headers.clone()), index, args.interval, told.clone()));
+    for (index, server) in args.watches()?.into_iter().enumerate() {
+        watches.spawn(watch(server, index, args.interval, told.clone()));
     }
     drop(told);
     let (pressed, mut keys) = mpsc::channel(16);

@@ -47,20 +47,22 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// Whether a URL is one, without looking its name up.
+    /// Whether a URL wants TLS, without looking its name up.
     ///
     /// # Errors
     /// [`EndpointError::NoUrl`], [`EndpointError::Tls`].
-    pub fn judge(url: &str) -> Result<(), EndpointError> {
-        parts(url).map(drop)
+    pub fn judge(url: &str) -> Result<bool, EndpointError> {
+        parts(url).map(|parts| parts.has_tls)
     }
 
-    /// Reads a URL and looks its name up. Under TLS whom the system trusts is trusted.
+    /// Reads a URL and looks its name up.
+    ///
+    /// * `files`: what TLS is made of, for HTTP/1.1; read where the URL wants it
     ///
     /// # Errors
     /// See [`EndpointError`].
-    pub async fn find(url: &str) -> Result<Self, EndpointError> {
-        Self::find_with(url, || ClientTls::read(&ClientTlsFiles::default())?.config(false)).await
+    pub async fn find(url: &str, files: &ClientTlsFiles) -> Result<Self, EndpointError> {
+        Self::find_with(url, || ClientTls::read(files)?.config(false)).await
     }
 
     /// The same.

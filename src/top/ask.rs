@@ -5,12 +5,17 @@ use std::time::Duration;
 use hyper::HeaderMap;
 
 use super::reading::{ListReading, ServerLook, StatsReading};
-use crate::loadgen::{Endpoint, OutlineError, ServerDesk};
+use crate::{
+    loadgen::{Endpoint, OutlineError, ServerDesk},
+    tls::ClientTlsFiles,
+};
 
 /// What is asked of one server.
 #[derive(Debug)]
 pub struct ServerWatch {
     url: String,
+    /// What TLS is made of; read anew after each failure.
+    tls: ClientTlsFiles,
     /// What goes with each question: a key.
     headers: HeaderMap,
     desk: Option<ServerDesk>,
@@ -19,9 +24,10 @@ pub struct ServerWatch {
 impl ServerWatch {
     /// Nothing is asked yet, and no name looked up.
     ///
+    /// * `tls`: what TLS is made of, where the URL wants it
     /// * `headers`: what goes with each question
-    pub fn new(url: &str, headers: HeaderMap) -> Self {
-        Self { url: url.to_owned(), headers, desk: None }
+    pub fn new(url: &str, tls: ClientTlsFiles, headers: HeaderMap) -> Self {
+        Self { url: url.to_owned(), tls, headers, desk: None }
     }
 
     /// Asks for everything.
@@ -42,9 +48,9 @@ impl ServerWatch {
     async fn ask(&mut self) -> Result<ServerLook, String> {
         let desk = match &mut self.desk {
             Some(desk) => desk,
-            // A name may lead elsewhere by now.
+            // A name may lead elsewhere by now, and certificates may be new.
             none => {
-                let endpoint = Endpoint::find(&self.url).await.map_err(|error| error.to_string())?;
+                let endpoint = Endpoint::find(&self.url, &self.tls).await.map_err(|error| error.to_string())?;
                 endpoint.check().await.map_err(|error| error.to_string())?;
                 none.insert(ServerDesk::http1(endpoint, self.headers.clone()))
             }

@@ -90,16 +90,25 @@ async fn every_client_command_speaks_tls_and_shows_who_it_is() {
         [&bench[..], &["http2"]].concat(),
         [&bench[..], &["grpc"]].concat(),
         [&bench[..], &["grpc", "--form", "stream"]].concat(),
+        vec!["top", "--once", "--url", &url],
+        // After the load: it reckons with what the server has run.
+        vec!["capacity", "--url", &url],
     ];
+    let ca = ["--ca".to_owned(), place.text("ca.crt")];
     for command in &commands {
         let done = run(command, &place.options("client")).await;
         assert_eq!(done.status.code(), Some(0), "{command:?}: {}", complaint(&done));
         // One that shows nothing, and one whose name is not let in.
-        let ca = ["--ca".to_owned(), place.text("ca.crt")];
         for options in [&ca[..], &place.options("other")] {
             let refused = run(command, options).await;
             assert_eq!(refused.status.code(), Some(1), "{command:?} {options:?}: {}", complaint(&refused));
         }
+    }
+    // What was missing is said.
+    for command in &commands[7..] {
+        let refused = run(command, &ca).await;
+        let told = format!("{}{}", String::from_utf8_lossy(&refused.stdout), complaint(&refused));
+        assert!(told.contains("CertificateRequired"), "{command:?}: {told}");
     }
     // Nobody vouches for the server.
     for command in &commands[2..4] {
@@ -111,6 +120,17 @@ async fn every_client_command_speaks_tls_and_shows_who_it_is() {
     assert!(complaint(&refused).contains("--ca names whoever vouches"), "{}", complaint(&refused));
     let halves = run(&commands[0], &["--cert".to_owned(), place.text("client.crt")]).await;
     assert_eq!(halves.status.code(), Some(2), "a certificate without its key: {}", complaint(&halves));
+}
+
+#[tokio::test]
+async fn top_refuses_options_of_tls_that_no_server_could_be_asked_with() {
+    let place = Place::new();
+    let refused = run(&["top", "--once", "--url", "http://127.0.0.1:1"], &place.options("client")).await;
+    assert!(complaint(&refused).contains("no --url begins with https://"), "{}", complaint(&refused));
+    let absent = place.text("absent.crt");
+    let refused = run(&["top", "--once", "--url", "https://127.0.0.1:1", "--ca", &absent], &[]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(complaint(&refused).contains(&format!("--ca {absent}: cannot be read")), "{}", complaint(&refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use hyper::HeaderMap;
 use ratatui::{Terminal, backend::TestBackend};
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
+    tls::ClientTlsFiles,
     top::{ServerWatch, TopKey, TopScreen, lines},
 };
 
@@ -23,6 +24,10 @@ fn url(server: &TestServer) -> String {
     format!("http://{}", server.http_address)
 }
 
+fn watch(url: &str) -> ServerWatch {
+    ServerWatch::new(url, ClientTlsFiles::default(), HeaderMap::new())
+}
+
 #[tokio::test]
 async fn a_look_at_a_server_tells_what_it_did() {
     let network = ScriptedExecutor::blocked(&logits());
@@ -31,7 +36,7 @@ async fn a_look_at_a_server_tells_what_it_did() {
     busy.send("POST", CLASSIFY, &[], &png()).await;
     eventually("it is in work", || server.in_flight() == 1).await;
     server.http().await.post(CLASSIFY, "image/png", &png()).await.refusal(429, "OVERLOADED");
-    let mut watch = ServerWatch::new(&url(&server), HeaderMap::new());
+    let mut watch = watch(&url(&server));
     let mut screen = TopScreen::new(&[url(&server)], Duration::from_secs(2));
 
     screen.servers[0].answered(watch.look(PATIENCE).await.expect("an answer"));
@@ -62,7 +67,7 @@ async fn a_look_at_a_server_tells_what_it_did() {
 async fn a_server_that_is_about_to_stop_says_so_and_one_that_is_gone_is_told_with_its_reason() {
     let server = TestServer::start().await;
     let mut screen = TopScreen::new(&[url(&server)], Duration::from_secs(2));
-    let mut watch = ServerWatch::new(&url(&server), HeaderMap::new());
+    let mut watch = watch(&url(&server));
     screen.servers[0].answered(watch.look(PATIENCE).await.expect("an answer"));
     server.stop();
     server.left().await.expect("a calm end");
@@ -80,7 +85,7 @@ async fn a_screen_of_any_size_is_drawn() {
     let server = TestServer::start().await;
     let urls = [url(&server), "http://127.0.0.1:1".to_owned()];
     let mut screen = TopScreen::new(&urls, Duration::from_secs(2));
-    screen.servers[0].answered(ServerWatch::new(&urls[0], HeaderMap::new()).look(PATIENCE).await.expect("an answer"));
+    screen.servers[0].answered(watch(&urls[0]).look(PATIENCE).await.expect("an answer"));
     // Above it stands a model that could not be loaded.
     assert!(screen.press(TopKey::Down, Duration::ZERO));
     screen.servers[1].failed("nobody \u{1b}[2J listens".to_owned(), Duration::ZERO);
