@@ -35,6 +35,9 @@ pub(super) fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
             "warning: {setting} is {address}, and whoever reaches it is answered, without a key: docs/keys.md"
         ));
     }
+    for (setting, address) in config.cleartext_addresses() {
+        complain(&format!("warning: {setting} is {address}, and keys and tokens come there without TLS: docs/keys.md"));
+    }
     let mut output = Output::stdout();
     output.write_all(toml::to_string(&config)?.as_bytes())?;
 

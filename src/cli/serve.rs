@@ -293,19 +293,28 @@ fn platforms(server: &ServerSection) -> Platforms {
     }
 }
 
-/// Said once, where it is not by chance that everybody is answered.
+/// Said once, where it is not by chance that everybody is answered, or that keys can be read on their way.
 fn warn_of_open_doors(config: &Config) {
-    let open = config.open_addresses();
-    if open.is_empty() {
-        return;
+    let listed = |addresses: Vec<(&str, SocketAddr)>| {
+        let listed: Vec<_> = addresses.iter().map(|(setting, address)| format!("{setting} = {address}")).collect();
+        Some(listed.join(", ")).filter(|listed| !listed.is_empty())
+    };
+    if let Some(addresses) = listed(config.open_addresses()) {
+        tracing::warn!(
+            %addresses,
+            "whoever reaches these addresses is answered, without a key: make one with `resnetd keys add NAME --file FILE` and set [auth] keys_file, \
+             set [auth.oidc] issuer or [tls] client_ca, or let nobody reach them who should not"
+        );
     }
-    let addresses =
-        open.iter().map(|(setting, address)| format!("{setting} = {address}")).collect::<Vec<_>>().join(", ");
-    tracing::warn!(
-        %addresses,
-        "whoever reaches these addresses is answered, without a key: make one with `resnetd keys add NAME --file FILE` and set [auth] keys_file, \
-         set [auth.oidc] issuer or [tls] client_ca, or let nobody reach them who should not"
-    );
+    if let Some(addresses) = listed(config.cleartext_addresses()) {
+        // Of a target of its own: a server cannot see a proxy that ends TLS in front of it, and whoever has one turns this line off.
+        tracing::warn!(
+            target: "cleartext",
+            %addresses,
+            "keys and tokens come to these addresses without TLS, and whoever is on their way can read them: set [tls] cert and key; behind a proxy \
+             that ends TLS let nobody else reach them (`cleartext=off` in [log] level turns this line off)"
+        );
+    }
 }
 
 /// The door for operators, where one is wanted.

@@ -1,4 +1,4 @@
-//! That nothing is open by chance: which addresses anybody could ask, by what is in force.
+//! That nothing is open by chance: which addresses anybody could ask, or where keys could be read, by what is in force.
 
 use std::net::SocketAddr;
 
@@ -50,13 +50,31 @@ impl Config {
         if self.auth.is_on() || self.wants_certificates() {
             return Vec::new();
         }
-        let doors = [("server.http", self.server.http), ("server.grpc", self.server.grpc)];
-        doors.into_iter().filter(|(_, address)| !address.ip().is_loopback()).collect()
+        beyond_this_machine(self.doors())
+    }
+
+    /// The addresses beyond this machine where keys and tokens come without TLS, by the settings that say so: whoever is on their way reads them.
+    pub fn cleartext_addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        if !self.auth.is_on() || self.tls.is_on() {
+            return Vec::new();
+        }
+        let management = parse_address(&self.server.management).ok().map(|address| ("server.management", address));
+        beyond_this_machine(self.doors().into_iter().chain(management))
+    }
+
+    fn doors(&self) -> [(&'static str, SocketAddr); 2] {
+        [("server.http", self.server.http), ("server.grpc", self.server.grpc)]
     }
 
     fn wants_certificates(&self) -> bool {
         !self.tls.client_ca.as_os_str().is_empty()
     }
+}
+
+fn beyond_this_machine(
+    addresses: impl IntoIterator<Item = (&'static str, SocketAddr)>,
+) -> Vec<(&'static str, SocketAddr)> {
+    addresses.into_iter().filter(|(_, address)| !address.ip().is_loopback()).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +128,27 @@ mod tests {
             [("127.0.0.1:8000", "", ""), ("0.0.0.0:8000", "keys.toml", ""), ("0.0.0.0:8000", "", "ca.crt")]
         {
             assert_eq!(open(http, keys, client_ca), [], "{http}");
+        }
+    }
+
+    #[test]
+    fn keys_and_tokens_that_come_without_tls_from_beyond_this_machine_are_told_of_address_by_address() {
+        let far: SocketAddr = "0.0.0.0:8000".parse().unwrap();
+        let named = |config: &Config| config.cleartext_addresses();
+        let keyed = |http: &str, management: &str| config(http, management, "keys.toml", "");
+        assert_eq!(named(&keyed("0.0.0.0:8000", "")), [("server.http", far)]);
+        let both = [("server.http", far), ("server.management", "192.0.2.1:8002".parse().unwrap())];
+        assert_eq!(named(&keyed("0.0.0.0:8000", "192.0.2.1:8002")), both);
+        let mut tokens = config("0.0.0.0:8000", "", "", "");
+        tokens.auth.oidc.issuer = "https://id.example.com".to_owned();
+        assert_eq!(named(&tokens), [("server.http", far)]);
+
+        let mut under_tls = keyed("0.0.0.0:8000", "192.0.2.1:8002");
+        under_tls.tls.cert = "server.crt".into();
+        let at_sockets = keyed("0.0.0.0:8000", "").served_at(None, None, None).unwrap();
+        let without_keys = config("0.0.0.0:8000", "", "", "");
+        for quiet in [under_tls, at_sockets, without_keys, keyed("127.0.0.1:8000", "[::1]:8002")] {
+            assert_eq!(named(&quiet), [], "{quiet:?}");
         }
     }
 }

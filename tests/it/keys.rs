@@ -1,5 +1,7 @@
 //! API keys at the doors: who is let in, for what, how often, and until when.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use resnetd::{
     auth::{Caller, KeyEntry, Right},
     runtime::scripted::ScriptedExecutor,
@@ -345,6 +347,38 @@ async fn the_log_has_the_names_of_keys_and_a_line_for_each_change_and_no_key() {
     for key in [&front, &ops, &late] {
         assert!(!text().contains(&key[8..]));
     }
+}
+
+/// On one thread, so that its log is the server's as well.
+#[tokio::test]
+async fn a_file_that_others_can_write_by_now_leaves_the_old_keys_and_is_told_of_once() {
+    let kept = KeptLog::up_to(LevelFilter::INFO);
+    let keys = Keys::new();
+    let key = keys.add(entry("front"));
+    let (builder, ring) = keys.server();
+    let server = builder.start().await;
+    let mut http = server.http().await;
+    let path = keys.path();
+    let change_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    let told = |level: &str| {
+        let is_told = |line: &String| line.contains(level) && line.contains(&*path.to_string_lossy());
+        kept.lines().into_iter().filter(is_told).collect::<Vec<_>>()
+    };
+
+    change_mode(0o666);
+    assert_eq!((ring.look(), ring.look(), ring.look()), (Look::Settling, Look::Refused, Look::Refused));
+    assert_eq!(classify(&mut http, &key).await.status, 200);
+    let errors = told(" ERROR ");
+    assert!(errors.len() == 1 && errors[0].contains("(mode 666); chmod go-w"), "{errors:#?}");
+    assert!(errors[0].ends_with("until then the keys from before count"), "{errors:#?}");
+
+    // What everybody can only read is taken, and warned of.
+    change_mode(0o644);
+    assert_eq!((ring.look(), ring.look()), (Look::Settling, Look::Taken));
+    let warnings = told(" WARN ");
+    assert!(warnings.len() == 1 && warnings[0].contains("(mode 644); chmod o-r"), "{warnings:#?}");
+    assert_eq!(told(" ERROR ").len(), 1);
+    assert_eq!(classify(&mut http, &key).await.status, 200);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Routes that hosting platforms and other servers' clients expect, each where its dialect is on.
 
+use std::process::Stdio;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use resnetd::{
     runtime::scripted::ScriptedExecutor,
@@ -196,7 +198,7 @@ async fn a_predict_route_of_vertex_that_is_ours_stays_ours() {
 #[tokio::test]
 async fn a_platforms_variables_choose_the_port_and_turn_its_dialect_on() {
     let variables = [("AIP_HTTP_PORT", "0"), ("AIP_PREDICT_ROUTE", "/infer"), ("AIP_HEALTH_ROUTE", "/alive")];
-    let vertex = ServerProcess::start_without_address(&variables).await;
+    let vertex = ServerProcess::start_without_address(&variables, Stdio::null()).await;
     let mut http = vertex.http().await;
     assert_eq!(http.get("/alive").await.status, 200);
     let answer = http.post("/infer?top_k=1", "image/jpeg", CAT).await.json();
@@ -205,10 +207,10 @@ async fn a_platforms_variables_choose_the_port_and_turn_its_dialect_on() {
 
     // A port alone is no dialect; its number is another's than the configuration's.
     let run = [("PORT", "0"), ("RESNETD__SERVER__HTTP", "127.0.0.1:1")];
-    let run = ServerProcess::start_without_address(&run).await;
+    let run = ServerProcess::start_without_address(&run, Stdio::null()).await;
     assert_eq!(run.http().await.get("/readyz").await.status, 200);
     run.http().await.get("/ping").await.refusal(404, "NOT_FOUND");
 
-    let bound = ServerProcess::start_without_address(&[("SAGEMAKER_BIND_TO_PORT", "0")]).await;
+    let bound = ServerProcess::start_without_address(&[("SAGEMAKER_BIND_TO_PORT", "0")], Stdio::null()).await;
     assert_eq!(bound.http().await.get("/ping").await.status, 200);
 }

@@ -8,12 +8,14 @@ use resnetd::{
 };
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, crypto::ring, pki_types::pem::PemObject as _};
 use tempfile::TempDir;
+use tracing::level_filters::LevelFilter;
 
 use crate::support::{
     certificates::{Authority, Issued, VALID},
     eventually,
     http::HttpClient,
     images,
+    kept_log::KeptLog,
     server::{TestServer, logits},
 };
 
@@ -181,31 +183,48 @@ async fn a_secret_whose_link_is_swapped_is_shown_to_new_connections_and_open_one
     assert_eq!(open.post(CLASSIFY, "image/png", &images::png()).await.status, 200, "the connection is the same");
 }
 
+/// On one thread, so that its log is the server's as well.
 #[tokio::test]
-async fn what_is_half_written_mismatched_or_expired_leaves_the_old_certificate() {
+async fn what_is_half_written_mismatched_or_expired_leaves_the_old_certificate_and_is_told_of_once() {
+    let kept = KeptLog::up_to(LevelFilter::INFO);
+    let errors = || kept.lines().into_iter().filter(|line| line.contains(" ERROR ")).collect::<Vec<_>>();
     let place = Place::new();
     let (server, tls) = serving(place.files()).await;
     let first = shown(&server, &place).await;
     let whole = place.authority.issue(&["localhost"]);
     let expired = place.authority.issue_for(&["localhost"], (2020, 2021));
     let wrong = [
-        ("half of a certificate", Issued { cert: whole.cert[..whole.cert.len() / 2].to_owned(), ..whole.clone() }),
-        ("half of a key", Issued { key: whole.key[..whole.key.len() / 2].to_owned(), ..whole.clone() }),
-        ("the key of another", Issued { key: expired.key.clone(), ..whole.clone() }),
-        ("expired", expired),
-        ("nothing yet", Issued { cert: String::new(), key: String::new() }),
+        (
+            "is no whole PEM file",
+            "cert",
+            Issued { cert: whole.cert[..whole.cert.len() / 2].to_owned(), ..whole.clone() },
+        ),
+        ("is no whole PEM file", "key", Issued { key: whole.key[..whole.key.len() / 2].to_owned(), ..whole.clone() }),
+        ("does not belong to", "key", Issued { key: expired.key.clone(), ..whole.clone() }),
+        ("expired", "cert", expired),
+        ("has no certificate", "cert", Issued { cert: String::new(), key: String::new() }),
     ];
-    for (what, files) in wrong {
+    let told = |setting: &str, what: &str| {
+        let file = place.path().join(if setting == "cert" { "server.crt" } else { "server.key" });
+        let last = errors().pop().unwrap_or_default();
+        assert!(last.contains(&format!("[tls] {setting} {}: {what}", file.display())), "{setting} {what}: {last}");
+        assert!(last.ends_with("until then the certificate from before is shown"), "{last}");
+    };
+    let count = wrong.len();
+    for (what, setting, files) in wrong {
         files.write(place.path(), "server");
-        assert_eq!(tls.look(), Look::Settling, "{what}");
-        assert_eq!(tls.look(), Look::Refused, "{what}");
-        assert_eq!(shown(&server, &place).await, first, "{what}");
+        assert_eq!(tls.look(), Look::Settling, "{setting} {what}");
+        assert_eq!((tls.look(), tls.look()), (Look::Refused, Look::Refused), "{setting} {what}");
+        assert_eq!(shown(&server, &place).await, first, "{setting} {what}");
+        told(setting, what);
     }
     fs::remove_file(place.path().join("server.key")).unwrap();
     assert_eq!((tls.look(), tls.look()), (Look::Settling, Look::Refused));
+    told("key", "cannot be read");
     whole.write(place.path(), "server");
     assert_eq!(tls.look_at_once(), Look::Taken, "where somebody says so, at once");
     assert_ne!(shown(&server, &place).await, first);
+    assert_eq!(errors().len(), count + 1, "once each: {:#?}", errors());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::{net::TcpStream, time::timeout};
@@ -60,28 +60,43 @@ pub(crate) async fn call_with(server: &TestServer, method: &str, headers: &[(&st
 
 /// The same at another port.
 pub(crate) async fn call_at(address: SocketAddr, method: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
-    let stream = TcpStream::connect(address).await.expect("the door is open");
-    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .expect("the server speaks HTTP/2");
-    tokio::spawn(connection);
+    Connection::open(address).await.call(method, headers, body).await
+}
 
-    let mut request = Request::new(Full::<Bytes>::new(body));
-    *request.uri_mut() = format!("http://{address}{method}").parse().expect("an address");
-    *request.method_mut() = hyper::Method::POST;
-    let usual = [("content-type", "application/grpc"), ("te", "trailers")];
-    for (name, value) in usual.iter().chain(headers) {
-        match *name {
-            ":method" => *request.method_mut() = value.parse().expect("a method"),
-            _ => {
-                let name: hyper::header::HeaderName = name.parse().expect("a name");
-                request.headers_mut().insert(name, value.parse().expect("a value"));
+/// One connection, which is never opened again: a call on one that was closed fails.
+pub(crate) struct Connection {
+    address: SocketAddr,
+    client: http2::SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the door is open");
+        let (client, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("the server speaks HTTP/2");
+        tokio::spawn(connection);
+        Self { address, client }
+    }
+
+    /// As [`call_with`].
+    pub(crate) async fn call(&mut self, method: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        let mut request = Request::new(Full::<Bytes>::new(body));
+        *request.uri_mut() = format!("http://{}{method}", self.address).parse().expect("an address");
+        *request.method_mut() = hyper::Method::POST;
+        let usual = [("content-type", "application/grpc"), ("te", "trailers")];
+        for (name, value) in usual.iter().chain(headers) {
+            match *name {
+                ":method" => *request.method_mut() = value.parse().expect("a method"),
+                _ => {
+                    let name: hyper::header::HeaderName = name.parse().expect("a name");
+                    request.headers_mut().insert(name, value.parse().expect("a value"));
+                }
             }
         }
+        let answer = timeout(PATIENCE, self.client.send_request(request)).await.expect("an answer in time");
+        let (head, body) = answer.expect("an answer").into_parts();
+        let body = timeout(PATIENCE, body.collect()).await.expect("its end in time").expect("a whole answer");
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Answer { http: head.status, headers: head.headers, body: body.to_bytes(), trailers }
     }
-    let answer = timeout(PATIENCE, client.send_request(request)).await.expect("an answer in time");
-    let (head, body) = answer.expect("an answer").into_parts();
-    let body = timeout(PATIENCE, body.collect()).await.expect("its end in time").expect("a whole answer");
-    let trailers = body.trailers().cloned().unwrap_or_default();
-    Answer { http: head.status, headers: head.headers, body: body.to_bytes(), trailers }
 }

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 pub(crate) struct Process {
     child: Child,
     pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     // Where it was started: an empty folder, so that it finds no models.
     _folder: TempDir,
 }
@@ -33,7 +34,7 @@ impl Process {
             .spawn()
             .expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("its log"));
-        let mut http = None;
+        let mut listening = None;
         let mut line = String::new();
         loop {
             line.clear();
@@ -43,7 +44,9 @@ impl Process {
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             match event["message"].as_str() {
                 Some("listening") => {
-                    http = event["http"].as_str().map(|address| address.parse().expect("an address"));
+                    let address =
+                        |door: &str| event[door].as_str().and_then(|address| address.parse::<SocketAddr>().ok());
+                    listening = address("http").zip(address("grpc"));
                 }
                 Some("ready") => break,
                 _ => {}
@@ -51,7 +54,8 @@ impl Process {
         }
         // Nobody reads on, and a full pipe would hold the server up: the rest goes nowhere.
         thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        Self { child, http: http.expect("it said where it listens"), _folder: folder }
+        let (http, grpc) = listening.expect("it said where it listens");
+        Self { child, http, grpc, _folder: folder }
     }
 }
 

@@ -51,9 +51,9 @@ impl ServerProcess {
         Self::start_with(&["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], settings, stderr).await
     }
 
-    /// The same, where the settings say on which port of every address HTTP listens.
-    pub(crate) async fn start_without_address(settings: &[(&str, &str)]) -> Self {
-        Self::start_with(&["serve", "--grpc", "127.0.0.1:0"], settings, Stdio::null()).await
+    /// The same, where the settings say where HTTP listens: on a port of every address, for instance.
+    pub(crate) async fn start_without_address(settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Self {
+        Self::start_with(&["serve", "--grpc", "127.0.0.1:0"], settings, stderr).await
     }
 
     async fn start_with(arguments: &[&str], settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Self {
