@@ -92,6 +92,8 @@ struct Machine {
     /// The faded mean of `resnetd_load_ratio` at `since`, and what was answered in this second.
     since: Duration,
     mean: f64,
+    /// Since when it can answer: what was before is no part of its load.
+    born: Duration,
     answered: u32,
     busy_seconds: f64,
     is_ready: bool,
@@ -112,6 +114,7 @@ impl Machine {
             slowness,
             since: now,
             mean: 0.0,
+            born: now,
             answered: 0,
             busy_seconds: 0.0,
             is_ready: false,
@@ -121,6 +124,13 @@ impl Machine {
 
     fn share(&self) -> f64 {
         self.replica.busy() as f64 / self.replica.sessions() as f64
+    }
+
+    /// Its load as the server says it.
+    fn load(&self) -> f64 {
+        let age = self.since.saturating_sub(self.born).as_secs_f64();
+        let seen = -(-age / LOAD_MEMORY).exp_m1();
+        if seen > 0.0 { (self.mean / seen).min(1.0) } else { 0.0 }
     }
 
     fn settle(&mut self, now: Duration) {
@@ -328,7 +338,7 @@ impl<'a> Run<'a> {
             .map(|machine| {
                 machine.settle(now);
                 let answered = std::mem::take(&mut machine.answered);
-                if machine.mean > 0.0 { f64::from(answered) / machine.mean } else { 0.0 }
+                if machine.load() > 0.0 { f64::from(answered) / machine.load() } else { 0.0 }
             })
             .collect();
         self.balancers.iter_mut().for_each(|balancer| balancer.weigh(&weights));
@@ -336,7 +346,7 @@ impl<'a> Run<'a> {
 
     fn scrape(&mut self, now: Duration) {
         self.machines.iter_mut().for_each(|machine| machine.settle(now));
-        self.scraped = self.ready().into_iter().map(|number| (number, self.machines[number].mean)).collect();
+        self.scraped = self.ready().into_iter().map(|number| (number, self.machines[number].load())).collect();
     }
 
     fn note_moment(&mut self, now: Duration, traffic: &Traffic) {

@@ -44,7 +44,10 @@ impl SimReport {
             colour,
             points: points
                 .iter()
-                .map(|&(x, y)| ChartPoint { x, y, title: format!("{name}: {y:.1?} at {x:.2}") })
+                .map(|&(x, y)| {
+                    let value = y.map_or_else(|| "none".to_owned(), |y| format!("{y:.1}"));
+                    ChartPoint { x, y, title: format!("{name}: {value} at {x:.2}") }
+                })
                 .collect(),
         };
         let chart = Chart { name: name.to_owned(), x, y, lines: lines.iter().enumerate().map(line).collect() };

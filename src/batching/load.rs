@@ -12,15 +12,16 @@ const MEMORY: Duration = Duration::from_secs(10);
 pub(super) struct Load {
     workers: usize,
     busy: usize,
-    /// The mean at `since`, 0 to 1.
+    /// The mean at `since`, 0 to 1, as if there had been idle time for ever before `born`.
     mean: f64,
     since: Instant,
+    born: Instant,
 }
 
 impl Load {
     /// All of `workers` are idle and have been.
     pub(super) fn new(workers: usize, now: Instant) -> Self {
-        Self { workers: workers.max(1), busy: 0, mean: 0.0, since: now }
+        Self { workers: workers.max(1), busy: 0, mean: 0.0, since: now, born: now }
     }
 
     /// One more worker runs a batch.
@@ -35,8 +36,15 @@ impl Load {
         self.busy = self.busy.saturating_sub(1);
     }
 
-    /// The mean at `now`: 0 idle, 1 where no worker ever rests. A batch that still runs counts.
+    /// The mean at `now`: 0 idle, 1 where no worker ever rests. A batch that still runs counts. Of what was before there were workers nothing
+    /// does: whoever weighs replicas by their load would send a young one more than it can do.
     pub(super) fn at(&self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.born);
+        let seen = -(-age.as_secs_f64() / MEMORY.as_secs_f64()).exp_m1();
+        if seen > 0.0 { (self.since_ever(now) / seen).min(1.0) } else { 0.0 }
+    }
+
+    fn since_ever(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.since);
         // The worker for one image alone may still run beside them.
         let share = (self.busy as f64 / self.workers as f64).min(1.0);
@@ -44,7 +52,7 @@ impl Load {
     }
 
     fn settle(&mut self, now: Instant) {
-        self.mean = self.at(now);
+        self.mean = self.since_ever(now);
         self.since = self.since.max(now);
     }
 }
@@ -68,6 +76,19 @@ mod tests {
         load.end_run(after(120));
         assert!((load.at(after(130)) - 0.368).abs() < 5e-3, "{}", load.at(after(130)));
         assert!(load.at(after(200)) < 0.01);
+    }
+
+    #[test]
+    fn a_young_worker_is_as_busy_as_it_has_been_all_its_life() {
+        let born = Instant::now();
+        let after = |milliseconds| born + Duration::from_millis(milliseconds);
+        let mut load = Load::new(1, born);
+        assert_eq!(load.at(born), 0.0);
+        load.begin_run(born);
+        assert_eq!(load.at(after(1)), 1.0);
+        load.end_run(after(500));
+        let half = load.at(after(1_000));
+        assert!((half - 0.5).abs() < 0.02, "{half}");
     }
 
     #[test]
