@@ -2,7 +2,7 @@
 packets. No request may fail in a restart; with one further try none may fail at all. HTTP and gRPC are asked at the same time. First one replica alone,
 whose connections get old (age) and which leaves (leave) under clients that never ask twice.
 
-    fleet.py BINARY [--proxy haproxy,nginx,envoy] [--over http,grpc] [--only age,leave,restart,kill,freeze,slow,full,cut,lossy] [--replicas 3] [--restarts 1] [--namespaces]
+    fleet.py BINARY [--proxy haproxy,nginx,envoy,envoy-orca] [--over http,grpc] [--only age,leave,restart,kill,freeze,slow,full,cut,lossy] [--replicas 3] [--restarts 1] [--namespaces]
 """
 import argparse
 import contextlib
@@ -21,6 +21,8 @@ REPLICAS = 3
 FROZEN_S = 6
 # Of a core, and how long: a tenth of what its part of the load takes.
 SLOW_SHARE, SLOW_S = 0.01, 12
+# By what replicas say of their load, the slow one has to be given less than this part of what each of the others is; in turn it would be all of it.
+SLOW_IS_GIVEN = 0.5
 # So many images may be in work in the replica that is full, and somebody beside the proxy keeps them there.
 FULL_CAPACITY, FULL_S = 8, 8
 CUT_S, LOSSY_S = 12, 12
@@ -58,14 +60,18 @@ def freeze(replicas, _):
     time.sleep(2)
 
 
-def slow(replicas, _):
+def slow(replicas, options):
     """It answers everything, its probes too, but late."""
-    time.sleep(1)
+    time.sleep(options.known_s)
+    before = [replica.answered() for replica in replicas]
     replicas[0].slow(SLOW_SHARE)
     time.sleep(SLOW_S)
     replicas[0].release()
-    counts(replicas)
+    # What it was given is answered now too.
     time.sleep(1)
+    first, *others = [replica.answered() - was for replica, was in zip(replicas, before)]
+    options.slow_is_given = first * len(others) / max(1, sum(others))
+    print(f"       requests answered by each meanwhile: {', '.join(f'{number:.0f}' for number in (first, *others))}", flush=True)
 
 
 def counts(replicas):
@@ -124,7 +130,7 @@ FIRST_TRY = {"restart", "slow"}
 READS_NO_STATUS = ("nginx", "grpc")
 # A refusal with its time is an answer where the proxy cannot ask elsewhere for it: HAProxy 2.6 knows no `retry-on 429`, and nginx would take each
 # replica that says it for dead, in a full fleet all of them.
-REFUSALS = {"haproxy": {"429", "RESOURCE_EXHAUSTED"}, "nginx": {"429", "RESOURCE_EXHAUSTED"}, "envoy": set()}
+REFUSALS = {"haproxy": {"429", "RESOURCE_EXHAUSTED"}, "nginx": {"429", "RESOURCE_EXHAUSTED"}, "envoy": set(), proxies.WEIGHTED: set()}
 
 
 def alone(options, folder):
@@ -142,7 +148,7 @@ def alone(options, folder):
             finally:
                 replica.end()
             bad += bool(patrons.lost)
-            print(f"{'FAILED' if patrons.lost else 'ok':6} {'alone':7} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {patrons.figures()}", flush=True)
+            print(f"{'FAILED' if patrons.lost else 'ok':6} {'alone':10} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {patrons.figures()}", flush=True)
     return bad
 
 
@@ -158,7 +164,7 @@ def run(options, kind, folder):
         for replica in replicas:
             replica.wait_until_ready()
         proxy = proxies.Proxy(kind, replicas, folder, where)
-        options.seen_s = proxies.SEEN_S[kind]
+        options.seen_s, options.known_s = proxies.SEEN_S[kind], proxies.KNOWN_S[kind]
         for fault in filter(FAULTS.get, options.only):
             began = time.monotonic()
             loads = {over: Load(CLIENTS[over], proxy.address, proxy.grpc if over == "grpc" else proxy.http) for over in options.over}
@@ -169,7 +175,10 @@ def run(options, kind, folder):
             for over, load in loads.items():
                 failed = load.failed(fault in FIRST_TRY and (kind, over) != READS_NO_STATUS, REFUSALS[kind] if fault == "full" else set())
                 bad += failed > 0
-                print(f"{'FAILED' if failed else 'ok':6} {kind:7} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {load.figures()}{load.hit_since(moment) if moment else ''}", flush=True)
+                print(f"{'FAILED' if failed else 'ok':6} {kind:10} {over:4} {fault:7} {time.monotonic() - began:5.1f} s: {load.figures()}{load.hit_since(moment) if moment else ''}", flush=True)
+            if fault == "slow" and kind == proxies.WEIGHTED and options.slow_is_given > SLOW_IS_GIVEN:
+                bad += 1
+                print(f"FAILED {kind:10} {fault}: it was given {options.slow_is_given:.2f} of what each of the others was, which is not by their load", flush=True)
     finally:
         if proxy:
             proxy.end()
@@ -182,7 +191,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     listed = lambda known: lambda text: [word for word in text.split(",") if word in known or parser.error(f"{word}: one of {', '.join(known)}")]
     parser.add_argument("binary")
-    parser.add_argument("--proxy", type=listed(proxies.KINDS), default=list(proxies.KINDS))
+    parser.add_argument("--proxy", type=listed(proxies.FILES), default=list(proxies.FILES))
     parser.add_argument("--over", type=listed(CLIENTS), default=list(CLIENTS))
     parser.add_argument("--only", type=listed([*ages.FAULTS, *FAULTS]), default=[*ages.FAULTS, *FAULTS])
     parser.add_argument("--replicas", type=int, choices=(2, 3, 4), default=REPLICAS)
@@ -228,7 +237,7 @@ def main():
             bad += run(options, kind, folder)
             ran += 1
     if bad:
-        sys.exit(f"{bad} scenarios lost requests")
+        sys.exit(f"{bad} scenarios were not as they have to be")
     print("no request was lost" if ran else "nothing was run")
 
 

