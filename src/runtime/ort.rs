@@ -289,7 +289,9 @@ impl Runtime {
                 // Exact sums for 8-bit weights, which costs speed; graphs with 7-bit weights are left as they are.
                 let builder = if pairs_may_overflow() { builder.with_config_entry(EXACT_SUMS, "1")? } else { builder };
                 let own = self.devices("CPUExecutionProvider", DeviceType::CPU);
-                return Ok(builder.with_devices(own, None)?);
+                // It would keep one block for all values of a run, of each size of batch, beside the blocks of the size's first run: half as
+                // much again as a run needs, for nothing (docs/load.md).
+                return Ok(builder.with_memory_pattern(false)?.with_devices(own, None)?);
             }
             Provider::Cuda => {
                 return Ok(
