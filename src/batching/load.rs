@@ -36,8 +36,8 @@ impl Load {
         self.busy = self.busy.saturating_sub(1);
     }
 
-    /// The mean at `now`: 0 idle, 1 where no worker ever rests. A batch that still runs counts. Of what was before there were workers nothing
-    /// does: whoever weighs replicas by their load would send a young one more than it can do.
+    /// The mean at `now`: 0 idle, 1 where no worker ever rests. A batch that still runs counts. The time before `born` does
+    /// not: a young replica would look idle, and whoever weighs replicas by their load would send it more than it can do.
     pub(super) fn at(&self, now: Instant) -> f64 {
         let age = now.saturating_duration_since(self.born);
         let seen = -(-age.as_secs_f64() / MEMORY.as_secs_f64()).exp_m1();
