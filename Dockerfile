@@ -68,7 +68,7 @@ COPY --from=runtime /licenses/ /licenses/
 COPY --from=bill /sbom/ /usr/local/share/sbom/
 COPY --from=runtime /runtime/ /usr/local/lib/
 COPY --from=builder /target/release/resnetd /usr/local/bin/resnetd
-# What was measured at the first start is kept for the next, also where everything else is read-only.
+# What was measured and prepared at the first start is kept for the next, also where everything else is read-only.
 COPY --from=runtime --chown=65532:65532 /measurements/ /var/cache/resnetd/
 VOLUME /var/cache/resnetd
 # A container is reached from outside, so it listens on every address. An empty /models serves the built-in model.
@@ -76,6 +76,7 @@ ENV RESNETD__SERVER__HTTP=0.0.0.0:8000 \
     RESNETD__SERVER__GRPC=0.0.0.0:8001 \
     RESNETD__MODELS__DIR=/models \
     RESNETD__RUNTIME__TUNE_CACHE=/var/cache/resnetd \
+    RESNETD__RUNTIME__WEIGHTS_CACHE=/var/cache/resnetd/weights \
     ORT_DISABLE_TELEMETRY=1
 WORKDIR /models
 # A number, so that Kubernetes can see that it is not root.

@@ -32,9 +32,10 @@ pub fn give_back_early() {
 pub fn give_back_early() {}
 
 /// Gives free memory back that lies between blocks in use, which freeing alone never does. To be called where a model was
-/// freed: its sessions leave holes in the arenas of many threads, and the next model is made by other threads in other
-/// arenas. With CUDA, whose plans are small blocks by the hundred thousand, each reload of a ResNet-50 took 255 MB more
-/// for ever (an H100, six sessions). It looks through the whole heap, so not on a thread that anybody waits for.
+/// made or freed: its sessions leave holes in the arenas of many threads, and the next model is made by other threads in
+/// other arenas. With CUDA, whose plans are small blocks by the hundred thousand, each reload of a ResNet-50 took 255 MB more
+/// for ever (an H100, six sessions). It looks through the whole heap, so not on a thread that
+/// a request waits for.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn give_back() {
     // SAFETY: `malloc_trim` takes the number of bytes to keep at the end of an arena and gives unused pages back, each

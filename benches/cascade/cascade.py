@@ -133,7 +133,8 @@ def main():
         classes = (args.large / "labels.txt").read_text(encoding="utf-8").splitlines()
         bodies = list(forms(scratch / "measured", classes))
         images = sum(len(classes) for classes, _ in bodies)
-        kept = {"RESNETD__RUNTIME__TUNE": "true", "RESNETD__RUNTIME__TUNE_CACHE": str(scratch / "tune")}
+        kept = {"RESNETD__RUNTIME__TUNE": "true", "RESNETD__RUNTIME__TUNE_CACHE": str(scratch / "tune"),
+                "RESNETD__RUNTIME__WEIGHTS_CACHE": str(scratch / "weights")}
         server = Server(args.binary, {"RESNETD__MODELS__DIR": str(models), **kept})
         try:
             ways = {

@@ -118,6 +118,7 @@ def main():
             "RESNETD__MODELS__WATCH_INTERVAL_MS": "200",
             "RESNETD__RUNTIME__TUNE": "true",
             "RESNETD__RUNTIME__TUNE_CACHE": str(folder / "tune"),
+            "RESNETD__RUNTIME__WEIGHTS_CACHE": str(folder / "weights"),
         }
         server = Server(arguments.binary, settings)
         try:

@@ -29,7 +29,8 @@ class Lab:
             name = subject.name if copy == 0 else f"{subject.name}-{copy}"
             (pathlib.Path(folder.name) / name).symlink_to(subject.folder)
         settings = {"RESNETD__MODELS__DIR": folder.name, "RESNETD__RUNTIME__TUNE": "true",
-                    "RESNETD__RUNTIME__TUNE_CACHE": self.cache.name, "RESNETD__SERVER__DRAIN_DELAY_MS": "0", **ARITHMETIC, **settings}
+                    "RESNETD__RUNTIME__TUNE_CACHE": self.cache.name, "RESNETD__RUNTIME__WEIGHTS_CACHE": self.cache.name + "/weights",
+                    "RESNETD__SERVER__DRAIN_DELAY_MS": "0", **ARITHMETIC, **settings}
         server = Server(self.binary, settings)
         server.repository = folder
         return server

@@ -48,6 +48,7 @@ impl Server {
             .env("RESNETD__RUNTIME__PROVIDER", arithmetic.provider)
             .env("RESNETD__RUNTIME__PRECISION", arithmetic.precision)
             .env("RESNETD__RUNTIME__TUNE_CACHE", measured.path())
+            .env("RESNETD__RUNTIME__WEIGHTS_CACHE", measured.path().join("weights"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

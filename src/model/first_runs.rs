@@ -18,14 +18,17 @@ pub(super) struct FirstRuns {
 
 /// How the first runs are made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct Manner<'a> {
     /// All sessions side by side, rather than one after the other.
     pub(super) at_once: bool,
     /// One image is run once more: what the engine keeps of a first run is used in the second, as in every request.
     pub(super) again: bool,
+    /// What another session of the same graph and engine has said of the first image: where there are larger batches to run, that image
+    /// is not run alone once more.
+    pub(super) shown: Option<&'a [f32]>,
 }
 
-/// Runs every session once with each of `sizes`, which are ascending and begin with 1.
+/// Runs every session once with each of `sizes`, which are ascending and begin with 1; with 1 not where `manner` says so.
 ///
 /// * `fixed_batch`: what the graph fixes; it runs every batch as one of that size
 ///
@@ -36,13 +39,13 @@ pub(super) fn first_runs<E: Executor>(
     images: &mut WarmUpImages,
     sizes: &[usize],
     fixed_batch: Option<usize>,
-    manner: Manner,
+    manner: Manner<'_>,
 ) -> Result<FirstRuns, ModelError> {
     let runs: Vec<_> = if manner.at_once && executors.len() > 1 {
-        let of_one = |executor: &mut E| runs_of_one(executor, &mut images.clone(), sizes, fixed_batch, manner.again);
+        let of_one = |executor: &mut E| runs_of_one(executor, &mut images.clone(), sizes, fixed_batch, manner);
         side_by_side("warm up", executors, of_one)?.into_iter().collect::<Result<_, _>>()?
     } else {
-        let of_one = |executor| runs_of_one(executor, images, sizes, fixed_batch, manner.again);
+        let of_one = |executor| runs_of_one(executor, images, sizes, fixed_batch, manner);
         executors.iter_mut().map(of_one).collect::<Result<_, _>>()?
     };
     let together = |all: FirstRuns, one: FirstRuns| FirstRuns {
@@ -57,14 +60,18 @@ fn runs_of_one(
     images: &mut WarmUpImages,
     sizes: &[usize],
     fixed_batch: Option<usize>,
-    again: bool,
+    manner: Manner<'_>,
 ) -> Result<FirstRuns, ModelError> {
     let mut logits = Logits::default();
-    let mut row = one_image(executor, images, &mut logits)?;
-    if again {
-        row = one_image(executor, images, &mut logits)?;
-    }
-    for &size in sizes.iter().chain(&fixed_batch).filter(|size| **size > 1) {
+    let larger: Vec<_> = sizes.iter().copied().chain(fixed_batch).filter(|size| *size > 1).collect();
+    let row = match manner.shown {
+        Some(row) if !larger.is_empty() => row.to_vec(),
+        _ => {
+            let row = one_image(executor, images, &mut logits)?;
+            if manner.again { one_image(executor, images, &mut logits)? } else { row }
+        }
+    };
+    for size in larger {
         let reason = match batch(executor, images, &mut logits, size, row.len()) {
             Ok(()) => continue,
             Err(ModelError::WarmUp(cause)) if fixed_batch.is_none() => {
@@ -75,6 +82,8 @@ fn runs_of_one(
             }
             Err(error) => return Err(error),
         };
+        // It has not run yet as it will be run.
+        let row = if manner.shown.is_some() { one_image(executor, images, &mut logits)? } else { row };
         return Ok(FirstRuns { row, one_at_a_time: Some(reason) });
     }
     Ok(FirstRuns { row, one_at_a_time: None })
@@ -147,7 +156,7 @@ mod tests {
         tensor::{Batch, ColorOrder, Layout, Normalizer},
     };
 
-    const TWICE: Manner = Manner { at_once: false, again: true };
+    const TWICE: Manner<'_> = Manner { at_once: false, again: true, shown: None };
 
     /// A network whose output is this for a batch of `n`: so many rows of so many numbers, all of them `value`.
     struct Shaped {
@@ -193,13 +202,31 @@ mod tests {
         let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
         let mut networks =
             [shaped(|images| (images, 3)), shaped(|images| (1, 3 * images)), shaped(|images| (images, 3))];
-        let at_once = Manner { at_once: true, again: false };
+        let at_once = Manner { at_once: true, again: false, shown: None };
         let runs = first_runs(&mut networks, &mut images, &[1, 2], None, at_once).unwrap();
         assert_eq!(networks.map(|network| network.runs), [[1, 2], [1, 2], [1, 2]]);
         assert_eq!(runs.one_at_a_time.as_deref(), Some("a batch of 2 images gives 1 x 6 numbers"));
         let mut networks = [shaped(|images| (images, 3)), shaped(|_| (0, 3))];
         let refusal = first_runs(&mut networks, &mut images, &[1, 2], None, at_once).unwrap_err();
         assert!(matches!(refusal, ModelError::NoClasses), "{refusal}");
+    }
+
+    #[test]
+    fn what_another_session_has_shown_of_one_image_is_not_run_again_where_there_are_batches() {
+        let normalizer = Normalizer::new(1.0, [0.0; 3], [1.0; 3], ColorOrder::Rgb, Layout::Nchw);
+        let mut images = WarmUpImages::new(&Spec::default(), normalizer, (4, 4));
+        let manner = Manner { at_once: true, again: false, shown: Some(&[2.0; 3]) };
+        let mut networks = [shaped(|images| (images, 3)), shaped(|images| (images, 3))];
+        let runs = first_runs(&mut networks, &mut images, &[1, 2], None, manner).unwrap();
+        assert_eq!((runs.row, runs.one_at_a_time), (vec![2.0; 3], None));
+        assert_eq!(networks.map(|network| network.runs), [[2], [2]]);
+        let mut taking_one = shaped(|images| (images, 3));
+        first_runs(std::slice::from_mut(&mut taking_one), &mut images, &[1], None, manner).unwrap();
+        assert_eq!(taking_one.runs, [1], "every session is run");
+        let mut others = [shaped(|images| (images, 4))];
+        let reason = first_runs(&mut others, &mut images, &[1, 2], None, manner).unwrap().one_at_a_time;
+        assert_eq!(reason.as_deref(), Some("a batch of 2 images gives 2 x 4 numbers"));
+        assert_eq!(others[0].runs, [2, 1], "as it will be run");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From a graph and a manifest to a model that answers: a plan, sessions, shapes checked, labels counted, warmed up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
@@ -26,8 +29,7 @@ use crate::{
     onnx::{self, CycleError},
     postprocess::parse_labels,
     runtime::{
-        self, Element, GraphSource, InnerValue, LoadError, Provider, SharedWeights, Stated, check_size,
-        pairs_may_overflow, with_share,
+        self, Element, GraphSource, InnerValue, LoadError, Provider, Stated, check_size, pairs_may_overflow, with_share,
     },
     settings::Batching,
     tensor::{InputShape, Logits},
@@ -204,6 +206,7 @@ impl GraphFacts {
             demand,
             steps,
             earlier,
+            shared: OnceLock::new(),
         }
     }
 }
@@ -237,20 +240,9 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     }
     steps.begin(LoadStep::MakingSessions);
     let alike = plan.alone.filter(|alone| alone.engine == engine);
-    let sessions = shape.instances + usize::from(alike.is_some());
-    let shared = if sessions > 1 { steps.aside(|| tuning.shared_weights(engine))? } else { Ok(None) };
-    let shared = shared.unwrap_or_else(|cause| {
-        tracing::warn!(
-            model = name,
-            version,
-            "its weights are not prepared for all of its sessions ({sessions}), each does it for itself: {cause}"
-        );
-        None
-    });
-    let prepared = shared.as_ref().map_or(graph, SharedWeights::graph);
-    let open = || tuning.open(prepared, plan.candidate, max_batch_size);
-    let open_alone =
-        |candidate: Candidate| tuning.open(if candidate.engine == engine { prepared } else { graph }, candidate, 1);
+    steps.aside(|| _ = tuning.prepare(engine))?;
+    let open = || tuning.open(plan.candidate, max_batch_size);
+    let open_alone = |candidate: Candidate| tuning.open(candidate, 1);
     let share = manifest.runtime.share;
     // Other providers start threads by themselves, as far back as the thread that makes the session, and they are to serve.
     let is_made_aside =
@@ -276,10 +268,14 @@ fn load(machine: &Machine, source: Source<'_>, steps: &LoadSteps) -> Result<Load
     let ending = facts.endings.of_output(&signature.output.name);
     let (FirstRuns { row, one_at_a_time }, features, class_maps) = steps.aside(|| {
         let again = engine.provider.keeps_of_a_run();
-        let manner = Manner { at_once: steps.at_once(engine.provider), again };
-        first_runs(&mut alone, &mut images, &[1], signature.fixed_batch, Manner { at_once: false, again })?;
+        let mut manner = Manner { at_once: steps.at_once(engine.provider), again, shown: None };
+        let one = first_runs(&mut alone, &mut images, &[1], signature.fixed_batch, manner)?;
+        manner.shown = (alike.is_some() && !again).then_some(&*one.row);
         let runs = first_runs(&mut executors, &mut images, &sizes, signature.fixed_batch, manner)?;
-        let (executor, output, mut seen) = (&mut executors[0], &signature.output.name, Logits::default());
+        // The session for one image alone has more threads, and is sooner done with what one image shows.
+        let quickest = alone.first_mut().filter(|_| alike.is_some());
+        let executor = quickest.unwrap_or(&mut executors[0]);
+        let (output, mut seen) = (&signature.output.name, Logits::default());
         let class_maps = last_layer::checked(&facts.last_layers, output, executor, &mut images, ending, &mut seen);
         // The run that checks the maps has given the features too, if there was one.
         let features = if seen.rows().next().is_none() { features(executor, &mut images) } else { counted(&seen) };

@@ -13,6 +13,7 @@ mod first_runs;
 mod graph_files;
 mod info;
 mod input_section;
+mod kept_weights;
 mod labels;
 mod last_layer;
 pub mod load;

@@ -5,6 +5,7 @@
 
 use std::{
     path::Path,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use super::{
     activation::{Endings, needed_after},
     demand::Demand,
     first_runs::{Manner, first_runs},
+    kept_weights::{KeptWeights, WeightsKey},
     machine::Machine,
     plan::{Earlier, EnginePlan, TuningReport},
     prepared::Prepared,
@@ -63,35 +65,58 @@ pub(super) struct Tuning<'a> {
     pub(super) steps: &'a LoadSteps,
     /// Whether what was measured earlier counts.
     pub(super) earlier: Earlier,
+    /// Its weights, if sessions of it share them; until the last of these is made.
+    pub(super) shared: OnceLock<Option<SharedWeights>>,
 }
 
 /// From so much on weights are shared by sessions: of a small network they are less than the rest of a session.
 const LEAST_SHARED_BYTES: u64 = 8 << 20;
 
 impl Tuning<'_> {
-    /// Prepares the weights once for all sessions on the processor. `None` where each has its own: they are elsewhere, or the weights
-    /// are few, or in 8 bits, which each session packs for itself.
-    ///
-    /// # Errors
-    /// [`LoadError`]; then each can have its own.
-    pub(super) fn shared_weights(&self, engine: Engine) -> Result<Option<SharedWeights>, LoadError> {
+    /// Brings the weights into the order that sessions on the processor want, once for all of them, or finds them kept from an earlier
+    /// start. Done before the first session is made if not sooner. Each session has its own where they are elsewhere, or few, or in 8
+    /// bits, which each packs for itself; and, with a warning, where they cannot be written.
+    pub(super) fn prepare(&self, engine: Engine) -> GraphSource<'_> {
         let pays = engine == Engine::REFERENCE && !self.network.quantized && self.network.bytes >= LEAST_SHARED_BYTES;
-        pays.then(|| self.machine.runtime.share_weights(self.graph, &self.stated)).transpose()
+        let shared = if pays { self.shared.get_or_init(|| self.shared_weights()).as_ref() } else { None };
+        shared.map_or(self.graph, SharedWeights::graph)
+    }
+
+    fn shared_weights(&self) -> Option<SharedWeights> {
+        let kept = KeptWeights::of(&self.manifest.runtime);
+        let processor = Processor::of_this_machine();
+        let key = WeightsKey {
+            resnetd: env!("CARGO_PKG_VERSION").to_owned(),
+            model: self.digest.to_owned(),
+            outputs: self.stated.exposed(),
+            libraries: self.machine.runtime.fingerprint(),
+            processor: processor.name,
+            features: processor.features,
+        };
+        if let Some(shared) = kept.get(&key) {
+            return Some(shared);
+        }
+        match self.machine.runtime.share_weights(self.graph, &self.stated) {
+            Ok(shared) => {
+                kept.put(&key, &shared);
+                Some(shared)
+            }
+            Err(cause) => {
+                let graph = self.graph;
+                tracing::warn!(
+                    "the weights of {graph} are not prepared for all of its sessions, each does it for itself: {cause}"
+                );
+                None
+            }
+        }
     }
 
     /// Makes the sessions of a candidate.
-    ///
-    /// * `graph`: the model's, or as it was prepared for all of them
-    pub(super) fn open(
-        &self,
-        graph: GraphSource<'_>,
-        candidate: Candidate,
-        max_batch_size: usize,
-    ) -> Result<Vec<OrtExecutor>, LoadError> {
+    pub(super) fn open(&self, candidate: Candidate, max_batch_size: usize) -> Result<Vec<OrtExecutor>, LoadError> {
         let Candidate { engine, shape } = candidate;
         let options = SessionOptions { engine, intra_threads: shape.intra_threads, max_batch_size };
         let at_once = self.steps.at_once(engine.provider);
-        self.machine.runtime.executors_for(graph, options, &self.stated, shape.instances, at_once)
+        self.machine.runtime.executors_for(self.prepare(engine), options, &self.stated, shape.instances, at_once)
     }
 
     /// The largest batch up to `wanted` that memory allows for a candidate; just `wanted` where it was asked for.
@@ -221,13 +246,13 @@ impl Tuning<'_> {
         let largest = |network| space::default_batch(wishes, first.provider, network);
         let most = self.fitting(yardstick, largest(self.network))?;
         self.steps.begin(LoadStep::Measuring);
-        let mut sessions = self.open(self.graph, yardstick, most).map_err(|cause| self.graph_error(cause))?;
+        let mut sessions = self.open(yardstick, most).map_err(|cause| self.graph_error(cause))?;
         let signature = sessions[0].signature().clone();
         let prepared = Prepared::new(self.manifest, &signature)?;
         let mut images = WarmUpImages::new(&prepared.spec, prepared.normalizer, prepared.size);
         // What would be refused after all measurements is refused before.
         let sizes: &[usize] = if most > 1 { &[1, 2] } else { &[1] };
-        let manner = Manner { at_once: false, again: yardstick.engine.provider.keeps_of_a_run() };
+        let manner = Manner { at_once: false, again: yardstick.engine.provider.keeps_of_a_run(), shown: None };
         let seen = first_runs(&mut sessions[..1], &mut images, sizes, signature.fixed_batch, manner)?;
         let fixed_batch = if seen.one_at_a_time.is_some() { Some(1) } else { signature.fixed_batch };
         let network = NetworkFacts { fixed_batch, ..self.network };
@@ -377,7 +402,7 @@ impl Workbench for ModelBench<'_> {
                 let (provider, sessions) = (candidate.engine.provider, candidate.shape.instances);
                 let fits = self.tuning.demand.check(provider, sessions, max_batch_size);
                 fits.map_err(|error| error.to_string())?;
-                self.tuning.open(self.tuning.graph, candidate, max_batch_size).map_err(|error| error.to_string())
+                self.tuning.open(candidate, max_batch_size).map_err(|error| error.to_string())
             }
         }
     }

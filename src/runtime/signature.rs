@@ -34,7 +34,7 @@ pub struct Stated {
 
 impl Stated {
     /// Values inside the graph that are to become outputs of it, sorted.
-    pub(super) fn exposed(&self) -> Vec<String> {
+    pub fn exposed(&self) -> Vec<String> {
         let inside = self.features.iter().chain(&self.maps).filter(|inside| !inside.is_output);
         let mut exposed: Vec<_> = inside.filter_map(|inside| inside.value.clone().ok()).collect();
         exposed.sort();

@@ -58,6 +58,10 @@ pub struct RuntimeSettings {
     pub tune_time_limit_ms: u64,
     /// The folder where measurements are kept; empty: the user's cache folder.
     pub tune_cache: String,
+    /// The folder where weights are kept as the processor's sessions want them; empty: the user's cache folder.
+    pub weights_cache: String,
+    /// How large it may become; 0: nothing is kept.
+    pub weights_cache_max_bytes: u64,
 }
 
 impl Default for RuntimeSettings {
@@ -73,6 +77,8 @@ impl Default for RuntimeSettings {
             tune_goal: Goal::Throughput,
             tune_time_limit_ms: 10_000,
             tune_cache: String::new(),
+            weights_cache: String::new(),
+            weights_cache_max_bytes: 1 << 30,
         }
     }
 }

@@ -69,10 +69,8 @@ fn mapped() -> BTreeMap<String, usize> {
     files
 }
 
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_with_two_sessions_has_its_weights_in_memory_once_and_leaves_no_file() {
-    let folder = tempfile::tempdir().unwrap();
+/// An untrained ResNet-18, `net`, on one thread a session.
+fn add_resnet18(folder: &Path, settings: &str) {
     let architecture = Choices::default().architecture("resnet18", Variant::PyTorch, None).unwrap();
     let weights = untrained(&architecture, 7);
     let recipe = Recipe {
@@ -84,10 +82,17 @@ async fn a_model_with_two_sessions_has_its_weights_in_memory_once_and_leaves_no_
         labels: None,
         force: false,
     };
-    build(&recipe, weights, folder.path()).unwrap();
-    let settings = folder.path().join("net/model.toml");
-    let told = fs::read_to_string(&settings).unwrap();
-    fs::write(&settings, format!("{told}\n[runtime]\nprovider = \"cpu\"\ninstances = 2\nintra_threads = 1\n")).unwrap();
+    build(&recipe, weights, folder).unwrap();
+    let path = folder.join("net/model.toml");
+    let told = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{told}\n[runtime]\nprovider = \"cpu\"\nintra_threads = 1\n{settings}\n")).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_with_two_sessions_has_its_weights_in_memory_once_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    add_resnet18(folder.path(), "instances = 2");
 
     let service = repository::load(folder.path());
 
@@ -95,4 +100,34 @@ async fn a_model_with_two_sessions_has_its_weights_in_memory_once_and_leaves_no_
     assert!(twice.len() > 20, "each weight of the network is mapped by both: {twice:?}");
     assert!(twice.iter().all(|(file, _)| !Path::new(file.split(' ').next().unwrap()).exists()), "{twice:?}");
     assert!(!repository::top_1(&service, "net", images::cifar("cat")).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_that_were_kept_answer_the_same_and_are_prepared_anew_where_they_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join(".weights");
+    let kept = format!("weights_cache = {cache:?}\nweights_cache_max_bytes = 100000000");
+    add_resnet18(folder.path(), &format!("instances = 1\n{kept}"));
+    let file = |name: &str| {
+        let entries: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        entries[0].join(name)
+    };
+    let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(file("weights")).unwrap());
+    let best = async |service: &repository::Serving| {
+        let (class, probability) = repository::best(service, "net", images::cifar("cat")).await;
+        (class, probability.to_bits())
+    };
+
+    let first = best(&repository::load(folder.path())).await;
+    let written = inode();
+    assert_eq!(best(&repository::load(folder.path())).await, first, "from what was kept");
+    assert_eq!(inode(), written);
+
+    // Weights of a whole number of values, so that a session could be made of them.
+    let weights = fs::OpenOptions::new().write(true).open(file("weights")).unwrap();
+    let zeros = vec![0; fs::metadata(file("weights")).unwrap().len() as usize];
+    std::io::Write::write_all(&mut &weights, &zeros).unwrap();
+    assert_eq!(best(&repository::load(folder.path())).await, first, "prepared anew");
+    assert_ne!(inode(), written);
 }

@@ -36,8 +36,8 @@ pub(crate) fn load(repository: &Path) -> Serving {
 pub(crate) fn served(repository: &Path) -> (Service, Lifecycle) {
     let (service, writer) = Service::new(RequestLimits::default(), 1, Metrics::default());
     let lifecycle = Lifecycle::start(writer, Machine::new(runtime(), || 2), LoadOptions::default()).unwrap();
-    // Measuring would take time, and would leave its result in the cache of whoever runs the tests.
-    let runtime_settings = RuntimeSettings { tune: false, ..RuntimeSettings::default() };
+    // Measuring would take time, and would leave its result in the cache of whoever runs the tests, as large weights would.
+    let runtime_settings = RuntimeSettings { tune: false, weights_cache_max_bytes: 0, ..RuntimeSettings::default() };
     let defaults = ModelDefaults { runtime: runtime_settings, ..ModelDefaults::default() };
     let round = lifecycle.apply(wanted_models(repository, None, &defaults).unwrap());
     tokio::task::block_in_place(|| round.wait());
