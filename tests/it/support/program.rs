@@ -62,6 +62,7 @@ impl ServerProcess {
         command
             .env("RESNETD__MODELS__DIR", folder.path())
             .env("RESNETD__RUNTIME__TUNE", "false")
+            .env("RESNETD__RUNTIME__WEIGHTS_CACHE_MAX_BYTES", "0")
             .env("RESNETD__RUNTIME__INSTANCES", "1")
             .env("RESNETD__SERVER__DRAIN_DELAY_MS", "0")
             .envs(settings.iter().copied())
