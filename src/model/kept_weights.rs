@@ -229,7 +229,7 @@ fn to_remove(mut held: Vec<Held>, needed: u64, max_bytes: u64, now: SystemTime) 
     let is_left_behind =
         |held: &Held| held.is_staged && now.duration_since(held.used).is_ok_and(|age| age > LONGEST_FILLED);
     let mut removed: Vec<_> = held.extract_if(.., |held| is_left_behind(held)).map(|held| held.place).collect();
-    held.sort_by(|a, b| a.used.cmp(&b.used));
+    held.sort_by_key(|held| held.used);
     let mut used = held.iter().map(|held| held.bytes).fold(needed, u64::saturating_add);
     for held in held.into_iter().filter(|held| !held.is_staged) {
         if used <= max_bytes {
@@ -348,7 +348,8 @@ mod tests {
         };
         kept.put(&key("a"), &prepared(1));
         kept.put(&key("b"), &prepared(2));
-        (at(&key("a"), 10), at(&key("b"), 20));
+        at(&key("a"), 10);
+        at(&key("b"), 20);
         assert_eq!(bytes(kept.get(&key("a"))), Some([1, 1]));
         fs::create_dir(folder.path().join("not ours")).unwrap();
         kept.put(&key("c"), &prepared(3));
