@@ -124,13 +124,14 @@ def overload_without_deadlines(lab, subject):
     probe = lab.serve(subject)
     try:
         idle = lab.idle(probe, subject)
+        # Without a target: clients that are refused and ask again at once would be measured beside it.
+        capacity = lab.capacity(probe, subject)
     finally:
         probe.stop()
     inference = idle["server_ms"]["inference"]["p50"]
     target = max(5, round(3 * inference))
     server = lab.serve(subject, RESNETD__LIMITS__TARGET_QUEUE_MS=str(target))
     try:
-        capacity = lab.capacity(server, subject)
         run = overloaded(lab, server, subject, capacity)
     finally:
         server.stop()

@@ -100,7 +100,15 @@ impl KeptWeights {
     /// Keeps weights for the next start. Where that cannot be done, a warning says so.
     pub(super) fn put(&self, key: &WeightsKey, shared: &SharedWeights) {
         let (Some(folder), Some(place)) = (&self.folder, self.place(key)) else { return };
-        match write(folder, &place, key, shared, self.max_bytes) {
+        let (bytes, max_bytes) = (bytes_in(shared.folder()), self.max_bytes);
+        if bytes > max_bytes {
+            tracing::warn!(
+                "the weights are prepared anew at each start: they are {bytes} bytes, and [runtime] weights_cache_max_bytes = \
+                 {max_bytes} keeps none of that size"
+            );
+            return;
+        }
+        match write(folder, &place, key, shared, max_bytes - bytes) {
             Ok(()) => {}
             // Another process was quicker.
             Err(_) if place.exists() => {}
@@ -142,19 +150,10 @@ fn write(
     place: &Path,
     key: &WeightsKey,
     shared: &SharedWeights,
-    max_bytes: u64,
+    others_bytes: u64,
 ) -> Result<(), FileError> {
-    let mut needed = 0;
-    for name in SharedWeights::FILES {
-        let from = shared.folder().join(name);
-        needed += fs::metadata(&from).map_err(at(&from))?.len();
-    }
-    if needed > max_bytes {
-        let cause = format!("they are {needed} bytes, and weights_cache_max_bytes = {max_bytes}");
-        return Err(at(place)(io::Error::other(cause)));
-    }
     fs::create_dir_all(folder).map_err(at(folder))?;
-    make_room(folder, needed, max_bytes);
+    make_room(folder, others_bytes);
     let staged = StagedFolder::new(folder, STAGED)?;
     let mut kept = Vec::new();
     for name in SharedWeights::FILES {
@@ -209,28 +208,32 @@ impl Held {
         if !is_staged && !is_kept {
             return None;
         }
-        let size = |name: &str| fs::symlink_metadata(place.join(name)).map_or(0, |file| file.len());
-        let bytes = SharedWeights::FILES.into_iter().map(size).sum();
         let told = if is_kept { place.join(ENTRY) } else { place.clone() };
         let used = fs::metadata(told).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        Some(Self { place, bytes, used, is_staged })
+        Some(Self { bytes: bytes_in(&place), place, used, is_staged })
     }
 }
 
-/// Removes what was not used for longest until `needed` bytes have room, and what a crash has left half filled.
-fn make_room(folder: &Path, needed: u64, max_bytes: u64) {
-    for place in to_remove(Held::all(folder), needed, max_bytes, SystemTime::now()) {
+/// What the files in a folder take.
+fn bytes_in(folder: &Path) -> u64 {
+    let size = |name: &str| fs::symlink_metadata(folder.join(name)).map_or(0, |file| file.len());
+    SharedWeights::FILES.into_iter().map(size).sum()
+}
+
+/// Removes what was not used for longest until what is left takes no more than `max_bytes`, and what a crash has left half filled.
+fn make_room(folder: &Path, max_bytes: u64) {
+    for place in to_remove(Held::all(folder), max_bytes, SystemTime::now()) {
         // Another process may have removed it, and who reads it goes on reading.
         let _ = fs::remove_dir_all(place);
     }
 }
 
-fn to_remove(mut held: Vec<Held>, needed: u64, max_bytes: u64, now: SystemTime) -> Vec<PathBuf> {
+fn to_remove(mut held: Vec<Held>, max_bytes: u64, now: SystemTime) -> Vec<PathBuf> {
     let is_left_behind =
         |held: &Held| held.is_staged && now.duration_since(held.used).is_ok_and(|age| age > LONGEST_FILLED);
     let mut removed: Vec<_> = held.extract_if(.., |held| is_left_behind(held)).map(|held| held.place).collect();
     held.sort_by_key(|held| held.used);
-    let mut used = held.iter().map(|held| held.bytes).fold(needed, u64::saturating_add);
+    let mut used = held.iter().map(|held| held.bytes).fold(0, u64::saturating_add);
     for held in held.into_iter().filter(|held| !held.is_staged) {
         if used <= max_bytes {
             break;
@@ -378,13 +381,13 @@ mod tests {
             held("filled", 300, 20, true),
             held("newer", 600, 10, false),
         ];
-        let removed = |needed, max_bytes| {
-            let removed = to_remove(all.clone(), needed, max_bytes, now);
+        let removed = |max_bytes| {
+            let removed = to_remove(all.clone(), max_bytes, now);
             removed.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(removed(500, 2_000), "left");
-        assert_eq!(removed(600, 2_000), "left kept");
-        assert_eq!(removed(1_200, 2_000), "left kept newer");
+        assert_eq!(removed(1_500), "left");
+        assert_eq!(removed(1_400), "left kept");
+        assert_eq!(removed(800), "left kept newer");
     }
 
     #[test]
