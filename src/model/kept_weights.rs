@@ -38,8 +38,8 @@ pub(super) struct WeightsKey {
     pub(super) model: String,
     /// Values inside the graph that were made outputs of it.
     pub(super) outputs: Vec<String>,
-    /// ONNX Runtime and its plugins.
-    pub(super) libraries: String,
+    /// The build of ONNX Runtime. Its plugins and GPUs have no part in it.
+    pub(super) onnx_runtime: String,
     /// The processor's name.
     pub(super) processor: String,
     /// Its instructions: the order follows them.
@@ -89,7 +89,7 @@ impl KeptWeights {
             Err(_) if !place.exists() => None,
             Err(error) => {
                 tracing::warn!("the weights in {} are of no use and are prepared anew: {error}", place.display());
-                if [ErrorKind::InvalidData, ErrorKind::UnexpectedEof, ErrorKind::NotFound].contains(&error.kind()) {
+                if is_damage(&error) {
                     let _ = fs::remove_dir_all(&place);
                 }
                 None
@@ -145,6 +145,11 @@ fn read(place: &Path, key: &WeightsKey) -> io::Result<SharedWeights> {
     })
 }
 
+/// Whether what is kept is at fault, and not the place where the copy goes.
+fn is_damage(error: &io::Error) -> bool {
+    [ErrorKind::InvalidData, ErrorKind::UnexpectedEof, ErrorKind::NotFound].contains(&error.kind())
+}
+
 fn write(
     folder: &Path,
     place: &Path,
@@ -155,14 +160,14 @@ fn write(
     fs::create_dir_all(folder).map_err(at(folder))?;
     make_room(folder, others_bytes);
     let staged = StagedFolder::new(folder, STAGED)?;
-    let mut kept = Vec::new();
-    for name in SharedWeights::FILES {
+    let keep = |name: &str| {
         let to = staged.path().join(name);
-        let mut copy = File::create(&to).map_err(at(&to))?;
-        kept.push(copied(&shared.folder().join(name), &mut copy).map_err(at(&to))?);
-    }
-    let entry = Entry { key: key.clone(), files: kept.try_into().expect("one for each of the files") };
-    let text = serde_json::to_vec_pretty(&entry).expect("texts and numbers");
+        let copy = File::create(&to).and_then(|mut copy| copied(&shared.folder().join(name), &mut copy));
+        copy.map_err(at(&to))
+    };
+    let [graph, weights] = SharedWeights::FILES;
+    let entry = Entry { key: key.clone(), files: [keep(graph)?, keep(weights)?] };
+    let text = serde_json::to_vec_pretty(&entry).map_err(|error| at(place)(error.into()))?;
     write_file(&staged.path().join(ENTRY), |file| file.write_all(&text))?;
     staged.publish(place)
 }
@@ -253,7 +258,7 @@ mod tests {
             resnetd: "0.1.0".to_owned(),
             model: model.to_owned(),
             outputs: vec!["flatten".to_owned()],
-            libraries: "ONNX Runtime 1.31".to_owned(),
+            onnx_runtime: "ONNX Runtime 1.31".to_owned(),
             processor: "EPYC".to_owned(),
             features: vec!["avx2".to_owned()],
         }
@@ -306,7 +311,7 @@ mod tests {
             key("b"),
             WeightsKey { resnetd: "0.2.0".to_owned(), ..key("a") },
             WeightsKey { outputs: Vec::new(), ..key("a") },
-            WeightsKey { libraries: "ONNX Runtime 1.32".to_owned(), ..key("a") },
+            WeightsKey { onnx_runtime: "ONNX Runtime 1.32".to_owned(), ..key("a") },
             WeightsKey { processor: "Xeon".to_owned(), ..key("a") },
             WeightsKey { features: vec!["avx2".to_owned(), "avx512f".to_owned()], ..key("a") },
         ] {
@@ -339,6 +344,12 @@ mod tests {
         assert_eq!(bytes(kept.get(&key("a"))), None);
         kept.put(&key("a"), &prepared(9));
         assert_eq!(bytes(kept.get(&key("a"))), Some([9, 9]));
+    }
+
+    #[test]
+    fn where_the_copy_has_no_place_what_is_kept_is_not_at_fault() {
+        let nowhere = SharedWeights::prepared_in(Path::new("/no/such/folder"), |_| Ok(())).unwrap_err();
+        assert!(nowhere.to_string().contains("/no/such/folder") && !is_damage(&nowhere), "{nowhere:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{
     postprocess::Activation,
     runtime::{
         Engine, Executor, GraphSource, LoadError, OrtExecutor, Processor, Provider, RunError, SessionOptions,
-        SharedWeights, Stated,
+        SharedWeights, Stated, build_info,
     },
     settings::Goal,
     tensor::{Batch, Logits},
@@ -89,7 +89,7 @@ impl Tuning<'_> {
             resnetd: env!("CARGO_PKG_VERSION").to_owned(),
             model: self.digest.to_owned(),
             outputs: self.stated.exposed(),
-            libraries: self.machine.runtime.fingerprint(),
+            onnx_runtime: build_info().to_owned(),
             processor: processor.name,
             features: processor.features,
         };

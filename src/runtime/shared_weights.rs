@@ -40,18 +40,22 @@ impl SharedWeights {
     /// # Errors
     /// What `fill` says, or the system where it gives no folder.
     pub fn prepared_earlier(fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Self> {
-        let made = Self::empty()?;
+        Self::prepared_in(&std::env::temp_dir(), fill)
+    }
+
+    /// The same in a folder inside `place`, rather than in that for temporary files.
+    pub(crate) fn prepared_in(place: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Self> {
+        let made = Self::empty_in(place)?;
         fill(made.folder())?;
         Ok(made)
     }
 
-    fn empty() -> io::Result<Self> {
+    fn empty_in(place: &Path) -> io::Result<Self> {
+        // Of another kind than the cause: that a file is not there is told of what is to be copied.
         let unwritable = |cause: io::Error| {
-            let folder = std::env::temp_dir();
-            let reason = format!("no folder in {}: {cause}; TMPDIR names another place", folder.display());
-            io::Error::new(cause.kind(), reason)
+            io::Error::other(format!("no folder in {}: {cause}; TMPDIR names another place", place.display()))
         };
-        let folder = tempfile::Builder::new().prefix("resnetd-weights-").tempdir().map_err(unwritable)?;
+        let folder = tempfile::Builder::new().prefix("resnetd-weights-").tempdir_in(place).map_err(unwritable)?;
         Ok(Self { graph: folder.path().join(Self::FILES[0]), folder })
     }
 
@@ -75,7 +79,8 @@ impl Runtime {
     /// [`LoadError`], also where the folder for temporary files takes no file of the size of the weights.
     pub fn share_weights(&self, graph: GraphSource<'_>, stated: &Stated) -> Result<SharedWeights, LoadError> {
         let options = SessionOptions::reference(1, 1);
-        let made = SharedWeights::empty().map_err(|cause| LoadError::Engine(cause.to_string()))?;
+        let made =
+            SharedWeights::empty_in(&std::env::temp_dir()).map_err(|cause| LoadError::Engine(cause.to_string()))?;
         let [_, weights] = SharedWeights::FILES;
         let builder = self
             .builder(graph, options)?
